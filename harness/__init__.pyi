@@ -1,0 +1,48 @@
+# What a plugin provides
+# What a model may offer and a metric may need
+from .capabilities import Bounds as Bounds
+from .capabilities import Decodes as Decodes
+from .capabilities import Encodes as Encodes
+from .capabilities import FitsInClosedForm as FitsInClosedForm
+from .capabilities import HasDensity as HasDensity
+from .capabilities import Reconstructs as Reconstructs
+from .capabilities import Samples as Samples
+from .capabilities import TrainsByGradient as TrainsByGradient
+from .capabilities import TrainsByObjectives as TrainsByObjectives
+
+# Data and randomness
+from .data import Data as Data
+from .data import DataInfo as DataInfo
+from .data import DataSource as DataSource
+from .data import Examples as Examples
+from .data import Split as Split
+
+# What to raise
+from .errors import DataError as DataError
+from .errors import NotApplicable as NotApplicable
+
+# Measuring
+from .estimate import Context as Context
+from .estimate import Estimate as Estimate
+from .estimate import likelihood_measure as likelihood_measure
+from .hookspecs import hookimpl as hookimpl
+from .likelihood import elbo_terms as elbo_terms
+from .memory import PeakMemory as PeakMemory
+from .noise import Noise as Noise
+from .noise import derive_seed as derive_seed
+from .noise import draw as draw
+from .settings import NoSettings as NoSettings
+from .settings import setting as setting
+from .specs import CommandSpec as CommandSpec
+from .specs import DatasetSpec as DatasetSpec
+from .specs import MetricSpec as MetricSpec
+from .specs import ModelSpec as ModelSpec
+from .specs import RendererSpec as RendererSpec
+from .specs import binarized as binarized
+from .specs import dequantized as dequantized
+
+# Training
+from .training import AdamSettings as AdamSettings
+from .training import Objective as Objective
+from .training import Trainer as Trainer
+from .training import objectives_of as objectives_of

@@ -1,0 +1,160 @@
+"""Computes one cell: a metric on a fitted model."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.data import Data
+from harness.environment import Commit
+from harness.errors import Diverged, HarnessError, NotApplicable
+from harness.estimate import Context, Estimate
+from harness.memory import PeakMemory
+from harness.noise import Noise, derive_seed, global_seed
+from harness.plan import Cell, Chosen
+from harness.store import Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """What every record of a run has in common."""
+
+    environment: str
+    commit: Commit
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """Why there is no value: the status of the record, and the reason in words."""
+
+    status: str
+    reason: str
+    traceback: str | None = None
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Tell what kind of failure an exception is."""
+    if isinstance(error, NotApplicable):
+        return Failure("n/a", str(error))
+    if isinstance(error, Diverged):
+        return Failure("diverged", str(error))
+    trace = "".join(traceback.format_exception(error))
+    if is_out_of_memory(error):
+        return Failure("out-of-memory", str(error).splitlines()[0] if str(error) else "out of memory", trace)
+    said = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+    return Failure("error", said, trace)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception is torch's or Python's way of saying that memory ran out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def record_without_value(cell: Cell, failure: Failure, provenance: Provenance) -> Record:
+    """Return the record of a cell that has no value."""
+    return Record(
+        **_common(cell, provenance),
+        status=failure.status,
+        reason=failure.reason,
+        traceback=failure.traceback,
+        ended=now(),
+    )
+
+
+def measure_cell(
+    cell: Cell, model: nn.Module, data: Data, provenance: Provenance
+) -> tuple[Record, tuple[Tensor, Tensor] | None]:
+    """Measure a fitted model; return the record and the per-example ``(ids, values)``, if any.
+
+    Whatever the metric raises ends up in the record, except an interruption.
+    """
+    started, start = now(), time.perf_counter()
+    if cell.lacking is not None:
+        return record_without_value(cell, Failure("n/a", cell.lacking), provenance), None
+    device = data.test.stored.device
+    seed = derive_seed("evaluation", cell.evaluation_seed)
+    try:
+        metric = cell.metric.factory(cell.metric.config)
+        context = Context(
+            noise=Noise(seed, device),
+            config=cell.fit.model.config,
+            batch_size=cell.fit.budget.batch_size if cell.fit.budget else None,
+            seed=cell.fit.seed,
+        )
+        with PeakMemory(device) as memory, global_seed(seed), torch.no_grad():
+            estimate = metric.measure(model.eval(), data, context)
+        failure = _unusable(estimate)
+    except Exception as error:
+        failure = failure_of(error)
+    if failure is not None:
+        return record_without_value(cell, failure, provenance), None
+    record = Record(
+        **_common(cell, provenance),
+        status="ok",
+        value=estimate.value,
+        stderr=estimate.stderr,
+        n=estimate.n,
+        unit=metric.unit,
+        direction=metric.direction,
+        measure=estimate.measure,
+        parts=dict(estimate.parts),
+        diagnostics=dict(estimate.diagnostics),
+        samples=tuple(estimate.samples),
+        seconds=time.perf_counter() - start,
+        peak_memory=memory.bytes,
+        started=started,
+        ended=now(),
+    )
+    values = None
+    if estimate.per_example is not None:
+        values = (data.test.ids[: len(estimate.per_example)], estimate.per_example)
+    return record, values
+
+
+def now() -> str:
+    """Return the time in UTC, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _unusable(estimate: Any) -> Failure | None:
+    if not isinstance(estimate, Estimate):
+        return Failure("error", f"the metric returned {type(estimate).__name__}, not an Estimate")
+    if not torch.isfinite(torch.tensor(estimate.value)):
+        return Failure("diverged", f"the metric's value is {estimate.value}")
+    return None
+
+
+def _common(cell: Cell, provenance: Provenance) -> dict[str, Any]:
+    fit = cell.fit.identity
+    return {
+        "cell_key": cell.key,
+        "fit_key": cell.fit.key,
+        "dataset": _described(cell.fit.dataset),
+        "model": _described(cell.fit.model),
+        "metric": _described(cell.metric),
+        "seed": cell.fit.seed,
+        "budget": fit["budget"],
+        "engine": fit["engine"],
+        "machine": cell.machine,
+        "split": cell.split,
+        "evaluation_seed": cell.evaluation_seed,
+        "environment": provenance.environment,
+        "commit": provenance.commit.sha,
+        "dirty": provenance.commit.dirty,
+    }
+
+
+def _described(chosen: Chosen) -> dict[str, Any]:
+    return {
+        **chosen.identity,
+        "changed": chosen.changed,
+        "plugin_version": chosen.provided.plugin.version,
+    }

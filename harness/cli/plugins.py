@@ -1,0 +1,37 @@
+"""``harness plugins``: what is installed, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from harness.cli.options import plugin_option
+from harness.plugins import Plugin, Registry
+
+
+@click.command()
+@plugin_option
+def plugins(plugin_files: tuple[Path, ...]) -> None:
+    """Show every plugin, what it provides, and any problem it has."""
+    from rich.console import Console
+    from rich.table import Table
+
+    registry = Registry.load(plugin_files)
+    table = Table(box=None, header_style="bold")
+    for heading in ("plugin", "distribution", "version", "provides"):
+        table.add_column(heading, overflow="fold")
+    for plugin in registry.plugins:
+        table.add_row(plugin.name, plugin.distribution, plugin.version, _provides(plugin))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    for plugin in registry.broken:
+        for problem in plugin.problems:
+            console.print(f"{plugin.name} of {plugin.distribution}: {problem}", style="red", soft_wrap=True)
+
+
+def _provides(plugin: Plugin) -> str:
+    counts = Counter(spec.kind for spec in plugin.provides)
+    said = ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items())
+    return said or "nothing"

@@ -1,0 +1,235 @@
+"""``harness run``: train, measure and rank."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.main import load_registry
+from harness.cli.options import Names, plugin_option, runs_option
+from harness.errors import UsageError
+
+default_dataset = "binarized-mnist-10k"
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness run --models vae,gan --metric elbo
+  harness run --models pca --set pca.latent_dim=2,10,32 --metric reconstruction-mse --dataset mnist
+  harness run --models vae --metric elbo --seeds 3 --dry-run
+
+'harness list' names what there is; 'harness show NAME' its settings."""
+)
+@click.option("--models", "--model", type=Names(), required=True, metavar="A,B", help="Models to compare.")
+@click.option("--metric", "--metrics", "metrics", type=Names(), required=True, metavar="M[,N]", help="What to measure.")
+@click.option(
+    "--dataset",
+    "--datasets",
+    "datasets",
+    type=Names(),
+    default=default_dataset,
+    show_default=True,
+    metavar="D[,D]",
+    help="What to train and test on.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Train each model N times, from seeds 0 to N-1.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Passes over the training images.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    metavar="N",
+    help="Training images a step.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME.PARAM=V[,V...]",
+    help="A setting of a model, metric or dataset; several values mean one cell each. May be repeated.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    envvar="HARNESS_DATA_DIR",
+    metavar="DIR",
+    show_envvar=True,
+    help="A folder that has the full data sets in torchvision's layout; without it they are downloaded.",
+)
+@runs_option
+@click.option(
+    "--leaderboards",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("leaderboards"),
+    show_default=True,
+    metavar="DIR",
+    help="Where leaderboards are written.",
+)
+@plugin_option
+@click.option("--dry-run", is_flag=True, help="Show what would be computed, and stop.")
+@click.option("--fresh", is_flag=True, help="Compute everything again, whatever is stored.")
+def run(
+    models: tuple[str, ...],
+    metrics: tuple[str, ...],
+    datasets: tuple[str, ...],
+    seeds: int,
+    epochs: int,
+    batch_size: int,
+    assignments: tuple[str, ...],
+    device: str,
+    data_dir: Path | None,
+    runs: Path,
+    leaderboards: Path,
+    plugin_files: tuple[Path, ...],
+    dry_run: bool,
+    fresh: bool,
+) -> int:  # fmt: skip
+    """Train models, measure them, and write leaderboards.
+
+    What was finished before is not computed again: a new metric does not retrain a model, and an interrupted run
+    goes on where it stopped. Every model named is trained, also where the metric cannot apply to it ("n/a"), so
+    that it is there for the next metric.
+    """
+    registry = load_registry(plugin_files)
+    for kind, names in (("model", models), ("metric", metrics), ("dataset", datasets)):
+        for name in names:
+            registry.get(kind, name)
+    settings = parse_assignments(assignments)
+    if data_dir is not None and not data_dir.is_dir():
+        raise UsageError(f"--data-dir {data_dir}: there is no such folder")
+
+    import torch
+
+    from harness.data import DataSource
+    from harness.device import prepare_torch
+    from harness.environment import describe_environment
+    from harness.plan import Budget, Engine, Request, build_plan
+    from harness.run import Run
+    from harness.store import Store, require_writable
+
+    torch_device = prepare_torch(device)
+    environment = describe_environment(torch_device)
+    engine = Engine(torch_device.type, torch.get_num_threads())
+    request = Request(models, metrics, datasets, seeds, Budget(epochs, batch_size), settings)
+    plan = build_plan(request, registry, engine, environment.machine)
+    store = Store(runs)
+    if not dry_run:
+        store.prepare()
+        require_writable(leaderboards, "--leaderboards")
+
+    from harness.cli.progress import reporter_for
+
+    reporter = reporter_for(0)
+    execution = Run(plan, store, registry, reporter, torch_device, environment, fresh=fresh)
+    for problem in store.problems:
+        reporter.announce(f"warning: {problem}")
+    pending = [cell for fit in plan.fits for cell in execution.pending(fit)]
+    if dry_run:
+        _show_plan(plan, pending, store, fresh=fresh)
+        return 0
+    reporter.announce(_summary(plan, pending))
+    data_of = execution.load_data(DataSource(data_dir, cache_dir(), reporter.announce))
+    with reporter_for(len(pending)) as execution.reporter:
+        outcome = execution.execute(data_of)
+    _write_boards(outcome.records, store, leaderboards)
+    if outcome.interrupted:
+        click.echo(
+            f"interrupted: {outcome.computed} finished cells are kept; the same command goes on from there.",
+            err=True,
+        )
+    return outcome.exit_code
+
+
+def parse_assignments(assignments: tuple[str, ...]) -> dict[tuple[str, str], list[str]]:
+    """Read ``NAME.PARAM=V[,V...]``.
+
+    Raises:
+        UsageError: the form is another, a value is empty, or a setting is given twice.
+    """
+    parsed: dict[tuple[str, str], list[str]] = {}
+    for text in assignments:
+        target, equals, values = text.partition("=")
+        owner, dot, parameter = target.partition(".")
+        if not (equals and dot and owner and parameter):
+            raise UsageError(f"--set {text!r}: write NAME.PARAM=VALUE, as in vae.latent_dim=2,10")
+        listed = [value.strip() for value in values.split(",")]
+        if not all(listed):
+            raise UsageError(f"--set {text!r}: an empty value")
+        if (owner, parameter) in parsed:
+            raise UsageError(f"--set {target} is given twice; join the values by commas")
+        parsed[owner, parameter] = listed
+    return parsed
+
+
+def cache_dir() -> Path:
+    """Return the folder for what is downloaded, ``HARNESS_CACHE_DIR`` or the system's usual place."""
+    import platformdirs
+
+    return Path(os.environ.get("HARNESS_CACHE_DIR") or platformdirs.user_cache_dir("generative-harness"))
+
+
+def _summary(plan: Any, pending: list[Any]) -> str:
+    cells, fits = len(plan.cells), len({cell.fit.key for cell in pending})
+    if not pending:
+        return f"all {cells} cells are stored already; --fresh computes them again"
+    stored = f", {cells - len(pending)} of them stored already" if len(pending) < cells else ""
+    return f"{cells} cells{stored}; {len(pending)} to compute from {fits} fits"
+
+
+def _show_plan(plan: Any, pending: list[Any], store: Any, *, fresh: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.cli.progress import name_of
+
+    table = Table(box=None, header_style="bold", title=_summary(plan, pending), title_justify="left")
+    for heading in ("fit", "metric", "what would happen", "cell"):
+        table.add_column(heading, overflow="fold")
+    waiting = {cell.key for cell in pending}
+    for cell in plan.cells:
+        fitted = not fresh and store.fit(cell.fit.key) is not None
+        steps = ["" if fitted else "fit", f"n/a: {cell.lacking}" if cell.lacking else "measure"]
+        action = ", ".join(filter(None, steps)) if cell.key in waiting else "nothing: stored"
+        table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key)
+    Console(highlight=False, markup=False).print(table)
+
+
+def _write_boards(records: dict[str, Any], store: Any, folder: Path) -> None:
+    """Show the boards of this run, and write those of everything in the store that shares its data sets."""
+    from harness.leaderboard import build_boards, write_leaderboards
+    from harness.leaderboard.terminal import render
+
+    if not records:
+        return
+    sys.stdout.write(render(build_boards(records.values(), store)))
+    datasets = {record.dataset["name"] for record in records.values()}
+    everything = [record for record in store.records() if record.dataset["name"] in datasets]
+    for path in write_leaderboards(build_boards(everything, store), folder):
+        click.echo(f"wrote {path}")

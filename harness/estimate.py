@@ -1,0 +1,84 @@
+"""What a metric returns: a figure with its uncertainty, and with respect to what a likelihood is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+from harness.data import DataInfo
+from harness.noise import Noise
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured figure.
+
+    Args:
+        value: the figure, in the metric's unit.
+        stderr: standard error over test examples (over repeats, for a timing); None where there is none.
+        n: how many examples (or repeats) it rests on.
+        per_example: ``(n,)``, in the order of the test split; what paired comparisons need.
+        parts: named summands or components, in the same unit.
+        diagnostics: anything else worth keeping, as JSON values.
+        measure: for a likelihood, what it is one of; see ``likelihood_measure``.
+        samples: raw repeats of a timing.
+    """
+
+    value: float
+    stderr: float | None
+    n: int
+    per_example: Tensor | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    measure: str | None = None
+    samples: tuple[float, ...] = ()
+
+    @classmethod
+    def over_examples(cls, values: Tensor, parts: Mapping[str, Tensor] | None = None, **more: Any) -> Estimate:
+        """Average one value per test example, ``(n,)``, in float64; parts likewise."""
+        exact = values.detach().double().cpu()
+        return cls(
+            value=float(exact.mean()),
+            stderr=float(exact.std() / len(exact) ** 0.5) if len(exact) > 1 else None,
+            n=len(exact),
+            per_example=exact,
+            parts={name: float(part.detach().double().mean()) for name, part in (parts or {}).items()},
+            **more,
+        )
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a metric may use beside the model and the data.
+
+    Args:
+        noise: randomness of the evaluation, on the device; the same for every model.
+        config: the model's settings, as its ``Config``.
+        batch_size: of the fit, or None for a closed-form one.
+        seed: of the fit.
+    """
+
+    noise: Noise
+    config: Any
+    batch_size: int | None
+    seed: int
+
+
+def likelihood_measure(info: DataInfo, observation: Distribution) -> str:
+    """Say with respect to what a log-likelihood under this observation model is one.
+
+    Two likelihoods may be ranked together only where this text is the same.
+    """
+    if observation.support.is_discrete:  # type: ignore[union-attr]
+        if info.support == "binary":
+            return "probability mass on binary pixels"
+        return "none: a Bernoulli cross-entropy on grey pixels is not a likelihood"
+    if info.dequantized:
+        return f"density on {info.scale}"
+    if info.support == "real":
+        return "density on real values"
+    return f"density on {info.scale}, which is discrete: not dequantized"

@@ -1,0 +1,57 @@
+"""Everything that can be extended, on one screen.
+
+Hooks take nothing and return data, so each can be called in a test and traced to the distribution it came from.
+Implement any of them in a module, mark it ``@harness.hookimpl``, and name the module in the entry-point group
+``harness`` (or pass the file with ``--plugin``). Keep that module cheap to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from harness.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, RendererSpec
+
+if TYPE_CHECKING:
+    from harness.plan import Cell
+    from harness.store import Record
+
+hookspec = pluggy.HookspecMarker("harness")
+hookimpl = pluggy.HookimplMarker("harness")
+
+
+@hookspec
+def harness_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
+    """Provide data sets."""
+
+
+@hookspec
+def harness_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
+    """Provide generative models."""
+
+
+@hookspec
+def harness_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
+    """Provide metrics."""
+
+
+@hookspec
+def harness_renderers() -> Iterable[RendererSpec]:  # type: ignore[empty-body]
+    """Provide formats that leaderboards can be written in."""
+
+
+@hookspec
+def harness_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
+    """Provide commands of the command line."""
+
+
+@hookspec
+def harness_cell_started(cell: Cell) -> None:
+    """Hear that a cell is about to be computed."""
+
+
+@hookspec
+def harness_cell_finished(cell: Cell, record: Record) -> None:
+    """Hear that a cell has ended and its record is on disk."""

@@ -1,0 +1,64 @@
+"""Boards for programs: one flat list of rows, in JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from io import StringIO
+from typing import Any
+
+from harness.leaderboard.board import Board, Row
+
+
+def rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Return every row of every board as JSON values; ``value`` is null where there is none."""
+    return [_row(number, board, row) for number, board in enumerate(boards) for row in board.rows]
+
+
+def render_json(boards: Sequence[Board]) -> str:
+    """Write the rows as one JSON list."""
+    return json.dumps(rows(boards), indent=1, ensure_ascii=False)
+
+
+def render_csv(boards: Sequence[Board]) -> str:
+    """Write the rows as CSV; what is nested is JSON within its field."""
+    file = StringIO()
+    listed = rows(boards)
+    writer = csv.DictWriter(file, fieldnames=list(listed[0]) if listed else ["dataset"], lineterminator="\n")
+    writer.writeheader()
+    for row in listed:
+        writer.writerow(
+            {name: json.dumps(each) if isinstance(each, dict | list) else each for name, each in row.items()}
+        )
+    return file.getvalue().removesuffix("\n")
+
+
+def _row(number: int, board: Board, row: Row) -> dict[str, Any]:
+    return {
+        "board": number,
+        "dataset": board.dataset,
+        "dataset_settings": dict(board.dataset_settings),
+        "model": row.model,
+        "settings": dict(row.settings),
+        "metric": board.metric,
+        "metric_settings": dict(board.metric_settings),
+        "value": row.value,
+        "stderr": row.stderr,
+        "n": row.n,
+        "seeds": row.seeds,
+        "spread": row.spread,
+        "by_seed": {str(seed): value for seed, value in row.measured.by_seed.items()} if row.measured else {},
+        "parts": dict(row.parts),
+        "unit": board.unit,
+        "direction": board.direction,
+        "measure": board.measure,
+        "rank": row.rank,
+        "status": row.status,
+        "reason": row.reason,
+        "split": board.split,
+        "budget": dict(row.budget) if row.budget else None,
+        "engine": dict(row.engine),
+        "machine": board.machine,
+        "diagnostics": dict(row.diagnostics),
+    }

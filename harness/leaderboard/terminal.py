@@ -1,0 +1,52 @@
+"""Boards as rich tables, for a terminal and for a picture."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from io import StringIO
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from harness.leaderboard.board import Board
+from harness.leaderboard.text import captions, cells, columns, title
+
+
+def render(boards: Sequence[Board]) -> str:
+    """Write boards as tables as wide as the terminal, in colour where standard output is one."""
+    on_terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size((110, 24)).columns
+    console = Console(file=StringIO(), force_terminal=on_terminal, width=width, highlight=False)
+    with console.capture() as captured:
+        for board in boards:
+            console.print(table(board))
+            console.print()
+    return captured.get()
+
+
+def render_svg(boards: Sequence[Board]) -> str:
+    """Write boards as one SVG picture that loads nothing from anywhere."""
+    console = Console(file=StringIO(), record=True, width=120, force_terminal=True, highlight=False)
+    for board in boards:
+        console.print(table(board))
+        console.print()
+    names = ", ".join(dict.fromkeys(board.dataset for board in boards))
+    svg = console.export_svg(title=names, unique_id="board")
+    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+
+
+def table(board: Board) -> Group:
+    """Return a board as a rich table with its captions below."""
+    grid = Table(box=box.SIMPLE_HEAD, title=title(board), title_justify="left", title_style="bold", pad_edge=False)
+    for name in columns(board):
+        words = name in ("model", "note")
+        grid.add_column(name, justify="left" if words else "right", no_wrap=not words, overflow="fold", ratio=None)
+    for row in board.rows:
+        style = "bold green" if row.rank == 1 else "dim" if row.value is None else ""
+        grid.add_row(*(Text(entry) for entry in cells(board, row)), style=style)
+    return Group(grid, *(Text(line, style="dim") for line in captions(board)))

@@ -1,0 +1,54 @@
+"""What a gradient model minimises: one loss, or several objectives with their own parameters and optimisers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from harness.noise import Noise
+from harness.settings import setting
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    """Settings of Adam (Kingma and Ba, 2015); a model's ``Config`` may derive from it to make them settable."""
+
+    learning_rate: float = setting(1e-3, "step size of Adam", above=0)
+    beta1: float = setting(0.9, "decay of Adam's first moment", minimum=0, below=1)
+    beta2: float = setting(0.999, "decay of Adam's second moment", minimum=0, below=1)
+    epsilon: float = setting(1e-8, "added to Adam's denominator", above=0)
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> Adam:
+        """Return Adam over the parameters, in one fused call a step where the device has that."""
+        kept = list(parameters)
+        fused = all(each.device.type in ("cpu", "cuda") and each.is_floating_point() for each in kept)
+        return Adam(kept, lr=self.learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon, fused=fused)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One thing to minimise.
+
+    Args:
+        name: of its curve.
+        loss: from a batch ``(B, *shape)`` and noise to the mean loss, a scalar.
+        parameters: those that this objective moves; no others get a gradient from it.
+        optimizer: the settings of its optimiser.
+    """
+
+    name: str
+    loss: Callable[[Tensor, Noise], Tensor]
+    parameters: list[nn.Parameter]
+    optimizer: AdamSettings
+
+
+def objectives_of(model: Any, config: Any) -> list[Objective]:
+    """Return a model's objectives, or its one loss as an objective over all its parameters."""
+    if hasattr(model, "objectives"):
+        return list(model.objectives())
+    adam = config if isinstance(config, AdamSettings) else AdamSettings()
+    return [Objective("loss", model.loss, list(model.parameters()), adam)]
