@@ -1,0 +1,110 @@
+"""The full MNIST and Fashion-MNIST through torchvision, from the user's folder or downloaded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from harness import Data, DataError, DataSource, Examples, NoSettings
+
+validation_images = 5000
+
+
+class TorchvisionDigits:
+    """A data set of torchvision's MNIST family: 60,000 training and 10,000 test images of 28 × 28 bytes.
+
+    The last 5,000 training images are the validation split.
+    """
+
+    Config = NoSettings
+    name: ClassVar[str]
+
+    def __init__(self, config: NoSettings) -> None:
+        self.config = config
+
+    def load(self, source: DataSource) -> Data:
+        """Read the data from ``data_dir``, or from the cache, into which it is downloaded on first use.
+
+        Raises:
+            DataError: files are missing, damaged or cannot be downloaded.
+        """
+        root = source.data_dir or source.cache_dir / "data"
+        if not self._is_in(root):
+            if source.data_dir is not None:
+                raise DataError(self._not_found(root))
+            self._download(root, source)
+        images, labels = self._read(root, train=True)
+        held_out, held_out_labels = self._read(root, train=False)
+        first, last = slice(0, -validation_images), slice(-validation_images, None)
+        ids = torch.arange(len(images))
+        return Data.from_tensors(
+            train=Examples(images[first], labels[first], ids[first]),
+            validation=Examples(images[last], labels[last], ids[last]),
+            test=Examples(held_out, held_out_labels),
+            classes=10,
+        )
+
+    @property
+    def _torchvision(self) -> Any:
+        from torchvision import datasets
+
+        return getattr(datasets, self.name)
+
+    def _files(self, root: Path) -> list[Path]:
+        kinds = ("images-idx3-ubyte", "labels-idx1-ubyte")
+        return [root / self.name / "raw" / f"{part}-{kind}" for part in ("train", "t10k") for kind in kinds]
+
+    def _is_in(self, root: Path) -> bool:
+        return all(path.is_file() for path in self._files(root))
+
+    def _not_found(self, root: Path) -> str:
+        missing = next(path for path in self._files(root) if not path.is_file())
+        return (
+            f"no {self.name} in the data folder {root}: {missing} does not exist. The folder must have torchvision's "
+            f"layout ({self.name}/raw/...). Leave out --data-dir and HARNESS_DATA_DIR to download it, or fill the "
+            f"folder with: python -c \"from torchvision.datasets import {self.name} as d; d('{root}', download=True)\""
+        )
+
+    def _download(self, root: Path, source: DataSource) -> None:
+        source.announce(f"{self.name} is not in {root} yet: downloading it with torchvision")
+        try:
+            self._torchvision(root, train=True, download=True)
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"{self.name} could not be downloaded into {root}: {error}. If you have the files in torchvision's "
+                f"layout ({self.name}/raw/...), name their folder with --data-dir DIR or HARNESS_DATA_DIR."
+            ) from error
+
+    def _read(self, root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
+        count = 60000 if train else 10000
+        images_file, labels_file = self._files(root)[:2] if train else self._files(root)[2:]
+        try:
+            data = self._torchvision(root, train=train, download=False)
+            images, labels = data.data, data.targets
+        except Exception as error:
+            raise DataError(self._damaged(images_file, labels_file, str(error) or "wrong length")) from error
+        if images.shape != (count, 28, 28) or len(labels) != count:
+            raise DataError(
+                self._damaged(images_file, labels_file, f"{len(images)} images and {len(labels)} labels, not {count}")
+            )
+        if not bool(((labels >= 0) & (labels < 10)).all()):
+            raise DataError(self._damaged(images_file, labels_file, "labels outside 0 to 9"))
+        return images.unsqueeze(1), labels
+
+    def _damaged(self, images: Path, labels: Path, why: str) -> str:
+        return f"{images} or {labels.name} beside it is corrupt ({why}). Delete both and get them again."
+
+
+class MNIST(TorchvisionDigits):
+    """Handwritten digits (LeCun, Cortes and Burges, 1998), 28 × 28 grey pixels, ten classes."""
+
+    name = "MNIST"
+
+
+class FashionMNIST(TorchvisionDigits):
+    """Pictures of clothing (Xiao, Rasul and Vollgraf, 2017), 28 × 28 grey pixels, ten classes."""
+
+    name = "FashionMNIST"
