@@ -1,0 +1,18 @@
+"""Variational autoencoders."""
+
+from __future__ import annotations
+
+from harness import ModelSpec, hookimpl
+
+
+@hookimpl
+def harness_models() -> list[ModelSpec]:
+    """Provide the variational autoencoders."""
+    return [
+        ModelSpec(
+            "vae",
+            "harness_vae.vae:VAE",
+            "variational autoencoder; Bernoulli or Gaussian observations by the data's support",
+            version="1",
+        )
+    ]
