@@ -1,0 +1,75 @@
+"""What tests share: the command line as a function, small data, and the full MNIST where it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import Data, Examples
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Callable[..., Result]:
+    """Run ``harness`` in a process of its own, in an empty folder, as a user would."""
+
+    def call(*words: str, cwd: Path = tmp_path, timeout: float = 300, **environment: str) -> Result:
+        clean = {name: value for name, value in os.environ.items() if name != "HARNESS_DATA_DIR"}
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *words],
+            cwd=cwd,
+            env={**clean, "COLUMNS": "120", **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture
+def small_data() -> Data:
+    """Return 300 training, 60 validation and 60 test images of 6 × 5 grey pixels with two classes."""
+    generator = torch.Generator().manual_seed(1)
+
+    def examples(n: int) -> Examples:
+        labels = torch.arange(n) % 2
+        bright = torch.rand(n, 1, 6, 5, generator=generator) * (0.4 + 0.6 * labels.view(n, 1, 1, 1))
+        return Examples((bright * 255).to(torch.uint8), labels)
+
+    return Data.from_tensors(examples(300), examples(60), examples(60), classes=2)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder with full MNIST in torchvision's layout, or skip where there is none."""
+    folder = os.environ.get("HARNESS_DATA_DIR")
+    if not folder or not (Path(folder) / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
+        pytest.skip("HARNESS_DATA_DIR has no MNIST/raw")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _same_torch_everywhere() -> Iterator[None]:
+    """Leave torch's global state as it was found."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)

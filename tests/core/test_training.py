@@ -1,0 +1,135 @@
+"""What the engine promises."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from harness import Data, Examples, Noise, derive_seed
+from harness.errors import Diverged
+from harness.training import AdamSettings, Curves, Trainer, fit_model, objectives_of
+from harness.transforms import Binarize
+from harness_vae.vae import VAE
+
+
+def test_an_epoch_shows_every_image_once_and_leaves_no_batch_of_one(small_data: Data) -> None:
+    for batch_size in (1, 7, 13, 23, 64, 299, 300, 1000):  # 300 leaves one over at 13 and 299 (and 23)
+        trainer = Trainer(nn.Identity(), [], small_data.train, batch_size, seed=0)
+        batches = list(trainer.shuffled())
+        assert sorted(torch.cat(batches).tolist()) == list(range(300))
+        assert batch_size == 1 or all(len(each) > 1 for each in batches)
+        assert all(len(each) == batch_size for each in batches[:-1])
+
+
+def test_the_order_changes_between_epochs_and_seeds_and_is_the_same_for_every_model(small_data: Data) -> None:
+    def order(trainer: Trainer) -> list[int]:
+        return torch.cat(list(trainer.shuffled())).tolist()
+
+    a, b, c = (Trainer(nn.Identity(), [], small_data.train, 10, seed) for seed in (0, 0, 1))
+    first = order(a)
+    assert first == order(b)
+    assert first != order(a)
+    assert first != order(c)
+
+
+def test_the_engine_takes_the_steps_of_a_plain_float64_loop(small_data: Data) -> None:
+    data = Binarize(Binarize.Config(binarization="static")).apply(small_data)
+    train = replace(data.train, inputs=lambda stored, noise: stored.double())
+    config = VAE.Config(latent_dim=3, hidden=(12,))
+    torch.manual_seed(4)
+    model = VAE(data.info, config).double()
+    torch.manual_seed(4)
+    plain = VAE(data.info, config).double()
+    trainer = Trainer(model, objectives_of(model, config), train, 32, seed=9)
+    twin = Trainer(plain, [], train, 32, seed=9)
+    moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in plain.parameters()]
+    steps = 0
+    for _ in range(5):
+        for index, same in zip(trainer.shuffled(), twin.shuffled(), strict=True):
+            loss = trainer.step(index)
+            steps += 1
+            expected = plain.loss(twin.train.batch(same, twin._data_noise), twin._noise)
+            torch.testing.assert_close(loss[0], expected.detach())
+            gradients = torch.autograd.grad(expected, list(plain.parameters()))
+            with torch.no_grad():
+                for p, g, (m, v) in zip(plain.parameters(), gradients, moments, strict=True):
+                    m.mul_(0.9).add_(0.1 * g)
+                    v.mul_(0.999).add_(0.001 * g * g)
+                    p -= 1e-3 * (m / (1 - 0.9**steps)) / ((v / (1 - 0.999**steps)).sqrt() + 1e-8)
+    assert steps == 50
+    for p, q in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-7, atol=1e-9)
+
+
+class Exploding(nn.Module):
+    def __init__(self, info, config) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.epochs = 0
+
+    def loss(self, x, noise):
+        self.epochs += 1
+        return self.weight * x.sum() * (torch.inf if self.epochs > 8 else 1.0)
+
+
+def test_a_loss_that_is_not_finite_stops_the_fit_and_keeps_its_curve(small_data: Data) -> None:
+    curves, seen = Curves(), []
+    with pytest.raises(Diverged, match=r"loss became (inf|nan) in epoch 2 of 5"):
+        fit_model(
+            Exploding,
+            AdamSettings(),
+            small_data,
+            seed=0,
+            epochs=5,
+            batch_size=60,
+            curves=curves,
+            on_epoch=lambda epoch, losses: seen.append(epoch),
+        )
+    assert seen == [1]
+    assert len(curves.train["loss"]) == 2
+
+
+def test_a_model_that_draws_from_the_global_generator_is_repeatable_too(small_data: Data) -> None:
+    class Foreign(nn.Module):
+        def __init__(self, info, config) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(info.dim))
+
+        def loss(self, x, noise):
+            return (self.weight + torch.randn(len(x), len(self.weight)) - x.flatten(1)).square().mean()
+
+    def weights(seed: int) -> torch.Tensor:
+        fitted = fit_model(
+            Foreign, None, small_data, seed=seed, epochs=2, batch_size=60, curves=Curves(), on_epoch=lambda *_: None
+        )
+        return fitted.weight.detach()
+
+    assert torch.equal(weights(0), weights(0))
+    assert not torch.equal(weights(0), weights(1))
+
+
+def test_a_model_never_sees_the_test_split(small_data: Data) -> None:
+    blank = Examples(torch.zeros(5, 1, 6, 5, dtype=torch.uint8))
+    other = replace(small_data, test=Data.from_tensors(blank, blank, blank).test)
+    config = VAE.Config(latent_dim=2, hidden=(8,))
+
+    def weights(data: Data) -> list[torch.Tensor]:
+        model = fit_model(VAE, config, data, seed=0, epochs=1, batch_size=60, curves=Curves(), on_epoch=lambda *_: None)
+        return [p.detach() for p in model.parameters()]
+
+    assert all(torch.equal(a, b) for a, b in zip(weights(small_data), weights(other), strict=True))
+
+
+def test_training_leaves_the_global_generator_as_it_was(small_data: Data) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    fit_model(VAE, VAE.Config(), small_data, seed=0, epochs=1, batch_size=60, curves=Curves(), on_epoch=lambda *_: None)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_noise_is_the_same_for_equal_names_and_not_for_others() -> None:
+    assert derive_seed("batches", 1) == derive_seed("batches", 1)
+    assert len({derive_seed("batches", 1), derive_seed("batches", 2), derive_seed("data", 1), derive_seed("1")}) == 4
+    assert torch.equal(Noise(5).normal(4), Noise(5).normal(4))
