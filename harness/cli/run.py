@@ -140,9 +140,6 @@ def run(
     request = Request(models, metrics, datasets, seeds, Budget(epochs, batch_size), settings)
     plan = build_plan(request, registry, engine, environment.machine)
     store = Store(runs)
-    if not dry_run:
-        store.prepare()
-        require_writable(leaderboards, "--leaderboards")
 
     from harness.cli.progress import reporter_for
 
@@ -156,12 +153,14 @@ def run(
         return 0
     reporter.announce(_summary(plan, pending))
     data_of = execution.load_data(DataSource(data_dir, cache_dir(), reporter.announce))
+    store.prepare()
+    require_writable(leaderboards, "--leaderboards")
     with reporter_for(len(pending)) as execution.reporter:
         outcome = execution.execute(data_of)
     _write_boards(outcome.records, store, leaderboards)
     if outcome.interrupted:
         click.echo(
-            f"interrupted: {outcome.computed} finished cells are kept; the same command goes on from there.",
+            f"interrupted: {_count(outcome.computed, 'finished cell')} kept; the same command goes on from there.",
             err=True,
         )
     return outcome.exit_code
@@ -198,9 +197,13 @@ def cache_dir() -> Path:
 def _summary(plan: Any, pending: list[Any]) -> str:
     cells, fits = len(plan.cells), len({cell.fit.key for cell in pending})
     if not pending:
-        return f"all {cells} cells are stored already; --fresh computes them again"
+        return f"{_count(cells, 'cell')}, stored already; --fresh computes again"
     stored = f", {cells - len(pending)} of them stored already" if len(pending) < cells else ""
-    return f"{cells} cells{stored}; {len(pending)} to compute from {fits} fits"
+    return f"{_count(cells, 'cell')}{stored}; {len(pending)} to compute from {_count(fits, 'fit')}"
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n} {thing}{'s' * (n != 1)}"
 
 
 def _show_plan(plan: Any, pending: list[Any], store: Any, *, fresh: bool) -> None:

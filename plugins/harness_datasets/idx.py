@@ -73,8 +73,9 @@ class TorchvisionDigits:
         try:
             self._torchvision(root, train=True, download=True)
         except (OSError, RuntimeError) as error:
+            said = " ".join(str(error).split())
             raise DataError(
-                f"{self.name} could not be downloaded into {root}: {error}. If you have the files in torchvision's "
+                f"{self.name} could not be downloaded into {root}: {said}. If you have the files in torchvision's "
                 f"layout ({self.name}/raw/...), name their folder with --data-dir DIR or HARNESS_DATA_DIR."
             ) from error
 

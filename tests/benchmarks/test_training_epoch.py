@@ -1,6 +1,6 @@
 """The engine's epoch of the MLP VAE on full MNIST beside a loop written by hand, in one process.
 
-Run with ``tox -e bench``; the ratio is printed and kept in the benchmark's ``extra_info``.
+Run with ``pytest tests/benchmarks --benchmark-only -s``; the ratio is printed and kept in ``extra_info``.
 """
 
 import statistics
