@@ -194,4 +194,5 @@ def _misspelt_hooks(module: Any) -> list[str]:
 
 
 def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return said if len(said) < 300 else said[:300] + "…"

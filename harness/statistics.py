@@ -82,7 +82,8 @@ def difference(a: Measured, b: Measured) -> Difference:
     total = sum(each for each, _ in sources)
     if total == 0:
         return Difference(value, value, value)
-    freedom = total**2 / sum(each**2 / df for each, df in sources)
+    limited = sum(each**2 / df for each, df in sources)
+    freedom = total**2 / limited if limited else math.inf
     margin = t_quantile(0.5 + confidence / 2, freedom) * math.sqrt(total)
     return Difference(value, value - margin, value + margin)
 

@@ -120,7 +120,7 @@ class Store:
     def _lines(self) -> list[bytes]:
         try:
             content = self.records_file.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise StoreError(f"cannot read {self.records_file}: {error.strerror}") from error
@@ -220,8 +220,9 @@ class Store:
             temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=final.parent))
             try:
                 if weights is not None:
-                    contiguous = {name: each.contiguous().cpu() for name, each in weights.items()}
-                    save_file(contiguous, temporary / "weights.safetensors")
+                    # Copies, since safetensors refuses tensors that share memory, as tied weights do.
+                    copies = {name: each.detach().cpu().contiguous().clone() for name, each in weights.items()}
+                    save_file(copies, temporary / "weights.safetensors")
                 (temporary / "fit.json").write_text(json.dumps(_finite(dict(description)), indent=1))
                 shutil.rmtree(final, ignore_errors=True)
                 temporary.chmod(0o755)

@@ -93,9 +93,12 @@ def bernoulli_of_pixels(stored: Tensor, noise: Noise) -> Tensor:
 
 
 def dequantize_pixels(stored: Tensor, noise: Noise) -> Tensor:
-    """Map bytes to (pixel + u) / 256, kept under 1 where float32 would round up to it."""
-    values = (stored.to(torch.float32) + noise.uniform(*stored.shape)) / 256
-    return values.clamp_(max=1 - 2**-24)
+    """Map bytes to (pixel + u) / 256.
+
+    u has 16 bits, as many as float32 can add to a byte: with more, a pixel would now and then round up to the next.
+    """
+    u = noise.uniform(*stored.shape).mul_(2**16).floor_().div_(2**16)
+    return (stored.to(torch.float32) + u) / 256
 
 
 def _threshold(stored: Tensor, noise: Noise) -> Tensor:
