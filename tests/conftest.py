@@ -69,7 +69,8 @@ def data_dir() -> Path:
 @pytest.fixture(autouse=True)
 def _same_torch_everywhere() -> Iterator[None]:
     """Leave torch's global state as it was found."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    threads, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     yield
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
+    torch.set_deterministic_debug_mode(deterministic)
+    torch.set_flush_denormal(False)

@@ -1,0 +1,141 @@
+"""Nothing that was finished is lost, whatever happens to the disk."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.errors import StoreError, UsageError
+from harness.store import Record, Store
+
+record = Record(
+    cell_key="a",
+    fit_key="f",
+    dataset={},
+    model={},
+    metric={},
+    seed=0,
+    budget=None,
+    engine={},
+    machine=None,
+    split="test",
+    evaluation_seed=0,
+    status="ok",
+    value=1.5,
+)
+
+
+def another(key: str, **changes: object) -> Record:
+    return dataclasses.replace(record, cell_key=key, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "runs")
+    made.prepare()
+    return made
+
+
+def test_records_and_values_come_back_as_they_were_written(store: Store) -> None:
+    ids, values = torch.tensor([4, 7]), torch.tensor([0.1, -2.0], dtype=torch.float64)
+    store.append(another("a", diagnostics={"gap": float("nan"), "rate": [1.0, float("inf")]}), (ids, values))
+    assert store.records() == [another("a", diagnostics={"gap": None, "rate": [1.0, None]})]
+    found = store.values("a")
+    assert found is not None
+    assert (found[0].tolist(), found[1].tolist()) == ([4, 7], [0.1, -2.0])
+    assert store.values("b") is None
+
+
+def test_a_torn_last_line_is_told_of_and_swallows_nothing(store: Store) -> None:
+    store.append(another("a"))
+    store.append(another("b"))
+    whole = store.records_file.read_bytes()
+    store.records_file.write_bytes(whole[:-20])
+    assert [each.cell_key for each in store.records()] == ["a"]
+    assert "line 2" in store.problems[0]
+    store.append(another("c"))
+    assert [each.cell_key for each in store.records()] == ["a", "c"]
+
+
+def test_a_corrupt_line_costs_only_itself(store: Store) -> None:
+    for key in "abc":
+        store.append(another(key))
+    lines = store.records_file.read_bytes().splitlines()
+    lines[1] = b"\x00\xff not json"
+    store.records_file.write_bytes(b"\n".join([*lines, b'{"schema": 1}', b'{"schema": 99}']) + b"\n")
+    assert [each.cell_key for each in store.records()] == ["a", "c"]
+    assert [problem.split(", ")[1].split(":")[0] for problem in store.problems] == ["line 2", "line 4", "line 5"]
+
+
+def test_a_failure_never_displaces_a_finished_record_and_is_never_finished(store: Store) -> None:
+    store.append(another("a", status="error", value=None))
+    assert not store.records()[0].is_finished
+    store.append(another("a", value=2.0))
+    store.append(another("a", status="out-of-memory", value=None))
+    assert [each.value for each in store.records()] == [2.0]
+    store.append(another("a", value=3.0))
+    assert [each.value for each in store.records()] == [3.0]
+
+
+def test_a_full_disk_is_told_of_and_loses_nothing_stored(store: Store) -> None:
+    store.append(another("a"))
+    script = f"""
+import dataclasses, json, resource, sys, torch
+from pathlib import Path
+from harness.errors import StoreError
+from harness.store import Store
+store = Store(Path({str(store.root)!r}))
+kept = store.records()[0]
+limit = store.records_file.stat().st_size + 50
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+said = []
+for write in (
+    lambda: store.append(dataclasses.replace(kept, cell_key="b")),
+    lambda: store.write_fit("f", {{"status": "ok"}}, {{"w": torch.zeros(100_000)}}),
+):
+    try:
+        write()
+    except StoreError as error:
+        said.append(str(error))
+print(json.dumps(said))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout)
+    assert len(said) == 2
+    assert all("cannot write" in each and "is stored" in each for each in said)
+    assert [each.cell_key for each in store.records()] == ["a"]
+    assert store.fit("f") is None
+    assert list((store.root / "fits").iterdir()) == []
+    store.append(another("c"))
+    assert [each.cell_key for each in store.records()] == ["a", "c"]
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="--runs"):
+        Store(tmp_path / "file" / "runs").prepare()
+
+
+def test_a_fit_is_replaced_whole_and_tied_weights_are_kept(store: Store) -> None:
+    w = torch.arange(3.0)
+    store.write_fit("f", {"status": "ok"}, {"encoder": w, "decoder": w})
+    assert {name: each.tolist() for name, each in store.weights("f").items()} == {
+        "encoder": [0, 1, 2],
+        "decoder": [0, 1, 2],
+    }
+    store.write_fit("f", {"status": "diverged"}, None)
+    assert store.fit("f") == {"status": "diverged"}
+    with pytest.raises(StoreError, match="cannot be read"):
+        store.weights("f")
+
+
+def test_damaged_weights_are_told_of(store: Store) -> None:
+    store.write_fit("f", {"status": "ok"}, {"w": torch.zeros(10)})
+    path = store.root / "fits" / "f" / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(StoreError, match="cannot be read"):
+        store.weights("f")

@@ -1,0 +1,166 @@
+"""Boards put side by side only what may be compared."""
+
+import csv
+import io
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.leaderboard import Board, build_boards, write_leaderboards
+from harness.plugins import Registry
+from harness.store import Record, Store
+
+counter = iter(range(10**6))
+
+
+def named(name: str, settings: dict[str, Any] | None = None, changed: tuple[str, ...] = ()) -> dict[str, Any]:
+    given = {"name": name, "distribution": "generative-harness", "version": "1"}
+    return {**given, "settings": settings or {}, "changed": list(changed)}
+
+
+def record(name: str = "vae", value: float | None = -100.0, **changes: Any) -> Record:
+    fields: dict[str, Any] = {
+        "cell_key": f"cell{next(counter)}",
+        "fit_key": "fit",
+        "dataset": named("digits"),
+        "model": named(name, {"latent_dim": 20}),
+        "metric": named("elbo", {"samples": 1}),
+        "seed": 0,
+        "budget": {"epochs": 20, "batch_size": 128},
+        "engine": {"device": "cpu", "threads": 2, "precision": "float32", "path": "single"},
+        "machine": None,
+        "split": "test",
+        "evaluation_seed": 0,
+        "status": "ok" if value is not None else "n/a",
+        "reason": None if value is not None else "it has no encoder",
+        "value": value,
+        "stderr": 0.5 if value is not None else None,
+        "n": 100 if value is not None else None,
+        "unit": "nats" if value is not None else None,
+        "direction": "higher" if value is not None else None,
+        "measure": "probability mass on binary pixels" if value is not None else None,
+    }
+    return Record(**{**fields, **changes})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "runs")
+    made.prepare()
+    return made
+
+
+def models_of(boards: list[Board]) -> list[list[str]]:
+    return [[row.model for row in board.rows] for board in boards]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"measure": "density on (pixel + u) / 256"},
+        {"unit": "bits"},
+        {"dataset": named("digits", {"binarization": "static"})},
+        {"dataset": {**named("digits"), "version": "2"}},
+        {"metric": named("elbo", {"samples": 50})},
+        {"split": "validation"},
+        {"evaluation_seed": 1},
+        {"machine": "another, 8 cores"},
+    ],
+)
+def test_what_may_not_be_compared_never_shares_a_board(store: Store, change: dict[str, Any]) -> None:
+    boards = build_boards([record("a"), record("b", **change)], store)
+    assert sorted(models_of(boards)) == [["a"], ["b"]]
+    assert all(row.rank == 1 for board in boards for row in board.rows)
+
+
+def test_timings_on_other_threads_never_share_a_board(store: Store) -> None:
+    engine = {"device": "cpu", "threads": 1, "precision": "float32", "path": "single"}
+    timing = {"machine": "this one, 2 cores", "unit": "examples/s", "measure": None}
+    boards = build_boards([record("a", **timing), record("b", engine=engine, **timing)], store)
+    assert sorted(models_of(boards)) == [["a"], ["b"]]
+
+
+def test_what_has_no_value_is_listed_once_below_the_rest_with_its_reason(store: Store) -> None:
+    density = {"measure": "density on (pixel + u) / 256"}
+    boards = build_boards([record("gan", None), record("a"), record("b", -90.0), record("c", **density)], store)
+    assert sorted(models_of(boards)) == [["b", "a", "gan"], ["c"]]
+    (gan,) = [row for board in boards for row in board.rows if row.model == "gan"]
+    assert (gan.rank, gan.value, gan.status, gan.reason) == (None, None, "n/a", "it has no encoder")
+
+
+def test_seeds_are_averaged_and_the_two_errors_are_kept_apart(store: Store) -> None:
+    ids = torch.arange(4)
+    values = {0: torch.tensor([1.0, 2, 3, 4]), 1: torch.tensor([3.0, 4, 5, 6])}
+    records = [record(value=float(each.mean()), seed=seed, n=4) for seed, each in values.items()]
+    for each in records:
+        store.append(each, (ids, values[each.seed].double()))
+    ((row,),) = [board.rows for board in build_boards(records, store)]
+    assert (row.value, row.seeds) == (3.5, 2)
+    assert row.spread == pytest.approx(2**0.5)
+    assert row.stderr == pytest.approx(torch.tensor([2.0, 3, 4, 5]).std().item() / 2)
+
+
+def test_a_seed_that_diverged_is_not_passed_over_in_silence(store: Store) -> None:
+    diverged = record(value=None, seed=2, status="diverged", reason="loss became nan")
+    ((row,),) = [board.rows for board in build_boards([record(seed=0), record(seed=1), diverged], store)]
+    assert (row.status, row.seeds) == ("ok", 2)
+    assert row.reason == "without seed 2: diverged, loss became nan"
+
+
+def test_rows_that_differ_say_in_what(store: Store) -> None:
+    records = [
+        record("a"),
+        record("a", -99.0, model=named("a", {"latent_dim": 5})),
+        record("a", -98.0, budget={"epochs": 1, "batch_size": 128}),
+        record("b", -97.0, model=named("b", {"width": 7, "depth": 2}, ("width",))),
+    ]
+    (board,) = build_boards(records, store)
+    assert {(row.model, row.label) for row in board.rows} == {
+        ("a", "latent_dim=20 epochs=20"),
+        ("a", "latent_dim=5 epochs=20"),
+        ("a", "latent_dim=20 epochs=1"),
+        ("b", "width=7 epochs=20"),
+    }
+
+
+promised = {"dataset", "model", "settings", "metric", "value", "stderr", "n", "seeds", "unit", "measure", "rank"}
+
+
+def test_every_format_tells_the_same_rows(store: Store) -> None:
+    records = [record("a|b"), record("c", -90.0, parts={"kl": 25.0}), record("gan", None)]
+    boards = build_boards(records, store)
+    registry = Registry.load()
+    texts = {each.spec.name: each.spec.resolve()(boards) for each in registry.all("renderer")}
+    rows = json.loads(texts["json"])
+    assert all(promised | {"status", "reason"} <= set(row) for row in rows)
+    assert [(row["model"], row["rank"]) for row in rows] == [("c", 1), ("a|b", 2), ("gan", None)]
+    assert [row["model"] for row in csv.DictReader(io.StringIO(texts["csv"]))] == ["c", "a|b", "gan"]
+    assert "a\\|b" in texts["markdown"]
+    for name in ("terminal", "markdown", "svg"):
+        flat = re.sub(r"\s|&#160;", " ", texts[name])
+        assert all(word in flat for word in ("elbo", "−90.00", "25.00", "it has no encoder", "probability mass"))
+
+
+def test_the_picture_is_whole_and_loads_nothing(store: Store) -> None:
+    svg = next(each for each in Registry.load().all("renderer") if each.spec.name == "svg").spec.resolve()
+    text = svg(build_boards([record()], store))
+    ET.fromstring(text)
+    assert "url(http" not in text
+    assert "@import" not in text
+
+
+def test_no_rows_render_too() -> None:
+    for each in Registry.load().all("renderer"):
+        assert isinstance(each.spec.resolve()([]), str)
+
+
+def test_files_are_written_one_pair_a_data_set(store: Store, tmp_path: Path) -> None:
+    boards = build_boards([record(), record(dataset=named("clothes"))], store)
+    written = write_leaderboards(boards, tmp_path / "boards")
+    assert sorted(path.name for path in written) == ["clothes.md", "clothes.svg", "digits.md", "digits.svg"]
+    assert sorted(path.name for path in (tmp_path / "boards").iterdir()) == sorted(path.name for path in written)
