@@ -18,6 +18,7 @@ def fitted(factory, config, data: Data, epochs: int = 20):
     )
 
 
+@torch.no_grad()
 def training_error(model, data: Data) -> float:
     x = data.train.all(Noise(0))
     return float((model.reconstruct(x) - x).double().square().mean())
@@ -55,11 +56,11 @@ def test_pca_and_the_linear_autoencoder_meet_the_published_errors_on_mnist(data_
     data = MNIST(NoSettings()).load(DataSource(data_dir, tmp_path, print))
     x = data.test.all(Noise(0))
 
+    @torch.no_grad()
     def error(model) -> float:
         return float((model.reconstruct(x) - x).double().square().mean())
 
     for k, published in {2: 0.05567, 10: 0.03407, 32: 0.01683}.items():
         assert error(fitted(PCA, PCA.Config(latent_dim=k), data)) == pytest.approx(published, rel=0.01)
-    with torch.no_grad():
-        learned = error(fitted(LinearAutoencoder, LinearAutoencoder.Config(latent_dim=32), data, epochs=10))
+    learned = error(fitted(LinearAutoencoder, LinearAutoencoder.Config(latent_dim=32), data, epochs=10))
     assert learned == pytest.approx(0.01683, rel=0.02)
