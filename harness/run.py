@@ -18,7 +18,7 @@ from harness.cell import Failure, Provenance, failure_of, measure_cell, now, rec
 from harness.data import Data, DataSource
 from harness.datasets import load_dataset
 from harness.environment import Environment, describe_commit
-from harness.errors import NotApplicable, StoreError
+from harness.errors import DataError, StoreError
 from harness.plan import Budget, Cell, Chosen, Fit, Plan, hash_of
 from harness.plugins import Registry
 from harness.store import Record, Store, failed
@@ -119,10 +119,11 @@ class Run:
 
     def _load(self, dataset: Chosen, source: DataSource) -> Data | Failure:
         try:
-            data = load_dataset(dataset.provided.spec, dataset.config, source)  # type: ignore[arg-type]
-        except NotApplicable as reason:
-            return Failure("n/a", str(reason))
-        return data.to(self.device)
+            return load_dataset(dataset.provided.spec, dataset.config, source).to(self.device)  # type: ignore[arg-type]
+        except DataError:
+            raise
+        except Exception as error:
+            return failure_of(error)
 
     def _execute_fit(self, fit: Fit, data_of: Mapping[str, Data | Failure], provenance: Provenance) -> None:
         pending = self.pending(fit)

@@ -15,6 +15,10 @@ from harness import AdamSettings, DataInfo, Noise, NotApplicable, Split, elbo_te
 
 activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
+# Adam moves every parameter by about its step size, whatever its gradient: what is learned is the logarithm of the
+# variance over this, so that it finds its place within an epoch and not in twenty.
+log_variance_scale = 10.0
+
 
 class VAE(nn.Module):
     """Maximises E_q[log p(x | z)] − KL(q(z | x) ‖ p(z)) with prior N(0, I) (Kingma and Welling, 2014).
@@ -42,7 +46,8 @@ class VAE(nn.Module):
             "random", "initial bias of the output: as torch draws it, or such that it gives the mean image"
         )
 
-    log_variance: Tensor
+    zero: Tensor
+    scaled_log_variance: Tensor
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__()
@@ -60,14 +65,12 @@ class VAE(nn.Module):
         if config.output_bias == "data-mean":
             self._start_at_mean(info.mean.flatten())
         fixed = isinstance(config.variance, float)
-        log_variance = torch.tensor(float(config.variance) if fixed else 1.0).log()
+        scaled = torch.tensor(float(config.variance) if fixed else 0.1).log() / log_variance_scale
         if self.kind == "gaussian" and not fixed:
-            self.log_variance = nn.Parameter(log_variance)
+            self.scaled_log_variance = nn.Parameter(scaled)
         else:
-            self.register_buffer("log_variance", log_variance)
+            self.register_buffer("scaled_log_variance", scaled)
         self.register_buffer("zero", torch.zeros(config.latent_dim))
-
-    zero: Tensor
 
     def _layers(self, widths: list[int]) -> nn.Sequential:
         layers = nn.Sequential()
@@ -79,6 +82,11 @@ class VAE(nn.Module):
         inner = mean.clamp(1e-3, 1 - 1e-3)
         nn.init.zeros_(self.output.bias)
         self.output.bias.data += inner.logit() if self.kind == "bernoulli" else mean
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of the Gaussian observation, a scalar."""
+        return (log_variance_scale * self.scaled_log_variance).exp()
 
     def prior(self) -> Distribution:
         """N(0, I)."""
@@ -94,7 +102,7 @@ class VAE(nn.Module):
         out = self.output(self.decoder(z)).unflatten(-1, self.shape)
         if self.kind == "bernoulli":
             return Independent(Bernoulli(logits=out, validate_args=False), len(self.shape))
-        scale = (0.5 * self.log_variance).exp().expand_as(out)
+        scale = self.variance.sqrt().expand_as(out)
         return Independent(Normal(out, scale, validate_args=False), len(self.shape))
 
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -118,4 +126,4 @@ class VAE(nn.Module):
                 posterior = self.posterior(x)
                 z = posterior.mean + posterior.stddev * noise.normal(*posterior.mean.shape)
                 total += (self.observation(z).mean - x).double().square().flatten(1).mean(1).sum()
-            self.log_variance.copy_((total / len(validation)).log())
+            self.scaled_log_variance.copy_((total / len(validation)).log() / log_variance_scale)

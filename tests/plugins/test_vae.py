@@ -26,7 +26,7 @@ from harness.training import Curves, fit_model
 from harness.transforms import Binarize, Dequantize
 from harness_datasets.idx import MNIST
 from harness_metrics.elbo import ELBO
-from harness_vae.vae import VAE
+from harness_vae.vae import VAE, log_variance_scale
 
 
 class LinearGaussian:
@@ -141,13 +141,25 @@ def test_a_variance_chosen_on_validation_maximises_the_bound_there(small_data: D
 
     @torch.no_grad()
     def bound(factor: float) -> float:
-        chosen = model.log_variance.clone()
-        model.log_variance.add_(math.log(factor))
+        chosen = model.scaled_log_variance.clone()
+        model.scaled_log_variance.add_(math.log(factor) / log_variance_scale)
         terms = elbo_terms(model, x, Noise(7))
-        model.log_variance.copy_(chosen)
+        model.scaled_log_variance.copy_(chosen)
         return float((terms.reconstruction - terms.kl).mean())
 
     assert bound(1.0) > max(bound(0.9), bound(1.1))
+
+
+def test_a_learned_variance_comes_near_its_optimum(small_data: Data) -> None:
+    data = Dequantize(Dequantize.Config()).apply(small_data)
+    config = VAE.Config(latent_dim=2, hidden=(16,))
+    model = fit_model(VAE, config, data, seed=0, epochs=60, batch_size=50, curves=Curves(), on_epoch=lambda *_: None)
+    x = data.train.all(Noise(0))
+    with torch.no_grad():
+        drawn = model.posterior(x).base_dist
+        z = drawn.loc + drawn.scale * Noise(1).normal(*drawn.loc.shape)
+        optimum = (model.observation(z).mean - x).square().mean()
+    assert model.variance.item() == pytest.approx(optimum.item(), rel=0.1)
 
 
 @pytest.mark.parametrize("bias", ["random", "data-mean"])
