@@ -81,7 +81,7 @@ class Registry:
             registry.add(Plugin(entry.name, distribution, version), entry.load)
         for file in files:
             digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-            registry.add(Plugin(file.stem, str(file), f"sha256:{digest}"), partial(_import_file, file))
+            registry.add(Plugin(file.stem, file.name, f"sha256:{digest}"), partial(_import_file, file))
         return registry
 
     def add(self, plugin: Plugin, load: Callable[[], Any]) -> None:
