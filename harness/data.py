@@ -53,14 +53,12 @@ class Split:
         labels: ``(N,)`` int64, or None.
         ids: ``(N,)`` int64, the place of each example in its source: what paired comparisons join on.
         inputs: turns stored values ``(B, *shape)`` into float32 inputs; it may draw from the noise.
-        random: whether ``inputs`` draws anew at every call.
     """
 
     stored: Tensor
     labels: Tensor | None
     ids: Tensor
     inputs: Callable[[Tensor, Noise], Tensor]
-    random: bool = False
 
     def __len__(self) -> int:
         return len(self.stored)

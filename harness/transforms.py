@@ -46,16 +46,16 @@ class Binarize:
         once = _threshold if mode == "threshold" else bernoulli_of_pixels
         seed = self.config.binarization_seed
         train = (
-            replace(data.train, inputs=bernoulli_of_pixels, random=True)
+            replace(data.train, inputs=bernoulli_of_pixels)
             if mode == "dynamic"
-            else _drawn_once(data.train, once, "train", seed)
+            else _drawn_once(data.train, once, "train", seed, torch.uint8)
         )
         mean = mean_of(data.train.stored) / 255 if mode == "dynamic" else mean_of(train.stored)
         return Data(
             info=replace(data.info, support="binary", scale=f"{mode} binarization", mean=mean),
             train=train,
-            validation=_drawn_once(data.validation, once, "validation", seed),
-            test=_drawn_once(data.test, once, "test", seed),
+            validation=_drawn_once(data.validation, once, "validation", seed, torch.uint8),
+            test=_drawn_once(data.test, once, "test", seed, torch.uint8),
         )
 
 
@@ -81,9 +81,9 @@ class Dequantize:
         mean = (mean_of(data.train.stored) + 0.5) / 256
         return Data(
             info=replace(data.info, scale="(pixel + u) / 256", dequantized=True, mean=mean),
-            train=replace(data.train, inputs=dequantize_pixels, random=True),
-            validation=_drawn_once(data.validation, dequantize_pixels, "validation", seed),
-            test=_drawn_once(data.test, dequantize_pixels, "test", seed),
+            train=replace(data.train, inputs=dequantize_pixels),
+            validation=_drawn_once(data.validation, dequantize_pixels, "validation", seed, torch.float32),
+            test=_drawn_once(data.test, dequantize_pixels, "test", seed, torch.float32),
         )
 
 
@@ -105,10 +105,11 @@ def _threshold(stored: Tensor, noise: Noise) -> Tensor:
     return (stored >= 128).to(torch.float32)
 
 
-def _drawn_once(split: Split, inputs: Callable[[Tensor, Noise], Tensor], name: str, seed: int) -> Split:
+def _drawn_once(
+    split: Split, inputs: Callable[[Tensor, Noise], Tensor], name: str, seed: int, dtype: torch.dtype
+) -> Split:
     values = inputs(split.stored, Noise(derive_seed("data", name, seed)))
-    binary = inputs is not dequantize_pixels
-    return replace(split, stored=values.to(torch.uint8) if binary else values, inputs=floats)
+    return replace(split, stored=values.to(dtype), inputs=floats)
 
 
 def _require_pixels(data: Data, what: str) -> None:

@@ -68,7 +68,7 @@ class Bars(Lines):
         super().__init__(cells)
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
@@ -95,7 +95,13 @@ class Bars(Lines):
 
     def fit_started(self, fit: Fit, epochs: int) -> None:
         """Start the bar of the epochs."""
-        self.progress.reset(self._epochs_bar, total=epochs or None, visible=True, description=name_of(fit), losses="")
+        self.progress.reset(
+            self._epochs_bar,
+            total=epochs or None,
+            visible=True,
+            description=f"{fit.model.name}, seed {fit.seed}",
+            losses="",
+        )
 
     def epoch_ended(self, epoch: int, losses: Mapping[str, float]) -> None:
         """Move the bar on."""

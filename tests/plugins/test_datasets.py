@@ -107,7 +107,6 @@ def test_test_images_are_binarised_once_by_a_seed_that_is_a_setting(embedded: Da
 def test_fixed_binarisation_gives_the_same_training_images_every_time(embedded: Data, mode) -> None:
     train = Binarize(Binarize.Config(binarization=mode)).apply(embedded).train
     assert torch.equal(train.all(Noise(0)), train.all(Noise(1)))
-    assert not train.random
 
 
 def test_a_dequantised_pixel_keeps_its_byte_and_stays_below_one(embedded: Data) -> None:
