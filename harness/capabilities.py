@@ -131,4 +131,4 @@ def lacking(model: Any, needs: Iterable[Any]) -> str | None:
     A need is a capability, or a union such as ``Encodes | Bounds`` of which one is enough.
     """
     missing = [(get_args(need) or (need,))[0] for need in needs if not offers(model, need)]
-    return "it has no " + " and no ".join(in_words(each) for each in missing) if missing else None
+    return "it has no " + " and no ".join(_names.get(each, each.__name__) for each in missing) if missing else None
