@@ -3,7 +3,10 @@
 import gzip
 import hashlib
 import http.server
+import math
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +27,35 @@ test_counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 @pytest.fixture
 def nowhere(tmp_path: Path) -> DataSource:
     return DataSource(None, tmp_path / "cache", lambda line: None)
+
+
+def header(*shape: int) -> bytes:
+    return bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with MNIST's files at their full size, every image black but for its number in two pixels."""
+    folder = tmp_path_factory.mktemp("blank")
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, n in (("train", 60_000), ("t10k", 10_000)):
+        images = torch.zeros(n, 28 * 28, dtype=torch.uint8)
+        images[:, 0], images[:, 1] = torch.arange(n) // 256, torch.arange(n) % 256
+        labels = torch.arange(n) % 10
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(header(n, 28, 28) + images.numpy().tobytes())
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(header(n) + labels.to(torch.uint8).numpy().tobytes())
+    return folder
+
+
+@pytest.fixture
+def damaged(blank: Path, tmp_path: Path) -> Path:
+    """Return a folder with links to the files of ``blank``, for a test to replace one of them."""
+    raw = tmp_path / "damaged" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in (blank / "MNIST" / "raw").iterdir():
+        (raw / path.name).symlink_to(path)
+    return tmp_path / "damaged"
 
 
 @pytest.fixture
@@ -76,6 +108,42 @@ def test_the_full_sets_hold_out_the_last_5000_training_images(dataset, data_dir:
     assert [len(split) for split in data.splits.values()] == [55_000, 5_000, 10_000]
     assert data.validation.ids.tolist() == list(range(55_000, 60_000))
     assert data.train.stored.dtype == torch.uint8
+
+
+def test_a_full_set_is_split_by_position_and_keeps_its_order(blank: Path, tmp_path: Path) -> None:
+    data = MNIST(NoSettings()).load(DataSource(blank, tmp_path, print))
+    for split, start, n in ((data.train, 0, 55_000), (data.validation, 55_000, 5_000), (data.test, 0, 10_000)):
+        numbers = torch.arange(start, start + n)
+        stored = split.stored.flatten(1)
+        assert torch.equal(stored[:, 0].long() * 256 + stored[:, 1], numbers)
+        assert split.labels is not None
+        assert torch.equal(split.labels, numbers % 10)
+        assert torch.equal(split.ids, numbers)
+
+
+files = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+
+
+@pytest.mark.parametrize("name", files)
+@pytest.mark.parametrize("damage", ["truncated", "too short but whole", "empty"])
+def test_a_file_that_is_damaged_is_named(damaged: Path, tmp_path: Path, name: str, damage: str) -> None:
+    path = damaged / "MNIST" / "raw" / name
+    whole = path.read_bytes()
+    shape = (9, 28, 28) if "images" in name else (9,)
+    contents = {"truncated": whole[:-1], "too short but whole": header(*shape) + bytes(math.prod(shape)), "empty": b""}
+    path.unlink()
+    path.write_bytes(contents[damage])
+    with pytest.raises(DataError, match=f"{name}.* corrupt"):
+        MNIST(NoSettings()).load(DataSource(damaged, tmp_path, print))
+
+
+def test_a_label_that_is_no_digit_is_refused(damaged: Path, tmp_path: Path) -> None:
+    path = damaged / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    labels = path.read_bytes()
+    path.unlink()
+    path.write_bytes(labels[:-1] + b"\x0a")
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.*labels outside 0 to 9"):
+        MNIST(NoSettings()).load(DataSource(damaged, tmp_path, print))
 
 
 def test_dynamic_binarisation_draws_anew_with_the_pixels_intensity(embedded: Data) -> None:
@@ -143,40 +211,78 @@ def test_data_that_disagrees_with_itself_is_refused() -> None:
         Data.from_tensors(good, Examples(torch.rand(0, 3)), good)
 
 
-@pytest.mark.full_mnist
-def test_a_download_lands_in_the_cache_and_happens_once(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@dataclass
+class Mirror:
+    """A server of a data set's files: what was asked of it, and the folder from which it answers."""
+
+    folder: Path
+    asked: list[str]
+
+
+@pytest.fixture
+def mirror(blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    """Serve ``blank`` in place of MNIST's own mirrors."""
     from torchvision import datasets
 
-    served = tmp_path / "served"
-    served.mkdir()
+    served = Mirror(tmp_path / "served", [])
+    served.folder.mkdir()
     resources = []
-    for name, _ in datasets.MNIST.resources:
-        content = gzip.compress((data_dir / "MNIST" / "raw" / name.removesuffix(".gz")).read_bytes(), 1)
-        (served / name).write_bytes(content)
-        resources.append((name, hashlib.md5(content).hexdigest()))
+    for name in files:
+        content = gzip.compress((blank / "MNIST" / "raw" / name).read_bytes(), 1)
+        (served.folder / f"{name}.gz").write_bytes(content)
+        resources.append((f"{name}.gz", hashlib.md5(content).hexdigest()))
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
+    class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            asked.append(args[0])
+            served.asked.append(str(args[0]))
 
-    asked: list[object] = []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=served))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=served.folder))
+    server.daemon_threads = False
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
     monkeypatch.setattr(datasets.MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
+    yield served
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_download_lands_in_the_cache_and_happens_once(mirror: Mirror, blank: Path, tmp_path: Path) -> None:
     said: list[str] = []
     source = DataSource(None, tmp_path / "cache", said.append)
-    try:
-        first = MNIST(NoSettings()).load(source)
-        requests = len(asked)
-        assert requests >= 4
-        assert "downloading" in said[0]
-        again = MNIST(NoSettings()).load(source)
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert len(asked) == requests
+    first = MNIST(NoSettings()).load(source)
+    requests = len(mirror.asked)
+    assert requests >= len(files)
+    assert len(said) == 1
+    assert "downloading" in said[0]
+    for name in files:
+        landed = tmp_path / "cache" / "data" / "MNIST" / "raw" / name
+        assert landed.read_bytes() == (blank / "MNIST" / "raw" / name).read_bytes()
+
+    again = MNIST(NoSettings()).load(source)
+    assert len(mirror.asked) == requests
+    assert len(said) == 1
     assert torch.equal(first.test.stored, again.test.stored)
-    assert (tmp_path / "cache" / "data" / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file()
+
+
+@pytest.mark.parametrize("received", [0, 10, -10])
+def test_a_download_that_was_cut_short_says_what_to_do_and_can_be_tried_again(
+    mirror: Mirror, tmp_path: Path, received: int
+) -> None:
+    source = DataSource(None, tmp_path / "cache", lambda line: None)
+    last = mirror.folder / f"{files[-1]}.gz"
+    content = last.read_bytes()
+    last.write_bytes(content[:received])
+    with pytest.raises(DataError, match=r"could not be downloaded into .* --data-dir DIR or HARNESS_DATA_DIR"):
+        MNIST(NoSettings()).load(source)
+    last.write_bytes(content)
+    assert len(MNIST(NoSettings()).load(source).test) == 10_000
+
+
+def test_a_users_own_folder_is_never_downloaded_into(mirror: Mirror, damaged: Path, tmp_path: Path) -> None:
+    (damaged / "MNIST" / "raw" / files[0]).unlink()
+    with pytest.raises(DataError, match=f"{files[0]} does not exist"):
+        MNIST(NoSettings()).load(DataSource(damaged, tmp_path / "cache", print))
+    assert mirror.asked == []
+    assert not (tmp_path / "cache").exists()
