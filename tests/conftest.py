@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from harness import Data, Examples
+from harness.cli import main
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,11 @@ class Result:
     err: str
 
 
+Call = Callable[..., Result]
+
+
 @pytest.fixture
-def harness(tmp_path: Path) -> Callable[..., Result]:
+def harness(tmp_path: Path) -> Call:
     """Run ``harness`` in a process of its own, in an empty folder, as a user would."""
 
     def call(*words: str, cwd: Path = tmp_path, timeout: float = 300, **environment: str) -> Result:
@@ -40,6 +44,28 @@ def harness(tmp_path: Path) -> Callable[..., Result]:
             check=False,
         )
         return Result(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Call:
+    """Run ``harness`` in this process, in an empty folder, which saves starting Python and importing torch."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HARNESS_DATA_DIR", raising=False)
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*words: str) -> Result:
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert isinstance(end.value.code, int)
+        return Result(end.value.code, *capsys.readouterr())
 
     return call
 
