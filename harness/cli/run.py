@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from harness.cli.main import load_registry
-from harness.cli.options import Names, plugin_option, runs_option
+from harness.cli.options import names_option, plugin_option, runs_option
 from harness.errors import UsageError
 
 default_dataset = "binarized-mnist-10k"
@@ -25,14 +25,13 @@ Examples:
 
 'harness list' names what there is; 'harness show NAME' its settings."""
 )
-@click.option("--models", "--model", type=Names(), required=True, metavar="A,B", help="Models to compare.")
-@click.option("--metric", "--metrics", "metrics", type=Names(), required=True, metavar="M[,N]", help="What to measure.")
-@click.option(
+@names_option("--models", "--model", required=True, metavar="A,B", help="Models to compare.")
+@names_option("--metric", "--metrics", "metrics", required=True, metavar="M[,N]", help="What to measure.")
+@names_option(
     "--dataset",
     "--datasets",
     "datasets",
-    type=Names(),
-    default=default_dataset,
+    default=(default_dataset,),
     show_default=True,
     metavar="D[,D]",
     help="What to train and test on.",

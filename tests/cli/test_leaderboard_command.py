@@ -53,6 +53,7 @@ def test_a_leaderboard_can_be_narrowed_to_metrics_and_data_sets(board: Board) ->
     assert {row["metric"] for row in board("--metric", "elbo")} == {"elbo"}
     two = {"elbo", "reconstruction-mse"}
     assert {row["metric"] for row in board("--metric", "elbo,reconstruction-mse")} == two
+    assert {row["metric"] for row in board("--metric", "elbo", "--metric", "reconstruction-mse")} == two
     assert board("--dataset", "tiny") == board()
 
 

@@ -93,6 +93,13 @@ def test_every_value_of_a_setting_has_a_row_that_names_it(run: Call) -> None:
     assert page.index("latent_dim=3") < page.index("latent_dim=2") < page.index("latent_dim=1")
 
 
+def test_an_option_given_again_adds_its_names(run: Call) -> None:
+    joined = run("pca,scaled", "elbo,reconstruction-mse", "--dry-run")
+    again = run("pca", "elbo", "--models", "scaled,pca", "--metric", "reconstruction-mse", "--dry-run")
+    assert "4 cells; 4 to compute from 2 fits" in joined.out
+    assert again == joined
+
+
 def test_a_dry_run_counts_what_would_be_computed_and_leaves_no_trace(run: Call, tmp_path: Path) -> None:
     done = run("pca,linear-ae", "reconstruction-mse", "--set", "pca.latent_dim=2,3,4", "--seeds", "2", "--dry-run")
     assert done.code == 0
