@@ -90,12 +90,13 @@ class Store:
         return self.root / "records.jsonl"
 
     def prepare(self) -> None:
-        """Make the folder and see that it can be written to.
+        """Make the folder, where it can be written to.
 
         Raises:
             UsageError: it cannot.
         """
         require_writable(self.root, "--runs")
+        self.root.mkdir(parents=True, exist_ok=True)
 
     def records(self) -> list[Record]:
         """Return the last word on every cell, in the order they first ended.
@@ -258,14 +259,15 @@ class Store:
 
 
 def require_writable(folder: Path, option: str) -> None:
-    """Make a folder and try it.
+    """See that a folder can be written to, or that it could be made, and leave nothing behind.
 
     Raises:
         UsageError: it cannot be made, or nothing can be written in it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
+        # A link that leads nowhere is there too, and no folder can be made in its place.
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+        with tempfile.NamedTemporaryFile(dir=there):
             pass
     except OSError as error:
         raise UsageError(

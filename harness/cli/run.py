@@ -150,10 +150,11 @@ def run(
     if dry_run:
         _show_plan(plan, pending, store, fresh=fresh)
         return 0
+    require_writable(runs, "--runs")
+    require_writable(leaderboards, "--leaderboards")
     reporter.announce(_summary(plan, pending))
     data_of = execution.load_data(DataSource(data_dir, cache_dir(), reporter.announce))
     store.prepare()
-    require_writable(leaderboards, "--leaderboards")
     with reporter_for(len(pending)) as execution.reporter:
         outcome = execution.execute(data_of)
     _write_boards(outcome.records, store, leaderboards)

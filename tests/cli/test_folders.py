@@ -12,6 +12,16 @@ raw_files = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("
 
 
 @pytest.mark.parametrize("option", ["--runs", "--leaderboards"])
+@pytest.mark.parametrize("where", ["file/below", "file/far/below", "nowhere", "nowhere/below"])
+def test_results_are_not_kept_below_a_file_or_behind_a_link_to_nothing(
+    refused: Callable[..., str], tmp_path: Path, option: str, where: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "nowhere").symlink_to("there is no such thing")
+    assert f"{option} {where}: cannot be written to" in refused(*good, option, where)
+
+
+@pytest.mark.parametrize("option", ["--runs", "--leaderboards"])
 def test_results_are_not_kept_in_a_file(refused: Callable[..., str], tmp_path: Path, option: str) -> None:
     (tmp_path / "file").write_text("")
     assert f"'{option}': Directory 'file' is a file" in refused(*good, option, "file")
