@@ -35,12 +35,12 @@ def leaderboard(
     records = store.records()
     for problem in store.problems:
         click.echo(f"warning: {problem}", err=True)
+    if not records and (format_ == "terminal" or datasets or metrics):
+        raise UsageError(f"no results in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
     for kind, wanted in (("dataset", datasets), ("metric", metrics)):
         recorded: set[Any] = {getattr(record, kind)["name"] for record in records}
         for name in wanted:
             if name not in recorded:
                 raise unknown(f"{kind} in {runs}", name, recorded)
         records = [record for record in records if not wanted or getattr(record, kind)["name"] in wanted]
-    if not records and format_ == "terminal":
-        raise UsageError(f"no results in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
     click.echo(render(build_boards(records, store)))

@@ -73,7 +73,7 @@ def test_a_leaderboard_of_what_was_never_run_names_what_was(
     assert expected in done.err
 
 
-@pytest.mark.parametrize("narrowed", [()])
+@pytest.mark.parametrize("narrowed", [(), ("--dataset", "mnist"), ("--metric", "elbo"), ("--metric", "ebo")])
 def test_where_nothing_was_run_a_leaderboard_says_how_to_start(
     refused: Callable[..., str], narrowed: tuple[str, ...]
 ) -> None:
