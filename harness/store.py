@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import StoreError, UsageError
 
@@ -75,6 +75,13 @@ class Record:
     def is_finished(self) -> bool:
         """Whether the cell need not be computed again: a crash is never taken for a result."""
         return self.status in finished
+
+
+class Values(NamedTuple):
+    """What a metric found for each example: the example's place in its source, and the value; both ``(n,)``."""
+
+    ids: NDArray[np.int64]
+    values: NDArray[np.float64]
 
 
 class Store:
@@ -138,15 +145,15 @@ class Store:
             self.problems.append(f"{self.records_file}, line {number}: not a readable record; left out")
             return None
 
-    def append(self, record: Record, values: tuple[Tensor, Tensor] | None = None) -> None:
-        """Write a record, after its per-example ``(ids, values)`` if any, and sync both to disk.
+    def append(self, record: Record, values: Values | None = None) -> None:
+        """Write a record, after its per-example values if any, and sync both to disk.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
         """
         with self._writing("the record of a cell"):
             if values is not None:
-                self._write_values(record.cell_key, *values)
+                self._write_values(record.cell_key, values)
             line = json.dumps(_finite(dataclasses.asdict(record)), allow_nan=False)
             with self.records_file.open("ab") as file:
                 # A line torn by an earlier crash must not swallow this one.
@@ -160,21 +167,21 @@ class Store:
             file.seek(-1, os.SEEK_END)
             return file.read(1) == b"\n"
 
-    def _write_values(self, cell_key: str, ids: Tensor, values: Tensor) -> None:
+    def _write_values(self, cell_key: str, values: Values) -> None:
         import numpy as np
 
         path = self.root / "values" / f"{cell_key}.npz"
         path.parent.mkdir(exist_ok=True)
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, ids=ids.cpu().numpy(), values=values.cpu().numpy())
+            np.savez(file, ids=values.ids, values=values.values)
 
-    def values(self, cell_key: str) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
-        """Return the ids and per-example values of a cell, both ``(n,)``, or None where there are none."""
+    def values(self, cell_key: str) -> Values | None:
+        """Return the per-example values of a cell, or None where there are none."""
         import numpy as np
 
         try:
             with np.load(self.root / "values" / f"{cell_key}.npz") as arrays:
-                return arrays["ids"], arrays["values"]
+                return Values(arrays["ids"], arrays["values"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError) as error:

@@ -8,12 +8,16 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from harness import Data, Examples
+from harness.budget import Budget
 from harness.cli import main
+from harness.training import Recipe, fit_seed
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,20 @@ def call(
         return Result(end.value.code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="session")
+def fit() -> Callable[..., nn.Module]:
+    """Return a function that fits a model and returns it, or raises what made the fit fail."""
+
+    def fit(factory: Any, config: Any, data: Data, *, epochs: int, batch_size: int = 128, seed: int = 0) -> nn.Module:
+        fitted = fit_seed(Recipe(factory, config, data, Budget(epochs=epochs, batch_size=batch_size)), seed)
+        if fitted.error is not None:
+            raise fitted.error
+        assert fitted.model is not None
+        return fitted.model
+
+    return fit
 
 
 @pytest.fixture

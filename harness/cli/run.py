@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, jobs_from
 from harness.cli.main import load_registry
 from harness.cli.options import names_option, plugin_option, runs_option
 from harness.errors import UsageError
@@ -44,22 +45,7 @@ Examples:
     metavar="N",
     help="Train each model N times, from seeds 0 to N-1.",
 )
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="Passes over the training images.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=128,
-    show_default=True,
-    metavar="N",
-    help="Training images a step.",
-)
+@budget_options
 @click.option(
     "--set",
     "assignments",
@@ -67,13 +53,7 @@ Examples:
     metavar="NAME.PARAM=V[,V...]",
     help="A setting of a model, metric or dataset; several values mean one cell each. May be repeated.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+@engine_options
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
@@ -99,17 +79,15 @@ def run(
     metrics: tuple[str, ...],
     datasets: tuple[str, ...],
     seeds: int,
-    epochs: int,
-    batch_size: int,
     assignments: tuple[str, ...],
-    device: str,
     data_dir: Path | None,
     runs: Path,
     leaderboards: Path,
     plugin_files: tuple[Path, ...],
     dry_run: bool,
     fresh: bool,
-) -> int:  # fmt: skip
+    **more: Any,
+) -> int:
     """Train models, measure them, and write leaderboards.
 
     What was finished before is not computed again: a new metric does not retrain a model, and an interrupted run
@@ -121,42 +99,46 @@ def run(
         for name in names:
             registry.get(kind, name)
     settings = parse_assignments(assignments)
+    budget = budget_from(more)
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir}: there is no such folder")
 
-    import torch
-
     from harness.data import DataSource
-    from harness.device import prepare_torch
     from harness.environment import describe_environment
-    from harness.plan import Budget, Engine, Request, build_plan
+    from harness.executors import Blueprint
+    from harness.plan import Request, build_plan
     from harness.run import Run
     from harness.store import Store, require_writable
 
-    torch_device = prepare_torch(device)
-    environment = describe_environment(torch_device)
-    engine = Engine(torch_device.type, torch.get_num_threads())
-    request = Request(models, metrics, datasets, seeds, Budget(epochs, batch_size), settings)
+    device, engine = engine_from(more, seeds)
+    environment = describe_environment(device)
+    request = Request(models, metrics, datasets, seeds, budget, settings)
     plan = build_plan(request, registry, engine, environment.machine)
     store = Store(runs)
 
     from harness.cli.progress import reporter_for
 
     reporter = reporter_for(0)
-    execution = Run(plan, store, registry, reporter, torch_device, environment, fresh=fresh)
+    execution = Run(plan, store, registry, reporter, device, environment, fresh=fresh)
     for problem in store.problems:
         reporter.announce(f"warning: {problem}")
-    pending = [cell for fit in plan.fits for cell in execution.pending(fit)]
+    pending = execution.pending
     if dry_run:
-        _show_plan(plan, pending, store, fresh=fresh)
+        _show_plan(plan, execution)
         return 0
     require_writable(runs, "--runs")
     require_writable(leaderboards, "--leaderboards")
     reporter.announce(_summary(plan, pending))
-    data_of = execution.load_data(DataSource(data_dir, cache_dir(), reporter.announce))
+    bench = execution.bench(DataSource(data_dir, cache_dir(), reporter.announce))
+    tasks = execution.tasks()
+    jobs = jobs_from(more, engine, tasks, bench)
+    _tell_how(reporter, jobs, engine, tasks)
     store.prepare()
+    blueprint = Blueprint(
+        request, plugin_files, engine, environment.machine, runs, data_dir, cache_dir(), execution.provenance, fresh
+    )
     with reporter_for(len(pending)) as execution.reporter:
-        outcome = execution.execute(data_of)
+        outcome = execution.execute(bench, blueprint, jobs)
     _write_boards(outcome.records, store, leaderboards)
     if outcome.interrupted:
         click.echo(
@@ -206,19 +188,29 @@ def _count(n: int, thing: str) -> str:
     return f"{n} {thing}{'s' * (n != 1)}"
 
 
-def _show_plan(plan: Any, pending: list[Any], store: Any, *, fresh: bool) -> None:
+def _tell_how(reporter: Any, jobs: int, engine: Any, tasks: list[Any]) -> None:
+    """Say how the fits are made, where there is a choice that the user might want to make otherwise."""
+    from harness.device import cores
+
+    if jobs > 1:
+        reporter.announce(f"{_count(len(tasks), 'fit')} by {jobs} processes, {_count(engine.threads, 'thread')} each")
+    elif engine.device == "cpu" and cores() > engine.threads and any(fit.budget for task in tasks for fit in task.fits):
+        reporter.announce(f"on {engine.threads} of {cores()} cores; --threads takes more, and other last digits")
+
+
+def _show_plan(plan: Any, execution: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from harness.cli.progress import name_of
 
+    pending = execution.pending
     table = Table(box=None, header_style="bold", title=_summary(plan, pending), title_justify="left")
     for heading in ("fit", "metric", "what would happen", "cell"):
         table.add_column(heading, overflow="fold")
     waiting = {cell.key for cell in pending}
     for cell in plan.cells:
-        fitted = not fresh and store.fit(cell.fit.key) is not None
-        steps = ["" if fitted else "fit", f"n/a: {cell.lacking}" if cell.lacking else "measure"]
+        steps = ["" if execution.is_fitted(cell.fit) else "fit", f"n/a: {cell.lacking}" if cell.lacking else "measure"]
         action = ", ".join(filter(None, steps)) if cell.key in waiting else "nothing: stored"
         table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key)
     Console(highlight=False, markup=False).print(table)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
+from harness.budget import in_words
 from harness.leaderboard.board import Board, Row
 from harness.settings import show
 
@@ -82,10 +82,10 @@ def decimals(row: Row) -> int:
 
 
 def _budget(board: Board) -> str:
-    budgets: Sequence[dict[str, int]] = [dict(row.budget) for row in board.rows if row.budget]
+    budgets = [dict(row.budget) for row in board.rows if row.budget]
     if not budgets or any(budget != budgets[0] for budget in budgets):
         return ""
-    return f"{budgets[0]['epochs']} epochs, batch size {budgets[0]['batch_size']}"
+    return in_words(budgets[0])
 
 
 def _has_spread(board: Board) -> bool:

@@ -15,7 +15,7 @@ def plan_of(
     **latent_dims: str,
 ) -> Plan:
     settings = {(model.replace("_", "-"), "latent_dim"): [value] for model, value in latent_dims.items()}
-    request = Request(models, metrics, datasets, seeds, Budget(epochs, 128), settings)
+    request = Request(models, metrics, datasets, seeds, Budget(epochs=epochs, batch_size=128), settings)
     return build_plan(request, Registry.load(), Engine("cpu", threads), machine)
 
 
