@@ -76,6 +76,11 @@ class Split:
         """Return the inputs of the whole split, ``(N, *shape)`` float32."""
         return self.inputs(self.stored, noise)
 
+    def first(self, n: int) -> Split:
+        """Return the split of the first ``n`` examples, or of all where there are fewer."""
+        labels = None if self.labels is None else self.labels[:n]
+        return replace(self, stored=self.stored[:n], labels=labels, ids=self.ids[:n])
+
     def to(self, device: torch.device | str) -> Split:
         """Return the split with its tensors on ``device``."""
         labels = None if self.labels is None else self.labels.to(device)

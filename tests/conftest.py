@@ -112,9 +112,9 @@ def data_dir() -> Path:
 
 @pytest.fixture(autouse=True)
 def _same_torch_everywhere() -> Iterator[None]:
-    """Leave torch's global state as it was found."""
-    threads, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    """Let torch have one thread, as a fit has, and leave its global state as it was found."""
+    torch.set_num_threads(1)
+    deterministic = torch.get_deterministic_debug_mode()
     yield
-    torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode(deterministic)
     torch.set_flush_denormal(False)

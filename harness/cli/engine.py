@@ -94,11 +94,14 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
     Raises:
         UsageError: the device is not there, or has not the precision.
     """
+    import torch
+
     from harness.device import prepare_torch
     from harness.plan import Engine
     from harness.training import require_precision
 
     device = prepare_torch(values["device"], deterministic=values["deterministic"])
+    torch.set_num_threads(values["threads"])
     require_precision(values["precision"], device)
     vectorize = values["vectorize"]
     together = seeds > 1 and (device.type == "cuda" if vectorize is None else vectorize)

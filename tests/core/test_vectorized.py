@@ -26,6 +26,7 @@ gradient_models = [
 ]
 small = {
     "vae": {"latent_dim": "3", "hidden": "12"},
+    "iwae": {"latent_dim": "3", "hidden": "12", "k": "4"},
     "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8"},
     "mlp-ae": {"hidden": "8-4"},
     "linear-ae": {"latent_dim": "3"},
