@@ -53,6 +53,18 @@ def global_seed(seed: int) -> Iterator[None]:
         yield
 
 
+def global_state() -> list[Tensor]:
+    """Return the states of torch's global generators, the CPU's first, to go on from with ``restore_global_state``."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+
+
+def restore_global_state(state: list[Tensor]) -> None:
+    """Set torch's global generators to what ``global_state`` returned."""
+    torch.set_rng_state(state[0])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state[1:])
+
+
 def draw(distribution: Distribution, noise: Noise, samples: int | None = None) -> Tensor:
     """Draw reparameterised samples of a distribution from the given noise.
 

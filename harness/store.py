@@ -4,6 +4,7 @@
     fits/<fit key>/          weights.safetensors and fit.json
     values/<cell key>.npz    per-example values with example ids, for paired comparisons
     environments/<id>.json   software and machine
+    checkpoints/<fit key>.pt the state of a fit that is not done
 
 Reading it imports neither torch nor safetensors.
 """
@@ -16,7 +17,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,6 +239,11 @@ class Store:
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
+
+    def checkpoint_file(self, fit_keys: Sequence[str]) -> Path:
+        """Return the file for the state of fits that are trained together, while they train."""
+        name = fit_keys[0] if len(fit_keys) == 1 else f"{fit_keys[0]}-and-{len(fit_keys) - 1}-more"
+        return self.root / "checkpoints" / f"{name}.pt"
 
     def write_environment(self, identifier: str, description: Mapping[str, Any]) -> None:
         """Write what a run was computed with, once.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from harness.cli.options import Command
 from harness.errors import UsageError
@@ -73,15 +74,18 @@ def engine_options(command: Command) -> Command:
     return _all(options, command)
 
 
-def budget_from(values: Mapping[str, Any]) -> Budget:
-    """Return the budget that the options state.
+def budget_from(context: click.Context) -> Budget:
+    """Return the budget that the options state; the command line goes before a study.
 
     Raises:
         UsageError: it is stated more than once.
     """
     from harness.budget import Budget
 
+    values = context.params
     lengths = {name: values[name] for name in ("epochs", "steps", "seconds") if values[name] is not None}
+    typed = [name for name in lengths if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    lengths = {name: lengths[name] for name in typed or lengths}
     if len(lengths) > 1:
         given = " and ".join("--budget" if name == "seconds" else f"--{name}" for name in lengths)
         raise UsageError(f"{given} each say how long to train; give one of them")

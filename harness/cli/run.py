@@ -12,6 +12,7 @@ import click
 from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, jobs_from
 from harness.cli.main import load_registry
 from harness.cli.options import names_option, plugin_option, runs_option
+from harness.cli.study import assignments_of_study, take_study
 from harness.errors import UsageError
 
 default_dataset = "binarized-mnist-10k"
@@ -23,8 +24,12 @@ Examples:
   harness run --models vae,gan --metric elbo
   harness run --models pca --set pca.latent_dim=2,10,32 --metric reconstruction-mse --dataset mnist
   harness run --models vae --metric elbo --seeds 3 --dry-run
+  harness run studies/iwae-table.toml --seeds 1
 
 'harness list' names what there is; 'harness show NAME' its settings."""
+)
+@click.argument(
+    "study", required=False, is_eager=True, callback=take_study, type=click.Path(path_type=Path), metavar="[STUDY.toml]"
 )
 @names_option("--models", "--model", required=True, metavar="A,B", help="Models to compare.")
 @names_option("--metric", "--metrics", "metrics", required=True, metavar="M[,N]", help="What to measure.")
@@ -74,7 +79,11 @@ Examples:
 @plugin_option
 @click.option("--dry-run", is_flag=True, help="Show what would be computed, and stop.")
 @click.option("--fresh", is_flag=True, help="Compute everything again, whatever is stored.")
+@click.pass_context
 def run(
+    context: click.Context,
+    /,
+    study: Path | None,
     models: tuple[str, ...],
     metrics: tuple[str, ...],
     datasets: tuple[str, ...],
@@ -90,6 +99,8 @@ def run(
 ) -> int:
     """Train models, measure them, and write leaderboards.
 
+    STUDY.toml is a file with any of the flags below as its keys; flags on the command line override it.
+
     What was finished before is not computed again: a new metric does not retrain a model, and an interrupted run
     goes on where it stopped. Every model named is trained, also where the metric cannot apply to it ("n/a"), so
     that it is there for the next metric.
@@ -99,7 +110,10 @@ def run(
         for name in names:
             registry.get(kind, name)
     settings = parse_assignments(assignments)
-    budget = budget_from(more)
+    for target, values in parse_assignments(assignments_of_study(context)).items():
+        if target[0] in {*models, *metrics, *datasets}:
+            settings.setdefault(target, values)
+    budget = budget_from(context)
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir}: there is no such folder")
 
@@ -212,7 +226,7 @@ def _show_plan(plan: Any, execution: Any) -> None:
     for cell in plan.cells:
         steps = ["" if execution.is_fitted(cell.fit) else "fit", f"n/a: {cell.lacking}" if cell.lacking else "measure"]
         action = ", ".join(filter(None, steps)) if cell.key in waiting else "nothing: stored"
-        table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key)
+        table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key[:12])
     Console(highlight=False, markup=False).print(table)
 
 

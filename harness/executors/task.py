@@ -19,7 +19,7 @@ from harness.device import cores, using_threads
 from harness.errors import DataError, StoreError
 from harness.plan import Cell, Chosen, Fit, hash_of
 from harness.store import Record, Store, Values
-from harness.training import Fitted, Recipe, fit_seeds
+from harness.training import Checkpoint, Companions, Fitted, Recipe, fit_seeds
 
 _no_budget = Budget(epochs=1)  # what a closed-form fit is handed, and does not look at
 
@@ -142,13 +142,24 @@ def _train(fits: Sequence[Fit], data: Data, bench: Bench, observer: Observer) ->
     )
     observer.fit_started(fits)
     started, start = now(), time.perf_counter()
+    checkpoints: list[Checkpoint] = []
+
+    def checkpoint(seeds: Sequence[int]) -> Checkpoint:
+        keys = [fit.key for fit in fits if fit.seed in seeds]
+        checkpoints.append(Checkpoint(bench.store.checkpoint_file(keys), observer.announce))
+        if bench.fresh:
+            checkpoints[-1].remove()
+        return checkpoints[-1]
+
+    def on_epoch(epoch: int, losses: Mapping[str, float], progress: float) -> None:
+        observer.epoch_ended(fits, epoch, losses, progress)
+
     with using_threads(first.engine.threads):
         ended = fit_seeds(
             recipe,
             [fit.seed for fit in fits],
             vectorized=first.engine.path == "vectorized",
-            on_epoch=lambda epoch, losses, progress: observer.epoch_ended(fits, epoch, losses, progress),
-            announce=observer.announce,
+            companions=Companions(on_epoch=on_epoch, announce=observer.announce, checkpoint=checkpoint),
         )
     seconds = time.perf_counter() - start
     failures = [failure_of(fitted.error) if fitted.error else None for fitted in ended]
@@ -160,6 +171,8 @@ def _train(fits: Sequence[Fit], data: Data, bench: Bench, observer: Observer) ->
         if failure is None or failure.status == "diverged":
             description = {"seconds": seconds, "started": started, **_described(fit, fitted, failure, bench)}
             bench.store.write_fit(fit.key, description, fitted.model.state_dict() if fitted.model else None)
+    for each in checkpoints:
+        each.remove()
     return models
 
 

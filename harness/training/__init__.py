@@ -1,6 +1,7 @@
 """The engine: models say what to minimise, this says how."""
 
-from harness.training.fit import Curves, Fitted, Recipe, fit_seed, fit_seeds
+from harness.training.checkpoint import Checkpoint
+from harness.training.fit import Companions, Curves, Fitted, Recipe, fit_seed, fit_seeds
 from harness.training.loop import Trainer
 from harness.training.objectives import AdamSettings, Objective, objectives_of
 from harness.training.precision import Precision, precisions, require_precision
@@ -9,6 +10,8 @@ from harness.training.vectorized import VectorizedTrainer
 
 __all__ = [
     "AdamSettings",
+    "Checkpoint",
+    "Companions",
     "Curves",
     "Fitted",
     "Objective",

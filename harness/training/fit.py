@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +16,10 @@ from torch import Tensor, nn
 from harness.budget import Budget, Pace
 from harness.capabilities import FitsInClosedForm, offers
 from harness.data import Data
-from harness.errors import Diverged, NotApplicable
+from harness.errors import Diverged, NotApplicable, StoreError
 from harness.memory import is_out_of_memory
-from harness.noise import Noise, derive_seed, global_seed
+from harness.noise import Noise, derive_seed, global_seed, global_state, restore_global_state
+from harness.training.checkpoint import Checkpoint
 from harness.training.loop import Trainer, mean_losses
 from harness.training.objectives import objectives_of
 from harness.training.precision import Precision
@@ -73,17 +75,25 @@ class Fitted:
     fallback: str | None = None
 
 
-OnEpoch = Callable[[int, Mapping[str, float], float], None]
-"""Takes the number of an epoch, its mean losses, and the share of the budget that is spent."""
+@dataclass(frozen=True)
+class Companions:
+    """What goes along with a fit.
+
+    Args:
+        on_epoch: takes the number of an epoch, its mean losses, and the share of the budget that is spent.
+        look: takes a single model after each epoch, with the seconds of training so far; ends the fit by True.
+        announce: takes one line for the user.
+        checkpoint: makes the checkpoint of the seeds that are trained together, or None for none.
+    """
+
+    on_epoch: Callable[[int, Mapping[str, float], float], None] = lambda epoch, losses, progress: None
+    look: Callable[[nn.Module, float], bool] = lambda model, seconds: False
+    announce: Callable[[str], None] = lambda line: None
+    checkpoint: Callable[[Sequence[int]], Checkpoint | None] = lambda seeds: None
 
 
 def fit_seeds(
-    recipe: Recipe,
-    seeds: Sequence[int],
-    *,
-    vectorized: bool = False,
-    on_epoch: OnEpoch = lambda epoch, losses, progress: None,
-    announce: Callable[[str], None] = lambda line: None,
+    recipe: Recipe, seeds: Sequence[int], *, vectorized: bool = False, companions: Companions = Companions()
 ) -> list[Fitted]:
     """Fit a model from each seed on ``data.train``, on the device of the data.
 
@@ -91,11 +101,13 @@ def fit_seeds(
     halved until it does, and a model that cannot be vectorised is trained seed by seed. Both are announced.
     """
     if not vectorized or len(seeds) == 1 or offers(recipe.factory, FitsInClosedForm):
-        return [fit_seed(recipe, seed, on_epoch) for seed in seeds]
+        return [fit_seed(recipe, seed, companions) for seed in seeds]
     try:
-        return _fit_together(recipe, seeds, on_epoch)
+        return _fit_together(recipe, seeds, companions)
     except NotVectorizable as error:
         reason = str(error)
+    except StoreError:
+        raise
     except Exception as error:
         if not is_out_of_memory(error):
             return [Fitted(seed, error=error) for seed in seeds]
@@ -104,23 +116,23 @@ def fit_seeds(
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if reason:
-        announce(f"trained seed by seed, since the model cannot be vectorised: {reason}")
-        alone = [fit_seed(recipe, seed, on_epoch) for seed in seeds]
+        companions.announce(f"trained seed by seed, since the model cannot be vectorised: {reason}")
+        alone = [fit_seed(recipe, seed, companions) for seed in seeds]
         for each in alone:
             each.fallback = reason
         return alone
     half = len(seeds) // 2
-    announce(f"{len(seeds)} seeds at once do not fit into memory: trying {len(seeds) - half} and {half}")
+    companions.announce(f"{len(seeds)} seeds at once do not fit into memory: trying {len(seeds) - half} and {half}")
     parts = (seeds[: len(seeds) - half], seeds[len(seeds) - half :])
-    return [
-        each
-        for part in parts
-        for each in fit_seeds(recipe, part, vectorized=True, on_epoch=on_epoch, announce=announce)
-    ]
+    return [each for part in parts for each in fit_seeds(recipe, part, vectorized=True, companions=companions)]
 
 
-def fit_seed(recipe: Recipe, seed: int, on_epoch: OnEpoch = lambda epoch, losses, progress: None) -> Fitted:
-    """Fit a model from one seed; ``curves`` tell the story of a fit that fails too."""
+def fit_seed(recipe: Recipe, seed: int, companions: Companions = Companions()) -> Fitted:
+    """Fit a model from one seed; ``curves`` tell the story of a fit that fails too.
+
+    Raises:
+        StoreError: a checkpoint could not be written.
+    """
     fitted = Fitted(seed, group=(seed,))
     try:
         model = _built(recipe, seed)
@@ -130,57 +142,79 @@ def fit_seed(recipe: Recipe, seed: int, on_epoch: OnEpoch = lambda epoch, losses
                     noise = Noise(derive_seed("data", seed), recipe.data.train.stored.device)
                     model.fit(recipe.data.train, noise)  # type: ignore[operator]
             else:
-                _train_alone(recipe, fitted, model, on_epoch)
+                objectives = objectives_of(model, recipe.config)
+                trainer = Trainer(
+                    model, objectives, recipe.data.train, recipe.budget.batch_size, seed, recipe.precision
+                )
+                _train(recipe, trainer, [_Course(recipe, fitted, model)], companions)
             fitted.model = _calibrated(recipe, seed, model)
+    except StoreError:
+        raise
     except Exception as error:
         fitted.error = error
     return fitted
 
 
-def _train_alone(recipe: Recipe, fitted: Fitted, model: nn.Module, on_epoch: OnEpoch) -> None:
-    objectives = objectives_of(model, recipe.config)
-    trainer = Trainer(model, objectives, recipe.data.train, recipe.budget.batch_size, fitted.seed, recipe.precision)
-    course = _Course(recipe, fitted, model)
-    pace = Pace(recipe.budget, trainer.steps_per_epoch)
-    epoch = 0
-    while not pace.is_over:
-        epoch += 1
-        model.train()
-        spent = pace.spent
-        with pace.running():
-            losses = trainer.epoch(pace)
-        course.end_epoch(losses, pace.spent - spent, pace.steps)
-        on_epoch(epoch, losses, pace.progress)
-    course.choose_weights()
-
-
-def _fit_together(recipe: Recipe, seeds: Sequence[int], on_epoch: OnEpoch) -> list[Fitted]:
+def _fit_together(recipe: Recipe, seeds: Sequence[int], companions: Companions) -> list[Fitted]:
     models = [_built(recipe, seed) for seed in seeds]
     trainer = VectorizedTrainer(
         models, recipe.config, recipe.data.train, recipe.budget.batch_size, seeds, recipe.precision
     )
     fits = [Fitted(seed, path="vectorized", group=tuple(seeds)) for seed in seeds]
     courses = [_Course(recipe, fitted, model) for fitted, model in zip(fits, models, strict=True)]
+    _train(recipe, trainer, courses, companions)
+    for fitted, course in zip(fits, courses, strict=True):
+        if fitted.error is None:
+            fitted.model = _calibrated(recipe, fitted.seed, course.model)
+    return fits
+
+
+def _train(
+    recipe: Recipe, trainer: Trainer | VectorizedTrainer, courses: Sequence[_Course], companions: Companions
+) -> None:
+    """Spend the budget, looking at the models after each epoch.
+
+    Raises:
+        Diverged: the one model there is did.
+        StoreError: a checkpoint could not be written.
+    """
     pace = Pace(recipe.budget, trainer.steps_per_epoch)
+    checkpoint = companions.checkpoint([course.fitted.seed for course in courses])
     epoch = 0
-    while not pace.is_over and any(fitted.error is None for fitted in fits):
+    if checkpoint is not None and (state := checkpoint.load()) is not None:
+        epoch = state["epoch"]
+        pace.steps, pace.spent = state["pace"]["steps"], state["pace"]["spent"]
+        restore_global_state(state["global"])
+        trainer.restore(state["trainer"])
+        for course, its_state in zip(courses, state["courses"], strict=True):
+            course.restore(its_state)
+    while not pace.is_over:
         epoch += 1
         spent = pace.spent
         with pace.running():
             losses = trainer.epoch(pace)
         trainer.synchronize()
-        for fitted, course, its_losses in zip(fits, courses, losses, strict=True):
-            if fitted.error is None:
-                try:
-                    course.end_epoch(its_losses, pace.spent - spent, pace.steps)
-                except Diverged as error:
-                    fitted.error = error
-        on_epoch(epoch, {name: fmean(each[name] for each in losses) for name in losses[0]}, pace.progress)
-    for fitted, course in zip(fits, courses, strict=True):
-        if fitted.error is None:
-            course.choose_weights()
-            fitted.model = _calibrated(recipe, fitted.seed, course.model)
-    return fits
+        for course, its_losses in zip(courses, losses, strict=True):
+            course.end_epoch(its_losses, pace.spent - spent, pace.steps)
+        if all(course.fitted.error is not None for course in courses):
+            break
+        means = {name: fmean(each[name] for each in losses) for name in losses[0]}
+        companions.on_epoch(epoch, means, pace.progress)
+        if len(courses) == 1 and companions.look(courses[0].model, pace.spent):
+            break
+        if checkpoint is not None and checkpoint.is_due:
+            state = {
+                "epoch": epoch,
+                "pace": {"steps": pace.steps, "spent": pace.spent},
+                "global": global_state(),
+                "trainer": trainer.state(),
+                "courses": [course.state() for course in courses],
+            }
+            checkpoint.save(state)
+    for course in courses:
+        course.choose_weights()
+    if len(courses) == 1 and courses[0].fitted.error is not None:
+        raise courses[0].fitted.error
 
 
 def _built(recipe: Recipe, seed: int) -> nn.Module:
@@ -211,11 +245,12 @@ class _Course:
             raise NotApplicable(f"it trains on several objectives ({names}), so that no weights are best; use the last")
 
     def end_epoch(self, losses: Mapping[str, float], seconds: float, steps: int) -> None:
-        """Measure the validation losses and add the epoch to the curves.
+        """Measure the validation losses and add the epoch to the curves, unless training has diverged before.
 
-        Raises:
-            Diverged: a training loss is not finite.
+        A training loss that is not finite is kept as the error of the fit.
         """
+        if self.fitted.error is not None:
+            return
         self.model.eval()
         validation = mean_losses(self.objectives, self.recipe.data.validation, _validation_batch, self.fitted.seed)
         curves = self.fitted.curves
@@ -223,7 +258,9 @@ class _Course:
         curves.steps = steps
         for name, value in losses.items():
             if not math.isfinite(value):
-                raise Diverged(f"{name} became {value} in epoch {len(curves.seconds)}, after {steps} steps")
+                epochs = len(curves.seconds)
+                self.fitted.error = Diverged(f"{name} became {value} in epoch {epochs}, after {steps} steps")
+                return
         if self.recipe.budget.weights == "best":
             loss = validation[self.objectives[0].name]
             if self._best is None or loss < self._best[0]:
@@ -233,3 +270,19 @@ class _Course:
         """Give the model its best weights where they are wanted."""
         if self._best is not None:
             self.model.load_state_dict(self._best[1])
+
+    def state(self) -> dict[str, Any]:
+        """Return what it has seen."""
+        error = self.fitted.error
+        return {
+            "curves": dataclasses.asdict(self.fitted.curves),
+            "best": self._best,
+            "diverged": None if error is None else str(error),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        self.fitted.curves = Curves(**state["curves"])
+        self._best = state["best"]
+        if state["diverged"] is not None:
+            self.fitted.error = Diverged(state["diverged"])

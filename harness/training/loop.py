@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,11 +48,12 @@ class Trainer:
         """Number of batches that show every training example once."""
         return len(batch_sizes(len(self.train), self.batch_size))
 
-    def epoch(self, pace: Pace | None = None) -> dict[str, float]:
-        """Show the model every training example once and return each objective's mean loss.
+    def epoch(self, pace: Pace | None = None) -> list[dict[str, float]]:
+        """Show the model every training example once and return each objective's mean loss, in a list of this one seed.
 
         Where there is a ``pace``, learning rates follow it, and the epoch ends early when the budget does.
         """
+        self.model.train()
         total, seen = torch.zeros(len(self.objectives), device=self.device), 0
         with computing_in(self.precision), fast_products(self.device):
             for index in self.shuffled():
@@ -62,7 +64,11 @@ class Trainer:
                     if pace.is_over:
                         break
         means = (total / seen).tolist()
-        return {each.name: mean for each, mean in zip(self.objectives, means, strict=True)}
+        return [{each.name: mean for each, mean in zip(self.objectives, means, strict=True)}]
+
+    def synchronize(self) -> list[nn.Module]:
+        """Return the model, in a list of this one seed."""
+        return [self.model]
 
     def step(self, index: Tensor, progress: float = 0.0) -> Tensor:
         """Take one step of every objective on the examples at ``index``; return the losses, ``(objectives,)``."""
@@ -77,6 +83,22 @@ class Trainer:
             optimizer.step()
             losses.append(loss.detach())
         return torch.stack(losses)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next steps depend on."""
+        return {
+            "models": [self.model.state_dict()],
+            "optimizers": [each.state_dict() for each in self._optimizers],
+            "noise": [each.generator.get_state() for each in (self._order, self._data_noise, self._noise)],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        self.model.load_state_dict(state["models"][0])
+        for optimizer, its_state in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
+        for noise, its_state in zip((self._order, self._data_noise, self._noise), state["noise"], strict=True):
+            noise.generator.set_state(its_state)
 
     def shuffled(self) -> Iterator[Tensor]:
         """Yield the index of each batch of one epoch, in a new order."""

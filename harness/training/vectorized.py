@@ -98,7 +98,7 @@ class SplitNoise(Noise):
     """Noise for the joined batches of several seeds: each seed's part comes from its own stream."""
 
     def __init__(self, streams: Sequence[Noise]) -> None:
-        self.streams = streams
+        self.streams = tuple(streams)
         self.device = streams[0].device
 
     def normal(self, *shape: int) -> Tensor:
@@ -218,6 +218,30 @@ class VectorizedTrainer:
         n = len(self.train)
         order = torch.stack([noise.permutation(n) for noise in self._order]).to(self.device)
         yield from order.split(batch_sizes(n, self.batch_size), dim=1)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next steps depend on."""
+        return {
+            "models": [model.state_dict() for model in self.synchronize()],
+            "optimizers": [each.state_dict() for each in self._optimizers],
+            "noise": [each.generator.get_state() for each in self._streams],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        with torch.no_grad():
+            for i, its_state in enumerate(state["models"]):
+                for name, tensor in its_state.items():
+                    stacked = self._parameters[name] if name in self._parameters else self._buffers[name]
+                    stacked[i] = tensor
+        for optimizer, its_state in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
+        for noise, its_state in zip(self._streams, state["noise"], strict=True):
+            noise.generator.set_state(its_state)
+
+    @property
+    def _streams(self) -> list[Noise]:
+        return [*self._order, *self._data_noise.streams, *self._noise]
 
     def synchronize(self) -> list[nn.Module]:
         """Copy the state of every seed into its own model, and return the models."""

@@ -9,7 +9,7 @@ from torch import nn
 from harness import Data, Examples, Noise, derive_seed
 from harness.budget import Budget
 from harness.errors import Diverged
-from harness.training import AdamSettings, Recipe, Trainer, fit_seed, objectives_of
+from harness.training import AdamSettings, Companions, Recipe, Trainer, fit_seed, objectives_of
 from harness.transforms import Binarize
 from harness_vae.vae import VAE
 
@@ -77,7 +77,7 @@ class Exploding(nn.Module):
 def test_a_loss_that_is_not_finite_stops_the_fit_and_keeps_its_curve(small_data: Data) -> None:
     seen: list[int] = []
     recipe = Recipe(Exploding, AdamSettings(), small_data, Budget(epochs=5, batch_size=60))
-    fitted = fit_seed(recipe, 0, lambda epoch, losses, progress: seen.append(epoch))
+    fitted = fit_seed(recipe, 0, Companions(on_epoch=lambda epoch, losses, progress: seen.append(epoch)))
     assert fitted.model is None
     assert isinstance(fitted.error, Diverged)
     assert re.fullmatch(r"loss became (inf|nan) in epoch 2, after 10 steps", str(fitted.error))

@@ -15,7 +15,7 @@ from harness.capabilities import FitsInClosedForm, offers
 from harness.noise import global_seed
 from harness.plan import choose
 from harness.plugins import Registry
-from harness.training import Recipe, Trainer, VectorizedTrainer, fit_seed, fit_seeds, objectives_of
+from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit_seed, fit_seeds, objectives_of
 from harness.transforms import Binarize
 
 registry = Registry.load()
@@ -123,7 +123,7 @@ class ReplacesItsBuffer(Line):
 def test_a_model_that_cannot_be_vectorised_is_trained_seed_by_seed_and_says_why(model, small_data: Data) -> None:
     said: list[str] = []
     recipe = Recipe(model, AdamSettings(), small_data, Budget(epochs=2, batch_size=50))
-    fits = fit_seeds(recipe, (0, 1), vectorized=True, announce=said.append)
+    fits = fit_seeds(recipe, (0, 1), vectorized=True, companions=Companions(announce=said.append))
     assert len(said) == 1
     assert said[0].startswith("trained seed by seed, since the model cannot be vectorised: ")
     for fitted in fits:
@@ -145,7 +145,7 @@ class FitsThree(Line):
 def test_a_group_that_does_not_fit_into_memory_is_halved_until_it_does(small_data: Data) -> None:
     said: list[str] = []
     recipe = Recipe(FitsThree, AdamSettings(), small_data, Budget(epochs=1, batch_size=50))
-    fits = fit_seeds(recipe, range(8), vectorized=True, announce=said.append)
+    fits = fit_seeds(recipe, range(8), vectorized=True, companions=Companions(announce=said.append))
     assert [fitted.group for fitted in fits] == [(0, 1)] * 2 + [(2, 3)] * 2 + [(4, 5)] * 2 + [(6, 7)] * 2
     assert said[0] == "8 seeds at once do not fit into memory: trying 4 and 4"
     assert all(fitted.error is None for fitted in fits)
