@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -178,9 +179,13 @@ def floats(stored: Tensor, noise: Noise) -> Tensor:
 
 
 def mean_of(values: Tensor) -> Tensor:
-    """Return the mean over examples, ``(*shape)`` float32, summed in float64 a part at a time."""
-    total = sum(part.to(torch.float64).sum(0) for part in values.split(8192))
-    return torch.as_tensor(total / len(values), dtype=torch.float32)
+    """Return the mean over examples, ``(*shape)`` float32: bytes are summed exactly, floats in float64."""
+    if values.dtype == torch.uint8:
+        # In numpy, which sums bytes in one pass; 2^24 of them stay below 2^32.
+        total = sum(part.cpu().numpy().sum(0, dtype=np.uint32).astype(np.float64) for part in values.split(2**24))
+    else:
+        total = sum(part.to(torch.float64).sum(0) for part in values.split(8192))
+    return torch.as_tensor(total / len(values), dtype=torch.float32, device=values.device)
 
 
 def _ids(examples: Examples) -> Tensor:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from harness import Data, DataError, DataSource, Noise, NoSettings, NotApplicable
-from harness.data import Examples
+from harness.data import Examples, mean_of
 from harness.transforms import Binarize, Dequantize
 from harness_datasets import mnist_10k
 from harness_datasets.idx import MNIST, FashionMNIST
@@ -190,6 +190,13 @@ def test_a_dequantised_pixel_keeps_its_byte_and_stays_below_one(embedded: Data) 
 
 def test_the_mean_is_that_of_the_training_images(embedded: Data) -> None:
     torch.testing.assert_close(embedded.info.mean, embedded.train.all(Noise(0)).mean(0), atol=1e-6, rtol=0)
+
+
+def test_the_mean_of_bytes_is_the_one_summed_in_float64_to_the_last_bit(embedded: Data) -> None:
+    all_white = torch.full((70_000, 2), 255, dtype=torch.uint8)
+    for values in (embedded.train.stored, embedded.test.stored, all_white, torch.arange(200, dtype=torch.uint8)):
+        exact = (values.to(torch.float64).sum(0) / len(values)).to(torch.float32)
+        assert torch.equal(mean_of(values), exact)
 
 
 def test_only_pixels_are_binarised() -> None:
