@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import Data, DataError, DataSource, Noise, NoSettings, NotApplicable
+from harness import Data, DataError, DataSource, Noise, NoSettings, NotApplicable, derive_seed
 from harness.data import Examples, mean_of
-from harness.transforms import Binarize, Dequantize
+from harness.transforms import Binarize, Dequantize, bernoulli_of_pixels, dequantize_pixels
 from harness_datasets import mnist_10k
 from harness_datasets.idx import MNIST, FashionMNIST
 from harness_datasets.mnist_10k import MNIST10k, unpack
@@ -169,6 +169,16 @@ def test_test_images_are_binarised_once_by_a_seed_that_is_a_setting(embedded: Da
     assert not torch.equal(test_images(), test_images(binarization_seed=1))
     assert torch.equal(test_images(), test_images(binarization="static"))
     assert torch.equal(test_images(binarization="threshold"), (embedded.test.stored >= 128).float())
+
+
+def test_what_is_drawn_once_is_drawn_as_if_in_one_go(embedded: Data) -> None:
+    for name, split in embedded.splits.items():
+        binary = Binarize(Binarize.Config(binarization="static", binarization_seed=3)).apply(embedded).splits[name]
+        at_once = bernoulli_of_pixels(split.stored, Noise(derive_seed("data", name, 3)))
+        assert torch.equal(binary.stored, at_once.to(torch.uint8))
+    real = Dequantize(Dequantize.Config(dequantization_seed=3)).apply(embedded)
+    at_once = dequantize_pixels(embedded.test.stored, Noise(derive_seed("data", "test", 3)))
+    assert torch.equal(real.test.stored, at_once)
 
 
 @pytest.mark.parametrize("mode", ["static", "threshold"])
