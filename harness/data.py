@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.decoded import read_or_decode
 from harness.errors import DataError
 from harness.noise import Noise
 
@@ -148,13 +149,28 @@ class DataSource:
 
     Args:
         data_dir: the user's folder (``--data-dir``), which is only read; None where none was given.
-        cache_dir: the harness's own folder, into which a data set may download.
+        cache_dir: the harness's own folder, into which a data set may download and where decoded copies are kept.
         announce: takes one line for the user, such as what is being downloaded.
     """
 
     data_dir: Path | None
     cache_dir: Path
     announce: Callable[[str], None]
+
+    def decoded(
+        self, name: str, files: Sequence[Path], decode: Callable[[], Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return what ``decode`` makes of ``files``: CPU tensors by name, decoded once and then mapped from the cache.
+
+        Args:
+            name: part of the copy's file name. Give another when ``decode`` comes to return something else.
+            files: what is decoded. A change of path, size or modification time means decoding again.
+            decode: reads and checks the files; what it raises is passed on.
+
+        Raises:
+            OSError: one of the files is not there.
+        """
+        return read_or_decode(self.cache_dir / "decoded", name, files, decode, self.announce)
 
 
 class Dataset(Protocol):
