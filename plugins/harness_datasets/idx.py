@@ -36,14 +36,14 @@ class TorchvisionDigits:
             if source.data_dir is not None:
                 raise DataError(self._not_found(root))
             self._download(root, source)
-        images, labels = self._read(root, train=True)
-        held_out, held_out_labels = self._read(root, train=False)
+        decoded = source.decoded(self.name, self._files(root), lambda: self._decode(root))
+        images, labels = decoded["images"], decoded["labels"]
         first, last = slice(0, -validation_images), slice(-validation_images, None)
         ids = torch.arange(len(images))
         return Data.from_tensors(
             train=Examples(images[first], labels[first], ids[first]),
             validation=Examples(images[last], labels[last], ids[last]),
-            test=Examples(held_out, held_out_labels),
+            test=Examples(decoded["test_images"], decoded["test_labels"]),
             classes=10,
         )
 
@@ -78,6 +78,11 @@ class TorchvisionDigits:
                 f"{self.name} could not be downloaded into {root}: {said}. If you have the files in torchvision's "
                 f"layout ({self.name}/raw/...), name their folder with --data-dir DIR or HARNESS_DATA_DIR."
             ) from error
+
+    def _decode(self, root: Path) -> dict[str, Tensor]:
+        images, labels = self._read(root, train=True)
+        test_images, test_labels = self._read(root, train=False)
+        return {"images": images, "labels": labels, "test_images": test_images, "test_labels": test_labels}
 
     def _read(self, root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
         count = 60000 if train else 10000

@@ -1,8 +1,10 @@
-"""Commands that only read must not pay for torch."""
+"""Commands that only read must not pay for torch, nor a second run for torchvision."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,26 @@ def test_reading_commands_never_import_torch(words: list[str], tmp_path) -> None
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "light"
+
+
+@pytest.mark.full_mnist
+def test_only_the_first_run_on_mnist_imports_torchvision(data_dir: Path, tmp_path: Path) -> None:
+    words = ["run", "--models", "pca", "--metric", "reconstruction-mse", "--dataset", "mnist", "--fresh"]
+    code = (
+        "import sys, harness.cli\n"
+        f"try: harness.cli.main({words!r})\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print('torchvision' in sys.modules)"
+    )
+    folders = {"HARNESS_DATA_DIR": str(data_dir), "HARNESS_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", code]
+    first, second = (
+        subprocess.run(command, cwd=tmp_path, env=os.environ | folders, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+    assert first.stdout.splitlines()[-1] == "True"
+    assert second.stdout.splitlines()[-1] == "False"
+    assert first.stdout.splitlines()[:-1] == second.stdout.splitlines()[:-1]
 
 
 def test_every_name_that_plugin_authors_are_promised_is_there() -> None:

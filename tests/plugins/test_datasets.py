@@ -17,7 +17,7 @@ from harness import Data, DataError, DataSource, Noise, NoSettings, NotApplicabl
 from harness.data import Examples, mean_of
 from harness.transforms import Binarize, Dequantize, bernoulli_of_pixels, dequantize_pixels
 from harness_datasets import mnist_10k
-from harness_datasets.idx import MNIST, FashionMNIST
+from harness_datasets.idx import MNIST, FashionMNIST, TorchvisionDigits
 from harness_datasets.mnist_10k import MNIST10k, unpack
 
 training_counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -121,6 +121,21 @@ def test_a_full_set_is_split_by_position_and_keeps_its_order(blank: Path, tmp_pa
         assert torch.equal(split.ids, numbers)
 
 
+def test_a_full_set_is_decoded_once(blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = DataSource(blank, tmp_path, print)
+    first = MNIST(NoSettings()).load(source)
+    monkeypatch.delattr(TorchvisionDigits, "_decode")
+    again = MNIST(NoSettings()).load(source)
+    assert torch.equal(first.info.mean, again.info.mean)
+    for name, split in first.splits.items():
+        kept = again.splits[name]
+        assert torch.equal(split.stored, kept.stored)
+        assert torch.equal(split.ids, kept.ids)
+        assert split.labels is not None
+        assert kept.labels is not None
+        assert torch.equal(split.labels, kept.labels)
+
+
 files = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
 
@@ -135,6 +150,18 @@ def test_a_file_that_is_damaged_is_named(damaged: Path, tmp_path: Path, name: st
     path.write_bytes(contents[damage])
     with pytest.raises(DataError, match=f"{name}.* corrupt"):
         MNIST(NoSettings()).load(DataSource(damaged, tmp_path, print))
+
+
+def test_a_file_that_is_damaged_after_it_was_decoded_is_named(damaged: Path, tmp_path: Path) -> None:
+    path = damaged / "MNIST" / "raw" / files[0]
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole)
+    source = DataSource(damaged, tmp_path, print)
+    MNIST(NoSettings()).load(source)
+    path.write_bytes(whole[:-1])
+    with pytest.raises(DataError, match=f"{files[0]}.* corrupt"):
+        MNIST(NoSettings()).load(source)
 
 
 def test_a_label_that_is_no_digit_is_refused(damaged: Path, tmp_path: Path) -> None:
