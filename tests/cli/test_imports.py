@@ -1,8 +1,9 @@
-"""What is imported, and when: commands that only read must not pay for torch."""
+"""What is imported, and when: commands that only read must not pay for torch, nor a second run for torchvision."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,26 @@ def test_telling_what_there_is_imports_nothing_heavy(tmp_path: Path, word: str) 
 @pytest.mark.parametrize("format_", renderers)
 def test_no_format_of_a_leaderboard_with_results_imports_torch(results: Path, format_: str) -> None:
     assert imported(results, "leaderboard", "--format", format_) <= {"scipy"}
+
+
+@pytest.mark.full_mnist
+def test_only_the_first_run_on_mnist_imports_torchvision(data_dir: Path, tmp_path: Path) -> None:
+    words = ["run", "--models", "pca", "--metric", "reconstruction-mse", "--dataset", "mnist", "--fresh"]
+    code = (
+        "import sys, harness.cli\n"
+        f"try: harness.cli.main({words!r})\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print('torchvision' in sys.modules)"
+    )
+    folders = {"HARNESS_DATA_DIR": str(data_dir), "HARNESS_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", code]
+    first, second = (
+        subprocess.run(command, cwd=tmp_path, env=os.environ | folders, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+    assert first.stdout.splitlines()[-1] == "True"
+    assert second.stdout.splitlines()[-1] == "False"
+    assert first.stdout.splitlines()[:-1] == second.stdout.splitlines()[:-1]
 
 
 def test_every_name_that_plugin_authors_are_promised_is_there() -> None:

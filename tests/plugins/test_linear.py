@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import Data, DataSource, Noise, NoSettings, NotApplicable
+from harness import Data, DataSource, Noise, NotApplicable
 from harness_datasets.idx import MNIST
 from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.pca import PCA
@@ -46,7 +46,7 @@ def test_a_linear_autoencoder_approaches_pca_on_its_training_set_and_never_beats
 
 @pytest.mark.full_mnist
 def test_pca_and_the_linear_autoencoder_meet_the_published_errors_on_mnist(fit, data_dir: Path, tmp_path: Path) -> None:
-    data = MNIST(NoSettings()).load(DataSource(data_dir, tmp_path, print))
+    data = MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print))
     x = data.test.all(Noise(0))
 
     @torch.no_grad()

@@ -17,7 +17,6 @@ from harness import (
     DataInfo,
     DataSource,
     Noise,
-    NoSettings,
     NotApplicable,
     elbo_terms,
     likelihood_measure,
@@ -214,7 +213,7 @@ def test_the_elbo_is_taken_at_samples_and_its_parts_add_up(small_data: Data) -> 
 
 @pytest.mark.full_mnist
 def test_the_default_vae_reaches_its_known_bound_on_binarized_mnist(fit, data_dir: Path, tmp_path: Path) -> None:
-    data = Binarize(Binarize.Config()).apply(MNIST(NoSettings()).load(DataSource(data_dir, tmp_path, print)))
+    data = Binarize(Binarize.Config()).apply(MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print)))
     config = VAE.Config()
     model = fit(VAE, config, data, epochs=20, batch_size=128)
     with torch.no_grad():
