@@ -81,6 +81,12 @@ class Engine:
     path: str = "single"
     deterministic: bool = True
 
+    @property
+    def in_words(self) -> str:
+        """The engine in a few words."""
+        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.device == "cpu" else ""
+        return f"{self.device}{threads}, {self.precision}"
+
 
 @dataclass(frozen=True)
 class Fit:

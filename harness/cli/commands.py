@@ -11,6 +11,7 @@ def harness_commands() -> list[CommandSpec]:
     """Provide the built-in commands."""
     return [
         CommandSpec("run", "harness.cli.run:run", "Train, measure and rank models."),
+        CommandSpec("profile", "harness.cli.profile:profile", "Show where the time of training goes."),
         CommandSpec("list", "harness.cli.list:list_", "List models, metrics and datasets."),
         CommandSpec("show", "harness.cli.show:show", "Show a model, metric or dataset with its settings."),
         CommandSpec("plugins", "harness.cli.plugins:plugins", "Show what is installed, and what is wrong with it."),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from harness.cli.data import cache_dir, data_dir_option, default_dataset, source_from
 from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, jobs_from
 from harness.cli.main import load_registry
 from harness.cli.options import names_option, plugin_option, runs_option
+from harness.cli.settings import parse_assignments, set_option
 from harness.cli.study import assignments_of_study, take_study
-from harness.errors import UsageError
-
-default_dataset = "binarized-mnist-10k"
 
 
 @click.command(
@@ -51,23 +49,10 @@ Examples:
     help="Train each model N times, from seeds 0 to N-1.",
 )
 @budget_options
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="NAME.PARAM=V[,V...]",
-    help="A setting of a model, metric or dataset; several values mean one cell each. May be repeated.",
-)
+@set_option
 @click.option("--target", metavar="METRIC=V", help="What time-to-quality waits for, as in elbo=-100.")
 @engine_options
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    envvar="HARNESS_DATA_DIR",
-    metavar="DIR",
-    show_envvar=True,
-    help="A folder that has the full data sets in torchvision's layout; without it they are downloaded.",
-)
+@data_dir_option
 @runs_option
 @click.option(
     "--leaderboards",
@@ -119,10 +104,7 @@ def run(
         registry.get("metric", target.partition("=")[0])
         settings["time-to-quality", "target"] = [target]
     budget = budget_from(context)
-    if data_dir is not None and not data_dir.is_dir():
-        raise UsageError(f"--data-dir {data_dir}: there is no such folder")
 
-    from harness.data import DataSource
     from harness.environment import describe_environment
     from harness.executors import Blueprint
     from harness.plan import Request, build_plan
@@ -148,7 +130,7 @@ def run(
     require_writable(runs, "--runs")
     require_writable(leaderboards, "--leaderboards")
     reporter.announce(_summary(plan, pending))
-    bench = execution.bench(DataSource(data_dir, cache_dir(), reporter.announce))
+    bench = execution.bench(source_from(data_dir, reporter.announce))
     tasks = execution.tasks()
     jobs = jobs_from(more, engine, tasks, bench)
     _tell_how(reporter, jobs, engine, tasks)
@@ -165,34 +147,6 @@ def run(
             err=True,
         )
     return outcome.exit_code
-
-
-def parse_assignments(assignments: tuple[str, ...]) -> dict[tuple[str, str], list[str]]:
-    """Read ``NAME.PARAM=V[,V...]``.
-
-    Raises:
-        UsageError: the form is another, a value is empty, or a setting is given twice.
-    """
-    parsed: dict[tuple[str, str], list[str]] = {}
-    for text in assignments:
-        target, equals, values = text.partition("=")
-        owner, dot, parameter = target.partition(".")
-        if not (equals and dot and owner and parameter):
-            raise UsageError(f"--set {text!r}: write NAME.PARAM=VALUE, as in vae.latent_dim=2,10")
-        listed = [value.strip() for value in values.split(",")]
-        if not all(listed):
-            raise UsageError(f"--set {text!r}: an empty value")
-        if (owner, parameter) in parsed:
-            raise UsageError(f"--set {target} is given twice; join the values by commas")
-        parsed[owner, parameter] = listed
-    return parsed
-
-
-def cache_dir() -> Path:
-    """Return the folder for what is downloaded, ``HARNESS_CACHE_DIR`` or the system's usual place."""
-    import platformdirs
-
-    return Path(os.environ.get("HARNESS_CACHE_DIR") or platformdirs.user_cache_dir("generative-harness"))
 
 
 def _summary(plan: Any, pending: list[Any]) -> str:

@@ -1,7 +1,7 @@
 """The engine: models say what to minimise, this says how."""
 
 from harness.training.checkpoint import Checkpoint
-from harness.training.fit import Companions, Curves, Fitted, Recipe, fit_seed, fit_seeds
+from harness.training.fit import Companions, Curves, Fitted, Recipe, fit_seed, fit_seeds, trainer_of
 from harness.training.loop import Trainer
 from harness.training.objectives import AdamSettings, Objective, objectives_of
 from harness.training.precision import Precision, precisions, require_precision
@@ -25,4 +25,5 @@ __all__ = [
     "objectives_of",
     "precisions",
     "require_precision",
+    "trainer_of",
 ]

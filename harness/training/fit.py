@@ -142,17 +142,29 @@ def fit_seed(recipe: Recipe, seed: int, companions: Companions = Companions()) -
                     noise = Noise(derive_seed("data", seed), recipe.data.train.stored.device)
                     model.fit(recipe.data.train, noise)  # type: ignore[operator]
             else:
-                objectives = objectives_of(model, recipe.config)
-                trainer = Trainer(
-                    model, objectives, recipe.data.train, recipe.budget.batch_size, seed, recipe.precision
-                )
-                _train(recipe, trainer, [_Course(recipe, fitted, model)], companions)
+                _train(recipe, _trainer(recipe, model, seed), [_Course(recipe, fitted, model)], companions)
             fitted.model = _calibrated(recipe, seed, model)
     except StoreError:
         raise
     except Exception as error:
         fitted.error = error
     return fitted
+
+
+def trainer_of(recipe: Recipe, seed: int) -> Trainer:
+    """Return what trains a new model from a seed, step by step.
+
+    Raises:
+        NotApplicable: the model is fitted in closed form, or cannot be built for this data.
+    """
+    if offers(recipe.factory, FitsInClosedForm):
+        raise NotApplicable("it is fitted in closed form and takes no training steps")
+    return _trainer(recipe, _built(recipe, seed), seed)
+
+
+def _trainer(recipe: Recipe, model: nn.Module, seed: int) -> Trainer:
+    objectives = objectives_of(model, recipe.config)
+    return Trainer(model, objectives, recipe.data.train, recipe.budget.batch_size, seed, recipe.precision)
 
 
 def _fit_together(recipe: Recipe, seeds: Sequence[int], companions: Companions) -> list[Fitted]:

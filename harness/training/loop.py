@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -20,7 +20,8 @@ class Trainer:
     """Takes the steps of a gradient fit.
 
     Batch order, data noise and model noise are separate streams of the seed, so two models of one seed see the
-    same images, binarised alike, in the same order.
+    same images, binarised alike, in the same order. ``mark`` is called with the name of each part of a step as the
+    part ends, for those who want to know where the time goes.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Trainer:
         self.precision = precision
         self.device = train.stored.device
         self._optimizers = [each.optimizer.optimizer(each.parameters) for each in objectives]
+        self.mark: Callable[[str], None] = _unmarked
         self._order = Noise(derive_seed("batches", seed))
         self._data_noise = Noise(derive_seed("data", seed), self.device)
         self._noise = Noise(derive_seed("noise", seed), self.device)
@@ -73,14 +75,18 @@ class Trainer:
     def step(self, index: Tensor, progress: float = 0.0) -> Tensor:
         """Take one step of every objective on the examples at ``index``; return the losses, ``(objectives,)``."""
         x = self.train.batch(index, self._data_noise)
+        self.mark("data")
         losses = []
         for objective, optimizer in zip(self.objectives, self._optimizers, strict=True):
             with autocast(self.precision, self.device):
                 loss = objective.loss(x, self._noise)
+            self.mark("forward")
             optimizer.zero_grad(set_to_none=True)
             loss.backward(inputs=objective.parameters)
+            self.mark("backward")
             objective.optimizer.follow_schedule(optimizer, progress)
             optimizer.step()
+            self.mark("optimizer")
             losses.append(loss.detach())
         return torch.stack(losses)
 
@@ -104,6 +110,10 @@ class Trainer:
         """Yield the index of each batch of one epoch, in a new order."""
         order = self._order.permutation(len(self.train)).to(self.device)
         yield from order.split(batch_sizes(len(self.train), self.batch_size))
+
+
+def _unmarked(part: str) -> None:
+    pass
 
 
 def batch_sizes(n: int, batch_size: int) -> list[int]:

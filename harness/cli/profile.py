@@ -1,0 +1,99 @@
+"""``harness profile``: where the time of a model's training steps goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.data import data_dir_option, default_dataset, source_from
+from harness.cli.engine import engine_from, engine_options
+from harness.cli.main import load_registry
+from harness.cli.options import plugin_option
+from harness.cli.settings import parse_assignments, set_option
+from harness.errors import NotApplicable, UsageError
+
+if TYPE_CHECKING:
+    from harness.training.profile import StepProfile
+
+
+@click.command(epilog="Example:  harness profile vae --batch-size 512 --threads 2")
+@click.argument("model")
+@click.option("--dataset", default=default_dataset, show_default=True, metavar="D", help="What to train on.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=128, show_default=True, help="Training images a step."
+)
+@click.option("--steps", type=click.IntRange(min=10), default=200, show_default=True, help="Steps to time.")
+@set_option
+@engine_options
+@data_dir_option
+@plugin_option
+def profile(
+    model: str,
+    dataset: str,
+    batch_size: int,
+    steps: int,
+    assignments: tuple[str, ...],
+    data_dir: Path | None,
+    plugin_files: tuple[Path, ...],
+    **more: Any,
+) -> None:
+    """Time a model's training steps, part by part, beside the least that this machine could take.
+
+    Shares are of the median step, each part timed to its end. The roofline is the longer of two times: the step's
+    matrix products at the highest rate measured here, and the bytes it must move at the measured bandwidth.
+    """
+    registry = load_registry(plugin_files)
+    chosen = {"model": registry.get("model", model), "dataset": registry.get("dataset", dataset)}
+    settings = parse_assignments(assignments)
+    for (owner, parameter), values in settings.items():
+        if owner not in (model, dataset):
+            raise UsageError(f"--set {owner}.{parameter}: {owner!r} is not part of this profile")
+        if len(values) > 1:
+            raise UsageError(f"--set {owner}.{parameter}: a profile is of one value, not of {len(values)}")
+
+    from harness.budget import Budget
+    from harness.datasets import load_dataset
+    from harness.plan import choose
+    from harness.training import Recipe, trainer_of
+    from harness.training.profile import profile_steps
+
+    device, engine = engine_from(more, seeds=1)
+    of_model, of_dataset = (
+        choose(each, {parameter: v[0] for (owner, parameter), v in settings.items() if owner == each.spec.name})
+        for each in chosen.values()
+    )
+    source = source_from(data_dir, lambda line: click.echo(line, err=True))
+    data = load_dataset(of_dataset.provided.spec, of_dataset.config, source).to(device)  # type: ignore[arg-type]
+    budget = Budget(steps=steps, batch_size=batch_size)
+    recipe = Recipe(of_model.factory, of_model.config, data, budget, engine.precision)  # type: ignore[arg-type]
+    try:
+        trainer = trainer_of(recipe, seed=0)
+    except NotApplicable as error:
+        raise UsageError(f"{model} on {dataset}: {error}") from error
+    _show(profile_steps(trainer, steps), f"{model} on {dataset}: batch size {batch_size}, {engine.in_words}")
+
+
+def _show(found: StepProfile, title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", title=title, title_justify="left")
+    table.add_column("part")
+    for heading in ("ms a step", "share"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for name, seconds in {**found.parts, "overhead": found.overhead}.items():
+        share = seconds / found.seconds
+        table.add_row(name, f"{1e3 * seconds:.3f}", f"{share:.0%}", "█" * round(30 * share))
+    table.add_row("step", f"{1e3 * found.seconds:.3f}", "100%", "")
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    products, traffic = found.flops / found.peak, found.moved / found.bandwidth
+    console.print(
+        f"\nProducts: {found.flops / 1e9:.3g} GFLOP a step, {1e3 * products:.3f} ms at the peak of "
+        f"{found.peak / 1e9:,.0f} GFLOP/s measured here: {products / found.seconds:.0%} of the step.\n"
+        f"Memory: {found.moved / 1e6:.3g} MB a step at least, {1e3 * traffic:.3f} ms at {found.bandwidth / 1e9:.3g} GB/s.\n"
+        f"A step takes {found.seconds / found.roofline:.2f} times the {1e3 * found.roofline:.3f} ms of the roofline."
+    )

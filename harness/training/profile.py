@@ -1,0 +1,127 @@
+"""Where the time of a training step goes, and how far it is from what the machine could do."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import count
+from statistics import median
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.device import synchronize
+from harness.peak import matrix_product_peak, memory_bandwidth
+from harness.training.loop import Trainer
+from harness.training.precision import computing_in
+from harness.training.products import fast_products
+
+parts = ("data", "forward", "backward", "optimizer")
+
+# What Adam reads and writes for one float32 parameter: the parameter, its gradient and two moments; all but the
+# gradient are written back.
+_bytes_per_parameter = 4 * 4 + 3 * 4
+
+
+@dataclass(frozen=True)
+class StepProfile:
+    """The time of one training step.
+
+    Args:
+        seconds: the whole step, median over those timed.
+        parts: seconds of each part, averaged; what is left of the whole is overhead between them.
+        flops: floating-point operations in the step's matrix products.
+        peak: the device's highest rate of float32 matrix products, in FLOP/s.
+        moved: bytes that must pass through memory: each parameter read by the forward and the backward pass, and what
+            Adam reads and writes; the batch.
+        bandwidth: the device's rate of copying, in bytes/s read and written.
+    """
+
+    seconds: float
+    parts: dict[str, float]
+    flops: int
+    peak: float
+    moved: int
+    bandwidth: float
+
+    @property
+    def overhead(self) -> float:
+        """Seconds of a step that belong to none of its parts."""
+        return max(0.0, self.seconds - sum(self.parts.values()))
+
+    @property
+    def roofline(self) -> float:
+        """The least seconds that a step could take: its products at the peak, or its traffic at the bandwidth."""
+        return max(self.flops / self.peak, self.moved / self.bandwidth)
+
+
+def profile_steps(trainer: Trainer, steps: int) -> StepProfile:
+    """Time so many full steps of a trainer, after a tenth as many to warm up."""
+    device = trainer.device
+    size = min(trainer.batch_size, len(trainer.train))
+    batches = (index for _ in count() for index in trainer.shuffled() if len(index) >= size)
+    trainer.model.train()
+    with computing_in(trainer.precision):
+        with FlopCounterMode(display=False) as counter:
+            trainer.step(next(batches))
+        with fast_products(device):
+            for _ in range(max(1, steps // 10)):
+                trainer.step(next(batches))
+            clock = _Clock(device)
+            trainer.mark = clock.mark
+            whole = []
+            for _ in range(steps):
+                index = next(batches)
+                synchronize(device)
+                start = time.perf_counter()
+                clock.start()
+                trainer.step(index)
+                synchronize(device)
+                whole.append(time.perf_counter() - start)
+                clock.end_step()
+    example = trainer.train.stored[:1]
+    parameters = sum(each.numel() for each in trainer.model.parameters())
+    return StepProfile(
+        seconds=median(whole),
+        parts={name: median(clock.seconds[name]) for name in parts},
+        flops=counter.get_total_flops(),
+        peak=matrix_product_peak(device).rate,
+        moved=parameters * (2 * 4 + _bytes_per_parameter) + size * example.nbytes,
+        bandwidth=memory_bandwidth(device),
+    )
+
+
+class _Clock:
+    """Adds up the time between marks, by the device's own events where it has them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self._marks: list[tuple[str, float | torch.cuda.Event]] = []
+
+    def start(self) -> None:
+        self._marks = [("", self._now())]
+
+    def mark(self, part: str) -> None:
+        self._marks.append((part, self._now()))
+
+    def end_step(self) -> None:
+        spent: dict[str, float] = defaultdict(float)
+        for (_, before), (part, after) in zip(self._marks, self._marks[1:], strict=False):
+            spent[part] += _between(before, after)
+        for part, seconds in spent.items():
+            self.seconds[part].append(seconds)
+
+    def _now(self) -> float | torch.cuda.Event:
+        if self.device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+
+def _between(before: float | torch.cuda.Event, after: float | torch.cuda.Event) -> float:
+    if isinstance(before, float) or isinstance(after, float):
+        return after - before  # type: ignore[operator]
+    return before.elapsed_time(after) / 1000
