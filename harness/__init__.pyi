@@ -27,6 +27,7 @@ from .estimate import Estimate as Estimate
 from .estimate import likelihood_measure as likelihood_measure
 from .hookspecs import hookimpl as hookimpl
 from .likelihood import elbo_terms as elbo_terms
+from .load import CompetingLoad as CompetingLoad
 from .memory import PeakMemory as PeakMemory
 from .noise import Noise as Noise
 from .noise import derive_seed as derive_seed
