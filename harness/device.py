@@ -28,3 +28,9 @@ def prepare_torch(device: str) -> torch.device:
     torch.set_deterministic_debug_mode("error")  # unlike use_deterministic_algorithms, imports no compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device(device)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was given: a clock is read only then."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
