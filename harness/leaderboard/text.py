@@ -49,9 +49,10 @@ def captions(board: Board) -> list[str]:
     if board.measure:
         lines.append(f"Measure: {board.measure}.")
     if board.machine:
-        threads = sorted({row.engine["threads"] for row in board.rows})
         devices = sorted({row.engine["device"] for row in board.rows})
-        lines.append(f"Machine: {board.machine}; device {', '.join(devices)}; threads {', '.join(map(str, threads))}.")
+        threads = sorted({row.diagnostics["threads"] for row in valued if "threads" in row.diagnostics})
+        told = f"; threads {', '.join(map(str, threads))}" if threads else ""
+        lines.append(f"Machine: {board.machine}; device {', '.join(devices)}{told}.")
     settings = ", ".join(f"{name}={show(value)}" for name, value in board.metric_settings.items())
     counted = sorted({row.n for row in valued if row.n is not None})
     over = f"n = {', '.join(f'{n:,}' for n in counted)}" if counted else ""

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from harness.leaderboard import Board, build_boards, write_leaderboards
+from harness.leaderboard.text import captions
 from harness.plugins import Registry
 from harness.store import Record, Store
 
@@ -83,6 +84,28 @@ def test_timings_on_other_threads_never_share_a_board(store: Store) -> None:
     timing = {"machine": "this one, 2 cores", "unit": "examples/s", "measure": None}
     boards = build_boards([record("a", **timing), record("b", engine=engine, **timing)], store)
     assert sorted(models_of(boards)) == [["a"], ["b"]]
+
+
+def test_timings_are_compared_by_the_threads_they_were_taken_with(store: Store) -> None:
+    def timing(name: str, fitted_with: int, timed_with: int) -> Record:
+        engine = {"device": "cpu", "threads": fitted_with, "precision": "float32", "path": "single"}
+        given = {"machine": "this one, 8 cores", "unit": "examples/s", "measure": None}
+        return record(name, engine=engine, diagnostics={"threads": timed_with}, **given)
+
+    boards = build_boards([timing("a", 1, 8), timing("b", 8, 8), timing("c", 8, 4)], store)
+    assert sorted(map(sorted, models_of(boards))) == [["a", "b"], ["c"]]
+    assert any("threads 8." in line for line in captions(boards[0]))
+
+
+def test_timings_on_other_devices_never_share_a_board_and_each_names_its_own(store: Store) -> None:
+    def timing(name: str, device: str) -> Record:
+        engine = {"device": device, "threads": 2, "precision": "float32", "path": "single"}
+        return record(name, engine=engine, machine="this one, 2 cores", unit="examples/s", measure=None)
+
+    boards = build_boards([timing("a", "cpu"), timing("b", "cuda")], store)
+    assert sorted(models_of(boards)) == [["a"], ["b"]]
+    for board, device in zip(boards, ("cpu", "cuda"), strict=True):
+        assert any(f"device {device}" in line for line in captions(board))
 
 
 def test_what_has_no_value_is_listed_once_below_the_rest_with_its_reason(store: Store) -> None:
