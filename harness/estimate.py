@@ -23,7 +23,8 @@ class Estimate:
         n: how many examples (or repeats) it rests on.
         per_example: ``(n,)``, in the order of the test split; what paired comparisons need.
         parts: named summands or components, in the same unit.
-        diagnostics: anything else worth keeping, as JSON values.
+        diagnostics: anything else worth keeping, as JSON values. What is ``marked`` there, in words, is shown beside
+            the figure on every board: a reason to trust it less.
         measure: for a likelihood, what it is one of; see ``likelihood_measure``.
         samples: raw repeats of a timing.
     """

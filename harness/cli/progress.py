@@ -143,4 +143,5 @@ def outcome_of(record: Record) -> str:
         return f"{metric}: {record.status}, {record.reason}"
     digits = 4 if abs(record.value) < 10 else 2
     error = f" ± {number(record.stderr, digits)}" if record.stderr is not None else ""
-    return f"{metric}: {number(record.value, digits)}{error} {record.unit}"
+    mark = f", {record.diagnostics['marked']}" if "marked" in record.diagnostics else ""
+    return f"{metric}: {number(record.value, digits)}{error} {record.unit}{mark}"

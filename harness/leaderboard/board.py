@@ -25,7 +25,8 @@ class Row:
 
     ``settings`` holds all of the model's settings, ``label`` those worth showing: the ones that were changed, or
     that tell rows of this board apart. ``value`` is the mean over the seeds that have one; ``stderr`` the standard
-    error over examples; ``spread`` the standard deviation over seeds.
+    error over examples; ``spread`` the standard deviation over seeds. ``reason`` says why there is no value, or why the
+    value is to be trusted less.
     """
 
     model: str
@@ -183,12 +184,22 @@ def _measured(records: Sequence[Record], store: Store) -> Measured:
 
 
 def _reason(measured: Sequence[Record], others: Sequence[Record]) -> str | None:
-    if not others:
-        return None
     if not measured:
         return others[0].reason
-    seeds = ", ".join(str(record.seed) for record in others)
-    return f"without seed {seeds}: {others[0].status}, {others[0].reason}"
+    said = []
+    if others:
+        said.append(f"without seed {_seeds(others)}: {others[0].status}, {others[0].reason}")
+    marks: dict[str, list[Record]] = defaultdict(list)
+    for record in measured:
+        if "marked" in record.diagnostics:
+            marks[str(record.diagnostics["marked"])].append(record)
+    for mark, marked in marks.items():
+        said.append(mark if len(marked) == len(measured) else f"seed {_seeds(marked)}: {mark}")
+    return "; ".join(said) or None
+
+
+def _seeds(records: Sequence[Record]) -> str:
+    return ", ".join(str(record.seed) for record in records)
 
 
 def _ranked(rows: Sequence[Row], direction: str | None) -> list[Row]:

@@ -108,6 +108,19 @@ def test_timings_on_other_devices_never_share_a_board_and_each_names_its_own(sto
         assert any(f"device {device}" in line for line in captions(board))
 
 
+def test_a_mark_is_shown_beside_the_figure_with_the_seeds_it_is_about(store: Store) -> None:
+    marked = {"diagnostics": {"marked": "taken under 35% competing load"}}
+    records = [record("a", **marked), record("b", seed=0), record("b", seed=1, **marked), record("c")]
+    (board,) = build_boards(records, store)
+    assert {row.model: row.reason for row in board.rows} == {
+        "a": "taken under 35% competing load",
+        "b": "seed 1: taken under 35% competing load",
+        "c": None,
+    }
+    for each in Registry.load().all("renderer"):
+        assert "taken under 35%" in re.sub(r"\s+|&#160;", " ", each.spec.resolve()([board]))
+
+
 def test_what_has_no_value_is_listed_once_below_the_rest_with_its_reason(store: Store) -> None:
     density = {"measure": "density on (pixel + u) / 256"}
     boards = build_boards([record("gan", None), record("a"), record("b", -90.0), record("c", **density)], store)
