@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness.leaderboard import Board, build_boards, write_leaderboards
-from harness.leaderboard.text import captions
+from harness.leaderboard.text import captions, cells, columns
 from harness.plugins import Registry
 from harness.store import Record, Store
 
@@ -119,6 +119,16 @@ def test_a_mark_is_shown_beside_the_figure_with_the_seeds_it_is_about(store: Sto
     }
     for each in Registry.load().all("renderer"):
         assert "taken under 35%" in re.sub(r"\s+|&#160;", " ", each.spec.resolve()([board]))
+
+
+def test_counts_have_neither_decimals_nor_an_error_and_parts_the_digits_of_their_unit(store: Store) -> None:
+    exact = {"stderr": None, "n": 1, "measure": None}
+    (board,) = build_boards([record("a", 815824.0, **exact), record("b", 16464.0, **exact)], store)
+    assert columns(board) == ["rank", "model", "elbo (nats) ↑"]
+    assert [cells(board, row)[2] for row in board.rows] == ["815,824", "16,464"]
+    assert not any("n =" in line or "Ranks" in line for line in captions(board))
+    (board,) = build_boards([record("a", 3.14159, stderr=0.01, parts={"IQR": 0.5, "knee (batch size)": 64})], store)
+    assert cells(board, board.rows[0])[2:6] == ["3.142", "0.010", "0.500", "64"]
 
 
 def test_what_has_no_value_is_listed_once_below_the_rest_with_its_reason(store: Store) -> None:
