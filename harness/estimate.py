@@ -25,7 +25,8 @@ class Estimate:
         parts: named summands or components, in the same unit unless the name says another: ``peak memory (MiB)``.
         diagnostics: anything else worth keeping, as JSON values. What is ``marked`` there, in words, is shown beside
             the figure on every board: a reason to trust it less.
-        measure: for a likelihood, what it is one of; see ``likelihood_measure``.
+        measure: what the figure is one of, where a metric has several kinds that may not be ranked together; for a
+            likelihood, see ``likelihood_measure``.
         samples: raw repeats of a timing.
     """
 
