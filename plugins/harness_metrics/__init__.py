@@ -1,4 +1,4 @@
-"""Metrics: reconstruction, the evidence lower bound, and speed."""
+"""Metrics: reconstruction, the evidence lower bound, speed and cost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,19 @@ def harness_metrics() -> list[MetricSpec]:
         MetricSpec(
             "training-throughput",
             "harness_metrics.throughput:TrainingThroughput",
-            "training examples per second",
+            "training examples per second, over batch sizes",
+            version="2",
+        ),
+        MetricSpec(
+            "sampling-throughput",
+            "harness_metrics.throughput:SamplingThroughput",
+            "examples drawn per second, over batch sizes",
+            version="1",
+        ),
+        MetricSpec(
+            "encoding-throughput",
+            "harness_metrics.throughput:EncodingThroughput",
+            "examples encoded per second, over batch sizes",
             version="1",
         ),
     ]
