@@ -40,4 +40,10 @@ def harness_metrics() -> list[MetricSpec]:
             "examples encoded per second, over batch sizes",
             version="1",
         ),
+        MetricSpec(
+            "latency",
+            "harness_metrics.latency:Latency",
+            "milliseconds to draw one example, or to rebuild one",
+            version="1",
+        ),
     ]
