@@ -46,4 +46,5 @@ def harness_metrics() -> list[MetricSpec]:
             "milliseconds to draw one example, or to rebuild one",
             version="1",
         ),
+        MetricSpec("parameters", "harness_metrics.parameters:Parameters", "number of parameters", version="1"),
     ]
