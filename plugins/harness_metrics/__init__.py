@@ -47,4 +47,10 @@ def harness_metrics() -> list[MetricSpec]:
             version="1",
         ),
         MetricSpec("parameters", "harness_metrics.parameters:Parameters", "number of parameters", version="1"),
+        MetricSpec(
+            "flops",
+            "harness_metrics.flops:Flops",
+            "floating-point operations per example drawn or rebuilt, and trained on",
+            version="1",
+        ),
     ]
