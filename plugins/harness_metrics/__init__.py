@@ -53,4 +53,7 @@ def harness_metrics() -> list[MetricSpec]:
             "floating-point operations per example drawn or rebuilt, and trained on",
             version="1",
         ),
+        MetricSpec(
+            "peak-memory", "harness_metrics.peak_memory:PeakMemoryUse", "MiB that a training step takes", version="1"
+        ),
     ]
