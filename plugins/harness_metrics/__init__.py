@@ -56,4 +56,10 @@ def harness_metrics() -> list[MetricSpec]:
         MetricSpec(
             "peak-memory", "harness_metrics.peak_memory:PeakMemoryUse", "MiB that a training step takes", version="1"
         ),
+        MetricSpec(
+            "energy",
+            "harness_metrics.energy:Energy",
+            "joules per training example, where the machine counts them",
+            version="1",
+        ),
     ]
