@@ -62,4 +62,10 @@ def harness_metrics() -> list[MetricSpec]:
             "joules per training example, where the machine counts them",
             version="1",
         ),
+        MetricSpec(
+            "model-flops-utilisation",
+            "harness_metrics.utilisation:ModelFlopsUtilisation",
+            "training's share of the machine's matrix-product peak",
+            version="1",
+        ),
     ]
