@@ -28,6 +28,7 @@ from .estimate import Estimate as Estimate
 from .estimate import likelihood_measure as likelihood_measure
 from .hookspecs import hookimpl as hookimpl
 from .likelihood import elbo_terms as elbo_terms
+from .likelihood import log_importance_weights as log_importance_weights
 from .load import CompetingLoad as CompetingLoad
 from .memory import PeakMemory as PeakMemory
 from .noise import Noise as Noise

@@ -9,16 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from harness.data import Data
 from harness.environment import Commit
 from harness.errors import Diverged, HarnessError, NotApplicable
 from harness.estimate import Context, Estimate
-from harness.memory import PeakMemory
+from harness.memory import PeakMemory, is_out_of_memory
 from harness.noise import Noise, derive_seed, global_seed
 from harness.plan import Cell, Chosen
-from harness.store import Record
+from harness.store import Record, Values
+from harness.training import fast_products
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +52,6 @@ def failure_of(error: BaseException) -> Failure:
     return Failure("error", said, trace)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception is torch's or Python's way of saying that memory ran out."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
 def record_without_value(cell: Cell, failure: Failure, provenance: Provenance) -> Record:
     """Return the record of a cell that has no value."""
     return Record(
@@ -69,10 +63,8 @@ def record_without_value(cell: Cell, failure: Failure, provenance: Provenance) -
     )
 
 
-def measure_cell(
-    cell: Cell, model: nn.Module, data: Data, provenance: Provenance
-) -> tuple[Record, tuple[Tensor, Tensor] | None]:
-    """Measure a fitted model; return the record and the per-example ``(ids, values)``, if any.
+def measure_cell(cell: Cell, model: nn.Module, data: Data, provenance: Provenance) -> tuple[Record, Values | None]:
+    """Measure a fitted model; return the record and the per-example values, if any.
 
     Whatever the metric raises ends up in the record, except an interruption.
     """
@@ -89,7 +81,7 @@ def measure_cell(
             batch_size=cell.fit.budget.batch_size if cell.fit.budget else None,
             seed=cell.fit.seed,
         )
-        with PeakMemory(device) as memory, global_seed(seed), torch.no_grad():
+        with PeakMemory(device) as memory, global_seed(seed), torch.no_grad(), fast_products(device):
             estimate = metric.measure(model.eval(), data, context)
         failure = _unusable(estimate)
     except Exception as error:
@@ -115,7 +107,8 @@ def measure_cell(
     )
     values = None
     if estimate.per_example is not None:
-        values = (data.test.ids[: len(estimate.per_example)], estimate.per_example)
+        ids = data.test.ids[: len(estimate.per_example)]
+        values = Values(ids.cpu().numpy(), estimate.per_example.cpu().numpy())
     return record, values
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from harness.decoded import read_or_decode
 from harness.errors import DataError
 from harness.noise import Noise
 
@@ -75,6 +77,11 @@ class Split:
     def all(self, noise: Noise) -> Tensor:
         """Return the inputs of the whole split, ``(N, *shape)`` float32."""
         return self.inputs(self.stored, noise)
+
+    def first(self, n: int) -> Split:
+        """Return the split of the first ``n`` examples, or of all where there are fewer."""
+        labels = None if self.labels is None else self.labels[:n]
+        return replace(self, stored=self.stored[:n], labels=labels, ids=self.ids[:n])
 
     def to(self, device: torch.device | str) -> Split:
         """Return the split with its tensors on ``device``."""
@@ -147,13 +154,28 @@ class DataSource:
 
     Args:
         data_dir: the user's folder (``--data-dir``), which is only read; None where none was given.
-        cache_dir: the harness's own folder, into which a data set may download.
+        cache_dir: the harness's own folder, into which a data set may download and where decoded copies are kept.
         announce: takes one line for the user, such as what is being downloaded.
     """
 
     data_dir: Path | None
     cache_dir: Path
     announce: Callable[[str], None]
+
+    def decoded(
+        self, name: str, files: Sequence[Path], decode: Callable[[], Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return what ``decode`` makes of ``files``: CPU tensors by name, decoded once and then mapped from the cache.
+
+        Args:
+            name: part of the copy's file name. Give another when ``decode`` comes to return something else.
+            files: what is decoded. A change of path, size or modification time means decoding again.
+            decode: reads and checks the files; what it raises is passed on.
+
+        Raises:
+            OSError: one of the files is not there.
+        """
+        return read_or_decode(self.cache_dir / "decoded", name, files, decode, self.announce)
 
 
 class Dataset(Protocol):
@@ -178,9 +200,13 @@ def floats(stored: Tensor, noise: Noise) -> Tensor:
 
 
 def mean_of(values: Tensor) -> Tensor:
-    """Return the mean over examples, ``(*shape)`` float32, summed in float64 a part at a time."""
-    total = sum(part.to(torch.float64).sum(0) for part in values.split(8192))
-    return torch.as_tensor(total / len(values), dtype=torch.float32)
+    """Return the mean over examples, ``(*shape)`` float32: bytes are summed exactly, floats in float64."""
+    if values.dtype == torch.uint8:
+        # In numpy, which sums bytes in one pass; 2^24 of them stay below 2^32.
+        total = sum(part.cpu().numpy().sum(0, dtype=np.uint32).astype(np.float64) for part in values.split(2**24))
+    else:
+        total = sum(part.to(torch.float64).sum(0) for part in values.split(8192))
+    return torch.as_tensor(total / len(values), dtype=torch.float32, device=values.device)
 
 
 def _ids(examples: Examples) -> Tensor:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from harness.errors import UsageError
 
 
-def prepare_torch(device: str) -> torch.device:
-    """Resolve ``auto``, ``cpu`` or ``cuda`` and set torch up for repeatable results.
+def prepare_torch(device: str, *, deterministic: bool = True) -> torch.device:
+    """Resolve ``auto``, ``cpu`` or ``cuda`` and set torch up, for results that repeat bit for bit if ``deterministic``.
 
     Denormal numbers are flushed to zero: late in training they fill Adam's moments and slow a step by a fifth. It
     must be said before the first operation, so that torch's worker threads inherit it.
@@ -25,7 +27,8 @@ def prepare_torch(device: str) -> torch.device:
         if not torch.cuda.is_available():
             raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu or auto.")
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_deterministic_debug_mode("error")  # unlike use_deterministic_algorithms, imports no compiler
+    # Unlike use_deterministic_algorithms, this imports no compiler.
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device(device)
 
@@ -34,3 +37,19 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has done what it was given: a clock is read only then."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def using_threads(n: int) -> Iterator[None]:
+    """Let torch use ``n`` CPU threads within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

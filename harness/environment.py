@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from dataclasses import asdict, dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from harness.device import cores
 
 _distributions = ("generative-harness", "torch", "torchvision", "numpy", "scipy")
 
@@ -57,7 +58,7 @@ def describe_environment(device: torch.device) -> Environment:
         system=platform.platform(),
         distributions=versions,
         processor=_processor(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=cores(),
         accelerator=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
     )
 

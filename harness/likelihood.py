@@ -40,3 +40,16 @@ def elbo_terms(model: LatentVariableModel, x: Tensor, noise: Noise) -> ElboTerms
     except NotImplementedError:
         kl = posterior.log_prob(z) - prior.log_prob(z)
     return ElboTerms(observation.log_prob(x), kl, observation)
+
+
+def log_importance_weights(model: LatentVariableModel, x: Tensor, k: int, noise: Noise) -> Tensor:
+    """Return log p(x, z) − log q(z | x) at k samples z of the posterior for each example, ``(k, N)`` in nats.
+
+    The logarithm of their mean is the k-sample bound of Burda, Grosse and Salakhutdinov (2016): at most log p(x) in
+    expectation, and the tighter the larger k.
+    """
+    posterior = model.posterior(x)
+    z = draw(posterior, noise, k)  # (k, N, latent)
+    repeated = x.expand(k, *x.shape).flatten(0, 1)
+    likelihood: Tensor = model.observation(z.flatten(0, 1)).log_prob(repeated).unflatten(0, (k, len(x)))
+    return likelihood + model.prior().log_prob(z) - posterior.log_prob(z)

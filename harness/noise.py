@@ -53,19 +53,35 @@ def global_seed(seed: int) -> Iterator[None]:
         yield
 
 
-def draw(distribution: Distribution, noise: Noise) -> Tensor:
-    """Draw one reparameterised sample of a distribution, ``(*batch, *event)``, from the given noise.
+def global_state() -> list[Tensor]:
+    """Return the states of torch's global generators, the CPU's first, to go on from with ``restore_global_state``."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+
+
+def restore_global_state(state: list[Tensor]) -> None:
+    """Set torch's global generators to what ``global_state`` returned."""
+    torch.set_rng_state(state[0])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state[1:])
+
+
+def draw(distribution: Distribution, noise: Noise, samples: int | None = None) -> Tensor:
+    """Draw reparameterised samples of a distribution from the given noise.
 
     Normal and Bernoulli, also as ``Independent``, take their numbers from ``noise``; any other distribution
     draws from torch's global generator, seeded from ``noise`` for the purpose.
+
+    Returns:
+        One sample, ``(*batch, *event)``, or with ``samples`` so many, ``(samples, *batch, *event)``.
     """
     base = distribution
     while isinstance(base, Independent):
         base = base.base_dist
-    shape = distribution.batch_shape + distribution.event_shape
+    several = () if samples is None else (samples,)
+    shape = (*several, *distribution.batch_shape, *distribution.event_shape)
     if isinstance(base, Normal):
         return base.loc + base.scale * noise.normal(*shape)
     if isinstance(base, Bernoulli):
         return noise.bernoulli(base.probs.expand(shape))
     with global_seed(int(torch.randint(2**62, (), generator=noise.generator, device=noise.device))):
-        return distribution.rsample() if distribution.has_rsample else distribution.sample()
+        return distribution.rsample(several) if distribution.has_rsample else distribution.sample(several)

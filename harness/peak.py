@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.device import synchronize
+from harness.training.products import onednn_product
 
 _smallest, _largest = 512, 8192  # squares, a side
 _slow = 0.1  # seconds: a square whose product would last longer is not tried
@@ -70,8 +71,7 @@ def _products(device: torch.device) -> dict[str, Callable[[Tensor, Tensor], Tens
     """Return the ways to multiply ``(m, k)`` by the transpose of ``(n, k)``."""
     products: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"torch.mm": lambda a, b: torch.mm(a, b.T)}
     if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        linear = torch.ops.mkldnn._linear_pointwise.default
-        products["oneDNN"] = lambda a, b: linear(a, b, None, "none", [], "")
+        products["oneDNN"] = onednn_product
     return products
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from harness.budget import Budget
 from harness.capabilities import FitsInClosedForm, lacking, offers
 from harness.datasets import dataset_config_type
 from harness.errors import UsageError, unknown
@@ -63,32 +64,37 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Budget:
-    """How long a gradient model trains: passes over the training split, in batches of a size."""
-
-    epochs: int = 20
-    batch_size: int = 128
-
-
-@dataclass(frozen=True)
 class Engine:
-    """How training is carried out, as far as it changes the numbers."""
+    """How training is carried out, as far as it changes the numbers.
+
+    Args:
+        device: type of the device.
+        threads: CPU threads of one fit.
+        precision: see ``harness.training.precision``.
+        path: each seed by itself (``single``), or all seeds of a model as one (``vectorized``).
+        deterministic: whether only operations are used that repeat bit for bit.
+    """
 
     device: str = "cpu"
     threads: int = 1
     precision: str = "float32"
     path: str = "single"
+    deterministic: bool = True
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A model to be trained on a data set from a seed. ``budget`` is None for a closed-form fit."""
+    """A model to be trained on a data set from a seed.
+
+    ``budget`` is None for a closed-form fit; ``machine`` is part of it where the budget is in seconds.
+    """
 
     dataset: Chosen
     model: Chosen
     seed: int
     budget: Budget | None
     engine: Engine
+    machine: str | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -97,8 +103,9 @@ class Fit:
             "dataset": self.dataset.identity,
             "model": self.model.identity,
             "seed": self.seed,
-            "budget": dataclasses.asdict(self.budget) if self.budget else None,
+            "budget": self.budget.identity if self.budget else None,
             "engine": dataclasses.asdict(self.engine),
+            "machine": self.machine,
         }
 
     @cached_property
@@ -146,7 +153,7 @@ class Plan:
 
     cells: tuple[Cell, ...]
 
-    @property
+    @cached_property
     def fits(self) -> list[Fit]:
         """The distinct fits, in order."""
         return list({cell.fit.key: cell.fit for cell in self.cells}.values())
@@ -172,7 +179,7 @@ class Request:
     metrics: Sequence[str]
     datasets: Sequence[str]
     seeds: int = 1
-    budget: Budget = Budget()
+    budget: Budget = Budget(epochs=20)
     settings: Mapping[tuple[str, str], Sequence[Any]] = dataclasses.field(default_factory=dict)
 
 
@@ -189,7 +196,7 @@ def build_plan(request: Request, registry: Registry, engine: Engine, machine: st
     cells = []
     for dataset, model, seed in itertools.product(datasets, models, range(request.seeds)):
         budget = None if offers(model.factory, FitsInClosedForm) else request.budget
-        fit = Fit(dataset, model, seed, budget, engine)
+        fit = Fit(dataset, model, seed, budget, engine, machine if budget and budget.seconds else None)
         for metric in metrics:
             exclusive = getattr(metric.factory, "times_the_machine", False)
             cells.append(Cell(fit, metric, machine if exclusive else None))

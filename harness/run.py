@@ -1,28 +1,24 @@
-"""Carries out a plan in this process: loads data, fits what is not fitted, measures what is not measured.
+"""Carries out a plan: fits what is not fitted, measures what is not measured, and keeps every record.
 
-Every cell's record is on disk before the next begins; a fault in one cell leaves the others alone.
+A cell's record is on disk before it is reported; a fault in one cell leaves the others alone.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-from torch import nn
 
-from harness.cell import Failure, Provenance, failure_of, measure_cell, now, record_without_value
-from harness.data import Data, DataSource
-from harness.datasets import load_dataset
+from harness.cell import Provenance
+from harness.data import DataSource
 from harness.environment import Environment, describe_commit
-from harness.errors import DataError, StoreError
-from harness.plan import Budget, Cell, Chosen, Fit, Plan, hash_of
+from harness.executors import Bench, Blueprint, Task, perform, perform_in_workers
+from harness.plan import Cell, Fit, Plan, hash_of
 from harness.plugins import Registry
-from harness.store import Record, Store, failed
-from harness.training import Curves, fit_model
+from harness.store import Record, Store, Values, failed
 
 
 class Reporter(Protocol):
@@ -31,16 +27,16 @@ class Reporter(Protocol):
     def announce(self, line: str) -> None:
         """Take a line for the user."""
 
-    def fit_started(self, fit: Fit, epochs: int) -> None:
-        """Hear that a model begins to train, for so many epochs (0: closed form)."""
+    def fit_started(self, fits: Sequence[Fit]) -> None:
+        """Hear that models begin to train, together where they are several."""
 
-    def epoch_ended(self, epoch: int, losses: Mapping[str, float]) -> None:
-        """Hear an epoch's mean losses."""
+    def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
+        """Hear an epoch's mean losses, and the share of the budget that is spent."""
 
-    def fit_ended(self, fit: Fit, status: str, seconds: float) -> None:
-        """Hear how a fit ended."""
+    def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
+        """Hear how they ended."""
 
-    def cell_ended(self, cell: Cell, record: Record) -> None:
+    def cell_reported(self, cell: Cell, record: Record) -> None:
         """Hear that a cell's record is on disk."""
 
 
@@ -84,112 +80,98 @@ class Run:
         self.device = device
         self.environment = environment
         self.fresh = fresh
+        self.provenance = Provenance(hash_of(environment.as_json()), describe_commit())
         stored = {} if fresh else {record.cell_key: record for record in store.records()}
         self._done = {key: record for key, record in stored.items() if record.is_finished}
         self.outcome = Outcome({cell.key: self._done[cell.key] for cell in plan.cells if cell.key in self._done})
 
-    def pending(self, fit: Fit) -> list[Cell]:
-        """Return the cells of a fit that have no finished record."""
-        return [cell for cell in self.plan.cells_of(fit) if cell.key not in self._done]
+    @property
+    def pending(self) -> list[Cell]:
+        """The cells that have no finished record."""
+        return [cell for cell in self.plan.cells if cell.key not in self._done]
 
-    def execute(self, data_of: Mapping[str, Data | Failure]) -> Outcome:
-        """Compute what is pending. ``data_of`` comes from ``load_data``.
+    def is_fitted(self, fit: Fit) -> bool:
+        """Tell whether a fit is in the store and may be used."""
+        return not self.fresh and self.store.fit(fit.key) is not None
 
-        Raises:
-            StoreError: a result could not be written; those before it are stored.
-        """
-        description = self.environment.as_json()
-        provenance = Provenance(hash_of(description), describe_commit())
-        self.store.write_environment(provenance.environment, description)
-        try:
-            for fit in self.plan.fits:
-                self._execute_fit(fit, data_of, provenance)
-        except KeyboardInterrupt:
-            self.outcome.interrupted = True
-        return self.outcome
+    def tasks(self) -> list[Task]:
+        """Divide what is pending, timings apart, into tasks: a fit, or seeds that are trained as one, and its cells."""
+        pending = self.pending
+        by_fit = {cell.fit.key: cell.fit for cell in pending}
+        cells: dict[str, list[Cell]] = {key: [] for key in by_fit}
+        for cell in pending:
+            if cell.machine is None:
+                cells[cell.fit.key].append(cell)
+        wanted = [fit for fit in by_fit.values() if cells[fit.key] or not self.is_fitted(fit)]
+        groups = [list(group) for _, group in itertools.groupby(wanted, _trained_together)]
+        return [Task(tuple(group), tuple(cell for fit in group for cell in cells[fit.key])) for group in groups]
 
-    def load_data(self, source: DataSource) -> dict[str, Data | Failure]:
-        """Load every data set that a pending cell needs, by the hash of its identity.
+    def bench(self, source: DataSource) -> Bench:
+        """Return what the work is done with, every data set that is needed loaded.
 
         Raises:
             DataError: one is missing, incomplete or corrupt.
         """
-        needed = {hash_of(fit.dataset.identity): fit.dataset for fit in self.plan.fits if self.pending(fit)}
-        return {key: self._load(dataset, source) for key, dataset in needed.items()}
+        bench = Bench(self.store, self.device, source, self.provenance, self.fresh)
+        for cell in self.pending:
+            bench.data(cell.fit.dataset)
+        return bench
 
-    def _load(self, dataset: Chosen, source: DataSource) -> Data | Failure:
+    def execute(self, bench: Bench, blueprint: Blueprint | None = None, jobs: int = 1) -> Outcome:
+        """Compute what is pending: in this process, or by ``jobs`` workers that are told of the run by ``blueprint``.
+
+        Timings come last, one by one in this process, which then has the machine and its cores to itself.
+
+        Raises:
+            StoreError: a result could not be written; those before it are stored.
+        """
+        self.store.write_environment(self.provenance.environment, self.environment.as_json())
+        tasks = self.tasks()
+        timings = [cell for cell in self.pending if cell.machine is not None]
         try:
-            return load_dataset(dataset.provided.spec, dataset.config, source).to(self.device)  # type: ignore[arg-type]
-        except DataError:
-            raise
-        except Exception as error:
-            return failure_of(error)
-
-    def _execute_fit(self, fit: Fit, data_of: Mapping[str, Data | Failure], provenance: Provenance) -> None:
-        pending = self.pending(fit)
-        if not pending:
-            return
-        data = data_of[hash_of(fit.dataset.identity)]
-        model = data if isinstance(data, Failure) else self._model(fit, data)
-        for cell in pending:
-            self.registry.notify("harness_cell_started", cell=cell)
-            values = None
-            if isinstance(model, Failure) or isinstance(data, Failure):
-                record = record_without_value(cell, model, provenance)  # type: ignore[arg-type]
+            if blueprint is not None and jobs > 1:
+                perform_in_workers(tasks, blueprint, self, jobs)
             else:
-                record, values = measure_cell(cell, model, data, provenance)
-            self.store.append(record, values)
-            self.outcome.records[cell.key] = record
-            self.outcome.computed += 1
-            self.reporter.cell_ended(cell, record)
-            self.registry.notify("harness_cell_finished", cell=cell, record=record)
+                for task in tasks:
+                    perform(task, bench, self)
+            bench.fresh = False
+            for _, group in itertools.groupby(timings, lambda cell: cell.fit.key):
+                cells = tuple(group)
+                perform(Task((cells[0].fit,), cells), bench, self)
+        except KeyboardInterrupt:
+            self.outcome.interrupted = True
+        return self.outcome
 
-    def _model(self, fit: Fit, data: Data) -> nn.Module | Failure:
-        known = None if self.fresh else self.store.fit(fit.key)
-        if known is not None:
-            if known["status"] != "ok":
-                return Failure(known["status"], known["reason"])
-            try:
-                model = fit.model.factory(data.info, fit.model.config)
-                model.load_state_dict(self.store.weights(fit.key))
-                return model.to(self.device).eval()  # type: ignore[no-any-return]
-            except (StoreError, RuntimeError) as error:
-                self.reporter.announce(f"stored weights of {fit.model.name} are unusable ({error}); training again")
-        return self._train(fit, data)
+    def announce(self, line: str) -> None:
+        """Pass it on."""
+        self.reporter.announce(line)
 
-    def _train(self, fit: Fit, data: Data) -> nn.Module | Failure:
-        curves, started, start = Curves(), now(), time.perf_counter()
-        budget = fit.budget or Budget()
-        self.reporter.fit_started(fit, fit.budget.epochs if fit.budget else 0)
-        model: nn.Module | None = None
-        failure = None
-        try:
-            model = fit_model(
-                fit.model.factory,
-                fit.model.config,
-                data,
-                seed=fit.seed,
-                epochs=budget.epochs,
-                batch_size=budget.batch_size,
-                curves=curves,
-                on_epoch=self.reporter.epoch_ended,
-            )
-        except Exception as error:
-            failure = failure_of(error)
-        seconds = time.perf_counter() - start
-        status = failure.status if failure else "ok"
-        self.reporter.fit_ended(fit, status, seconds)
-        if status in ("ok", "diverged"):
-            description = {
-                "identity": fit.identity,
-                "status": status,
-                "reason": failure.reason if failure else None,
-                "parameters": sum(each.numel() for each in model.parameters()) if model else None,
-                "curves": dataclasses.asdict(curves),
-                "seconds": seconds,
-                "environment": hash_of(self.environment.as_json()),
-                "started": started,
-                "ended": now(),
-            }
-            self.store.write_fit(fit.key, description, model.state_dict() if model else None)
-        return failure or model  # type: ignore[return-value]
+    def fit_started(self, fits: Sequence[Fit]) -> None:
+        """Pass it on."""
+        self.reporter.fit_started(fits)
+
+    def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
+        """Pass it on."""
+        self.reporter.epoch_ended(fits, epoch, losses, progress)
+
+    def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
+        """Pass it on."""
+        self.reporter.fit_ended(fits, status, seconds)
+
+    def cell_started(self, cell: Cell) -> None:
+        """Tell the plugins."""
+        self.registry.notify("harness_cell_started", cell=cell)
+
+    def cell_ended(self, cell: Cell, record: Record, values: Values | None) -> None:
+        """Write the record, then tell the user and the plugins."""
+        self.store.append(record, values)
+        self.outcome.records[cell.key] = record
+        self.outcome.computed += 1
+        self.reporter.cell_reported(cell, record)
+        self.registry.notify("harness_cell_finished", cell=cell, record=record)
+
+
+def _trained_together(fit: Fit) -> str:
+    """Return what fits have in common that may be trained as one."""
+    together = {**fit.identity, "seed": None} if fit.engine.path == "vectorized" else fit.identity
+    return hash_of(together)

@@ -4,6 +4,7 @@
     fits/<fit key>/          weights.safetensors and fit.json
     values/<cell key>.npz    per-example values with example ids, for paired comparisons
     environments/<id>.json   software and machine
+    checkpoints/<fit key>.pt the state of a fit that is not done
 
 Reading it imports neither torch nor safetensors.
 """
@@ -16,11 +17,11 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import StoreError, UsageError
 
@@ -77,6 +78,13 @@ class Record:
         return self.status in finished
 
 
+class Values(NamedTuple):
+    """What a metric found for each example: the example's place in its source, and the value; both ``(n,)``."""
+
+    ids: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
 class Store:
     """The results under one folder."""
 
@@ -90,12 +98,13 @@ class Store:
         return self.root / "records.jsonl"
 
     def prepare(self) -> None:
-        """Make the folder and see that it can be written to.
+        """Make the folder, where it can be written to.
 
         Raises:
             UsageError: it cannot.
         """
         require_writable(self.root, "--runs")
+        self.root.mkdir(parents=True, exist_ok=True)
 
     def records(self) -> list[Record]:
         """Return the last word on every cell, in the order they first ended.
@@ -137,15 +146,15 @@ class Store:
             self.problems.append(f"{self.records_file}, line {number}: not a readable record; left out")
             return None
 
-    def append(self, record: Record, values: tuple[Tensor, Tensor] | None = None) -> None:
-        """Write a record, after its per-example ``(ids, values)`` if any, and sync both to disk.
+    def append(self, record: Record, values: Values | None = None) -> None:
+        """Write a record, after its per-example values if any, and sync both to disk.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
         """
         with self._writing("the record of a cell"):
             if values is not None:
-                self._write_values(record.cell_key, *values)
+                self._write_values(record.cell_key, values)
             line = json.dumps(_finite(dataclasses.asdict(record)), allow_nan=False)
             with self.records_file.open("ab") as file:
                 # A line torn by an earlier crash must not swallow this one.
@@ -159,21 +168,21 @@ class Store:
             file.seek(-1, os.SEEK_END)
             return file.read(1) == b"\n"
 
-    def _write_values(self, cell_key: str, ids: Tensor, values: Tensor) -> None:
+    def _write_values(self, cell_key: str, values: Values) -> None:
         import numpy as np
 
         path = self.root / "values" / f"{cell_key}.npz"
         path.parent.mkdir(exist_ok=True)
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, ids=ids.cpu().numpy(), values=values.cpu().numpy())
+            np.savez(file, ids=values.ids, values=values.values)
 
-    def values(self, cell_key: str) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
-        """Return the ids and per-example values of a cell, both ``(n,)``, or None where there are none."""
+    def values(self, cell_key: str) -> Values | None:
+        """Return the per-example values of a cell, or None where there are none."""
         import numpy as np
 
         try:
             with np.load(self.root / "values" / f"{cell_key}.npz") as arrays:
-                return arrays["ids"], arrays["values"]
+                return Values(arrays["ids"], arrays["values"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError) as error:
@@ -231,6 +240,11 @@ class Store:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
 
+    def checkpoint_file(self, fit_keys: Sequence[str]) -> Path:
+        """Return the file for the state of fits that are trained together, while they train."""
+        name = fit_keys[0] if len(fit_keys) == 1 else f"{fit_keys[0]}-and-{len(fit_keys) - 1}-more"
+        return self.root / "checkpoints" / f"{name}.pt"
+
     def write_environment(self, identifier: str, description: Mapping[str, Any]) -> None:
         """Write what a run was computed with, once.
 
@@ -258,14 +272,15 @@ class Store:
 
 
 def require_writable(folder: Path, option: str) -> None:
-    """Make a folder and try it.
+    """See that a folder can be written to, or that it could be made, and leave nothing behind.
 
     Raises:
         UsageError: it cannot be made, or nothing can be written in it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
+        # A link that leads nowhere is there too, and no folder can be made in its place.
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+        with tempfile.NamedTemporaryFile(dir=there):
             pass
     except OSError as error:
         raise UsageError(

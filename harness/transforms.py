@@ -97,7 +97,7 @@ def dequantize_pixels(stored: Tensor, noise: Noise) -> Tensor:
 
     u has 16 bits, as many as float32 can add to a byte: with more, a pixel would now and then round up to the next.
     """
-    u = noise.uniform(*stored.shape).mul_(2**16).floor_().div_(2**16)
+    u = noise.uniform(*stored.shape).mul_(2**16).to(torch.int32) / 2**16
     return (stored.to(torch.float32) + u) / 256
 
 
@@ -108,8 +108,12 @@ def _threshold(stored: Tensor, noise: Noise) -> Tensor:
 def _drawn_once(
     split: Split, inputs: Callable[[Tensor, Noise], Tensor], name: str, seed: int, dtype: torch.dtype
 ) -> Split:
-    values = inputs(split.stored, Noise(derive_seed("data", name, seed)))
-    return replace(split, stored=values.to(dtype), inputs=floats)
+    noise = Noise(derive_seed("data", name, seed))
+    # On the CPU, uniform numbers are the same drawn in parts or at once, and small parts stay in the processor's cache
+    # and below the size from which torch would split each operation over threads, at a loss where these are busy.
+    size = max(1, 2**15 // split.stored[0].numel())
+    values = torch.cat([inputs(part, noise).to(dtype) for part in split.stored.split(size)])
+    return replace(split, stored=values, inputs=floats)
 
 
 def _require_pixels(data: Data, what: str) -> None:

@@ -8,11 +8,16 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from harness import Data, Examples
+from harness.budget import Budget
+from harness.cli import main
+from harness.training import Recipe, fit_seed
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,11 @@ class Result:
     err: str
 
 
+Call = Callable[..., Result]
+
+
 @pytest.fixture
-def harness(tmp_path: Path) -> Callable[..., Result]:
+def harness(tmp_path: Path) -> Call:
     """Run ``harness`` in a process of its own, in an empty folder, as a user would."""
 
     def call(*words: str, cwd: Path = tmp_path, timeout: float = 300, **environment: str) -> Result:
@@ -42,6 +50,42 @@ def harness(tmp_path: Path) -> Callable[..., Result]:
         return Result(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Call:
+    """Run ``harness`` in this process, in an empty folder, which saves starting Python and importing torch."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HARNESS_DATA_DIR", raising=False)
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*words: str) -> Result:
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert isinstance(end.value.code, int)
+        return Result(end.value.code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def fit() -> Callable[..., nn.Module]:
+    """Return a function that fits a model and returns it, or raises what made the fit fail."""
+
+    def fit(factory: Any, config: Any, data: Data, *, epochs: int, batch_size: int = 128, seed: int = 0) -> nn.Module:
+        fitted = fit_seed(Recipe(factory, config, data, Budget(epochs=epochs, batch_size=batch_size)), seed)
+        if fitted.error is not None:
+            raise fitted.error
+        assert fitted.model is not None
+        return fitted.model
+
+    return fit
 
 
 @pytest.fixture
@@ -68,9 +112,9 @@ def data_dir() -> Path:
 
 @pytest.fixture(autouse=True)
 def _same_torch_everywhere() -> Iterator[None]:
-    """Leave torch's global state as it was found."""
-    threads, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    """Let torch have one thread, as a fit has, and leave its global state as it was found."""
+    torch.set_num_threads(1)
+    deterministic = torch.get_deterministic_debug_mode()
     yield
-    torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode(deterministic)
     torch.set_flush_denormal(False)

@@ -8,22 +8,22 @@ from typing import Any
 import click
 
 from harness.cli.main import load_registry
-from harness.cli.options import Names, plugin_option, runs_option
+from harness.cli.options import names_option, plugin_option, runs_option
 from harness.errors import UsageError, unknown
 from harness.leaderboard import build_boards
 from harness.store import Store
 
 
 @click.command()
-@click.option("--dataset", "datasets", type=Names(), metavar="D[,D]", help="Only these datasets.")
-@click.option("--metric", "--metrics", "metrics", type=Names(), metavar="M[,M]", help="Only these metrics.")
+@names_option("--dataset", "datasets", metavar="D[,D]", help="Only these datasets.")
+@names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these metrics.")
 @click.option("--format", "format_", default="terminal", show_default=True, metavar="FORMAT",
               help="terminal, markdown, json, csv, svg, or one that a plugin provides.")  # fmt: skip
 @runs_option
 @plugin_option
 def leaderboard(
-    datasets: tuple[str, ...] | None,
-    metrics: tuple[str, ...] | None,
+    datasets: tuple[str, ...],
+    metrics: tuple[str, ...],
     format_: str,
     runs: Path,
     plugin_files: tuple[Path, ...],
@@ -35,12 +35,12 @@ def leaderboard(
     records = store.records()
     for problem in store.problems:
         click.echo(f"warning: {problem}", err=True)
+    if not records and (format_ == "terminal" or datasets or metrics):
+        raise UsageError(f"no results in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
     for kind, wanted in (("dataset", datasets), ("metric", metrics)):
         recorded: set[Any] = {getattr(record, kind)["name"] for record in records}
-        for name in wanted or ():
+        for name in wanted:
             if name not in recorded:
                 raise unknown(f"{kind} in {runs}", name, recorded)
         records = [record for record in records if not wanted or getattr(record, kind)["name"] in wanted]
-    if not records and format_ == "terminal":
-        raise UsageError(f"no results in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
     click.echo(render(build_boards(records, store)))

@@ -1,4 +1,4 @@
-"""Options and argument types that several commands share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from typing import Any
 
 import click
 
-
-class Names(click.ParamType[tuple[str, ...]]):
-    """Names joined by commas; none of them empty, each taken once."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> tuple[str, ...]:
-        """Split the names."""
-        if isinstance(value, tuple):
-            return value
-        names = [each.strip() for each in value.split(",")]
-        if not all(names):
-            self.fail(f"{value!r} has an empty item; write names joined by commas, as in a,b", param, context)
-        return tuple(dict.fromkeys(names))
-
-
 Command = Callable[..., Any]
+
+
+def names_option(*declarations: str, **attributes: Any) -> Callable[[Command], Command]:
+    """Add an option that takes names joined by commas and may be repeated; each name is taken once."""
+    return click.option(*declarations, multiple=True, callback=_split, **attributes)
+
+
+def _split(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    names = [name.strip() for each in given for name in each.split(",")]
+    if not all(names):
+        raise click.BadParameter(
+            f"{','.join(given)!r} has an empty item; write names joined by commas, as in a,b", context, option
+        )
+    return tuple(dict.fromkeys(names))
 
 
 def plugin_option(command: Command) -> Command:

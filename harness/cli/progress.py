@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
+from harness.budget import in_words
 from harness.leaderboard.text import decimals, number
 from harness.plan import Cell, Fit
 from harness.store import Record
@@ -27,7 +29,7 @@ class Lines:
     def __init__(self, cells: int) -> None:
         self.cells = cells
         self.ended = 0
-        self._epochs = 0
+        self._told: dict[str, float] = {}
 
     def __enter__(self) -> Lines:
         return self
@@ -41,35 +43,38 @@ class Lines:
         """Write a line."""
         print(line, file=sys.stderr, flush=True)
 
-    def fit_started(self, fit: Fit, epochs: int) -> None:
+    def fit_started(self, fits: Sequence[Fit]) -> None:
         """Say what is being fitted."""
-        self._epochs = epochs
-        self.announce(f"fitting {name_of(fit)}" + (f" for {epochs} epochs" if epochs else " in closed form"))
+        budget = fits[0].budget
+        how = f"for {in_words(budget.identity)}" if budget else "in closed form"
+        self.announce(f"fitting {name_of(*fits)} {how}")
 
-    def epoch_ended(self, epoch: int, losses: Mapping[str, float]) -> None:
+    def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
         """Tell the losses about five times a fit."""
-        if epoch % max(1, self._epochs // 5) == 0 or epoch == self._epochs:
-            self.announce(f"  epoch {epoch}/{self._epochs}: {told(losses)}")
+        name = name_of(*fits)
+        if progress >= min(1.0, self._told.get(name, 0.0) + 0.2):
+            self._told[name] = progress
+            self.announce(f"  {name}: epoch {epoch}, {progress:.0%}: {told(losses)}")
 
-    def fit_ended(self, fit: Fit, status: str, seconds: float) -> None:
+    def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Say how long it took."""
-        self.announce(f"  {'fitted' if status == 'ok' else status} in {seconds:.1f} s")
+        self.announce(f"  {name_of(*fits)}: {'fitted' if status == 'ok' else status} in {seconds:.1f} s")
 
-    def cell_ended(self, cell: Cell, record: Record) -> None:
+    def cell_reported(self, cell: Cell, record: Record) -> None:
         """Tell the outcome."""
         self.ended += 1
         self.announce(f"[{self.ended}/{self.cells}] {name_of(cell.fit)}, {outcome_of(record)}")
 
 
 class Bars(Lines):
-    """Shows a bar over the cells and one over the epochs, with losses and the time left."""
+    """Shows a bar over the cells and one for each fit that is going on, with losses and the time left."""
 
     def __init__(self, cells: int) -> None:
         super().__init__(cells)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
-            MofNCompleteColumn(),
+            TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -78,7 +83,7 @@ class Bars(Lines):
             transient=True,
         )
         self._cells_bar = self.progress.add_task("cells", total=cells, losses="")
-        self._epochs_bar = self.progress.add_task("epochs", visible=False, losses="")
+        self._fit_bars: dict[str, TaskID] = {}
 
     def __enter__(self) -> Bars:
         self.progress.start()
@@ -93,28 +98,24 @@ class Bars(Lines):
         """Write a line above the bars."""
         self.progress.console.print(line, markup=False)
 
-    def fit_started(self, fit: Fit, epochs: int) -> None:
-        """Start the bar of the epochs."""
-        self.progress.reset(
-            self._epochs_bar,
-            total=epochs or None,
-            visible=True,
-            description=f"{fit.model.name}, seed {fit.seed}",
-            losses="",
-        )
+    def fit_started(self, fits: Sequence[Fit]) -> None:
+        """Show a bar for its budget."""
+        total = 1.0 if fits[0].budget else None
+        self._fit_bars[name_of(*fits)] = self.progress.add_task(name_of(*fits), total=total, losses="")
 
-    def epoch_ended(self, epoch: int, losses: Mapping[str, float]) -> None:
+    def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
         """Move the bar on."""
-        self.progress.update(self._epochs_bar, completed=epoch, losses=told(losses))
+        bar = self._fit_bars[name_of(*fits)]
+        self.progress.update(bar, completed=progress, losses=f"epoch {epoch}: {told(losses)}")
 
-    def fit_ended(self, fit: Fit, status: str, seconds: float) -> None:
+    def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Take the bar away."""
-        self.progress.update(self._epochs_bar, visible=False)
+        self.progress.remove_task(self._fit_bars.pop(name_of(*fits)))
 
-    def cell_ended(self, cell: Cell, record: Record) -> None:
+    def cell_reported(self, cell: Cell, record: Record) -> None:
         """Tell the outcome and move the bar of the cells on."""
-        super().cell_ended(cell, record)
-        self.progress.update(self._cells_bar, completed=self.ended)
+        super().cell_reported(cell, record)
+        self.progress.update(self._cells_bar, completed=self.ended, losses=f"{self.ended} of {self.cells}")
 
 
 def reporter_for(cells: int) -> Lines:
@@ -122,13 +123,15 @@ def reporter_for(cells: int) -> Lines:
     return Bars(cells) if sys.stderr.isatty() else Lines(cells)
 
 
-def name_of(fit: Fit) -> str:
-    """Name a fit for people: model, changed settings, data set, seed."""
+def name_of(*fits: Fit) -> str:
+    """Name a fit, or fits that differ in the seed, for people: model, changed settings, data set, seeds."""
     from harness.settings import show
 
+    fit = fits[0]
     changed = " ".join(f"{name}={show(fit.model.settings[name])}" for name in fit.model.changed)
     model = " ".join(filter(None, [fit.model.name, changed]))
-    return f"{model} on {fit.dataset.name}, seed {fit.seed}"
+    seeds = ", ".join(str(each.seed) for each in fits)
+    return f"{model} on {fit.dataset.name}, seed{'s' * (len(fits) > 1)} {seeds}"
 
 
 def told(losses: Mapping[str, float]) -> str:

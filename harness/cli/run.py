@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
+from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, jobs_from
 from harness.cli.main import load_registry
-from harness.cli.options import Names, plugin_option, runs_option
+from harness.cli.options import names_option, plugin_option, runs_option
+from harness.cli.study import assignments_of_study, take_study
 from harness.errors import UsageError
 
 default_dataset = "binarized-mnist-10k"
@@ -22,17 +24,20 @@ Examples:
   harness run --models vae,gan --metric elbo
   harness run --models pca --set pca.latent_dim=2,10,32 --metric reconstruction-mse --dataset mnist
   harness run --models vae --metric elbo --seeds 3 --dry-run
+  harness run studies/iwae-table.toml --seeds 1
 
 'harness list' names what there is; 'harness show NAME' its settings."""
 )
-@click.option("--models", "--model", type=Names(), required=True, metavar="A,B", help="Models to compare.")
-@click.option("--metric", "--metrics", "metrics", type=Names(), required=True, metavar="M[,N]", help="What to measure.")
-@click.option(
+@click.argument(
+    "study", required=False, is_eager=True, callback=take_study, type=click.Path(path_type=Path), metavar="[STUDY.toml]"
+)
+@names_option("--models", "--model", required=True, metavar="A,B", help="Models to compare.")
+@names_option("--metric", "--metrics", "metrics", required=True, metavar="M[,N]", help="What to measure.")
+@names_option(
     "--dataset",
     "--datasets",
     "datasets",
-    type=Names(),
-    default=default_dataset,
+    default=(default_dataset,),
     show_default=True,
     metavar="D[,D]",
     help="What to train and test on.",
@@ -45,22 +50,7 @@ Examples:
     metavar="N",
     help="Train each model N times, from seeds 0 to N-1.",
 )
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="Passes over the training images.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=128,
-    show_default=True,
-    metavar="N",
-    help="Training images a step.",
-)
+@budget_options
 @click.option(
     "--set",
     "assignments",
@@ -68,13 +58,7 @@ Examples:
     metavar="NAME.PARAM=V[,V...]",
     help="A setting of a model, metric or dataset; several values mean one cell each. May be repeated.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+@engine_options
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
@@ -95,23 +79,27 @@ Examples:
 @plugin_option
 @click.option("--dry-run", is_flag=True, help="Show what would be computed, and stop.")
 @click.option("--fresh", is_flag=True, help="Compute everything again, whatever is stored.")
+@click.pass_context
 def run(
+    context: click.Context,
+    /,
+    study: Path | None,
     models: tuple[str, ...],
     metrics: tuple[str, ...],
     datasets: tuple[str, ...],
     seeds: int,
-    epochs: int,
-    batch_size: int,
     assignments: tuple[str, ...],
-    device: str,
     data_dir: Path | None,
     runs: Path,
     leaderboards: Path,
     plugin_files: tuple[Path, ...],
     dry_run: bool,
     fresh: bool,
-) -> int:  # fmt: skip
+    **more: Any,
+) -> int:
     """Train models, measure them, and write leaderboards.
+
+    STUDY.toml is a file with any of the flags below as its keys; flags on the command line override it.
 
     What was finished before is not computed again: a new metric does not retrain a model, and an interrupted run
     goes on where it stopped. Every model named is trained, also where the metric cannot apply to it ("n/a"), so
@@ -122,41 +110,49 @@ def run(
         for name in names:
             registry.get(kind, name)
     settings = parse_assignments(assignments)
+    for target, values in parse_assignments(assignments_of_study(context)).items():
+        if target[0] in {*models, *metrics, *datasets}:
+            settings.setdefault(target, values)
+    budget = budget_from(context)
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir}: there is no such folder")
 
-    import torch
-
     from harness.data import DataSource
-    from harness.device import prepare_torch
     from harness.environment import describe_environment
-    from harness.plan import Budget, Engine, Request, build_plan
+    from harness.executors import Blueprint
+    from harness.plan import Request, build_plan
     from harness.run import Run
     from harness.store import Store, require_writable
 
-    torch_device = prepare_torch(device)
-    environment = describe_environment(torch_device)
-    engine = Engine(torch_device.type, torch.get_num_threads())
-    request = Request(models, metrics, datasets, seeds, Budget(epochs, batch_size), settings)
+    device, engine = engine_from(more, seeds)
+    environment = describe_environment(device)
+    request = Request(models, metrics, datasets, seeds, budget, settings)
     plan = build_plan(request, registry, engine, environment.machine)
     store = Store(runs)
 
     from harness.cli.progress import reporter_for
 
     reporter = reporter_for(0)
-    execution = Run(plan, store, registry, reporter, torch_device, environment, fresh=fresh)
+    execution = Run(plan, store, registry, reporter, device, environment, fresh=fresh)
     for problem in store.problems:
         reporter.announce(f"warning: {problem}")
-    pending = [cell for fit in plan.fits for cell in execution.pending(fit)]
+    pending = execution.pending
     if dry_run:
-        _show_plan(plan, pending, store, fresh=fresh)
+        _show_plan(plan, execution)
         return 0
-    reporter.announce(_summary(plan, pending))
-    data_of = execution.load_data(DataSource(data_dir, cache_dir(), reporter.announce))
-    store.prepare()
+    require_writable(runs, "--runs")
     require_writable(leaderboards, "--leaderboards")
+    reporter.announce(_summary(plan, pending))
+    bench = execution.bench(DataSource(data_dir, cache_dir(), reporter.announce))
+    tasks = execution.tasks()
+    jobs = jobs_from(more, engine, tasks, bench)
+    _tell_how(reporter, jobs, engine, tasks)
+    store.prepare()
+    blueprint = Blueprint(
+        request, plugin_files, engine, environment.machine, runs, data_dir, cache_dir(), execution.provenance, fresh
+    )
     with reporter_for(len(pending)) as execution.reporter:
-        outcome = execution.execute(data_of)
+        outcome = execution.execute(bench, blueprint, jobs)
     _write_boards(outcome.records, store, leaderboards)
     if outcome.interrupted:
         click.echo(
@@ -206,21 +202,31 @@ def _count(n: int, thing: str) -> str:
     return f"{n} {thing}{'s' * (n != 1)}"
 
 
-def _show_plan(plan: Any, pending: list[Any], store: Any, *, fresh: bool) -> None:
+def _tell_how(reporter: Any, jobs: int, engine: Any, tasks: list[Any]) -> None:
+    """Say how the fits are made, where there is a choice that the user might want to make otherwise."""
+    from harness.device import cores
+
+    if jobs > 1:
+        reporter.announce(f"{_count(len(tasks), 'fit')} by {jobs} processes, {_count(engine.threads, 'thread')} each")
+    elif engine.device == "cpu" and cores() > engine.threads and any(fit.budget for task in tasks for fit in task.fits):
+        reporter.announce(f"on {engine.threads} of {cores()} cores; --threads takes more, and other last digits")
+
+
+def _show_plan(plan: Any, execution: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from harness.cli.progress import name_of
 
+    pending = execution.pending
     table = Table(box=None, header_style="bold", title=_summary(plan, pending), title_justify="left")
     for heading in ("fit", "metric", "what would happen", "cell"):
         table.add_column(heading, overflow="fold")
     waiting = {cell.key for cell in pending}
     for cell in plan.cells:
-        fitted = not fresh and store.fit(cell.fit.key) is not None
-        steps = ["" if fitted else "fit", f"n/a: {cell.lacking}" if cell.lacking else "measure"]
+        steps = ["" if execution.is_fitted(cell.fit) else "fit", f"n/a: {cell.lacking}" if cell.lacking else "measure"]
         action = ", ".join(filter(None, steps)) if cell.key in waiting else "nothing: stored"
-        table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key)
+        table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key[:12])
     Console(highlight=False, markup=False).print(table)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
+from harness.budget import in_words
 from harness.leaderboard.board import Board, Row
 from harness.settings import show
 
@@ -93,11 +93,10 @@ def _part(row: Row, name: str, digits: int) -> str:
 
 
 def _budget(board: Board) -> str:
-    budgets: Sequence[dict[str, int]] = [dict(row.budget) for row in board.rows if row.budget]
+    budgets = [dict(row.budget) for row in board.rows if row.budget]
     if not budgets or any(budget != budgets[0] for budget in budgets):
         return ""
-    epochs = budgets[0]["epochs"]
-    return f"{epochs} epoch{'s' * (epochs != 1)}, batch size {budgets[0]['batch_size']}"
+    return in_words(budgets[0])
 
 
 def _has_spread(board: Board) -> bool:

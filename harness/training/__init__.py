@@ -1,7 +1,28 @@
 """The engine: models say what to minimise, this says how."""
 
-from harness.training.fit import Curves, fit_model
+from harness.training.checkpoint import Checkpoint
+from harness.training.fit import Companions, Curves, Fitted, Recipe, fit_seed, fit_seeds
 from harness.training.loop import Trainer
 from harness.training.objectives import AdamSettings, Objective, objectives_of
+from harness.training.precision import Precision, precisions, require_precision
+from harness.training.products import fast_products
+from harness.training.vectorized import VectorizedTrainer
 
-__all__ = ["AdamSettings", "Curves", "Objective", "Trainer", "fit_model", "objectives_of"]
+__all__ = [
+    "AdamSettings",
+    "Checkpoint",
+    "Companions",
+    "Curves",
+    "Fitted",
+    "Objective",
+    "Precision",
+    "Recipe",
+    "Trainer",
+    "VectorizedTrainer",
+    "fast_products",
+    "fit_seed",
+    "fit_seeds",
+    "objectives_of",
+    "precisions",
+    "require_precision",
+]

@@ -1,35 +1,43 @@
-"""Fits one model: builds it, trains it or lets it fit itself, and keeps its curves."""
+"""Fits models: builds them, trains them or lets them fit themselves, and keeps their curves."""
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from harness.budget import Budget, Pace
 from harness.capabilities import FitsInClosedForm, offers
 from harness.data import Data
-from harness.errors import Diverged
-from harness.noise import Noise, derive_seed, global_seed
+from harness.errors import Diverged, NotApplicable, StoreError
+from harness.memory import is_out_of_memory
+from harness.noise import Noise, derive_seed, global_seed, global_state, restore_global_state
+from harness.training.checkpoint import Checkpoint
 from harness.training.loop import Trainer, mean_losses
 from harness.training.objectives import objectives_of
+from harness.training.precision import Precision
+from harness.training.vectorized import NotVectorizable, VectorizedTrainer
 
 _validation_batch = 1000
 
 
 @dataclass
 class Curves:
-    """What was seen while training, one entry an epoch: mean losses by objective, and seconds."""
+    """What was seen while training, one entry an epoch: mean losses by objective, and seconds of training."""
 
     train: dict[str, list[float]] = field(default_factory=dict)
     validation: dict[str, list[float]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+    steps: int = 0
 
-    def add(self, train: dict[str, float], validation: dict[str, float], seconds: float) -> None:
+    def add(self, train: Mapping[str, float], validation: Mapping[str, float], seconds: float) -> None:
         """Append an epoch."""
         for kept, new in ((self.train, train), (self.validation, validation)):
             for name, value in new.items():
@@ -37,61 +45,244 @@ class Curves:
         self.seconds.append(seconds)
 
 
-def fit_model(
-    factory: Callable[..., nn.Module],
-    config: Any,
-    data: Data,
-    *,
-    seed: int,
-    epochs: int,
-    batch_size: int,
-    curves: Curves,
-    on_epoch: Callable[[int, dict[str, float]], None],
-) -> nn.Module:
-    """Build a model and fit it on ``data.train``; return it in evaluation mode, on the device of the data.
+@dataclass(frozen=True)
+class Recipe:
+    """What a fit is made of, the seed apart."""
 
-    ``curves`` is filled as training goes, so that it tells the story of a fit that fails too.
+    factory: Callable[..., nn.Module]
+    config: Any
+    data: Data
+    budget: Budget
+    precision: Precision = "float32"
+
+
+@dataclass
+class Fitted:
+    """How the fit of one seed ended: with a model in evaluation mode, or with an error.
+
+    Args:
+        path: how it was trained, ``single`` or ``vectorized``.
+        group: the seeds that were trained together.
+        fallback: why it was trained alone where it should have been vectorised.
+    """
+
+    seed: int
+    model: nn.Module | None = None
+    error: Exception | None = None
+    curves: Curves = field(default_factory=Curves)
+    path: str = "single"
+    group: tuple[int, ...] = ()
+    fallback: str | None = None
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What goes along with a fit.
+
+    Args:
+        on_epoch: takes the number of an epoch, its mean losses, and the share of the budget that is spent.
+        look: takes a single model after each epoch, with the seconds of training so far; ends the fit by True.
+        announce: takes one line for the user.
+        checkpoint: makes the checkpoint of the seeds that are trained together, or None for none.
+    """
+
+    on_epoch: Callable[[int, Mapping[str, float], float], None] = lambda epoch, losses, progress: None
+    look: Callable[[nn.Module, float], bool] = lambda model, seconds: False
+    announce: Callable[[str], None] = lambda line: None
+    checkpoint: Callable[[Sequence[int]], Checkpoint | None] = lambda seeds: None
+
+
+def fit_seeds(
+    recipe: Recipe, seeds: Sequence[int], *, vectorized: bool = False, companions: Companions = Companions()
+) -> list[Fitted]:
+    """Fit a model from each seed on ``data.train``, on the device of the data.
+
+    With ``vectorized``, gradient models of several seeds are trained as one; a group that does not fit into memory is
+    halved until it does, and a model that cannot be vectorised is trained seed by seed. Both are announced.
+    """
+    if not vectorized or len(seeds) == 1 or offers(recipe.factory, FitsInClosedForm):
+        return [fit_seed(recipe, seed, companions) for seed in seeds]
+    try:
+        return _fit_together(recipe, seeds, companions)
+    except NotVectorizable as error:
+        reason = str(error)
+    except StoreError:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            return [Fitted(seed, error=error) for seed in seeds]
+        reason = ""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if reason:
+        companions.announce(f"trained seed by seed, since the model cannot be vectorised: {reason}")
+        alone = [fit_seed(recipe, seed, companions) for seed in seeds]
+        for each in alone:
+            each.fallback = reason
+        return alone
+    half = len(seeds) // 2
+    companions.announce(f"{len(seeds)} seeds at once do not fit into memory: trying {len(seeds) - half} and {half}")
+    parts = (seeds[: len(seeds) - half], seeds[len(seeds) - half :])
+    return [each for part in parts for each in fit_seeds(recipe, part, vectorized=True, companions=companions)]
+
+
+def fit_seed(recipe: Recipe, seed: int, companions: Companions = Companions()) -> Fitted:
+    """Fit a model from one seed; ``curves`` tell the story of a fit that fails too.
 
     Raises:
-        Diverged: an objective became infinite or not a number.
-        NotApplicable: the model cannot be built for this data.
+        StoreError: a checkpoint could not be written.
     """
-    device = data.train.stored.device
-    with global_seed(derive_seed("initialisation", seed)):
-        model = factory(data.info, config).to(device)
-    with global_seed(derive_seed("global", seed)):
-        if offers(model, FitsInClosedForm):
-            with torch.no_grad():
-                model.fit(data.train, Noise(derive_seed("data", seed), device))  # type: ignore[operator]
-        else:
-            _train(model, config, data, seed, epochs, batch_size, curves, on_epoch)
-        if hasattr(model, "calibrate"):
-            with torch.no_grad():
-                noise = Noise(derive_seed("calibration", seed), device)
-                model.eval().calibrate(data.validation, noise)  # type: ignore[operator]
-    return model.eval()
+    fitted = Fitted(seed, group=(seed,))
+    try:
+        model = _built(recipe, seed)
+        with global_seed(derive_seed("global", seed)):
+            if offers(model, FitsInClosedForm):
+                with torch.no_grad():
+                    noise = Noise(derive_seed("data", seed), recipe.data.train.stored.device)
+                    model.fit(recipe.data.train, noise)  # type: ignore[operator]
+            else:
+                objectives = objectives_of(model, recipe.config)
+                trainer = Trainer(
+                    model, objectives, recipe.data.train, recipe.budget.batch_size, seed, recipe.precision
+                )
+                _train(recipe, trainer, [_Course(recipe, fitted, model)], companions)
+            fitted.model = _calibrated(recipe, seed, model)
+    except StoreError:
+        raise
+    except Exception as error:
+        fitted.error = error
+    return fitted
+
+
+def _fit_together(recipe: Recipe, seeds: Sequence[int], companions: Companions) -> list[Fitted]:
+    models = [_built(recipe, seed) for seed in seeds]
+    trainer = VectorizedTrainer(
+        models, recipe.config, recipe.data.train, recipe.budget.batch_size, seeds, recipe.precision
+    )
+    fits = [Fitted(seed, path="vectorized", group=tuple(seeds)) for seed in seeds]
+    courses = [_Course(recipe, fitted, model) for fitted, model in zip(fits, models, strict=True)]
+    _train(recipe, trainer, courses, companions)
+    for fitted, course in zip(fits, courses, strict=True):
+        if fitted.error is None:
+            fitted.model = _calibrated(recipe, fitted.seed, course.model)
+    return fits
 
 
 def _train(
-    model: nn.Module,
-    config: Any,
-    data: Data,
-    seed: int,
-    epochs: int,
-    batch_size: int,
-    curves: Curves,
-    on_epoch: Callable[[int, dict[str, float]], None],
+    recipe: Recipe, trainer: Trainer | VectorizedTrainer, courses: Sequence[_Course], companions: Companions
 ) -> None:
-    objectives = objectives_of(model, config)
-    trainer = Trainer(model, objectives, data.train, batch_size, seed)
-    for epoch in range(1, epochs + 1):
-        model.train()
-        start = time.perf_counter()
-        train = trainer.epoch()
-        seconds = time.perf_counter() - start
-        model.eval()
-        curves.add(train, mean_losses(objectives, data.validation, _validation_batch, seed), seconds)
-        for name, value in train.items():
+    """Spend the budget, looking at the models after each epoch.
+
+    Raises:
+        Diverged: the one model there is did.
+        StoreError: a checkpoint could not be written.
+    """
+    pace = Pace(recipe.budget, trainer.steps_per_epoch)
+    checkpoint = companions.checkpoint([course.fitted.seed for course in courses])
+    epoch = 0
+    if checkpoint is not None and (state := checkpoint.load()) is not None:
+        epoch = state["epoch"]
+        pace.steps, pace.spent = state["pace"]["steps"], state["pace"]["spent"]
+        restore_global_state(state["global"])
+        trainer.restore(state["trainer"])
+        for course, its_state in zip(courses, state["courses"], strict=True):
+            course.restore(its_state)
+    while not pace.is_over:
+        epoch += 1
+        spent = pace.spent
+        with pace.running():
+            losses = trainer.epoch(pace)
+        trainer.synchronize()
+        for course, its_losses in zip(courses, losses, strict=True):
+            course.end_epoch(its_losses, pace.spent - spent, pace.steps)
+        if all(course.fitted.error is not None for course in courses):
+            break
+        means = {name: fmean(each[name] for each in losses) for name in losses[0]}
+        companions.on_epoch(epoch, means, pace.progress)
+        if len(courses) == 1 and companions.look(courses[0].model, pace.spent):
+            break
+        if checkpoint is not None and checkpoint.is_due:
+            state = {
+                "epoch": epoch,
+                "pace": {"steps": pace.steps, "spent": pace.spent},
+                "global": global_state(),
+                "trainer": trainer.state(),
+                "courses": [course.state() for course in courses],
+            }
+            checkpoint.save(state)
+    for course in courses:
+        course.choose_weights()
+    if len(courses) == 1 and courses[0].fitted.error is not None:
+        raise courses[0].fitted.error
+
+
+def _built(recipe: Recipe, seed: int) -> nn.Module:
+    device = recipe.data.train.stored.device
+    with global_seed(derive_seed("initialisation", seed)):
+        return recipe.factory(recipe.data.info, recipe.config).to(device)
+
+
+def _calibrated(recipe: Recipe, seed: int, model: nn.Module) -> nn.Module:
+    if hasattr(model, "calibrate"):
+        device = recipe.data.train.stored.device
+        with torch.no_grad():
+            model.eval().calibrate(recipe.data.validation, Noise(derive_seed("calibration", seed), device))  # type: ignore[operator]
+    return model.eval()
+
+
+class _Course:
+    """Watches one seed's model on validation as it trains, and keeps its best weights where they are wanted."""
+
+    def __init__(self, recipe: Recipe, fitted: Fitted, model: nn.Module) -> None:
+        self.recipe = recipe
+        self.fitted = fitted
+        self.model = model
+        self.objectives = objectives_of(model, recipe.config)
+        self._best: tuple[float, dict[str, Tensor]] | None = None
+        if recipe.budget.weights == "best" and len(self.objectives) > 1:
+            names = " and ".join(each.name for each in self.objectives)
+            raise NotApplicable(f"it trains on several objectives ({names}), so that no weights are best; use the last")
+
+    def end_epoch(self, losses: Mapping[str, float], seconds: float, steps: int) -> None:
+        """Measure the validation losses and add the epoch to the curves, unless training has diverged before.
+
+        A training loss that is not finite is kept as the error of the fit.
+        """
+        if self.fitted.error is not None:
+            return
+        self.model.eval()
+        validation = mean_losses(self.objectives, self.recipe.data.validation, _validation_batch, self.fitted.seed)
+        curves = self.fitted.curves
+        curves.add(losses, validation, seconds)
+        curves.steps = steps
+        for name, value in losses.items():
             if not math.isfinite(value):
-                raise Diverged(f"{name} became {value} in epoch {epoch} of {epochs}")
-        on_epoch(epoch, train)
+                epochs = len(curves.seconds)
+                self.fitted.error = Diverged(f"{name} became {value} in epoch {epochs}, after {steps} steps")
+                return
+        if self.recipe.budget.weights == "best":
+            loss = validation[self.objectives[0].name]
+            if self._best is None or loss < self._best[0]:
+                self._best = loss, {name: each.clone() for name, each in self.model.state_dict().items()}
+
+    def choose_weights(self) -> None:
+        """Give the model its best weights where they are wanted."""
+        if self._best is not None:
+            self.model.load_state_dict(self._best[1])
+
+    def state(self) -> dict[str, Any]:
+        """Return what it has seen."""
+        error = self.fitted.error
+        return {
+            "curves": dataclasses.asdict(self.fitted.curves),
+            "best": self._best,
+            "diverged": None if error is None else str(error),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        self.fitted.curves = Curves(**state["curves"])
+        self._best = state["best"]
+        if state["diverged"] is not None:
+            self.fitted.error = Diverged(state["diverged"])

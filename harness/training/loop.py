@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from harness.budget import Pace
 from harness.data import Split
 from harness.noise import Noise, derive_seed
 from harness.training.objectives import Objective
+from harness.training.precision import Precision, autocast, computing_in
+from harness.training.products import fast_products
 
 
 class Trainer:
@@ -19,49 +23,99 @@ class Trainer:
     same images, binarised alike, in the same order.
     """
 
-    def __init__(self, model: nn.Module, objectives: list[Objective], train: Split, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        objectives: list[Objective],
+        train: Split,
+        batch_size: int,
+        seed: int,
+        precision: Precision = "float32",
+    ) -> None:
         self.model = model
         self.objectives = objectives
         self.train = train
         self.batch_size = batch_size
-        device = train.stored.device
+        self.precision = precision
+        self.device = train.stored.device
         self._optimizers = [each.optimizer.optimizer(each.parameters) for each in objectives]
         self._order = Noise(derive_seed("batches", seed))
-        self._data_noise = Noise(derive_seed("data", seed), device)
-        self._noise = Noise(derive_seed("noise", seed), device)
+        self._data_noise = Noise(derive_seed("data", seed), self.device)
+        self._noise = Noise(derive_seed("noise", seed), self.device)
 
-    def epoch(self) -> dict[str, float]:
-        """Show the model every training image once and return each objective's mean loss."""
-        total = torch.zeros(len(self.objectives), device=self.train.stored.device)
-        for index in self.shuffled():
-            total += self.step(index) * len(index)
-        means = (total / len(self.train)).tolist()
-        return {each.name: mean for each, mean in zip(self.objectives, means, strict=True)}
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches that show every training example once."""
+        return len(batch_sizes(len(self.train), self.batch_size))
 
-    def step(self, index: Tensor) -> Tensor:
+    def epoch(self, pace: Pace | None = None) -> list[dict[str, float]]:
+        """Show the model every training example once and return each objective's mean loss, in a list of this one seed.
+
+        Where there is a ``pace``, learning rates follow it, and the epoch ends early when the budget does.
+        """
+        self.model.train()
+        total, seen = torch.zeros(len(self.objectives), device=self.device), 0
+        with computing_in(self.precision), fast_products(self.device):
+            for index in self.shuffled():
+                total += self.step(index, pace.progress if pace else 0.0) * len(index)
+                seen += len(index)
+                if pace is not None:
+                    pace.steps += 1
+                    if pace.is_over:
+                        break
+        means = (total / seen).tolist()
+        return [{each.name: mean for each, mean in zip(self.objectives, means, strict=True)}]
+
+    def synchronize(self) -> list[nn.Module]:
+        """Return the model, in a list of this one seed."""
+        return [self.model]
+
+    def step(self, index: Tensor, progress: float = 0.0) -> Tensor:
         """Take one step of every objective on the examples at ``index``; return the losses, ``(objectives,)``."""
         x = self.train.batch(index, self._data_noise)
         losses = []
         for objective, optimizer in zip(self.objectives, self._optimizers, strict=True):
-            loss = objective.loss(x, self._noise)
+            with autocast(self.precision, self.device):
+                loss = objective.loss(x, self._noise)
             optimizer.zero_grad(set_to_none=True)
             loss.backward(inputs=objective.parameters)
+            objective.optimizer.follow_schedule(optimizer, progress)
             optimizer.step()
             losses.append(loss.detach())
         return torch.stack(losses)
 
-    def shuffled(self) -> Iterator[Tensor]:
-        """Yield the index of each batch of one epoch, in a new order.
+    def state(self) -> dict[str, Any]:
+        """Return all that the next steps depend on."""
+        return {
+            "models": [self.model.state_dict()],
+            "optimizers": [each.state_dict() for each in self._optimizers],
+            "noise": [each.generator.get_state() for each in (self._order, self._data_noise, self._noise)],
+        }
 
-        The last batch is shorter where need be; a single example left over joins the batch before it, since
-        batch statistics of one example do not exist.
-        """
-        n = len(self.train)
-        order = self._order.permutation(n).to(self.train.stored.device)
-        sizes = [min(self.batch_size, n - start) for start in range(0, n, self.batch_size)]
-        if self.batch_size > 1 and len(sizes) > 1 and sizes[-1] == 1:
-            sizes[-2:] = [self.batch_size + 1]
-        yield from order.split(sizes)
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        self.model.load_state_dict(state["models"][0])
+        for optimizer, its_state in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
+        for noise, its_state in zip((self._order, self._data_noise, self._noise), state["noise"], strict=True):
+            noise.generator.set_state(its_state)
+
+    def shuffled(self) -> Iterator[Tensor]:
+        """Yield the index of each batch of one epoch, in a new order."""
+        order = self._order.permutation(len(self.train)).to(self.device)
+        yield from order.split(batch_sizes(len(self.train), self.batch_size))
+
+
+def batch_sizes(n: int, batch_size: int) -> list[int]:
+    """Divide ``n`` examples into batches.
+
+    The last batch is shorter where need be; a single example left over joins the batch before it, since batch
+    statistics of one example do not exist.
+    """
+    sizes = [min(batch_size, n - start) for start in range(0, n, batch_size)]
+    if batch_size > 1 and len(sizes) > 1 and sizes[-1] == 1:
+        sizes[-2:] = [batch_size + 1]
+    return sizes
 
 
 @torch.no_grad()
@@ -70,7 +124,8 @@ def mean_losses(objectives: list[Objective], split: Split, batch_size: int, seed
     device = split.stored.device
     noise = Noise(derive_seed("noise", "validation", seed), device)
     total = torch.zeros(len(objectives), device=device)
-    for x in split.batches(batch_size, noise):
-        total += torch.stack([each.loss(x, noise) for each in objectives]) * len(x)
+    with fast_products(device):
+        for x in split.batches(batch_size, noise):
+            total += torch.stack([each.loss(x, noise) for each in objectives]) * len(x)
     means = (total / len(split)).tolist()
     return {each.name: mean for each, mean in zip(objectives, means, strict=True)}

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
 
 from harness.noise import Noise
 from harness.settings import setting
+from harness.training.schedule import Schedule, learning_rate_factor
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,19 @@ class AdamSettings:
     beta1: float = setting(0.9, "decay of Adam's first moment", minimum=0, below=1)
     beta2: float = setting(0.999, "decay of Adam's second moment", minimum=0, below=1)
     epsilon: float = setting(1e-8, "added to Adam's denominator", above=0)
+    schedule: Schedule = setting("constant", "of the learning rate over the budget; staged: that of the IWAE paper")
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> Adam:
         """Return Adam over the parameters, in one fused call a step where the device has that."""
         kept = list(parameters)
         fused = all(each.device.type in ("cpu", "cuda") and each.is_floating_point() for each in kept)
         return Adam(kept, lr=self.learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon, fused=fused)
+
+    def follow_schedule(self, optimizer: Optimizer, progress: float) -> None:
+        """Set the learning rate for the step that begins when a share ``progress`` of the budget is spent."""
+        if self.schedule != "constant":
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate * learning_rate_factor(self.schedule, progress)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from harness import Data, DataError, DataSource, Examples, NoSettings
+from harness import Data, DataError, DataSource, Examples, setting
 
 validation_images = 5000
 
@@ -16,13 +17,24 @@ validation_images = 5000
 class TorchvisionDigits:
     """A data set of torchvision's MNIST family: 60,000 training and 10,000 test images of 28 × 28 bytes.
 
-    The last 5,000 training images are the validation split.
+    The last 5,000 training images are the validation split, and the first 55,000 are trained on, unless
+    ``train_images`` says otherwise.
     """
 
-    Config = NoSettings
+    @dataclass(frozen=True)
+    class Config:
+        """Settings."""
+
+        train_images: int = setting(
+            60_000 - validation_images,
+            "images trained on, the first ones; beyond 55,000 they include the validation images",
+            minimum=1,
+            maximum=60_000,
+        )
+
     name: ClassVar[str]
 
-    def __init__(self, config: NoSettings) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
 
     def load(self, source: DataSource) -> Data:
@@ -36,14 +48,14 @@ class TorchvisionDigits:
             if source.data_dir is not None:
                 raise DataError(self._not_found(root))
             self._download(root, source)
-        images, labels = self._read(root, train=True)
-        held_out, held_out_labels = self._read(root, train=False)
-        first, last = slice(0, -validation_images), slice(-validation_images, None)
+        decoded = source.decoded(self.name, self._files(root), lambda: self._decode(root))
+        images, labels = decoded["images"], decoded["labels"]
+        first, last = slice(0, self.config.train_images), slice(-validation_images, None)
         ids = torch.arange(len(images))
         return Data.from_tensors(
             train=Examples(images[first], labels[first], ids[first]),
             validation=Examples(images[last], labels[last], ids[last]),
-            test=Examples(held_out, held_out_labels),
+            test=Examples(decoded["test_images"], decoded["test_labels"]),
             classes=10,
         )
 
@@ -78,6 +90,11 @@ class TorchvisionDigits:
                 f"{self.name} could not be downloaded into {root}: {said}. If you have the files in torchvision's "
                 f"layout ({self.name}/raw/...), name their folder with --data-dir DIR or HARNESS_DATA_DIR."
             ) from error
+
+    def _decode(self, root: Path) -> dict[str, Tensor]:
+        images, labels = self._read(root, train=True)
+        test_images, test_labels = self._read(root, train=False)
+        return {"images": images, "labels": labels, "test_images": test_images, "test_labels": test_labels}
 
     def _read(self, root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
         count = 60000 if train else 10000

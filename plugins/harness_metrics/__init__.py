@@ -23,6 +23,12 @@ def harness_metrics() -> list[MetricSpec]:
         ),
         MetricSpec("elbo", "harness_metrics.elbo:ELBO", "evidence lower bound, in nats per image", version="1"),
         MetricSpec(
+            "iw-bound",
+            "harness_metrics.iw_bound:ImportanceWeightedBound",
+            "importance-weighted bound of k samples, in nats per image",
+            version="1",
+        ),
+        MetricSpec(
             "training-throughput",
             "harness_metrics.throughput:TrainingThroughput",
             "training examples per second, over batch sizes",

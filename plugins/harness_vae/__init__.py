@@ -14,5 +14,11 @@ def harness_models() -> list[ModelSpec]:
             "harness_vae.vae:VAE",
             "variational autoencoder; Bernoulli or Gaussian observations by the data's support",
             version="1",
-        )
+        ),
+        ModelSpec(
+            "iwae",
+            "harness_vae.iwae:IWAE",
+            "importance-weighted autoencoder: the VAE's network on the k-sample bound",
+            version="1",
+        ),
     ]

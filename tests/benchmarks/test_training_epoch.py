@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness import Data, DataSource, NoSettings
+from harness import Data, DataSource
 from harness.device import prepare_torch
 from harness.training import Trainer, objectives_of
 from harness.transforms import Binarize
@@ -23,7 +23,7 @@ from harness_vae.vae import VAE
 @pytest.fixture
 def mnist(data_dir: Path, tmp_path: Path) -> Data:
     prepare_torch("cpu")
-    return Binarize(Binarize.Config()).apply(MNIST(NoSettings()).load(DataSource(data_dir, tmp_path, print)))
+    return Binarize(Binarize.Config()).apply(MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print)))
 
 
 class ByHand:

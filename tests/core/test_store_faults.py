@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from harness.errors import StoreError, UsageError
-from harness.store import Record, Store
+from harness.store import Record, Store, Values
 
 record = Record(
     cell_key="a",
@@ -41,12 +42,12 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_records_and_values_come_back_as_they_were_written(store: Store) -> None:
-    ids, values = torch.tensor([4, 7]), torch.tensor([0.1, -2.0], dtype=torch.float64)
-    store.append(another("a", diagnostics={"gap": float("nan"), "rate": [1.0, float("inf")]}), (ids, values))
+    values = Values(np.array([4, 7]), np.array([0.1, -2.0]))
+    store.append(another("a", diagnostics={"gap": float("nan"), "rate": [1.0, float("inf")]}), values)
     assert store.records() == [another("a", diagnostics={"gap": None, "rate": [1.0, None]})]
     found = store.values("a")
     assert found is not None
-    assert (found[0].tolist(), found[1].tolist()) == ([4, 7], [0.1, -2.0])
+    assert (found.ids.tolist(), found.values.tolist()) == ([4, 7], [0.1, -2.0])
     assert store.values("b") is None
 
 
@@ -87,7 +88,7 @@ def test_a_full_disk_is_told_of_and_loses_nothing_stored(store: Store) -> None:
 import dataclasses, json, resource, sys, torch
 from pathlib import Path
 from harness.errors import StoreError
-from harness.store import Store
+from harness.store import Store, Values
 store = Store(Path({str(store.root)!r}))
 kept = store.records()[0]
 limit = store.records_file.stat().st_size + 50

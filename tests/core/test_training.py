@@ -1,14 +1,15 @@
 """What the engine promises."""
 
+import re
 from dataclasses import replace
 
-import pytest
 import torch
 from torch import nn
 
 from harness import Data, Examples, Noise, derive_seed
+from harness.budget import Budget
 from harness.errors import Diverged
-from harness.training import AdamSettings, Curves, Trainer, fit_model, objectives_of
+from harness.training import AdamSettings, Companions, Recipe, Trainer, fit_seed, objectives_of
 from harness.transforms import Binarize
 from harness_vae.vae import VAE
 
@@ -74,23 +75,17 @@ class Exploding(nn.Module):
 
 
 def test_a_loss_that_is_not_finite_stops_the_fit_and_keeps_its_curve(small_data: Data) -> None:
-    curves, seen = Curves(), []
-    with pytest.raises(Diverged, match=r"loss became (inf|nan) in epoch 2 of 5"):
-        fit_model(
-            Exploding,
-            AdamSettings(),
-            small_data,
-            seed=0,
-            epochs=5,
-            batch_size=60,
-            curves=curves,
-            on_epoch=lambda epoch, losses: seen.append(epoch),
-        )
+    seen: list[int] = []
+    recipe = Recipe(Exploding, AdamSettings(), small_data, Budget(epochs=5, batch_size=60))
+    fitted = fit_seed(recipe, 0, Companions(on_epoch=lambda epoch, losses, progress: seen.append(epoch)))
+    assert fitted.model is None
+    assert isinstance(fitted.error, Diverged)
+    assert re.fullmatch(r"loss became (inf|nan) in epoch 2, after 10 steps", str(fitted.error))
     assert seen == [1]
-    assert len(curves.train["loss"]) == 2
+    assert len(fitted.curves.train["loss"]) == 2
 
 
-def test_a_model_that_draws_from_the_global_generator_is_repeatable_too(small_data: Data) -> None:
+def test_a_model_that_draws_from_the_global_generator_is_repeatable_too(fit, small_data: Data) -> None:
     class Foreign(nn.Module):
         def __init__(self, info, config) -> None:
             super().__init__()
@@ -100,32 +95,29 @@ def test_a_model_that_draws_from_the_global_generator_is_repeatable_too(small_da
             return (self.weight + torch.randn(len(x), len(self.weight)) - x.flatten(1)).square().mean()
 
     def weights(seed: int) -> torch.Tensor:
-        fitted = fit_model(
-            Foreign, None, small_data, seed=seed, epochs=2, batch_size=60, curves=Curves(), on_epoch=lambda *_: None
-        )
-        return fitted.weight.detach()
+        return fit(Foreign, None, small_data, epochs=2, batch_size=60, seed=seed).weight.detach()
 
     assert torch.equal(weights(0), weights(0))
     assert not torch.equal(weights(0), weights(1))
 
 
-def test_a_model_never_sees_the_test_split(small_data: Data) -> None:
+def test_a_model_never_sees_the_test_split(fit, small_data: Data) -> None:
     blank = Examples(torch.zeros(5, 1, 6, 5, dtype=torch.uint8))
     other = replace(small_data, test=Data.from_tensors(blank, blank, blank).test)
     config = VAE.Config(latent_dim=2, hidden=(8,))
 
     def weights(data: Data) -> list[torch.Tensor]:
-        model = fit_model(VAE, config, data, seed=0, epochs=1, batch_size=60, curves=Curves(), on_epoch=lambda *_: None)
+        model = fit(VAE, config, data, epochs=1, batch_size=60)
         return [p.detach() for p in model.parameters()]
 
     assert all(torch.equal(a, b) for a, b in zip(weights(small_data), weights(other), strict=True))
 
 
-def test_training_leaves_the_global_generator_as_it_was(small_data: Data) -> None:
+def test_training_leaves_the_global_generator_as_it_was(fit, small_data: Data) -> None:
     torch.manual_seed(3)
     expected = torch.rand(3)
     torch.manual_seed(3)
-    fit_model(VAE, VAE.Config(), small_data, seed=0, epochs=1, batch_size=60, curves=Curves(), on_epoch=lambda *_: None)
+    fit(VAE, VAE.Config(), small_data, epochs=1, batch_size=60)
     assert torch.equal(torch.rand(3), expected)
 
 

@@ -14,7 +14,7 @@ import torch
 from harness.leaderboard import Board, build_boards, write_leaderboards
 from harness.leaderboard.text import captions, cells, columns
 from harness.plugins import Registry
-from harness.store import Record, Store
+from harness.store import Record, Store, Values
 
 counter = iter(range(10**6))
 
@@ -144,7 +144,7 @@ def test_seeds_are_averaged_and_the_two_errors_are_kept_apart(store: Store) -> N
     values = {0: torch.tensor([1.0, 2, 3, 4]), 1: torch.tensor([3.0, 4, 5, 6])}
     records = [record(value=float(each.mean()), seed=seed, n=4) for seed, each in values.items()]
     for each in records:
-        store.append(each, (ids, values[each.seed].double()))
+        store.append(each, Values(ids.numpy(), values[each.seed].double().numpy()))
     ((row,),) = [board.rows for board in build_boards(records, store)]
     assert (row.value, row.seeds) == (3.5, 2)
     assert row.spread == pytest.approx(2**0.5)

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import Data, DataError, DataSource, Noise, NoSettings, NotApplicable
-from harness.data import Examples
-from harness.transforms import Binarize, Dequantize
+from harness import Data, DataError, DataSource, Noise, NoSettings, NotApplicable, derive_seed
+from harness.data import Examples, mean_of
+from harness.transforms import Binarize, Dequantize, bernoulli_of_pixels, dequantize_pixels
 from harness_datasets import mnist_10k
-from harness_datasets.idx import MNIST, FashionMNIST
+from harness_datasets.idx import MNIST, FashionMNIST, TorchvisionDigits
 from harness_datasets.mnist_10k import MNIST10k, unpack
 
 training_counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -104,14 +104,24 @@ def test_a_damaged_embedded_file_is_told_of(nowhere: DataSource, monkeypatch: py
 @pytest.mark.full_mnist
 @pytest.mark.parametrize("dataset", [MNIST, FashionMNIST])
 def test_the_full_sets_hold_out_the_last_5000_training_images(dataset, data_dir: Path, tmp_path: Path) -> None:
-    data = dataset(NoSettings()).load(DataSource(data_dir, tmp_path, print))
+    data = dataset(dataset.Config()).load(DataSource(data_dir, tmp_path, print))
     assert [len(split) for split in data.splits.values()] == [55_000, 5_000, 10_000]
     assert data.validation.ids.tolist() == list(range(55_000, 60_000))
     assert data.train.stored.dtype == torch.uint8
 
 
+@pytest.mark.full_mnist
+def test_all_the_training_images_can_be_trained_on(data_dir: Path, tmp_path: Path) -> None:
+    source = DataSource(data_dir, tmp_path, print)
+    everything, usual = (MNIST(MNIST.Config(train_images=n)).load(source) for n in (60_000, 55_000))
+    assert [len(split) for split in everything.splits.values()] == [60_000, 5_000, 10_000]
+    assert torch.equal(everything.train.stored[:55_000], usual.train.stored)
+    assert torch.equal(everything.train.stored[55_000:], usual.validation.stored)
+    assert torch.equal(everything.validation.ids, usual.validation.ids)
+
+
 def test_a_full_set_is_split_by_position_and_keeps_its_order(blank: Path, tmp_path: Path) -> None:
-    data = MNIST(NoSettings()).load(DataSource(blank, tmp_path, print))
+    data = MNIST(MNIST.Config()).load(DataSource(blank, tmp_path, print))
     for split, start, n in ((data.train, 0, 55_000), (data.validation, 55_000, 5_000), (data.test, 0, 10_000)):
         numbers = torch.arange(start, start + n)
         stored = split.stored.flatten(1)
@@ -119,6 +129,21 @@ def test_a_full_set_is_split_by_position_and_keeps_its_order(blank: Path, tmp_pa
         assert split.labels is not None
         assert torch.equal(split.labels, numbers % 10)
         assert torch.equal(split.ids, numbers)
+
+
+def test_a_full_set_is_decoded_once(blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = DataSource(blank, tmp_path, print)
+    first = MNIST(MNIST.Config()).load(source)
+    monkeypatch.delattr(TorchvisionDigits, "_decode")
+    again = MNIST(MNIST.Config()).load(source)
+    assert torch.equal(first.info.mean, again.info.mean)
+    for name, split in first.splits.items():
+        kept = again.splits[name]
+        assert torch.equal(split.stored, kept.stored)
+        assert torch.equal(split.ids, kept.ids)
+        assert split.labels is not None
+        assert kept.labels is not None
+        assert torch.equal(split.labels, kept.labels)
 
 
 files = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
@@ -134,7 +159,19 @@ def test_a_file_that_is_damaged_is_named(damaged: Path, tmp_path: Path, name: st
     path.unlink()
     path.write_bytes(contents[damage])
     with pytest.raises(DataError, match=f"{name}.* corrupt"):
-        MNIST(NoSettings()).load(DataSource(damaged, tmp_path, print))
+        MNIST(MNIST.Config()).load(DataSource(damaged, tmp_path, print))
+
+
+def test_a_file_that_is_damaged_after_it_was_decoded_is_named(damaged: Path, tmp_path: Path) -> None:
+    path = damaged / "MNIST" / "raw" / files[0]
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole)
+    source = DataSource(damaged, tmp_path, print)
+    MNIST(MNIST.Config()).load(source)
+    path.write_bytes(whole[:-1])
+    with pytest.raises(DataError, match=f"{files[0]}.* corrupt"):
+        MNIST(MNIST.Config()).load(source)
 
 
 def test_a_label_that_is_no_digit_is_refused(damaged: Path, tmp_path: Path) -> None:
@@ -143,7 +180,7 @@ def test_a_label_that_is_no_digit_is_refused(damaged: Path, tmp_path: Path) -> N
     path.unlink()
     path.write_bytes(labels[:-1] + b"\x0a")
     with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.*labels outside 0 to 9"):
-        MNIST(NoSettings()).load(DataSource(damaged, tmp_path, print))
+        MNIST(MNIST.Config()).load(DataSource(damaged, tmp_path, print))
 
 
 def test_dynamic_binarisation_draws_anew_with_the_pixels_intensity(embedded: Data) -> None:
@@ -171,6 +208,16 @@ def test_test_images_are_binarised_once_by_a_seed_that_is_a_setting(embedded: Da
     assert torch.equal(test_images(binarization="threshold"), (embedded.test.stored >= 128).float())
 
 
+def test_what_is_drawn_once_is_drawn_as_if_in_one_go(embedded: Data) -> None:
+    for name, split in embedded.splits.items():
+        binary = Binarize(Binarize.Config(binarization="static", binarization_seed=3)).apply(embedded).splits[name]
+        at_once = bernoulli_of_pixels(split.stored, Noise(derive_seed("data", name, 3)))
+        assert torch.equal(binary.stored, at_once.to(torch.uint8))
+    real = Dequantize(Dequantize.Config(dequantization_seed=3)).apply(embedded)
+    at_once = dequantize_pixels(embedded.test.stored, Noise(derive_seed("data", "test", 3)))
+    assert torch.equal(real.test.stored, at_once)
+
+
 @pytest.mark.parametrize("mode", ["static", "threshold"])
 def test_fixed_binarisation_gives_the_same_training_images_every_time(embedded: Data, mode) -> None:
     train = Binarize(Binarize.Config(binarization=mode)).apply(embedded).train
@@ -190,6 +237,13 @@ def test_a_dequantised_pixel_keeps_its_byte_and_stays_below_one(embedded: Data) 
 
 def test_the_mean_is_that_of_the_training_images(embedded: Data) -> None:
     torch.testing.assert_close(embedded.info.mean, embedded.train.all(Noise(0)).mean(0), atol=1e-6, rtol=0)
+
+
+def test_the_mean_of_bytes_is_the_one_summed_in_float64_to_the_last_bit(embedded: Data) -> None:
+    all_white = torch.full((70_000, 2), 255, dtype=torch.uint8)
+    for values in (embedded.train.stored, embedded.test.stored, all_white, torch.arange(200, dtype=torch.uint8)):
+        exact = (values.to(torch.float64).sum(0) / len(values)).to(torch.float32)
+        assert torch.equal(mean_of(values), exact)
 
 
 def test_only_pixels_are_binarised() -> None:
@@ -251,7 +305,7 @@ def mirror(blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 def test_a_download_lands_in_the_cache_and_happens_once(mirror: Mirror, blank: Path, tmp_path: Path) -> None:
     said: list[str] = []
     source = DataSource(None, tmp_path / "cache", said.append)
-    first = MNIST(NoSettings()).load(source)
+    first = MNIST(MNIST.Config()).load(source)
     requests = len(mirror.asked)
     assert requests >= len(files)
     assert len(said) == 1
@@ -260,7 +314,7 @@ def test_a_download_lands_in_the_cache_and_happens_once(mirror: Mirror, blank: P
         landed = tmp_path / "cache" / "data" / "MNIST" / "raw" / name
         assert landed.read_bytes() == (blank / "MNIST" / "raw" / name).read_bytes()
 
-    again = MNIST(NoSettings()).load(source)
+    again = MNIST(MNIST.Config()).load(source)
     assert len(mirror.asked) == requests
     assert len(said) == 1
     assert torch.equal(first.test.stored, again.test.stored)
@@ -275,14 +329,14 @@ def test_a_download_that_was_cut_short_says_what_to_do_and_can_be_tried_again(
     content = last.read_bytes()
     last.write_bytes(content[:received])
     with pytest.raises(DataError, match=r"could not be downloaded into .* --data-dir DIR or HARNESS_DATA_DIR"):
-        MNIST(NoSettings()).load(source)
+        MNIST(MNIST.Config()).load(source)
     last.write_bytes(content)
-    assert len(MNIST(NoSettings()).load(source).test) == 10_000
+    assert len(MNIST(MNIST.Config()).load(source).test) == 10_000
 
 
 def test_a_users_own_folder_is_never_downloaded_into(mirror: Mirror, damaged: Path, tmp_path: Path) -> None:
     (damaged / "MNIST" / "raw" / files[0]).unlink()
     with pytest.raises(DataError, match=f"{files[0]} does not exist"):
-        MNIST(NoSettings()).load(DataSource(damaged, tmp_path / "cache", print))
+        MNIST(MNIST.Config()).load(DataSource(damaged, tmp_path / "cache", print))
     assert mirror.asked == []
     assert not (tmp_path / "cache").exists()

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from harness import Data, Noise
-from harness.training import Curves, Trainer, fit_model, objectives_of
+from harness.budget import Budget
+from harness.training import Recipe, Trainer, fit_seed, objectives_of
 from harness.transforms import Binarize
 from harness_gan.gan import GAN
 
@@ -45,10 +46,8 @@ def test_each_objective_moves_its_own_network_only(small_data: Data) -> None:
 
 def test_samples_lie_in_the_range_of_the_data_and_vary(small_data: Data) -> None:
     data = Binarize(Binarize.Config()).apply(small_data)
-    curves = Curves()
-    model = fit_model(
-        GAN, GAN.Config(), data, seed=0, epochs=3, batch_size=100, curves=curves, on_epoch=lambda *_: None
-    )
+    fitted = fit_seed(Recipe(GAN, GAN.Config(), data, Budget(epochs=3, batch_size=100)), 0)
+    model, curves = fitted.model, fitted.curves
     with torch.no_grad():
         samples = model.sample(50, Noise(0))
     assert samples.shape == (50, 1, 6, 5)

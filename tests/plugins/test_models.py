@@ -7,7 +7,6 @@ from harness import Data, Noise
 from harness.capabilities import Reconstructs, Samples, offers
 from harness.plan import choose
 from harness.plugins import Registry
-from harness.training import Curves, fit_model
 from harness.transforms import Binarize, Dequantize
 
 registry = Registry.load()
@@ -19,23 +18,18 @@ variants = {
 }
 
 
-def fitted(name: str, data: Data, seed: int = 0):
-    chosen = choose(registry.get("model", name), {})
-    return fit_model(
-        chosen.factory,
-        chosen.config,
-        data,
-        seed=seed,
-        epochs=2,
-        batch_size=64,
-        curves=Curves(),
-        on_epoch=lambda *_: None,
-    )
+@pytest.fixture
+def fitted(fit):
+    def fitted(name: str, data: Data, seed: int = 0):
+        chosen = choose(registry.get("model", name), {})
+        return fit(chosen.factory, chosen.config, data, epochs=2, batch_size=64, seed=seed)
+
+    return fitted
 
 
 @pytest.mark.parametrize("variant", variants)
 @pytest.mark.parametrize("name", models)
-def test_a_model_takes_any_image_shape_and_gives_it_back(small_data: Data, name: str, variant: str) -> None:
+def test_a_model_takes_any_image_shape_and_gives_it_back(fitted, small_data: Data, name: str, variant: str) -> None:
     data = variants[variant](small_data)
     model = fitted(name, data)
     x = data.test.all(Noise(0))
@@ -47,7 +41,7 @@ def test_a_model_takes_any_image_shape_and_gives_it_back(small_data: Data, name:
 
 
 @pytest.mark.parametrize("name", models)
-def test_the_same_seed_gives_bit_identical_weights_and_another_seed_others(small_data: Data, name: str) -> None:
+def test_the_same_seed_gives_bit_identical_weights_and_another_seed_others(fitted, small_data: Data, name: str) -> None:
     data = Binarize(Binarize.Config()).apply(small_data)
     once, again, other = (fitted(name, data, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(once[key], again[key]) for key in once)
@@ -55,7 +49,7 @@ def test_the_same_seed_gives_bit_identical_weights_and_another_seed_others(small
 
 
 @pytest.mark.parametrize("name", models)
-def test_the_state_of_torchs_global_generator_makes_no_difference(small_data: Data, name: str) -> None:
+def test_the_state_of_torchs_global_generator_makes_no_difference(fitted, small_data: Data, name: str) -> None:
     torch.manual_seed(1)
     once = fitted(name, small_data).state_dict()
     torch.rand(17)

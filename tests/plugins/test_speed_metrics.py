@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from harness import Context, Data, Estimate, Noise, NotApplicable, matrix_produc
 from harness.capabilities import lacking
 from harness.plan import choose
 from harness.plugins import Registry
-from harness.training import AdamSettings, Curves, fit_model
+from harness.training import AdamSettings, fast_products, products
 from harness_gan.gan import GAN
 from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.pca import PCA
@@ -50,17 +51,9 @@ def context_of(kind: type, batch_size: int | None = 32) -> Context:
     return Context(Noise(0), configs.get(kind, AdamSettings()), None if kind is PCA else batch_size, seed=0)
 
 
-def fitted(kind: type, data: Data) -> nn.Module:
-    return fit_model(
-        kind,
-        configs[kind],
-        data,
-        seed=0,
-        epochs=1,
-        batch_size=32,
-        curves=Curves(),
-        on_epoch=lambda *_: None,
-    )
+@pytest.fixture
+def fitted(fit) -> Callable[[type, Data], nn.Module]:
+    return lambda kind, data: fit(kind, configs[kind], data, epochs=1, batch_size=32)
 
 
 @torch.no_grad()
@@ -73,7 +66,7 @@ def why_not(metric: str, kind: type) -> str | None:
     return lacking(kind, registry.get("metric", metric).spec.resolve().needs)
 
 
-def test_a_linear_autoencoder_costs_what_its_products_do(small_data: Data) -> None:
+def test_a_linear_autoencoder_costs_what_its_products_do(fitted, small_data: Data) -> None:
     estimate = measured("flops", fitted(LinearAutoencoder, small_data), small_data)
     forward = 2 * 2 * d * k
     assert estimate.value == forward
@@ -81,7 +74,7 @@ def test_a_linear_autoencoder_costs_what_its_products_do(small_data: Data) -> No
     assert estimate.measure == "reconstruction of one example"
 
 
-def test_a_vae_costs_its_decoder_to_sample_and_both_halves_to_rebuild(small_data: Data) -> None:
+def test_a_vae_costs_its_decoder_to_sample_and_both_halves_to_rebuild(fitted, small_data: Data) -> None:
     estimate = measured("flops", fitted(VAE, small_data), small_data)
     decoder, encoder = 2 * (k * 11 + 11 * d), 2 * (d * 11 + 11 * 2 * k)
     assert estimate.value == decoder
@@ -90,7 +83,7 @@ def test_a_vae_costs_its_decoder_to_sample_and_both_halves_to_rebuild(small_data
     assert estimate.measure == "sampling of one example"
 
 
-def test_every_objective_of_a_gan_is_counted(small_data: Data) -> None:
+def test_every_objective_of_a_gan_is_counted(fitted, small_data: Data) -> None:
     generator, discriminator = 2 * (k * 8 + 8 * 9 + 9 * d), 2 * (d * 10 + 10)
     expected = (
         (3 * generator - 2 * k * 8)  # forward and backward, without the gradient of the noise
@@ -116,7 +109,21 @@ def test_layers_that_torch_runs_in_one_fused_call_are_counted_too(small_data: Da
     assert measured("flops", Fused().eval(), small_data).value == recurrent + attending
 
 
-def test_parameters_are_those_that_a_hand_count_finds(small_data: Data) -> None:
+def test_the_count_is_the_same_on_machines_with_quicker_products(small_data: Data, monkeypatch) -> None:
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("torch has no oneDNN here")
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    config = GAN.Config(generator=(500, 600), discriminator=(700, 800))
+    model = GAN(small_data.info, config)
+    context = Context(Noise(0), config, batch_size=64, seed=0)
+    plain = measured("flops", model, small_data, context)
+    with fast_products(torch.device("cpu")):
+        quick = measured("flops", model, small_data, context)
+    assert quick.value == plain.value == 2 * (20 * 500 + 500 * 600 + 600 * d)
+    assert quick.parts == plain.parts
+
+
+def test_parameters_are_those_that_a_hand_count_finds(fitted, small_data: Data) -> None:
     linear = sum((a + 1) * b for a, b in ((d, 11), (11, 2 * k), (k, 11), (11, d)))
     assert measured("parameters", fitted(VAE, small_data), small_data).value == linear + 1  # and the variance
     generator = (k + 1) * 8 + (8 + 1) * 9 + (9 + 1) * d + 2 * (8 + 9)  # scale and shift of batch normalisation
@@ -126,7 +133,7 @@ def test_parameters_are_those_that_a_hand_count_finds(small_data: Data) -> None:
 
 
 @pytest.mark.parametrize("metric", timed)
-def test_a_timing_is_the_median_of_the_repeats_it_keeps(small_data: Data, metric: str) -> None:
+def test_a_timing_is_the_median_of_the_repeats_it_keeps(fitted, small_data: Data, metric: str) -> None:
     estimate = measured(metric, fitted(VAE, small_data), small_data)
     assert estimate.n == len(estimate.samples) >= 7
     assert min(estimate.samples) > 0
@@ -140,7 +147,7 @@ def test_a_timing_is_the_median_of_the_repeats_it_keeps(small_data: Data, metric
 
 
 @pytest.mark.parametrize("metric", [name for name in timed if name.endswith("throughput")])
-def test_a_throughput_shows_its_sweep_and_knee(small_data: Data, metric: str) -> None:
+def test_a_throughput_shows_its_sweep_and_knee(fitted, small_data: Data, metric: str) -> None:
     estimate = measured(metric, fitted(VAE, small_data), small_data)
     sweep = {each["batch"]: each for each in estimate.diagnostics["sweep"]}
     training = metric == "training-throughput"
@@ -160,7 +167,7 @@ def test_the_knee_is_the_smallest_batch_at_nine_tenths_of_the_best() -> None:
     assert knee({128: 3}) == 128
 
 
-def test_timing_the_training_leaves_the_fitted_model_as_it_was(small_data: Data) -> None:
+def test_timing_the_training_leaves_the_fitted_model_as_it_was(fitted, small_data: Data) -> None:
     model = fitted(GAN, small_data)
     before = {name: each.clone() for name, each in model.state_dict().items()}
     for metric in ("training-throughput", "flops", "peak-memory"):
@@ -168,13 +175,13 @@ def test_timing_the_training_leaves_the_fitted_model_as_it_was(small_data: Data)
     assert all(torch.equal(before[name], each) for name, each in model.state_dict().items())
 
 
-def test_a_slow_model_is_not_swept_to_the_end(small_data: Data, monkeypatch) -> None:
+def test_a_slow_model_is_not_swept_to_the_end(fitted, small_data: Data, monkeypatch) -> None:
     monkeypatch.setattr(timing, "patience", 0.0)
     estimate = measured("training-throughput", fitted(VAE, small_data), small_data)
     assert [each["batch"] for each in estimate.diagnostics["sweep"]] == [32]
 
 
-def test_drawing_and_rebuilding_are_told_apart(small_data: Data) -> None:
+def test_drawing_and_rebuilding_are_told_apart(fitted, small_data: Data) -> None:
     assert measured("latency", fitted(VAE, small_data), small_data).measure == "sampling of one example"
     assert measured("latency", fitted(PCA, small_data), small_data).measure == "reconstruction of one example"
     assert measured("peak-memory", fitted(VAE, small_data), small_data).measure == "training step"
@@ -190,7 +197,7 @@ def test_the_peak_of_a_pass_is_what_its_tensors_take(small_data: Data) -> None:
     assert estimate.value == pytest.approx(2 * 1000 * 8 * 4 / 1024, rel=0.1)  # two tensors of 8 × 1024 float32 each
 
 
-def test_the_share_of_the_peak_follows_from_its_parts(small_data: Data) -> None:
+def test_the_share_of_the_peak_follows_from_its_parts(fitted, small_data: Data) -> None:
     model = fitted(VAE, small_data)
     estimate = measured("model-flops-utilisation", model, small_data)
     achieved = estimate.diagnostics["flops_per_second"] / 1e9
@@ -222,7 +229,7 @@ def test_what_a_model_lacks_is_said_before_it_is_trained(metric: str, kind: type
     assert why_not(metric, kind) == reason
 
 
-def test_a_closed_form_fit_has_no_steps_to_time(small_data: Data) -> None:
+def test_a_closed_form_fit_has_no_steps_to_time(fitted, small_data: Data) -> None:
     with pytest.raises(NotApplicable, match="closed form"):
         measured("training-throughput", fitted(VAE, small_data), small_data, context_of(VAE, batch_size=None))
 
@@ -299,7 +306,7 @@ def test_the_counter_of_an_nvidia_board_is_found_by_its_name(monkeypatch) -> Non
         NvidiaCounter(torch.device("cuda"))
 
 
-def test_energy_is_that_of_the_counter_over_the_examples(small_data: Data, monkeypatch) -> None:
+def test_energy_is_that_of_the_counter_over_the_examples(fitted, small_data: Data, monkeypatch) -> None:
     steady = SimpleNamespace(source="a steady 10 W", joules=lambda: 10 * time.perf_counter())
     monkeypatch.setattr(energy, "counter_of", lambda device: steady)
     monkeypatch.setitem(settings, "energy", {"seconds": 0.01})
@@ -345,7 +352,7 @@ def test_a_timing_above_the_limit_is_marked() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells")
-def test_a_timing_on_a_really_busy_machine_is_marked(small_data: Data, monkeypatch) -> None:
+def test_a_timing_on_a_really_busy_machine_is_marked(fitted, small_data: Data, monkeypatch) -> None:
     monkeypatch.setattr(timing, "shortest", 0.03)
     model = fitted(VAE, small_data)
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]

@@ -17,12 +17,10 @@ from harness import (
     DataInfo,
     DataSource,
     Noise,
-    NoSettings,
     NotApplicable,
     elbo_terms,
     likelihood_measure,
 )
-from harness.training import Curves, fit_model
 from harness.transforms import Binarize, Dequantize
 from harness_datasets.idx import MNIST
 from harness_metrics.elbo import ELBO
@@ -133,10 +131,10 @@ def test_a_gaussian_density_has_all_its_constants(small_data: Data) -> None:
         torch.testing.assert_close(observation.log_prob(x), expected)
 
 
-def test_a_variance_chosen_on_validation_maximises_the_bound_there(small_data: Data) -> None:
+def test_a_variance_chosen_on_validation_maximises_the_bound_there(fit, small_data: Data) -> None:
     data = Dequantize(Dequantize.Config()).apply(small_data)
     config = VAE.Config(latent_dim=2, hidden=(16,), variance="validation")
-    model = fit_model(VAE, config, data, seed=0, epochs=5, batch_size=50, curves=Curves(), on_epoch=lambda *_: None)
+    model = fit(VAE, config, data, epochs=5, batch_size=50)
     x = data.validation.all(Noise(0)).repeat(200, 1, 1, 1)
 
     @torch.no_grad()
@@ -150,10 +148,10 @@ def test_a_variance_chosen_on_validation_maximises_the_bound_there(small_data: D
     assert bound(1.0) > max(bound(0.9), bound(1.1))
 
 
-def test_a_learned_variance_comes_near_its_optimum(small_data: Data) -> None:
+def test_a_learned_variance_comes_near_its_optimum(fit, small_data: Data) -> None:
     data = Dequantize(Dequantize.Config()).apply(small_data)
     config = VAE.Config(latent_dim=2, hidden=(16,))
-    model = fit_model(VAE, config, data, seed=0, epochs=60, batch_size=50, curves=Curves(), on_epoch=lambda *_: None)
+    model = fit(VAE, config, data, epochs=60, batch_size=50)
     x = data.train.all(Noise(0))
     with torch.no_grad():
         drawn = model.posterior(x).base_dist
@@ -214,10 +212,10 @@ def test_the_elbo_is_taken_at_samples_and_its_parts_add_up(small_data: Data) -> 
 
 
 @pytest.mark.full_mnist
-def test_the_default_vae_reaches_its_known_bound_on_binarized_mnist(data_dir: Path, tmp_path: Path) -> None:
-    data = Binarize(Binarize.Config()).apply(MNIST(NoSettings()).load(DataSource(data_dir, tmp_path, print)))
+def test_the_default_vae_reaches_its_known_bound_on_binarized_mnist(fit, data_dir: Path, tmp_path: Path) -> None:
+    data = Binarize(Binarize.Config()).apply(MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print)))
     config = VAE.Config()
-    model = fit_model(VAE, config, data, seed=0, epochs=20, batch_size=128, curves=Curves(), on_epoch=lambda *_: None)
+    model = fit(VAE, config, data, epochs=20, batch_size=128)
     with torch.no_grad():
         estimate = ELBO(ELBO.Config()).measure(model, data, Context(Noise(0), config, 128, 0))
     assert -102 < estimate.value < -98.5

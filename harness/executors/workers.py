@@ -1,0 +1,220 @@
+"""Tasks carried out by worker processes side by side, each with the threads of one fit.
+
+A worker is handed no objects but the words of the run: it loads the plugins and builds the plan itself, so that what
+it does is what this process would do. It writes fits; records go back to this process, the only one that writes them.
+A worker that dies costs the cells of its task and nothing else.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from harness.cell import Failure, Provenance, record_without_value
+from harness.data import DataSource
+from harness.device import prepare_torch
+from harness.errors import HarnessError
+from harness.executors.task import Bench, Observer, Task, perform
+from harness.plan import Cell, Engine, Fit, Plan, Request, build_plan
+from harness.plugins import Registry
+from harness.store import Record, Store, Values
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """All that a worker needs to know of a run, in picklable words."""
+
+    request: Request
+    plugin_files: tuple[Path, ...]
+    engine: Engine
+    machine: str
+    store: Path
+    data_dir: Path | None
+    cache_dir: Path
+    provenance: Provenance
+    fresh: bool
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan, built anew."""
+        return build_plan(self.request, Registry.load(self.plugin_files), self.engine, self.machine)
+
+
+def perform_in_workers(tasks: Sequence[Task], blueprint: Blueprint, observer: Observer, jobs: int) -> None:
+    """Carry out tasks in ``jobs`` processes, in their order as workers become free.
+
+    Raises:
+        HarnessError: a worker could not go on, as with a full disk; records that came before are with the observer.
+    """
+    _Crew(tasks, blueprint, observer, jobs).work()
+
+
+class _Worker:
+    """A process, the pipe to it, and the cells of its task that have not ended."""
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        if sys.platform == "linux":
+            context: Any = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["harness.executors"])  # so that torch is imported once for all
+        else:
+            context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, blueprint))
+        self.process.start()
+        theirs.close()
+        self.task: Task | None = None
+        self.open: dict[str, Cell] = {}
+
+    def take(self, task: Task) -> None:
+        """Hand it a task."""
+        self.task = task
+        self.open = {cell.key: cell for cell in task.cells}
+        self.connection.send(([fit.key for fit in task.fits], [cell.key for cell in task.cells]))
+
+    def stop(self) -> None:
+        """End the process, now."""
+        self.process.terminate()
+        self.process.join()
+        self.connection.close()
+
+    @property
+    def end_in_words(self) -> str:
+        """How the process ended."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        if code < 0:
+            name = signal.Signals(-code).name
+            return f"its worker process was ended by {name}" + (", perhaps for lack of memory" * (name == "SIGKILL"))
+        return f"its worker process ended with exit code {code}"
+
+
+class _Crew:
+    def __init__(self, tasks: Sequence[Task], blueprint: Blueprint, observer: Observer, jobs: int) -> None:
+        self.waiting = list(tasks)
+        self.blueprint = blueprint
+        self.observer = observer
+        self.jobs = jobs
+        self.fits = {fit.key: fit for task in tasks for fit in task.fits}
+        self.cells = {cell.key: cell for task in tasks for cell in task.cells}
+        self.workers: list[_Worker] = []
+
+    def work(self) -> None:
+        try:
+            for _ in range(min(self.jobs, len(self.waiting))):
+                self._hire()
+            while self.workers:
+                by_connection = {worker.connection: worker for worker in self.workers}
+                for ready in wait(list(by_connection)):
+                    self._listen(by_connection[ready])
+        finally:
+            for worker in self.workers:
+                worker.stop()
+
+    def _hire(self) -> None:
+        if self.waiting:
+            worker = _Worker(self.blueprint)
+            self.workers.append(worker)
+            worker.take(self.waiting.pop(0))
+
+    def _listen(self, worker: _Worker) -> None:
+        try:
+            method, arguments = worker.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self._bury(worker)
+            return
+        if method == "task_ended":
+            worker.task = None
+            if self.waiting:
+                worker.take(self.waiting.pop(0))
+            else:
+                self.workers.remove(worker)
+                worker.stop()
+        elif method == "failed":
+            raise arguments[0]
+        else:
+            self._tell(worker, method, arguments)
+
+    def _tell(self, worker: _Worker, method: str, arguments: tuple[Any, ...]) -> None:
+        if method == "announce":
+            self.observer.announce(*arguments)
+        elif method.startswith("cell_"):
+            key, *rest = arguments
+            if method == "cell_ended":
+                del worker.open[key]
+            getattr(self.observer, method)(self.cells[key], *rest)
+        else:
+            keys, *rest = arguments
+            getattr(self.observer, method)([self.fits[key] for key in keys], *rest)
+
+    def _bury(self, worker: _Worker) -> None:
+        self.workers.remove(worker)
+        said = worker.end_in_words
+        worker.connection.close()
+        for cell in worker.open.values():
+            record = record_without_value(cell, Failure("error", said), self.blueprint.provenance)
+            self.observer.cell_ended(cell, record, None)
+        if worker.task is not None and not worker.open:
+            self.observer.announce(f"{worker.task.fits[0].model.name}: {said}")
+        self._hire()
+
+
+class _Messenger:
+    """The observer in a worker: sends what it hears, with keys in place of fits and cells."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def _send(self, method: str, *arguments: Any) -> None:
+        self.connection.send((method, arguments))
+
+    def announce(self, line: str) -> None:
+        self._send("announce", line)
+
+    def fit_started(self, fits: Sequence[Fit]) -> None:
+        self._send("fit_started", [fit.key for fit in fits])
+
+    def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
+        self._send("epoch_ended", [fit.key for fit in fits], epoch, dict(losses), progress)
+
+    def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
+        self._send("fit_ended", [fit.key for fit in fits], status, seconds)
+
+    def cell_started(self, cell: Cell) -> None:
+        self._send("cell_started", cell.key)
+
+    def cell_ended(self, cell: Cell, record: Record, values: Values | None) -> None:
+        self._send("cell_ended", cell.key, record, values)
+
+
+def _work(connection: Connection, blueprint: Blueprint) -> None:
+    """Do tasks as they come, until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is this process's parent's to handle
+    try:
+        device = prepare_torch(blueprint.engine.device, deterministic=blueprint.engine.deterministic)
+        messenger = _Messenger(connection)
+        bench = Bench(
+            Store(blueprint.store),
+            device,
+            DataSource(blueprint.data_dir, blueprint.cache_dir, messenger.announce),
+            blueprint.provenance,
+            blueprint.fresh,
+        )
+        plan = blueprint.plan
+        fits = {fit.key: fit for fit in plan.fits}
+        cells = {cell.key: cell for cell in plan.cells}
+        while True:
+            fit_keys, cell_keys = connection.recv()
+            task = Task(tuple(fits[key] for key in fit_keys), tuple(cells[key] for key in cell_keys))
+            perform(task, bench, messenger)
+            messenger._send("task_ended")
+    except (EOFError, BrokenPipeError):
+        sys.exit()
+    except HarnessError as error:
+        connection.send(("failed", (error,)))

@@ -1,0 +1,69 @@
+"""Checkpoints: where a long fit goes on after an interruption, bit for bit as if there had been none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.errors import StoreError
+from harness.store import replacing
+
+State = dict[str, Any]
+
+
+class Checkpoint:
+    """A file that keeps the state of a fit, written at the end of an epoch, at most every ``interval`` seconds.
+
+    Args:
+        path: of the file; its folder is made.
+        announce: takes one line for the user.
+        interval: seconds between two writings.
+    """
+
+    def __init__(self, path: Path, announce: Callable[[str], None], interval: float = 30.0) -> None:
+        self.path = path
+        self.announce = announce
+        self.interval = interval
+        self._written = time.monotonic()
+
+    def load(self) -> State | None:
+        """Return the state that was kept, or None where the fit begins anew."""
+        try:
+            state: State = torch.load(self.path, weights_only=True)
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            self.announce(f"{self.path} cannot be read ({type(error).__name__}); the fit begins anew")
+            return None
+        if state["torch"] != str(torch.__version__):
+            self.announce(f"{self.path} was written by torch {state['torch']}; the fit begins anew")
+            return None
+        self.announce(f"going on from a checkpoint after {state['pace']['steps']:,} steps")
+        return state
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() - self._written >= self.interval
+
+    def save(self, state: State) -> None:
+        """Keep a state in place of the one before.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written to.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self.path) as temporary:
+                torch.save({"torch": str(torch.__version__), **state}, temporary)
+        except (OSError, RuntimeError) as error:
+            raise StoreError(f"cannot write {self.path}: {error}") from error
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """Forget the state: the fit has ended."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""The precision that training computes in. Metrics always compute in float32 or better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal, get_args
+
+import torch
+
+from harness.errors import UsageError
+
+Precision = Literal["float32", "tf32", "bf16", "bf16-products"]
+precisions: tuple[Precision, ...] = get_args(Precision)
+
+_matmul = {"float32": "highest", "tf32": "high", "bf16": "highest", "bf16-products": "medium"}
+
+
+def require_precision(precision: Precision, device: torch.device) -> None:
+    """Check that the device has it.
+
+    Raises:
+        UsageError: it has not.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise UsageError("--precision tf32 is of CUDA devices; on a CPU there are float32, bf16 and bf16-products.")
+    if precision == "bf16-products" and device.type != "cpu":
+        raise UsageError("--precision bf16-products is of CPUs; on CUDA there are float32, tf32 and bf16.")
+
+
+@contextmanager
+def computing_in(precision: Precision) -> Iterator[None]:
+    """Compute matrix products and convolutions within the block at most as coarsely as ``precision`` says.
+
+    ``tf32`` and ``bf16-products`` round the factors of float32 products to 10 and 7 bits of mantissa; sums are in
+    float32. ``bf16`` is in effect only in ``autocast``.
+    """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision(_matmul[precision])
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    """Return the context for the losses: torch's autocast to bfloat16 where that is the precision."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -1,0 +1,37 @@
+"""The importance-weighted autoencoder."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from harness import DataInfo, Noise, log_importance_weights, setting
+from harness_vae.vae import VAE
+
+
+class IWAE(VAE):
+    """The VAE's network trained on E[log (1/k) Σ p(x, zᵢ) / q(zᵢ | x)] (Burda, Grosse and Salakhutdinov, 2016).
+
+    At k = 1 it is the VAE, but for the KL divergence, which is estimated at the same sample. A larger k is a tighter
+    bound on log p(x) and asks less of the posterior, which so becomes a better proposal and a worse approximation: the
+    k-sample bound rises and the evidence lower bound may fall.
+    """
+
+    @dataclass(frozen=True)
+    class Config(VAE.Config):
+        """Settings: those of ``vae``, and k."""
+
+        k: int = setting(50, "samples of the posterior in the bound", minimum=1)
+
+    config: Config
+
+    def __init__(self, info: DataInfo, config: Config) -> None:
+        super().__init__(info, config)
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        """Return the negative k-sample bound, averaged over examples, in nats."""
+        k = self.config.k
+        log_weights = log_importance_weights(self, x, k, noise)  # (k, B)
+        return (math.log(k) - log_weights.logsumexp(0)).mean()

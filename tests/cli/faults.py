@@ -1,0 +1,114 @@
+"""A plugin with a tiny data set, and with models and metrics that fail, each in its way."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import harness
+
+
+class Tiny:
+    """Sixty points of thirty values in each split."""
+
+    def __init__(self, config: harness.NoSettings) -> None:
+        pass
+
+    def load(self, source: harness.DataSource) -> harness.Data:
+        generator = torch.Generator().manual_seed(1)
+        splits = [harness.Examples(torch.rand(60, 30, generator=generator)) for _ in range(3)]
+        return harness.Data.from_tensors(*splits)
+
+
+class Scaled(torch.nn.Module):
+    """Learns one factor."""
+
+    def __init__(self, info: harness.DataInfo, config: harness.NoSettings) -> None:
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.zeros(1))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return x * self.w
+
+    def loss(self, x: Tensor, noise: harness.Noise) -> Tensor:
+        return (self.reconstruct(x) - x).square().mean() + noise.normal(len(x)).square().mean()
+
+
+class Broken(Scaled):
+    """Raises in its first step."""
+
+    def loss(self, x: Tensor, noise: harness.Noise) -> Tensor:
+        raise ZeroDivisionError("by design")
+
+
+class Exploding(Scaled):
+    """Has an infinite loss."""
+
+    def loss(self, x: Tensor, noise: harness.Noise) -> Tensor:
+        return (self.w + 1).sum() / 0
+
+
+class Huge(Scaled):
+    """Asks for more memory than there is."""
+
+    def loss(self, x: Tensor, noise: harness.Noise) -> Tensor:
+        return torch.empty(2**58).sum()
+
+
+class Stoppable(Scaled):
+    """Is interrupted, as by Ctrl-C, while there is a file named ``stop``."""
+
+    def loss(self, x: Tensor, noise: harness.Noise) -> Tensor:
+        if Path("stop").exists():
+            signal.raise_signal(signal.SIGINT)
+        return super().loss(x, noise)
+
+
+class Undemanding:
+    """Measures any model."""
+
+    unit, direction, needs = "things", "lower", ()
+
+    def __init__(self, config: harness.NoSettings) -> None:
+        pass
+
+
+class Raises(Undemanding):
+    """Has a fault."""
+
+    def measure(self, model: object, data: harness.Data, context: object) -> harness.Estimate:
+        raise LookupError("not today")
+
+
+class NotANumber(Undemanding):
+    """Measures what is not a number."""
+
+    def measure(self, model: object, data: harness.Data, context: object) -> harness.Estimate:
+        return harness.Estimate(value=float("nan"), stderr=None, n=1)
+
+
+class Bare(Undemanding):
+    """Returns a number where an estimate is due."""
+
+    def measure(self, model: object, data: harness.Data, context: object) -> float:
+        return 1.0
+
+
+@harness.hookimpl
+def harness_datasets() -> list[harness.DatasetSpec]:
+    return [harness.DatasetSpec("tiny", Tiny, "for tests")]
+
+
+@harness.hookimpl
+def harness_models() -> list[harness.ModelSpec]:
+    models = (Scaled, Broken, Exploding, Huge, Stoppable)
+    return [harness.ModelSpec(model.__name__.lower(), model, "for tests") for model in models]
+
+
+@harness.hookimpl
+def harness_metrics() -> list[harness.MetricSpec]:
+    metrics = {"raises": Raises, "not-a-number": NotANumber, "bare": Bare}
+    return [harness.MetricSpec(name, metric, "for tests") for name, metric in metrics.items()]

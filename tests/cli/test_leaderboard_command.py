@@ -1,0 +1,88 @@
+"""The leaderboards of past runs: a row for every cell, narrowed on demand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Call
+
+Board = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def board(call: Call, results: Path) -> Board:
+    """Return the rows that ``harness leaderboard`` tells of the results."""
+
+    def board(*words: str) -> list[dict[str, Any]]:
+        done = call("leaderboard", "--runs", str(results / "runs"), "--format", "json", *words)
+        assert done.code == 0, done.err
+        rows: list[dict[str, Any]] = json.loads(done.out)
+        return rows
+
+    return board
+
+
+def test_every_pair_of_a_model_and_a_metric_has_a_row(board: Board) -> None:
+    rows = {(row["model"], row["metric"]): row for row in board()}
+    status = {pair: row["status"] for pair, row in rows.items()}
+    assert status == {
+        ("pca", "reconstruction-mse"): "ok",
+        ("pca", "elbo"): "n/a",
+        ("pca", "training-throughput"): "n/a",
+        ("linear-ae", "reconstruction-mse"): "ok",
+        ("linear-ae", "elbo"): "n/a",
+        ("linear-ae", "training-throughput"): "ok",
+    }
+    for pair, row in rows.items():
+        ranked = status[pair] == "ok"
+        assert (row["rank"] is not None) is ranked
+        assert (row["value"] is not None) is ranked
+        assert bool(row["reason"]) is not ranked
+        assert row["dataset"] == "tiny"
+    assert rows["pca", "reconstruction-mse"]["n"] == 60
+    assert rows["linear-ae", "training-throughput"]["machine"]
+
+
+def test_a_leaderboard_can_be_narrowed_to_metrics_and_data_sets(board: Board) -> None:
+    assert {row["metric"] for row in board("--metric", "elbo")} == {"elbo"}
+    two = {"elbo", "reconstruction-mse"}
+    assert {row["metric"] for row in board("--metric", "elbo,reconstruction-mse")} == two
+    assert {row["metric"] for row in board("--metric", "elbo", "--metric", "reconstruction-mse")} == two
+    assert board("--dataset", "tiny") == board()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--dataset", "tinny"), "unknown dataset in runs 'tinny'. Did you mean 'tiny'?"),
+        (("--metric", "reconstruction"), "unknown metric in runs 'reconstruction'. Did you mean 'reconstruction-mse'?"),
+    ],
+)
+def test_a_leaderboard_of_what_was_never_run_names_what_was(
+    call: Call, results: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], expected: str
+) -> None:
+    monkeypatch.chdir(results)
+    done = call("leaderboard", *words)
+    assert done.code == 2
+    assert expected in done.err
+
+
+@pytest.mark.parametrize("narrowed", [(), ("--dataset", "mnist"), ("--metric", "elbo"), ("--metric", "ebo")])
+def test_where_nothing_was_run_a_leaderboard_says_how_to_start(
+    refused: Callable[..., str], narrowed: tuple[str, ...]
+) -> None:
+    said = refused("leaderboard", *narrowed)
+    assert "no results in runs yet" in said
+    assert "harness run --models" in said
+
+
+def test_where_nothing_was_run_a_program_reads_no_rows(call: Call, tmp_path: Path) -> None:
+    done = call("leaderboard", "--format", "json")
+    assert (done.code, json.loads(done.out)) == (0, [])
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,68 @@
+"""What ``list``, ``show`` and ``--help`` tell is what is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.plan import config_type_of
+from harness.plugins import Provided, Registry
+from harness.settings import describe, show
+
+if TYPE_CHECKING:
+    from tests.conftest import Call
+
+installed = Registry.load()
+kinds = ("model", "metric", "dataset")
+
+
+@pytest.mark.parametrize("kind", kinds)
+def test_the_list_names_all_that_is_installed_under_its_kind_and_whose_it_is(call: Call, kind: str) -> None:
+    rows = json.loads(call("list", f"{kind}s", "--format", "json").out)
+    assert [(row["name"], row["kind"], row["summary"], row["distribution"]) for row in rows] == [
+        (each.spec.name, kind, each.spec.summary, each.plugin.distribution) for each in installed.all(kind)
+    ]
+    told = call("list", f"{kind}s").out
+    assert all(row["name"] in told for row in rows)
+
+
+@pytest.mark.parametrize("thing", [each for kind in kinds for each in installed.all(kind)], ids=lambda e: e.spec.name)
+def test_showing_a_thing_names_every_setting_with_its_default(
+    call: Call, monkeypatch: pytest.MonkeyPatch, thing: Provided
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    told = call("show", thing.spec.name).out
+    assert told.startswith(thing.spec.name)
+    assert thing.spec.summary in told
+    settings = describe(config_type_of(thing))
+    _, _, table = told.partition("takes")
+    for each in settings:
+        assert each.help
+        (line,) = [line for line in table.splitlines() if line.split()[:1] == [each.name]]
+        assert line.split()[1] == show(each.default)
+        assert each.help in line
+        assert each.expected() in line
+    assert ("It has no settings." in told) is not bool(settings)
+
+
+def test_help_lists_every_command_and_each_explains_itself(call: Call) -> None:
+    told = call("--help").out
+    for each in installed.all("command"):
+        assert each.spec.summary.split()[0] in told
+        assert f"harness {each.spec.name}" in call(each.spec.name, "--help").out
+
+
+@pytest.mark.parametrize("words", [("list",), ("leaderboard", "--format", "svg")])
+def test_a_reader_that_stops_listening_gets_no_traceback(results: Path, words: tuple[str, ...]) -> None:
+    receiving, sending = os.pipe()
+    os.close(receiving)
+    command = [sys.executable, "-m", "harness", *words]
+    done = subprocess.run(command, cwd=results, stdout=sending, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(sending)
+    assert done.stderr == ""

@@ -1,0 +1,201 @@
+"""What a run promises about its cells: what they cost when they fail, and what is not computed again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Call
+
+
+@pytest.fixture
+def run(call: Call, faults: str) -> Call:
+    """Call ``harness run`` on the tiny data set, in an empty folder."""
+
+    def run(models: str, metrics: str, *words: str) -> Any:
+        chosen = ("--models", models, "--metric", metrics, "--dataset", "tiny", "--epochs", "2")
+        return call("run", "--plugin", faults, *chosen, *words)
+
+    return run
+
+
+def lines(folder: str = "runs") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(folder, "records.jsonl").read_text().splitlines()]
+
+
+def named(record: dict[str, Any]) -> tuple[str, str]:
+    return record["model"]["name"], record["metric"]["name"]
+
+
+def traces(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_command_typed_again_computes_nothing_and_shows_the_same_board(run: Call) -> None:
+    first = run("scaled,pca", "reconstruction-mse,elbo")
+    assert first.code == 0
+    before = traces(Path("runs"))
+    again = run("scaled,pca", "reconstruction-mse,elbo")
+    assert again.code == 0
+    assert "4 cells, stored already" in again.err
+    assert again.out == first.out
+    assert traces(Path("runs")) == before
+
+
+def test_a_new_metric_trains_nothing_again(run: Call) -> None:
+    assert run("scaled,pca", "reconstruction-mse").code == 0
+    fits = traces(Path("runs", "fits"))
+    done = run("scaled,pca", "reconstruction-mse,elbo")
+    assert done.code == 0
+    assert "fitting" not in done.err
+    assert traces(Path("runs", "fits")) == fits
+    assert [named(each)[1] for each in lines()] == ["reconstruction-mse"] * 2 + ["elbo"] * 2
+
+
+def test_another_seed_computes_only_itself_and_shares_a_row_with_the_first(run: Call, call: Call) -> None:
+    assert run("scaled", "reconstruction-mse").code == 0
+    assert run("scaled", "reconstruction-mse", "--seeds", "2").code == 0
+    assert [each["seed"] for each in lines()] == [0, 1]
+    (row,) = json.loads(call("leaderboard", "--format", "json").out)
+    assert row["seeds"] == 2
+    assert row["by_seed"] == {str(each["seed"]): each["value"] for each in lines()}
+
+
+def test_a_cell_is_bit_identical_in_another_process_in_another_order_and_when_fresh(
+    run: Call, harness: Call, faults: str
+) -> None:
+    assert run("linear-ae,mlp-ae", "reconstruction-mse").code == 0
+    first = {named(each): (each["cell_key"], each["value"], each["stderr"]) for each in lines()}
+    chosen = ("--models", "mlp-ae,pca,linear-ae", "--metric", "elbo,reconstruction-mse", "--dataset", "tiny")
+    options = ("--plugin", faults, "--epochs", "2", "--runs", "other")
+    assert harness("run", *chosen, *options, PYTHONHASHSEED="7").code == 0
+    other = {named(each): (each["cell_key"], each["value"], each["stderr"]) for each in lines("other")}
+    assert len(other) == 6
+    assert first.items() <= other.items()
+
+    assert run("linear-ae,mlp-ae", "reconstruction-mse", "--fresh").code == 0
+    assert len(lines()) == 4
+    assert {named(each): (each["cell_key"], each["value"], each["stderr"]) for each in lines()[2:]} == first
+
+
+def test_every_value_of_a_setting_has_a_row_that_names_it(run: Call) -> None:
+    done = run("pca", "reconstruction-mse", "--set", "pca.latent_dim=1,2,3")
+    assert done.code == 0
+    values = {each["model"]["settings"]["latent_dim"]: each["value"] for each in lines()}
+    assert values[1] > values[2] > values[3]
+    assert all(f"pca latent_dim={k}" in done.out for k in values)
+    page = Path("leaderboards", "tiny.md").read_text()
+    assert page.index("latent_dim=3") < page.index("latent_dim=2") < page.index("latent_dim=1")
+
+
+def test_an_option_given_again_adds_its_names(run: Call) -> None:
+    joined = run("pca,scaled", "elbo,reconstruction-mse", "--dry-run")
+    again = run("pca", "elbo", "--models", "scaled,pca", "--metric", "reconstruction-mse", "--dry-run")
+    assert "4 cells; 4 to compute from 2 fits" in joined.out
+    assert again == joined
+
+
+def test_a_dry_run_counts_what_would_be_computed_and_leaves_no_trace(run: Call, tmp_path: Path) -> None:
+    done = run("pca,linear-ae", "reconstruction-mse", "--set", "pca.latent_dim=2,3,4", "--seeds", "2", "--dry-run")
+    assert done.code == 0
+    assert "8 cells; 8 to compute from 8 fits" in done.out
+    assert traces(tmp_path) == {}
+
+    assert run("scaled", "reconstruction-mse").code == 0
+    before = traces(tmp_path)
+    done = run("scaled,pca", "reconstruction-mse", "--dry-run")
+    assert "2 cells, 1 of them stored already; 1 to compute from 1 fit" in " ".join(done.out.split())
+    assert traces(tmp_path) == before
+
+
+def test_where_nothing_could_be_measured_the_exit_code_says_so(run: Call) -> None:
+    done = run("pca", "elbo")
+    assert done.code == 4
+    assert "it has no encoder" in done.err
+
+
+def test_a_models_fault_costs_only_its_own_cells_and_is_not_taken_for_a_result(run: Call) -> None:
+    models = "broken,exploding,pca"
+    assert run(models, "reconstruction-mse").code == 3
+    found = {each["model"]["name"]: each for each in lines()}
+    assert found["broken"]["status"] == "error"
+    assert found["broken"]["reason"] == "ZeroDivisionError: by design"
+    assert "by design" in found["broken"]["traceback"]
+    assert found["exploding"]["status"] == "diverged"
+    assert found["pca"]["status"] == "ok"
+
+    again = run(models, "reconstruction-mse")
+    assert again.code == 3
+    assert [line.split()[1] for line in again.err.splitlines() if line.startswith("fitting")] == ["broken"]
+
+
+def test_a_metrics_fault_costs_only_its_own_cells_and_is_not_taken_for_a_result(run: Call) -> None:
+    metrics = "raises,not-a-number,bare,reconstruction-mse"
+    assert run("scaled,pca", metrics).code == 3
+    found = {named(each): each for each in lines()}
+    assert len(found) == 8
+    for model in ("scaled", "pca"):
+        assert found[model, "raises"]["status"] == "error"
+        assert found[model, "raises"]["reason"] == "LookupError: not today"
+        assert found[model, "bare"]["status"] == "error"
+        assert found[model, "bare"]["reason"] == "the metric returned float, not an Estimate"
+        assert found[model, "not-a-number"]["status"] == "diverged"
+        assert found[model, "reconstruction-mse"]["status"] == "ok"
+    assert all(each["value"] is None for each in lines() if each["status"] != "ok")
+
+    assert run("scaled,pca", metrics).code == 3
+    again = [named(each) for each in lines()[8:]]
+    assert again == [(model, metric) for model in ("scaled", "pca") for metric in ("raises", "bare")]
+
+
+def test_running_out_of_memory_is_told_apart_from_a_fault_and_tried_again(run: Call) -> None:
+    for attempt in (1, 2):
+        done = run("huge,pca", "reconstruction-mse")
+        assert done.code == 3
+        assert "fitting huge" in done.err
+        assert [each["status"] for each in lines()] == ["out-of-memory", "ok", "out-of-memory"][: attempt + 1]
+    assert "allocate" in lines()[0]["reason"]
+
+
+def test_an_interrupted_fit_leaves_nothing_half_done_and_the_same_command_completes(run: Call) -> None:
+    stop = Path("stop")
+    stop.touch()
+    done = run("pca,stoppable", "reconstruction-mse")
+    assert done.code == 130
+    assert "1 finished cell kept" in done.err
+    assert [named(each)[0] for each in lines()] == ["pca"]
+    assert [path.name for path in Path("runs", "fits").iterdir()] == [lines()[0]["fit_key"]]
+    assert "pca" in Path("leaderboards", "tiny.md").read_text()
+
+    stop.unlink()
+    assert run("pca,stoppable", "reconstruction-mse").code == 0
+    assert [named(each)[0] for each in lines()] == ["pca", "stoppable"]
+    assert run("stoppable", "reconstruction-mse", "--runs", "undisturbed").code == 0
+    assert lines("undisturbed")[0]["value"] == lines()[1]["value"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "description", "everything"])
+def test_a_damaged_fit_is_trained_again_to_the_same_value(run: Call, damage: str) -> None:
+    assert run("scaled", "reconstruction-mse", "--runs", "whole").code == 0
+    shutil.copytree("whole", "damaged")
+    Path("damaged", "records.jsonl").unlink()
+    folder = Path("damaged", "fits", lines("whole")[0]["fit_key"])
+    weights, description = folder / "weights.safetensors", folder / "fit.json"
+    if damage in ("truncated", "everything"):
+        weights.write_bytes(weights.read_bytes()[:30])
+    if damage == "missing":
+        weights.unlink()
+    if damage in ("description", "everything"):
+        description.write_bytes(description.read_bytes()[:30])
+    done = run("scaled", "reconstruction-mse", "--runs", "damaged")
+    assert done.code == 0
+    assert "fitting scaled" in done.err
+    assert lines("damaged")[0]["value"] == lines("whole")[0]["value"]
+    done = run("scaled", "reconstruction-mse,elbo", "--runs", "damaged")
+    assert done.code == 0
+    assert "fitting" not in done.err

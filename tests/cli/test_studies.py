@@ -1,0 +1,81 @@
+"""Studies: a run written down in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Call
+
+study = """
+# A study.
+models = ["pca", "linear-ae"]
+metric = "reconstruction-mse"
+epochs = 3
+batch-size = 50
+
+[set]
+pca.latent_dim = [2, 10]
+linear-ae.latent_dim = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "study.toml"
+    path.write_text(study)
+    return path
+
+
+def test_a_study_says_what_flags_say(call: Call, file: Path) -> None:
+    words = ["--models", "pca,linear-ae", "--metric", "reconstruction-mse", "--epochs", "3", "--batch-size", "50"]
+    settings = ["--set", "pca.latent_dim=2,10", "--set", "linear-ae.latent_dim=3"]
+    by_hand = call("run", *words, *settings, "--dry-run")
+    by_study = call("run", str(file), "--dry-run")
+    assert by_study.code == 0
+    assert by_study.out == by_hand.out
+    assert "3 cells" in by_study.out
+
+
+def test_flags_go_before_the_study_and_its_settings_stay_otherwise(call: Call, file: Path) -> None:
+    out = call("run", str(file), "--models", "pca", "--set", "pca.latent_dim=7", "--steps", "9", "--dry-run").out
+    assert "1 cell;" in out
+    assert "latent_dim=7" in out
+    assert "latent_dim=3" in call("run", str(file), "--set", "pca.latent_dim=7", "--dry-run").out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("epoch = 3", "line 5: 'epoch' is no flag of 'harness run'. Did you mean 'epochs'?"),
+        ("epochs = [3]", "line 5: 'epochs' takes a value, or names"),
+        ("epochs = three", "not valid TOML"),
+        ("epochs = 0", "0 is not in the range"),
+        ("set = 3", "line 5: write settings as [set]"),
+    ],
+)
+def test_a_wrong_line_is_named(line: str, said: str, file: Path, refused: Callable[..., str]) -> None:
+    text = study if line != "set = 3" else study.split("[set]")[0]
+    file.write_text(text.replace("epochs = 3", line))
+    assert said in refused("run", str(file))
+
+
+def test_a_wrong_setting_is_named_like_one_on_the_command_line(file: Path, refused: Callable[..., str]) -> None:
+    file.write_text(study.replace("pca.latent_dim = [2, 10]", "pca.latent_dims = 2"))
+    assert "Did you mean 'latent_dim'?" in refused("run", str(file))
+    file.write_text(study.replace("pca.latent_dim = [2, 10]", "pca.latent_dim = [[2]]"))
+    assert "line 9: pca.latent_dim takes a value or a list of values" in refused("run", str(file))
+
+
+def test_a_study_that_is_not_there_is_told_of(refused: Callable[..., str]) -> None:
+    assert "No such file" in refused("run", "missing.toml")
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "studies").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_study_of_the_project_is_a_plan(path: Path, call: Call) -> None:
+    done = call("run", str(path), "--dry-run")
+    assert (done.code, "to compute" in done.out) == (0, True)

@@ -1,0 +1,82 @@
+"""A fit that was interrupted goes on as if it had not been."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import Data
+from harness.budget import Budget
+from harness.errors import StoreError
+from harness.training import Checkpoint, Companions, Recipe, fit_seeds
+from harness.transforms import Binarize
+from harness_gan.gan import GAN
+from harness_vae.vae import VAE
+
+models = {
+    "vae": (VAE, VAE.Config(latent_dim=2, hidden=(8,), schedule="cosine"), "best"),
+    "gan": (GAN, GAN.Config(latent_dim=2, generator=(8,), discriminator=(8,)), "last"),
+}
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+@pytest.mark.parametrize("name", models)
+def test_an_interrupted_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(
+    name: str, vectorized: bool, small_data: Data, tmp_path: Path
+) -> None:
+    data = Binarize(Binarize.Config()).apply(small_data)
+    factory, config, weights = models[name]
+    recipe = Recipe(factory, config, data, Budget(epochs=6, batch_size=50, weights=weights))
+    seeds, said = (0, 1), []
+
+    def checkpoint(seeds: Sequence[int]) -> Checkpoint:
+        return Checkpoint(tmp_path / f"{seeds}.pt", said.append, interval=0)
+
+    def stop_after(last: int):
+        def on_epoch(epoch: int, losses, progress: float) -> None:
+            if epoch > last:
+                raise Interrupted
+
+        return Companions(on_epoch=on_epoch, checkpoint=checkpoint)
+
+    whole = fit_seeds(recipe, seeds, vectorized=vectorized)
+    for last in (2, 4):
+        with pytest.raises(Interrupted):
+            fit_seeds(recipe, seeds, vectorized=vectorized, companions=stop_after(last))
+    resumed = fit_seeds(recipe, seeds, vectorized=vectorized, companions=stop_after(6))
+    assert said[:2] == ["going on from a checkpoint after 12 steps", "going on from a checkpoint after 24 steps"]
+    for a, b in zip(whole, resumed, strict=True):
+        assert (a.curves.train, a.curves.validation) == (b.curves.train, b.curves.validation)
+        for key, value in a.model.state_dict().items():
+            assert torch.equal(value, b.model.state_dict()[key]), key
+
+
+def test_a_damaged_checkpoint_is_told_of_and_the_fit_begins_anew(tmp_path: Path) -> None:
+    said: list[str] = []
+    checkpoint = Checkpoint(tmp_path / "fit.pt", said.append)
+    checkpoint.save({"pace": {"steps": 3}})
+    content = checkpoint.path.read_bytes()
+    checkpoint.path.write_bytes(content[: len(content) // 2])
+    assert checkpoint.load() is None
+    assert "the fit begins anew" in said[0]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot write"):
+        Checkpoint(tmp_path / "file" / "fit.pt", print).save({})
+
+
+def test_nothing_is_written_before_it_is_due_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "fit.pt", print)
+    assert not checkpoint.is_due
+    checkpoint.save({})
+    checkpoint.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,173 @@
+"""What was decoded once is mapped from the cache, and never trusted blindly."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness import DataSource
+
+
+class Decoding:
+    """A file of bytes, decoded through a cache: how often, and what the user was told."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.file = folder / "bytes"
+        self.file.write_bytes(bytes(range(256)))
+        self.times = 0
+        self.said: list[str] = []
+        self.source = DataSource(folder, cache, self.said.append)
+
+    def decode(self) -> dict[str, Tensor]:
+        self.times += 1
+        values = torch.tensor(list(self.file.read_bytes()), dtype=torch.uint8)
+        return {"values": values[:200].view(-1, 2), "rest": values[200:], "sum": values.sum()}
+
+    def __call__(self) -> dict[str, Tensor]:
+        return self.source.decoded("bytes", [self.file], self.decode)
+
+    @property
+    def copy(self) -> Path:
+        (copy,) = (self.source.cache_dir / "decoded").iterdir()
+        return copy
+
+
+@pytest.fixture
+def decoding(tmp_path: Path) -> Decoding:
+    return Decoding(tmp_path, tmp_path / "cache")
+
+
+def assert_equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name, each in a.items():
+        assert each.dtype == b[name].dtype
+        assert torch.equal(each, b[name])
+
+
+def test_the_second_time_nothing_is_decoded(decoding: Decoding) -> None:
+    assert_equal(decoding(), decoding())
+    assert decoding.times == 1
+    assert decoding.said == []
+
+
+def test_what_is_written_to_the_tensors_stays_out_of_the_copy(decoding: Decoding) -> None:
+    first = decoding()
+    mapped = decoding()
+    mapped["values"].zero_()
+    assert_equal(first, decoding())
+    assert decoding.times == 1
+
+
+@pytest.mark.parametrize("part", ["the header's length", "a name", "the digest", "the first value", "the last value"])
+def test_a_flipped_bit_is_noticed_announced_and_repaired(decoding: Decoding, part: str) -> None:
+    first, copy = decoding(), decoding.copy
+    content = bytearray(copy.read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    place = {
+        "the header's length": 0,
+        "a name": content.index(b'"values"') + 1,
+        "the digest": content.index(b'"digest":"') + 10,
+        "the first value": header,
+        "the last value": len(content) - 1,
+    }[part]
+    content[place] ^= 1
+    copy.write_bytes(content)
+    assert_equal(first, decoding())
+    assert decoding.times == 2
+    assert decoding.said == [f"{copy} is damaged: decoding the data again"]
+    assert_equal(first, decoding())
+    assert decoding.times == 2
+
+
+@pytest.mark.parametrize("length", [0, 5, -1])
+def test_a_copy_cut_short_is_noticed_announced_and_repaired(decoding: Decoding, length: int) -> None:
+    first, copy = decoding(), decoding.copy
+    copy.write_bytes(copy.read_bytes()[:length])
+    assert_equal(first, decoding())
+    assert decoding.said == [f"{copy} is damaged: decoding the data again"]
+    assert_equal(first, decoding())
+    assert decoding.times == 2
+
+
+def test_a_file_that_changed_is_decoded_again(decoding: Decoding) -> None:
+    decoding()
+    status = decoding.file.stat()
+    decoding.file.write_bytes(bytes(256))
+    os.utime(decoding.file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert int(decoding()["sum"]) == 0
+    decoding.file.write_bytes(bytes([1] * 257))
+    os.utime(decoding.file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert int(decoding()["sum"]) == 257
+    assert decoding.times == 3
+    assert decoding.said == []
+
+
+def test_folders_with_files_of_the_same_name_have_copies_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    a, b = (Decoding(tmp_path / name, tmp_path / "cache") for name in "ab")
+    for _ in range(2):
+        a()
+        b()
+    assert (a.times, b.times) == (1, 1)
+
+
+def test_a_cache_that_cannot_be_written_to_costs_only_the_decoding(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    decoding = Decoding(tmp_path, tmp_path / "file" / "below")
+    assert_equal(decoding(), decoding())
+    assert decoding.times == 2
+    assert len(decoding.said) == 2
+    assert "cannot be kept" in decoding.said[0]
+    assert "Not a directory" in decoding.said[0]
+
+
+full_disk = """
+import resource, signal, sys
+import torch
+from pathlib import Path
+from harness import DataSource
+
+file, cache = map(Path, sys.argv[1:])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+big = DataSource(None, cache, print).decoded("big", [file], lambda: {"zeros": torch.zeros(10_000)})
+assert len(big["zeros"]) == 10_000
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
+def test_a_full_disk_costs_only_the_decoding_and_leaves_no_litter(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-c", full_disk, str(tmp_path / "file"), str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    assert "cannot be kept" in done.stdout
+    assert list((tmp_path / "cache" / "decoded").iterdir()) == []
+
+
+writes_often = """
+import os, sys
+import torch
+from pathlib import Path
+from harness import DataSource
+
+file, cache = map(Path, sys.argv[1:])
+zeros = torch.zeros(100_000)
+for _ in range(100):
+    os.utime(file)
+    said = DataSource(None, cache, print).decoded("zeros", [file], lambda: {"zeros": zeros})
+    assert torch.equal(said["zeros"], zeros)
+"""
+
+
+def test_two_processes_that_write_at_once_do_each_other_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-c", writes_often, str(tmp_path / "file"), str(tmp_path / "cache")]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    assert [(process.communicate()[0], process.returncode) for process in both] == [("", 0), ("", 0)]
+    assert len(list((tmp_path / "cache" / "decoded").iterdir())) == 1

@@ -1,0 +1,61 @@
+"""A cell's identity is all that can change its number, and nothing else."""
+
+from harness.plan import Budget, Engine, Plan, Request, build_plan
+from harness.plugins import Registry
+
+
+def plan_of(
+    *models: str,
+    metrics: tuple[str, ...] = ("reconstruction-mse",),
+    datasets: tuple[str, ...] = ("mnist-10k",),
+    seeds: int = 1,
+    epochs: int = 20,
+    threads: int = 1,
+    machine: str = "this one",
+    **latent_dims: str,
+) -> Plan:
+    settings = {(model.replace("_", "-"), "latent_dim"): [value] for model, value in latent_dims.items()}
+    request = Request(models, metrics, datasets, seeds, Budget(epochs=epochs, batch_size=128), settings)
+    return build_plan(request, Registry.load(), Engine("cpu", threads), machine)
+
+
+def keys(plan: Plan) -> dict[tuple[str, str, str, int], str]:
+    return {(c.fit.dataset.name, c.fit.model.name, c.metric.name, c.fit.seed): c.key for c in plan.cells}
+
+
+def test_what_else_is_in_a_run_is_no_part_of_a_cells_identity() -> None:
+    alone = keys(plan_of("linear-ae"))
+    assert len(alone) == 1
+    for company in (
+        plan_of("vae", "linear-ae", "pca"),
+        plan_of("linear-ae", metrics=("elbo", "reconstruction-mse", "training-throughput")),
+        plan_of("linear-ae", datasets=("binarized-mnist-10k", "mnist-10k")),
+        plan_of("linear-ae", seeds=3),
+        plan_of("linear-ae", machine="another"),
+        plan_of("linear-ae", "vae", vae="3"),
+    ):
+        together = keys(company)
+        assert alone.items() <= together.items()
+        assert len(set(together.values())) == len(together)
+
+
+def test_all_that_can_change_a_number_is_part_of_its_cells_identity() -> None:
+    changed = [
+        plan_of("linear-ae"),
+        plan_of("linear-ae", linear_ae="3"),
+        plan_of("linear-ae", epochs=21),
+        plan_of("linear-ae", threads=2),
+        plan_of("linear-ae", datasets=("dequantized-mnist-10k",)),
+    ]
+    assert len({key for plan in changed for key in keys(plan).values()}) == len(changed)
+
+
+def test_a_timing_belongs_to_its_machine_and_a_fit_does_not() -> None:
+    timing = ("training-throughput",)
+    here, there = (plan_of("linear-ae", metrics=timing, machine=name) for name in ("this one", "another"))
+    assert set(keys(here).values()).isdisjoint(keys(there).values())
+    assert [fit.key for fit in here.fits] == [fit.key for fit in there.fits]
+
+
+def test_a_closed_form_fit_has_no_epochs_and_a_default_spelt_out_changes_nothing() -> None:
+    assert keys(plan_of("pca")) == keys(plan_of("pca", epochs=3)) == keys(plan_of("pca", pca="20"))

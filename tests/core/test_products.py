@@ -1,0 +1,51 @@
+"""The quicker matrix products give what the usual ones give, gradients and all."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness.training.products import _Linear, fast_products, onednn_is_faster
+
+pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_products_and_gradients_agree_with_float64_as_closely_as_the_usual_ones(bias: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((128, 784), (500, 784), (500,)) if bias else ((128, 784), (500, 784))
+    exact = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    weight = torch.randn(128, 500, generator=generator, dtype=torch.float64)
+
+    def outcomes(linear, tensors) -> list[torch.Tensor]:
+        leaves = [each.clone().requires_grad_() for each in tensors]
+        out = linear(*leaves, *([] if bias else [None]))
+        (out * weight.to(out.dtype)).sum().backward()
+        return [out.detach(), *(each.grad for each in leaves)]
+
+    single = [each.float() for each in exact]
+    truth = outcomes(F.linear, exact)
+    for quick, usual, true in zip(outcomes(_Linear.apply, single), outcomes(F.linear, single), truth, strict=True):
+        error, allowed = (quick - true).abs().max(), (usual - true).abs().max()
+        assert error <= 4 * allowed + 1e-5
+
+
+def test_second_derivatives_are_right() -> None:
+    x, w = torch.randn(6, 5, requires_grad=True), torch.randn(4, 5, requires_grad=True)
+
+    def penalty(linear) -> torch.Tensor:
+        (slope,) = torch.autograd.grad(linear(x, w, None).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), w)[0]
+
+    torch.testing.assert_close(penalty(_Linear.apply), penalty(F.linear), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not onednn_is_faster(), reason="this processor's usual products are the quicker ones")
+def test_they_are_taken_for_large_float32_layers_only_and_only_within_the_block() -> None:
+    layer, x = torch.nn.Linear(784, 500), torch.randn(128, 784)
+    with fast_products(torch.device("cpu")):
+        assert "_Linear" in type(layer(x).grad_fn).__name__
+        assert "_Linear" not in type(layer(x[:1]).grad_fn).__name__
+        assert "_Linear" not in type(layer.double()(x.double()).grad_fn).__name__
+    assert "_Linear" not in type(layer.float()(x).grad_fn).__name__

@@ -1,0 +1,185 @@
+"""Seeds trained as one model take the steps they would take alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness import AdamSettings, Data, Noise, derive_seed
+from harness.budget import Budget
+from harness.capabilities import FitsInClosedForm, offers
+from harness.noise import global_seed
+from harness.plan import choose
+from harness.plugins import Registry
+from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit_seed, fit_seeds, objectives_of
+from harness.transforms import Binarize
+
+registry = Registry.load()
+gradient_models = [
+    each.spec.name
+    for each in registry.all("model")
+    if each.plugin.distribution == "generative-harness" and not offers(each.spec.resolve(), FitsInClosedForm)
+]
+small = {
+    "vae": {"latent_dim": "3", "hidden": "12"},
+    "iwae": {"latent_dim": "3", "hidden": "12", "k": "4"},
+    "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8"},
+    "mlp-ae": {"hidden": "8-4"},
+    "linear-ae": {"latent_dim": "3"},
+}
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("name", gradient_models)
+@pytest.mark.usefixtures("float64")
+def test_seeds_together_take_the_first_hundred_steps_they_take_alone(name: str, small_data: Data) -> None:
+    data = Binarize(Binarize.Config()).apply(small_data)
+    draw = data.train.inputs
+    train = replace(data.train, inputs=lambda stored, noise: draw(stored, noise).double())
+    chosen = choose(registry.get("model", name), small.get(name, {}))
+    seeds = (0, 1, 5)
+
+    def built(seed: int) -> nn.Module:
+        with global_seed(derive_seed("initialisation", seed)):
+            return chosen.factory(data.info, chosen.config).double()
+
+    together = VectorizedTrainer([built(seed) for seed in seeds], chosen.config, train, 32, seeds)
+    models = [built(seed).train() for seed in seeds]
+    alone = [
+        Trainer(model, objectives_of(model, chosen.config), train, 32, seed)
+        for model, seed in zip(models, seeds, strict=True)
+    ]
+    for _ in range(10):
+        for index, *indices in zip(together.shuffled(), *(each.shuffled() for each in alone), strict=True):
+            losses = together.step(index)
+            expected = torch.stack([each.step(i) for each, i in zip(alone, indices, strict=True)])
+            torch.testing.assert_close(losses, expected, rtol=1e-9, atol=1e-9)
+    for ours, theirs in zip(together.synchronize(), models, strict=True):
+        for (key, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9, msg=key)
+
+
+@pytest.mark.parametrize("name", gradient_models)
+def test_a_fit_of_several_seeds_ends_where_each_alone_does_but_for_rounding(name: str, small_data: Data) -> None:
+    data = Binarize(Binarize.Config()).apply(small_data)
+    chosen = choose(registry.get("model", name), small.get(name, {}))
+    recipe = Recipe(chosen.factory, chosen.config, data, Budget(steps=7, batch_size=50))
+    together = fit_seeds(recipe, (3, 4), vectorized=True)
+    assert [(each.seed, each.path, each.group) for each in together] == [(s, "vectorized", (3, 4)) for s in (3, 4)]
+    for fitted in together:
+        alone = fit_seed(recipe, fitted.seed)
+        assert fitted.curves.steps == alone.curves.steps == 7
+        for curve, expected in zip(fitted.curves.validation.values(), alone.curves.validation.values(), strict=True):
+            assert curve == pytest.approx(expected, rel=1e-3)
+        assert fitted.model is not None
+        assert not fitted.model.training
+
+
+class Line(nn.Module):
+    """A mean, learned from squared errors."""
+
+    Config = AdamSettings
+
+    def __init__(self, info, config: AdamSettings) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(info.dim))
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        return (x.flatten(1) - self.mean).square().mean()
+
+
+class DrawsGlobally(Line):
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        return super().loss(x, noise) + torch.randn(()) * self.mean.sum()
+
+
+class LooksAtItsLoss(Line):
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        loss = super().loss(x, noise)
+        return loss * 2 if loss.item() > 1 else loss
+
+
+class ReplacesItsBuffer(Line):
+    def __init__(self, info, config: AdamSettings) -> None:
+        super().__init__(info, config)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        self.seen = self.seen + 1
+        return super().loss(x, noise)
+
+
+@pytest.mark.parametrize("model", [DrawsGlobally, LooksAtItsLoss, ReplacesItsBuffer])
+def test_a_model_that_cannot_be_vectorised_is_trained_seed_by_seed_and_says_why(model, small_data: Data) -> None:
+    said: list[str] = []
+    recipe = Recipe(model, AdamSettings(), small_data, Budget(epochs=2, batch_size=50))
+    fits = fit_seeds(recipe, (0, 1), vectorized=True, companions=Companions(announce=said.append))
+    assert len(said) == 1
+    assert said[0].startswith("trained seed by seed, since the model cannot be vectorised: ")
+    for fitted in fits:
+        alone = fit_seed(recipe, fitted.seed)
+        assert fitted.path == "single"
+        assert fitted.fallback
+        assert torch.equal(fitted.model.mean, alone.model.mean)
+
+
+class FitsThree(Line):
+    """Runs out of memory with more than three seeds at once."""
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        if torch._C._functorch.is_batchedtensor(x) and torch._C._functorch.get_unwrapped(x).shape[0] > 3:
+            raise torch.OutOfMemoryError("Tried to allocate 20 GiB")
+        return super().loss(x, noise)
+
+
+def test_a_group_that_does_not_fit_into_memory_is_halved_until_it_does(small_data: Data) -> None:
+    said: list[str] = []
+    recipe = Recipe(FitsThree, AdamSettings(), small_data, Budget(epochs=1, batch_size=50))
+    fits = fit_seeds(recipe, range(8), vectorized=True, companions=Companions(announce=said.append))
+    assert [fitted.group for fitted in fits] == [(0, 1)] * 2 + [(2, 3)] * 2 + [(4, 5)] * 2 + [(6, 7)] * 2
+    assert said[0] == "8 seeds at once do not fit into memory: trying 4 and 4"
+    assert all(fitted.error is None for fitted in fits)
+
+
+class NeverFits(Line):
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        raise torch.OutOfMemoryError("Tried to allocate 20 GiB")
+
+
+def test_seeds_that_do_not_even_fit_alone_end_out_of_memory_with_the_size(small_data: Data) -> None:
+    recipe = Recipe(NeverFits, AdamSettings(), small_data, Budget(epochs=1, batch_size=50))
+    for fitted in fit_seeds(recipe, range(3), vectorized=True):
+        assert isinstance(fitted.error, torch.OutOfMemoryError)
+        assert "20 GiB" in str(fitted.error)
+
+
+class OneExplodes(Line):
+    """Diverges where the first draw is negative, as it is for some seeds."""
+
+    def __init__(self, info, config: AdamSettings) -> None:
+        super().__init__(info, config)
+        self.register_buffer("doom", torch.where(torch.rand(()) < 0.5, torch.inf, 1.0))
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        return super().loss(x, noise) * self.doom
+
+
+def test_a_seed_that_diverges_leaves_the_others_as_they_were(small_data: Data) -> None:
+    recipe = Recipe(OneExplodes, AdamSettings(), small_data, Budget(epochs=3, batch_size=50))
+    fits = fit_seeds(recipe, range(8), vectorized=True)
+    assert 0 < sum(fitted.error is None for fitted in fits) < 8
+    for fitted in fits:
+        alone = fit_seed(recipe, fitted.seed)
+        assert (fitted.error is None) == (alone.error is None)
+        if fitted.model is not None:
+            torch.testing.assert_close(fitted.model.mean, alone.model.mean)

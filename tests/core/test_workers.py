@@ -1,0 +1,113 @@
+"""Work divided among processes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Call
+
+plugin = """
+import os, signal
+import torch
+import harness
+
+class Tiny:
+    def __init__(self, config): pass
+    def load(self, source):
+        g = torch.Generator().manual_seed(1)
+        return harness.Data.from_tensors(*(harness.Examples(torch.rand(60, 30, generator=g)) for _ in range(3)))
+
+class Mean(torch.nn.Module):
+    def __init__(self, info, config):
+        super().__init__()
+        self.mean = torch.nn.Parameter(torch.zeros(info.dim))
+    def reconstruct(self, x):
+        return self.mean.expand_as(x)
+    def loss(self, x, noise):
+        return (x + 0.1 * noise.normal(*x.shape) - self.mean).square().mean()
+
+class Killed(Mean):
+    def loss(self, x, noise):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Where:
+    unit, direction, needs = "process", "lower", ()
+    def __init__(self, config): pass
+    def measure(self, model, data, context):
+        found = {"process": os.getpid(), "threads": torch.get_num_threads()}
+        return harness.Estimate(1.0, None, 1, diagnostics=found)
+
+@harness.hookimpl
+def harness_datasets():
+    return [harness.DatasetSpec("tiny", Tiny, "small")]
+
+@harness.hookimpl
+def harness_models():
+    return [harness.ModelSpec("mean", Mean, "a mean"), harness.ModelSpec("killed", Killed, "dies")]
+
+@harness.hookimpl
+def harness_metrics():
+    return [harness.MetricSpec("where", Where, "tells its process")]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(plugin)
+    return tmp_path
+
+
+def records(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "runs" / "records.jsonl").read_text().splitlines()]
+
+
+def words(models: str, metric: str, *more: str) -> list[str]:
+    run = ["run", "--plugin", "mine.py", "--dataset", "tiny", "--epochs", "1"]
+    return [*run, "--models", models, "--metric", metric, *more]
+
+
+def test_how_many_processes_there_are_changes_no_number_and_no_key(call: Call, folder: Path) -> None:
+    found = []
+    for jobs in ("1", "2", "3"):
+        done = call(*words("mean,pca", "reconstruction-mse", "--seeds", "3", "--jobs", jobs, "--runs", f"runs-{jobs}"))
+        assert done.code == 0
+        lines = (folder / f"runs-{jobs}" / "records.jsonl").read_text().splitlines()
+        found.append({each["cell_key"]: each["value"] for each in map(json.loads, lines)})
+    assert len(found[0]) == 6
+    assert found[0] == found[1] == found[2]
+
+
+def test_work_is_done_by_other_processes_with_the_threads_of_one_fit(call: Call, folder: Path) -> None:
+    assert call(*words("mean", "where", "--seeds", "4", "--jobs", "2")).code == 0
+    seen = [each["diagnostics"] for each in records(folder)]
+    assert {each["threads"] for each in seen} == {1}
+    assert 1 <= len({each["process"] for each in seen} - {os.getpid()}) <= 2
+    assert os.getpid() not in {each["process"] for each in seen}
+
+
+def test_a_worker_that_is_killed_costs_its_own_cells_only(call: Call, folder: Path) -> None:
+    done = call(*words("killed,mean", "reconstruction-mse,where", "--seeds", "2", "--jobs", "2"))
+    assert done.code == 3
+    ended = {(each["model"]["name"], each["seed"], each["metric"]["name"]): each for each in records(folder)}
+    assert len(ended) == 8
+    for (model, _, _), record in ended.items():
+        if model == "killed":
+            assert (record["status"], record["reason"]) == (
+                "error",
+                "its worker process was ended by SIGKILL, perhaps for lack of memory",
+            )
+        else:
+            assert record["status"] == "ok"
+
+
+def test_a_fit_made_by_a_worker_is_used_by_the_next_run(call: Call, folder: Path) -> None:
+    call(*words("mean", "where", "--seeds", "2", "--jobs", "2"))
+    done = call(*words("mean", "reconstruction-mse", "--seeds", "2"))
+    assert "fitting" not in done.err
+    assert done.code == 0
