@@ -11,15 +11,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.capabilities import lacking
 from harness.data import Data
 from harness.environment import Commit
 from harness.errors import Diverged, HarnessError, NotApplicable
-from harness.estimate import Context, Estimate
+from harness.estimate import Context, Estimate, Look
 from harness.memory import PeakMemory, is_out_of_memory
 from harness.noise import Noise, derive_seed, global_seed
-from harness.plan import Cell, Chosen
+from harness.plan import Cell, Chosen, choose
+from harness.plugins import Registry
 from harness.store import Record, Values
-from harness.training import fast_products
+from harness.training import Companions, Curves, Recipe, fast_products, fit_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,9 @@ def record_without_value(cell: Cell, failure: Failure, provenance: Provenance) -
     )
 
 
-def measure_cell(cell: Cell, model: nn.Module, data: Data, provenance: Provenance) -> tuple[Record, Values | None]:
+def measure_cell(
+    cell: Cell, model: nn.Module, data: Data, provenance: Provenance, registry: Registry
+) -> tuple[Record, Values | None]:
     """Measure a fitted model; return the record and the per-example values, if any.
 
     Whatever the metric raises ends up in the record, except an interruption.
@@ -75,12 +79,7 @@ def measure_cell(cell: Cell, model: nn.Module, data: Data, provenance: Provenanc
     seed = derive_seed("evaluation", cell.evaluation_seed)
     try:
         metric = cell.metric.factory(cell.metric.config)
-        context = Context(
-            noise=Noise(seed, device),
-            config=cell.fit.model.config,
-            batch_size=cell.fit.budget.batch_size if cell.fit.budget else None,
-            seed=cell.fit.seed,
-        )
+        context = _context(cell, data, Noise(seed, device), registry)
         with PeakMemory(device) as memory, global_seed(seed), torch.no_grad(), fast_products(device):
             estimate = metric.measure(model.eval(), data, context)
         failure = _unusable(estimate)
@@ -110,6 +109,30 @@ def measure_cell(cell: Cell, model: nn.Module, data: Data, provenance: Provenanc
         ids = data.test.ids[: len(estimate.per_example)]
         values = Values(ids.cpu().numpy(), estimate.per_example.cpu().numpy())
     return record, values
+
+
+def _context(cell: Cell, data: Data, noise: Noise, registry: Registry) -> Context:
+    fit, budget = cell.fit, cell.fit.budget
+
+    def metric(name: str) -> Any:
+        chosen = choose(registry.get("metric", name), {})
+        reason = lacking(fit.model.factory, getattr(chosen.factory, "needs", ()))
+        if reason is not None:
+            raise NotApplicable(f"{name} does not apply: {reason}")
+        return chosen.factory(chosen.config)
+
+    def refit(look: Look) -> Curves:
+        assert budget is not None
+        recipe = Recipe(fit.model.factory, fit.model.config, data, budget, fit.engine.precision)  # type: ignore[arg-type]
+        with torch.enable_grad():
+            fitted = fit_seed(recipe, fit.seed, Companions(look=look))
+        if fitted.error is not None:
+            raise fitted.error
+        return fitted.curves
+
+    if budget is None:
+        return Context(noise, fit.model.config, None, fit.seed, metric=metric)
+    return Context(noise, fit.model.config, budget.batch_size, fit.seed, refit, metric)
 
 
 def now() -> str:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from harness.data import DataInfo
+from harness.errors import NotApplicable
 from harness.noise import Noise
+
+if TYPE_CHECKING:
+    from harness.training import Curves
+
+
+Look = Callable[[nn.Module, float], bool]
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,14 @@ class Estimate:
         )
 
 
+def _nothing_to_refit(look: Look) -> Curves:
+    raise NotApplicable("it is fitted in closed form, in one go")
+
+
+def _no_metrics(name: str) -> Any:
+    raise LookupError(name)
+
+
 @dataclass(frozen=True)
 class Context:
     """What a metric may use beside the model and the data.
@@ -62,12 +77,18 @@ class Context:
         config: the model's settings, as its ``Config``.
         batch_size: of the fit, or None for a closed-form one.
         seed: of the fit.
+        refit: trains the model anew from the seed and within the budget of its fit; calls a function with the model
+            and the seconds of training after each epoch, until it returns True; returns the curves.
+        metric: builds another metric by its name, with its default settings; raises ``NotApplicable`` where the model
+            lacks what it needs.
     """
 
     noise: Noise
     config: Any
     batch_size: int | None
     seed: int
+    refit: Callable[[Look], Curves] = _nothing_to_refit
+    metric: Callable[[str], Any] = _no_metrics
 
 
 def likelihood_measure(info: DataInfo, observation: Distribution) -> str:

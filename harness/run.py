@@ -112,7 +112,7 @@ class Run:
         Raises:
             DataError: one is missing, incomplete or corrupt.
         """
-        bench = Bench(self.store, self.device, source, self.provenance, self.fresh)
+        bench = Bench(self.store, self.device, source, self.provenance, self.registry, self.fresh)
         for cell in self.pending:
             bench.data(cell.fit.dataset)
         return bench

@@ -58,6 +58,7 @@ Examples:
     metavar="NAME.PARAM=V[,V...]",
     help="A setting of a model, metric or dataset; several values mean one cell each. May be repeated.",
 )
+@click.option("--target", metavar="METRIC=V", help="What time-to-quality waits for, as in elbo=-100.")
 @engine_options
 @click.option(
     "--data-dir",
@@ -89,6 +90,7 @@ def run(
     datasets: tuple[str, ...],
     seeds: int,
     assignments: tuple[str, ...],
+    target: str | None,
     data_dir: Path | None,
     runs: Path,
     leaderboards: Path,
@@ -110,9 +112,12 @@ def run(
         for name in names:
             registry.get(kind, name)
     settings = parse_assignments(assignments)
-    for target, values in parse_assignments(assignments_of_study(context)).items():
-        if target[0] in {*models, *metrics, *datasets}:
-            settings.setdefault(target, values)
+    for (owner, parameter), values in parse_assignments(assignments_of_study(context)).items():
+        if owner in {*models, *metrics, *datasets}:
+            settings.setdefault((owner, parameter), values)
+    if target is not None:
+        registry.get("metric", target.partition("=")[0])
+        settings["time-to-quality", "target"] = [target]
     budget = budget_from(context)
     if data_dir is not None and not data_dir.is_dir():
         raise UsageError(f"--data-dir {data_dir}: there is no such folder")

@@ -18,6 +18,7 @@ from harness.datasets import load_dataset
 from harness.device import cores, using_threads
 from harness.errors import DataError, StoreError
 from harness.plan import Cell, Chosen, Fit, hash_of
+from harness.plugins import Registry
 from harness.store import Record, Store, Values
 from harness.training import Checkpoint, Companions, Fitted, Recipe, fit_seeds
 
@@ -56,12 +57,13 @@ class Task:
 
 @dataclass
 class Bench:
-    """What work is done with: the store, the device, and the data sets once they are loaded."""
+    """What work is done with: the store, the device, the plugins, and the data sets once they are loaded."""
 
     store: Store
     device: torch.device
     source: DataSource
     provenance: Provenance
+    registry: Registry
     fresh: bool = False
     loaded: dict[str, Data | Failure] = field(default_factory=dict)
 
@@ -101,7 +103,7 @@ def perform(task: Task, bench: Bench, observer: Observer) -> None:
             assert isinstance(data, Data)
             # A timing has the machine to itself, and all of it.
             with using_threads(cores() if cell.machine else cell.fit.engine.threads):
-                record, values = measure_cell(cell, model, data, bench.provenance)
+                record, values = measure_cell(cell, model, data, bench.provenance, bench.registry)
         observer.cell_ended(cell, record, values)
 
 

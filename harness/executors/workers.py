@@ -42,9 +42,14 @@ class Blueprint:
     fresh: bool
 
     @cached_property
+    def registry(self) -> Registry:
+        """The plugins, loaded anew."""
+        return Registry.load(self.plugin_files)
+
+    @cached_property
     def plan(self) -> Plan:
         """The plan, built anew."""
-        return build_plan(self.request, Registry.load(self.plugin_files), self.engine, self.machine)
+        return build_plan(self.request, self.registry, self.engine, self.machine)
 
 
 def perform_in_workers(tasks: Sequence[Task], blueprint: Blueprint, observer: Observer, jobs: int) -> None:
@@ -204,6 +209,7 @@ def _work(connection: Connection, blueprint: Blueprint) -> None:
             device,
             DataSource(blueprint.data_dir, blueprint.cache_dir, messenger.announce),
             blueprint.provenance,
+            blueprint.registry,
             blueprint.fresh,
         )
         plan = blueprint.plan

@@ -74,4 +74,10 @@ def harness_metrics() -> list[MetricSpec]:
             "training's share of the machine's matrix-product peak",
             version="1",
         ),
+        MetricSpec(
+            "time-to-quality",
+            "harness_metrics.time_to_quality:TimeToQuality",
+            "seconds of training until a metric passes a threshold",
+            version="1",
+        ),
     ]

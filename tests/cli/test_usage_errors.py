@@ -20,7 +20,7 @@ good = ("run", "--models", "vae", "--metric", "elbo")
         (("run", "--models", "vae,,gan", "--metric", "elbo"), "has an empty item"),
         (("run", "--models", "", "--metric", "elbo"), "has an empty item"),
         ((*good, "--modles", "vae"), "--models"),
-        ((*good, "gan"), "unexpected extra argument"),
+        ((*good, "gan"), "name a study"),
         ((*good, "--dataset", "mnits"), "unknown dataset 'mnits'. Did you mean 'mnist'?"),
         ((*good, "--set", "vae.latent=3"), "unknown setting of vae 'latent'. Did you mean 'latent_dim'?"),
         ((*good, "--set", "elbo.epsilon=1"), "unknown setting of elbo 'epsilon'"),

@@ -1,0 +1,49 @@
+"""Training until a validation metric is good enough."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Call
+
+chosen = ("--models", "linear-ae", "--metric", "time-to-quality", "--epochs", "6", "--batch-size", "500")
+
+
+def last_record(folder: Path) -> dict:
+    return json.loads((folder / "runs" / "records.jsonl").read_text().splitlines()[-1])
+
+
+def test_it_is_the_end_of_the_first_epoch_that_passes(call: Call, tmp_path: Path) -> None:
+    assert call("run", *chosen, "--target", "reconstruction-mse=0.07").code == 0
+    record = last_record(tmp_path)
+    *before, (seconds, value) = record["diagnostics"]["curve"]
+    assert record["value"] == seconds > 0
+    assert value <= 0.07 < min(each for _, each in before)
+    assert record["parts"]["epochs"] == len(before) + 1
+    assert [each for each, _ in before] == sorted(each for each, _ in before)
+
+
+def test_a_target_that_is_not_reached_says_how_near_it_came(call: Call, tmp_path: Path) -> None:
+    assert call("run", *chosen, "--target", "reconstruction-mse=0.001").code == 4
+    record = last_record(tmp_path)
+    assert record["status"] == "n/a"
+    assert record["reason"].startswith("not reached in 6 epochs (")
+    assert "the nearest was 0.0" in record["reason"]
+
+
+def test_a_metric_that_does_not_apply_is_no_target(call: Call, tmp_path: Path) -> None:
+    assert call("run", *chosen, "--target", "elbo=-100").code == 4
+    assert last_record(tmp_path)["reason"] == "elbo does not apply: it has no encoder and no observation model"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"), [("elbo", "not of the form METRIC=VALUE"), ("elbow=3", "Did you mean 'elbo'?")]
+)
+def test_a_target_that_cannot_be_read_is_refused(target: str, said: str, refused: Callable[..., str]) -> None:
+    assert said in refused("run", *chosen, "--target", target)
