@@ -10,12 +10,13 @@ from .capabilities import Samples as Samples
 from .capabilities import TrainsByGradient as TrainsByGradient
 from .capabilities import TrainsByObjectives as TrainsByObjectives
 
-# Data and randomness
+# Data, device and randomness
 from .data import Data as Data
 from .data import DataInfo as DataInfo
 from .data import DataSource as DataSource
 from .data import Examples as Examples
 from .data import Split as Split
+from .device import synchronize as synchronize
 
 # What to raise
 from .errors import DataError as DataError
@@ -28,10 +29,12 @@ from .estimate import likelihood_measure as likelihood_measure
 from .hookspecs import hookimpl as hookimpl
 from .likelihood import elbo_terms as elbo_terms
 from .likelihood import log_importance_weights as log_importance_weights
+from .load import CompetingLoad as CompetingLoad
 from .memory import PeakMemory as PeakMemory
 from .noise import Noise as Noise
 from .noise import derive_seed as derive_seed
 from .noise import draw as draw
+from .peak import matrix_product_peak as matrix_product_peak
 from .settings import NoSettings as NoSettings
 from .settings import setting as setting
 from .specs import CommandSpec as CommandSpec

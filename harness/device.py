@@ -33,6 +33,12 @@ def prepare_torch(device: str, *, deterministic: bool = True) -> torch.device:
     return torch.device(device)
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was given: a clock is read only then."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def cores() -> int:
     """Return how many CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,9 +29,11 @@ class Estimate:
         stderr: standard error over test examples (over repeats, for a timing); None where there is none.
         n: how many examples (or repeats) it rests on.
         per_example: ``(n,)``, in the order of the test split; what paired comparisons need.
-        parts: named summands or components, in the same unit.
-        diagnostics: anything else worth keeping, as JSON values.
-        measure: for a likelihood, what it is one of; see ``likelihood_measure``.
+        parts: named summands or components, in the same unit unless the name says another: ``peak memory (MiB)``.
+        diagnostics: anything else worth keeping, as JSON values. What is ``marked`` there, in words, is shown beside
+            the figure on every board: a reason to trust it less.
+        measure: what the figure is one of, where a metric has several kinds that may not be ranked together; for a
+            likelihood, see ``likelihood_measure``.
         samples: raw repeats of a timing.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
 from pathlib import Path
@@ -16,8 +17,10 @@ _clear = Path("/proc/self/clear_refs")
 class PeakMemory:
     """Measures the most memory in use within a ``with`` block, in bytes: ``PeakMemory(device).bytes``.
 
-    On CUDA it is what torch had allocated. On the CPU it is the process's resident memory; ``since_start`` tells
-    that the system could not reset its high-water mark, so that the figure covers the whole process so far.
+    ``beyond`` is by how much that exceeds what was in use before. On CUDA both are what torch had allocated. On the
+    CPU they are the process's resident memory, after what is free has been handed back to the system;
+    ``since_start`` tells that the system could not reset its high-water mark, so that the figures cover the whole
+    process so far.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -25,14 +28,22 @@ class PeakMemory:
         self.bytes = 0
         self.since_start = False
 
+    @property
+    def beyond(self) -> int:
+        """How many bytes more than at the start were in use at most."""
+        return self.bytes - self._before
+
     def __enter__(self) -> PeakMemory:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+            self._before = torch.cuda.memory_allocated(self.device)
         else:
+            _hand_back_free_memory()
             try:
                 _clear.write_text("5")
             except OSError:
                 self.since_start = True
+            self._before = _resident_peak()
         return self
 
     def __exit__(
@@ -42,6 +53,13 @@ class PeakMemory:
             self.bytes = torch.cuda.max_memory_allocated(self.device)
         else:
             self.bytes = _resident_peak()
+
+
+def _hand_back_free_memory() -> None:
+    """Have glibc return what is free, which would else hide what is taken from it; elsewhere, do nothing."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _resident_peak() -> int:

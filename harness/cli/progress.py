@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from harness.budget import in_words
-from harness.leaderboard.text import number
+from harness.leaderboard.text import decimals, number
 from harness.plan import Cell, Fit
 from harness.store import Record
 
@@ -144,6 +144,7 @@ def outcome_of(record: Record) -> str:
     metric = record.metric["name"]
     if record.value is None:
         return f"{metric}: {record.status}, {record.reason}"
-    digits = 4 if abs(record.value) < 10 else 2
+    digits = decimals(record.value, record.stderr)
     error = f" ± {number(record.stderr, digits)}" if record.stderr is not None else ""
-    return f"{metric}: {number(record.value, digits)}{error} {record.unit}"
+    mark = f", {record.diagnostics['marked']}" if "marked" in record.diagnostics else ""
+    return f"{metric}: {number(record.value, digits)}{error} {record.unit}{mark}"

@@ -1,7 +1,8 @@
 """Groups records into boards whose rows may be compared, and ranks the rows.
 
 Records share a board when they have the data set and its settings, the split, the metric and its settings, the unit
-and the measure in common; timings also the machine, the device and the threads.
+and the measure in common; timings also the machine, the device and the threads they were taken with, which need not
+be those of the fit.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class Row:
 
     ``settings`` holds all of the model's settings, ``label`` those worth showing: the ones that were changed, or
     that tell rows of this board apart. ``value`` is the mean over the seeds that have one; ``stderr`` the standard
-    error over examples; ``spread`` the standard deviation over seeds.
+    error over examples; ``spread`` the standard deviation over seeds. ``reason`` says why there is no value, or why the
+    value is to be trusted less.
     """
 
     model: str
@@ -94,8 +96,8 @@ def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
         by_measure: dict[str, list[Record]] = defaultdict(list)
         for record in group:
             if record.status == "ok":
-                by_measure[_key([record.unit, record.measure, record.direction])].append(record)
-        # What has no value has no measure either: it is shown once, below the largest board.
+                by_measure[_key([record.unit, record.measure, record.direction, _threads(record)])].append(record)
+        # What has no value has neither measure nor threads: it is shown once, below the largest board.
         families = sorted(by_measure.values(), key=len, reverse=True) or [[]]
         families[0] = families[0] + [record for record in group if record.status != "ok"]
         boards += [_board(family, store) for family in families]
@@ -103,12 +105,18 @@ def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
 
 
 def _comparable(record: Record) -> list[Any]:
-    timing = [record.machine, record.engine] if record.machine else None
+    engine = {name: value for name, value in record.engine.items() if name != "threads"}
+    timing = [record.machine, engine] if record.machine else None
     named = [
         [each["name"], each["distribution"], each["version"], each["settings"]]
         for each in (record.dataset, record.metric)
     ]
     return [named, record.split, record.evaluation_seed, timing]
+
+
+def _threads(record: Record) -> int | None:
+    """Return how many threads a timing was taken with, as it says itself or else as its fit was made."""
+    return record.diagnostics.get("threads", record.engine["threads"]) if record.machine else None
 
 
 def _board(records: Sequence[Record], store: Store) -> Board:
@@ -176,12 +184,22 @@ def _measured(records: Sequence[Record], store: Store) -> Measured:
 
 
 def _reason(measured: Sequence[Record], others: Sequence[Record]) -> str | None:
-    if not others:
-        return None
     if not measured:
         return others[0].reason
-    seeds = ", ".join(str(record.seed) for record in others)
-    return f"without seed {seeds}: {others[0].status}, {others[0].reason}"
+    said = []
+    if others:
+        said.append(f"without seed {_seeds(others)}: {others[0].status}, {others[0].reason}")
+    marks: dict[str, list[Record]] = defaultdict(list)
+    for record in measured:
+        if "marked" in record.diagnostics:
+            marks[str(record.diagnostics["marked"])].append(record)
+    for mark, marked in marks.items():
+        said.append(mark if len(marked) == len(measured) else f"seed {_seeds(marked)}: {mark}")
+    return "; ".join(said) or None
+
+
+def _seeds(records: Sequence[Record]) -> str:
+    return ", ".join(str(record.seed) for record in records)
 
 
 def _ranked(rows: Sequence[Row], direction: str | None) -> list[Row]:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from io import StringIO
+from textwrap import wrap
 
 from rich import box
 from rich.console import Console, Group
@@ -41,12 +42,24 @@ def render_svg(boards: Sequence[Board]) -> str:
 
 
 def table(board: Board) -> Group:
-    """Return a board as a rich table with its captions below."""
-    grid = Table(box=box.SIMPLE_HEAD, title=title(board), title_justify="left", title_style="bold", pad_edge=False)
+    """Return a board as a rich table with its title above and its captions below."""
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    least = {"model": max(len(name) for name in ("model", *(row.model for row in board.rows))), "note": 9}
     for name in columns(board):
-        words = name in ("model", "note")
-        grid.add_column(name, justify="left" if words else "right", no_wrap=not words, overflow="fold", ratio=None)
+        words = name in least
+        grid.add_column(
+            _head(name),
+            justify="left" if words else "right",
+            no_wrap=not words,
+            overflow="fold",
+            min_width=least.get(name),
+        )
     for row in board.rows:
         style = "bold green" if row.rank == 1 else "dim" if row.value is None else ""
         grid.add_row(*(Text(entry) for entry in cells(board, row)), style=style)
-    return Group(grid, *(Text(line, style="dim") for line in captions(board)))
+    return Group(Text(title(board), style="bold"), grid, *(Text(line, style="dim") for line in captions(board)))
+
+
+def _head(name: str) -> str:
+    """Break the head of a column into lines, its unit below, which leaves room for notes."""
+    return "\n".join(line for part in name.replace(" (", "\n(").splitlines() for line in wrap(part, 18))

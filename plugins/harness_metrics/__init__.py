@@ -1,4 +1,4 @@
-"""Metrics: reconstruction, the evidence lower bound, and speed."""
+"""Metrics: reconstruction, the evidence lower bound, speed and cost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,47 @@ def harness_metrics() -> list[MetricSpec]:
         MetricSpec(
             "training-throughput",
             "harness_metrics.throughput:TrainingThroughput",
-            "training examples per second",
+            "training examples per second, over batch sizes",
+            version="2",
+        ),
+        MetricSpec(
+            "sampling-throughput",
+            "harness_metrics.throughput:SamplingThroughput",
+            "examples drawn per second, over batch sizes",
+            version="1",
+        ),
+        MetricSpec(
+            "encoding-throughput",
+            "harness_metrics.throughput:EncodingThroughput",
+            "examples encoded per second, over batch sizes",
+            version="1",
+        ),
+        MetricSpec(
+            "latency",
+            "harness_metrics.latency:Latency",
+            "milliseconds to draw one example, or to rebuild one",
+            version="1",
+        ),
+        MetricSpec("parameters", "harness_metrics.parameters:Parameters", "number of parameters", version="1"),
+        MetricSpec(
+            "flops",
+            "harness_metrics.flops:Flops",
+            "floating-point operations per example drawn or rebuilt, and trained on",
+            version="1",
+        ),
+        MetricSpec(
+            "peak-memory", "harness_metrics.peak_memory:PeakMemoryUse", "MiB that a training step takes", version="1"
+        ),
+        MetricSpec(
+            "energy",
+            "harness_metrics.energy:Energy",
+            "joules per training example, where the machine counts them",
+            version="1",
+        ),
+        MetricSpec(
+            "model-flops-utilisation",
+            "harness_metrics.utilisation:ModelFlopsUtilisation",
+            "training's share of the machine's matrix-product peak",
             version="1",
         ),
         MetricSpec(

@@ -1,43 +1,38 @@
-"""How fast a model trains."""
+"""How many examples a second a model trains on, draws or encodes."""
 
 from __future__ import annotations
 
-import copy
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count, islice
-from statistics import median, quantiles, stdev
 from typing import Any, ClassVar
-
-import torch
 
 from harness import (
     Context,
     Data,
+    Encodes,
     Estimate,
-    PeakMemory,
-    Trainer,
+    Samples,
     TrainsByGradient,
     TrainsByObjectives,
-    objectives_of,
     setting,
 )
+from harness_metrics import steps
+from harness_metrics.timing import TimingSettings, Work, sweep, throughput
 
 
 class TrainingThroughput:
     """Examples per second of whole training steps: batch, forward, backward and optimiser.
 
-    A copy of the fitted model goes on training at the batch size of its fit. After a warm-up, the median of timed
-    repeats is reported, each of so many steps, the device synchronised before and after. The standard error is
-    that of a median, 1.25 s / √repeats.
+    A copy of the fitted model goes on training. What is reported is the rate at the batch size of its fit; other
+    batch sizes, up to the size of the training split, show where larger ones cease to pay: the knee is the smallest
+    at nine tenths of the best rate.
     """
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(TimingSettings):
         """Settings."""
 
-        repeats: int = setting(9, "timed repeats", minimum=3)
-        steps: int = setting(20, "steps in each repeat", minimum=1)
+        batch_sizes: tuple[int, ...] = setting((8, 32, 128, 512), "tried beside the batch size of the fit", minimum=1)
 
     unit: ClassVar = "examples/s"
     direction: ClassVar = "higher"
@@ -48,44 +43,71 @@ class TrainingThroughput:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Time the training of a copy of ``model``."""
-        assert context.batch_size is not None
-        trained = copy.deepcopy(model).train()
-        objectives = objectives_of(trained, context.config)
-        trainer = Trainer(trained, objectives, data.train, context.batch_size, context.seed)
+        """Time the training of copies of ``model``.
+
+        Raises:
+            NotApplicable: it was fitted in closed form.
+        """
         device = data.train.stored.device
-        with torch.enable_grad(), PeakMemory(device) as memory:
-            self._timed(trainer, device)
-            rates = [self._timed(trainer, device) for _ in range(self.config.repeats)]
-        low, _, high = quantiles(rates, n=4)
-        return Estimate(
-            value=median(rates),
-            stderr=1.2533 * stdev(rates) / len(rates) ** 0.5,
-            n=len(rates),
-            parts={"peak memory (MiB)": memory.bytes / 2**20},
-            diagnostics={
-                "interquartile_range": [low, high],
-                "device": str(device),
-                "threads": torch.get_num_threads(),
-                "batch_size": context.batch_size,
-                "peak_memory_since_start": memory.since_start,
-            },
-            samples=tuple(rates),
-        )
+        own = steps.own_batch(data, context)
+        others = [batch for batch in self.config.batch_sizes if batch <= len(data.train)]
 
-    def _timed(self, trainer: Trainer, device: torch.device) -> float:
-        """Take so many steps and return examples per second."""
-        size = min(trainer.batch_size, len(trainer.train))
-        full = (index for _ in count() for index in trainer.shuffled() if len(index) >= size)
-        batches = list(islice(full, self.config.steps))
-        _synchronize(device)
-        start = time.perf_counter()
-        for index in batches:
-            trainer.step(index)
-        _synchronize(device)
-        return sum(map(len, batches)) / (time.perf_counter() - start)
+        def work_at(batch: int) -> Work:
+            return steps.training(model, data, context, batch)
+
+        timings = sweep(work_at, [own, *others], device, self.config)
+        return throughput(timings, timings[0], device, self.config)
 
 
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+@dataclass(frozen=True)
+class SweepSettings(TimingSettings):
+    """Settings of a rate that is reported at its best batch size."""
+
+    batch_sizes: tuple[int, ...] = setting((1, 8, 64, 512), "examples a call, tried in turn", minimum=1)
+
+
+class SamplingThroughput:
+    """Examples per second that a model draws, at the batch size where it is fastest.
+
+    The knee is the smallest batch size at nine tenths of that rate.
+    """
+
+    Config = SweepSettings
+    unit: ClassVar = "examples/s"
+    direction: ClassVar = "higher"
+    needs: ClassVar = (Samples,)
+    times_the_machine: ClassVar = True
+
+    def __init__(self, config: SweepSettings) -> None:
+        self.config = config
+
+    def measure(self, model: Samples, data: Data, context: Context) -> Estimate:
+        """Time ``model.sample``."""
+        return _fastest(lambda batch: steps.sampling(model, context, batch), data, self.config)
+
+
+class EncodingThroughput:
+    """Examples per second that a model encodes, to q(z | x) or to codes, at the batch size where it is fastest.
+
+    The knee is the smallest batch size at nine tenths of that rate.
+    """
+
+    Config = SweepSettings
+    unit: ClassVar = "examples/s"
+    direction: ClassVar = "higher"
+    needs: ClassVar = (Encodes | steps.HasCode,)
+    times_the_machine: ClassVar = True
+
+    def __init__(self, config: SweepSettings) -> None:
+        self.config = config
+
+    def measure(self, model: Encodes | steps.HasCode, data: Data, context: Context) -> Estimate:
+        """Time ``model.posterior``, or ``model.encode`` where there is none."""
+        return _fastest(lambda batch: steps.encoding(model, data, context, batch), data, self.config)
+
+
+def _fastest(work_at: Callable[[int], Work], data: Data, config: SweepSettings) -> Estimate:
+    device = data.test.stored.device
+    timings = sweep(work_at, config.batch_sizes, device, config)
+    best = max(timings, key=lambda each: each.rate)
+    return throughput(timings, best, device, config)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from harness.leaderboard import Board, build_boards, write_leaderboards
+from harness.leaderboard.text import captions, cells, columns
 from harness.plugins import Registry
 from harness.store import Record, Store, Values
 
@@ -83,6 +84,51 @@ def test_timings_on_other_threads_never_share_a_board(store: Store) -> None:
     timing = {"machine": "this one, 2 cores", "unit": "examples/s", "measure": None}
     boards = build_boards([record("a", **timing), record("b", engine=engine, **timing)], store)
     assert sorted(models_of(boards)) == [["a"], ["b"]]
+
+
+def test_timings_are_compared_by_the_threads_they_were_taken_with(store: Store) -> None:
+    def timing(name: str, fitted_with: int, timed_with: int) -> Record:
+        engine = {"device": "cpu", "threads": fitted_with, "precision": "float32", "path": "single"}
+        given = {"machine": "this one, 8 cores", "unit": "examples/s", "measure": None}
+        return record(name, engine=engine, diagnostics={"threads": timed_with}, **given)
+
+    boards = build_boards([timing("a", 1, 8), timing("b", 8, 8), timing("c", 8, 4)], store)
+    assert sorted(map(sorted, models_of(boards))) == [["a", "b"], ["c"]]
+    assert any("threads 8." in line for line in captions(boards[0]))
+
+
+def test_timings_on_other_devices_never_share_a_board_and_each_names_its_own(store: Store) -> None:
+    def timing(name: str, device: str) -> Record:
+        engine = {"device": device, "threads": 2, "precision": "float32", "path": "single"}
+        return record(name, engine=engine, machine="this one, 2 cores", unit="examples/s", measure=None)
+
+    boards = build_boards([timing("a", "cpu"), timing("b", "cuda")], store)
+    assert sorted(models_of(boards)) == [["a"], ["b"]]
+    for board, device in zip(boards, ("cpu", "cuda"), strict=True):
+        assert any(f"device {device}" in line for line in captions(board))
+
+
+def test_a_mark_is_shown_beside_the_figure_with_the_seeds_it_is_about(store: Store) -> None:
+    marked = {"diagnostics": {"marked": "taken under 35% competing load"}}
+    records = [record("a", **marked), record("b", seed=0), record("b", seed=1, **marked), record("c")]
+    (board,) = build_boards(records, store)
+    assert {row.model: row.reason for row in board.rows} == {
+        "a": "taken under 35% competing load",
+        "b": "seed 1: taken under 35% competing load",
+        "c": None,
+    }
+    for each in Registry.load().all("renderer"):
+        assert "taken under 35%" in re.sub(r"\s+|&#160;", " ", each.spec.resolve()([board]))
+
+
+def test_counts_have_neither_decimals_nor_an_error_and_parts_the_digits_of_their_unit(store: Store) -> None:
+    exact = {"stderr": None, "n": 1, "measure": None}
+    (board,) = build_boards([record("a", 815824.0, **exact), record("b", 16464.0, **exact)], store)
+    assert columns(board) == ["rank", "model", "elbo (nats) ↑"]
+    assert [cells(board, row)[2] for row in board.rows] == ["815,824", "16,464"]
+    assert not any("n =" in line or "Ranks" in line for line in captions(board))
+    (board,) = build_boards([record("a", 3.14159, stderr=0.01, parts={"IQR": 0.5, "knee (batch size)": 64})], store)
+    assert cells(board, board.rows[0])[2:6] == ["3.142", "0.010", "0.500", "64"]
 
 
 def test_what_has_no_value_is_listed_once_below_the_rest_with_its_reason(store: Store) -> None:

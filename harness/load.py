@@ -1,0 +1,57 @@
+"""How busy other processes kept the CPUs over a stretch of work."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from pathlib import Path
+from types import TracebackType
+
+_stat = Path("/proc/stat")
+_idle = (3, 4)  # the columns "idle" and "iowait" of a line of /proc/stat
+_counted_twice = (8, 9)  # "guest" and "guest_nice" are part of "user" and "nice"
+
+
+class CompetingLoad:
+    """Measures the share of this process's CPUs that others used within a ``with`` block: ``CompetingLoad().share``.
+
+    The share is the time that the CPUs this process may run on were busy, less the time of this process and of its
+    children that ended meanwhile, over CPUs × wall-clock time; between 0 and 1. What a hypervisor gave to others
+    counts as theirs. It is None where the system has no ``/proc/stat``, as only Linux has. That file counts in ticks
+    of 10 ms: a block of 0.2 s on two CPUs is told to a few hundredths.
+    """
+
+    def __init__(self) -> None:
+        self.share: float | None = None
+
+    def __enter__(self) -> CompetingLoad:
+        self._wall, self._busy, self._own = time.perf_counter(), _busy_seconds(), _own_seconds()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        busy, own, wall = _busy_seconds(), _own_seconds() - self._own, time.perf_counter() - self._wall
+        if busy is not None and self._busy is not None:
+            others = busy - self._busy - own
+            self.share = min(1.0, max(0.0, others / (len(os.sched_getaffinity(0)) * wall)))
+
+
+def _busy_seconds() -> float | None:
+    """Return for how long the CPUs that this process may run on have been busy since the system started."""
+    try:
+        lines = _stat.read_text().splitlines()
+    except OSError:
+        return None
+    allowed = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    ticks = 0
+    for name, *columns in (line.split() for line in lines if line.startswith("cpu")):
+        if name in allowed:
+            ticks += sum(int(each) for n, each in enumerate(columns) if n not in (*_idle, *_counted_twice))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)

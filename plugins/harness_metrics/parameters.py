@@ -1,0 +1,43 @@
+"""How many numbers a model has learned."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from harness import Context, Data, Estimate, FitsInClosedForm, NoSettings
+
+
+class Parameters:
+    """The number of a model's parameters, each counted once, also where it is frozen or shared.
+
+    A model that fits itself in closed form keeps what it learned in buffers: all its floating-point buffers count
+    too. Those of other models, such as the running statistics of batch normalisation, do not.
+    """
+
+    Config = NoSettings
+    unit: ClassVar = "count"
+    direction: ClassVar = "lower"
+    needs: ClassVar = ()
+
+    def __init__(self, config: NoSettings) -> None:
+        self.config = config
+
+    def measure(self, model: nn.Module, data: Data, context: Context) -> Estimate:
+        """Count them."""
+        counted: list[Tensor] = list(model.parameters())
+        trainable = sum(each.numel() for each in counted if each.requires_grad)
+        if isinstance(model, FitsInClosedForm):
+            counted += [each for each in model.buffers() if each.is_floating_point()]
+        by_module = {name: sum(each.numel() for each in child.parameters()) for name, child in model.named_children()}
+        return Estimate(
+            value=sum(each.numel() for each in counted),
+            stderr=None,
+            n=1,
+            diagnostics={
+                "trainable": trainable,
+                "by_module": by_module,
+                "bytes": sum(each.numel() * each.element_size() for each in counted),
+            },
+        )

@@ -1,0 +1,102 @@
+"""The work that speed and cost are measured of: a step of training, an example drawn, rebuilt or encoded."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from itertools import cycle
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from harness import (
+    Context,
+    Data,
+    Encodes,
+    Noise,
+    NotApplicable,
+    Reconstructs,
+    Samples,
+    Trainer,
+    TrainsByGradient,
+    TrainsByObjectives,
+    derive_seed,
+    objectives_of,
+)
+
+rotation = 16  # training batches that are shown in turn
+
+
+@runtime_checkable
+class HasCode(Protocol):
+    """A model that encodes without randomness."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the codes of ``x``, ``(N, code)``."""
+
+
+def trains_in_steps(model: Any, context: Context) -> bool:
+    """Tell whether the engine trained the model by gradient."""
+    return context.batch_size is not None and isinstance(model, TrainsByGradient | TrainsByObjectives)
+
+
+def own_batch(data: Data, context: Context) -> int:
+    """Return the batch size of the fit, or the whole training split where that is smaller.
+
+    Raises:
+        NotApplicable: the model was fitted in closed form.
+    """
+    if context.batch_size is None:
+        raise NotApplicable("it is fitted in closed form, not in steps")
+    return min(context.batch_size, len(data.train))
+
+
+def training(model: Any, data: Data, context: Context, batch: int) -> Callable[[], None]:
+    """Return a function that takes a whole training step: batch, forward, backward and optimiser.
+
+    It trains a copy of the model, on ``batch`` examples at a time, drawn beforehand and without replacement.
+    """
+    copied = copy.deepcopy(model).train()
+    trainer = Trainer(copied, objectives_of(copied, context.config), data.train, batch, context.seed)
+    order = Noise(derive_seed("timed batches", context.seed)).permutation(len(data.train))
+    whole = order[: len(order) // batch * batch].to(data.train.stored.device)
+    batches = cycle(whole.split(batch)[:rotation])
+
+    def step() -> None:
+        with torch.enable_grad():
+            trainer.step(next(batches))
+
+    return step
+
+
+def sampling(model: Samples, context: Context, batch: int) -> Callable[[], Tensor]:
+    """Return a function that draws ``batch`` examples."""
+    return lambda: model.sample(batch, context.noise)
+
+
+def reconstructing(model: Reconstructs, data: Data, context: Context, batch: int) -> Callable[[], Tensor]:
+    """Return a function that rebuilds ``batch`` test examples."""
+    x = some(data, context, batch)
+    return lambda: model.reconstruct(x)
+
+
+def forward(model: Any, data: Data, context: Context, batch: int) -> tuple[str, Callable[[], Tensor]]:
+    """Return what a model can be run for, ``sampling`` or else ``reconstruction``, and the function that does it."""
+    if isinstance(model, Samples):
+        return "sampling", sampling(model, context, batch)
+    return "reconstruction", reconstructing(model, data, context, batch)
+
+
+def encoding(model: Encodes | HasCode, data: Data, context: Context, batch: int) -> Callable[[], object]:
+    """Return a function that encodes ``batch`` test examples: to q(z | x) where there is one, else to codes."""
+    x = some(data, context, batch)
+    if isinstance(model, Encodes):
+        return lambda: model.posterior(x)
+    return lambda: model.encode(x)
+
+
+def some(data: Data, context: Context, batch: int) -> Tensor:
+    """Return ``batch`` test examples, ``(batch, *shape)``, from the first on and over again where they run out."""
+    index = torch.arange(batch, device=data.test.stored.device) % len(data.test)
+    return data.test.batch(index, context.noise)

@@ -1,0 +1,72 @@
+"""How much of what the machine can do training puts to use."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import nn
+
+from harness import (
+    CompetingLoad,
+    Context,
+    Data,
+    Estimate,
+    NotApplicable,
+    TrainsByGradient,
+    TrainsByObjectives,
+    matrix_product_peak,
+)
+from harness_metrics import steps
+from harness_metrics.flops import training_flops
+from harness_metrics.timing import TimingSettings, competition, of_repeats, timing
+
+
+class ModelFlopsUtilisation:
+    """Floating-point operations per second of training, as a fraction of the machine's peak (Chowdhery et al., 2022).
+
+    The operations are the model's own, as ``flops`` counts them, times the examples per second of whole training
+    steps at the batch size of the fit. The peak is measured, not taken from a data sheet: the highest rate of
+    float32 matrix products, square ones and those of the model's own weights.
+    """
+
+    Config = TimingSettings
+    unit: ClassVar = "fraction"
+    direction: ClassVar = "higher"
+    needs: ClassVar = (TrainsByGradient | TrainsByObjectives,)
+    times_the_machine: ClassVar = True
+
+    def __init__(self, config: TimingSettings) -> None:
+        self.config = config
+
+    def measure(self, model: Any, data: Data, context: Context) -> Estimate:
+        """Time the training of a copy of ``model``, and the machine's matrix products.
+
+        Raises:
+            NotApplicable: the model was fitted in closed form, or its training has no products.
+        """
+        device = data.train.stored.device
+        own = steps.own_batch(data, context)
+        flops = training_flops(model, data, context)
+        if not flops:
+            raise NotApplicable("its training step has no matrix product, convolution or attention")
+        timed = timing(steps.training(model, data, context, own), own, device, self.config)
+        with CompetingLoad() as load:
+            peak = matrix_product_peak(device, _products(model, own))
+        return of_repeats(
+            [flops * rate / peak.rate for rate in timed.rates],
+            device,
+            parts={"peak (GFLOP/s)": peak.rate / 1e9},
+            diagnostics={
+                **competition([timed.load, load.share], self.config.load_limit),
+                "flops_per_example": flops,
+                "flops_per_second": flops * timed.rate,
+                "peak_shape": list(peak.shape),
+                "peak_kernel": peak.kernel,
+                "batch_size": own,
+            },
+        )
+
+
+def _products(model: nn.Module, batch: int) -> list[tuple[int, int, int]]:
+    """Return ``(m, k, n)`` of a batch times each of the model's weight matrices."""
+    return [(batch, each.shape[1], each.shape[0]) for each in model.parameters() if each.dim() == 2]

@@ -1,0 +1,367 @@
+"""What is said of speed and cost is counted right, keeps its repeats, and admits what disturbed it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from harness import Context, Data, Estimate, Noise, NotApplicable, matrix_product_peak, peak
+from harness.capabilities import lacking
+from harness.plan import choose
+from harness.plugins import Registry
+from harness.training import AdamSettings, fast_products, products
+from harness_gan.gan import GAN
+from harness_linear.linear_ae import LinearAutoencoder
+from harness_linear.pca import PCA
+from harness_metrics import energy, timing
+from harness_metrics.energy import NvidiaCounter, PackageCounter
+from harness_metrics.flops import training_flops
+from harness_metrics.timing import competition, knee, least_disturbed
+from harness_vae.vae import VAE
+
+registry = Registry.load()
+d, k = 30, 7  # values of an example of ``small_data``; size of the code
+timed = ("training-throughput", "sampling-throughput", "encoding-throughput", "latency", "model-flops-utilisation")
+settings = {name: {"batch_sizes": (4, 16)} for name in timed if name.endswith("throughput")}
+configs = {
+    VAE: VAE.Config(latent_dim=k, hidden=(11,)),
+    GAN: GAN.Config(latent_dim=k, generator=(8, 9), discriminator=(10,)),
+    LinearAutoencoder: LinearAutoencoder.Config(latent_dim=k),
+    PCA: PCA.Config(latent_dim=k),
+}
+
+
+@pytest.fixture(autouse=True)
+def _short_repeats(monkeypatch) -> None:
+    monkeypatch.setattr(timing, "shortest", 0.002)
+    monkeypatch.setattr(peak, "_slow", 0.001)
+    torch.set_num_threads(1)  # threads that wait for each other are slowed many times over by whatever else runs
+
+
+def context_of(kind: type, batch_size: int | None = 32) -> Context:
+    return Context(Noise(0), configs.get(kind, AdamSettings()), None if kind is PCA else batch_size, seed=0)
+
+
+@pytest.fixture
+def fitted(fit) -> Callable[[type, Data], nn.Module]:
+    return lambda kind, data: fit(kind, configs[kind], data, epochs=1, batch_size=32)
+
+
+@torch.no_grad()
+def measured(metric: str, model: nn.Module, data: Data, context: Context | None = None) -> Estimate:
+    chosen = choose(registry.get("metric", metric), settings.get(metric, {}))
+    return chosen.factory(chosen.config).measure(model, data, context or context_of(type(model)))
+
+
+def why_not(metric: str, kind: type) -> str | None:
+    return lacking(kind, registry.get("metric", metric).spec.resolve().needs)
+
+
+def test_a_linear_autoencoder_costs_what_its_products_do(fitted, small_data: Data) -> None:
+    estimate = measured("flops", fitted(LinearAutoencoder, small_data), small_data)
+    forward = 2 * 2 * d * k
+    assert estimate.value == forward
+    assert estimate.parts["training step"] == 3 * forward - 2 * d * k  # nobody asks for the gradient of the input
+    assert estimate.measure == "reconstruction of one example"
+
+
+def test_a_vae_costs_its_decoder_to_sample_and_both_halves_to_rebuild(fitted, small_data: Data) -> None:
+    estimate = measured("flops", fitted(VAE, small_data), small_data)
+    decoder, encoder = 2 * (k * 11 + 11 * d), 2 * (d * 11 + 11 * 2 * k)
+    assert estimate.value == decoder
+    assert estimate.parts["reconstruction"] == encoder + decoder
+    assert estimate.parts["training step"] == 3 * (encoder + decoder) - 2 * d * 11
+    assert estimate.measure == "sampling of one example"
+
+
+def test_every_objective_of_a_gan_is_counted(fitted, small_data: Data) -> None:
+    generator, discriminator = 2 * (k * 8 + 8 * 9 + 9 * d), 2 * (d * 10 + 10)
+    expected = (
+        (3 * generator - 2 * k * 8)  # forward and backward, without the gradient of the noise
+        + 2 * discriminator  # forward, and back to the image alone
+        + generator  # the images that the discriminator sees
+        + 2 * (3 * discriminator - 2 * d * 10)  # real ones and generated ones
+    )
+    assert training_flops(fitted(GAN, small_data), small_data, context_of(GAN)) == expected
+
+
+def test_layers_that_torch_runs_in_one_fused_call_are_counted_too(small_data: Data) -> None:
+    class Fused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.recurrent = nn.LSTM(5, 8, batch_first=True)
+            self.attending = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+        def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
+            return self.attending(self.recurrent(x.flatten(1, 2))[0])  # six rows of five pixels
+
+    recurrent = 6 * 2 * (5 + 8) * 4 * 8
+    attending = 6 * 2 * (8 * 24 + 8 * 8 + 2 * 8 * 16) + 2 * 2 * 6 * 6 * 8
+    assert measured("flops", Fused().eval(), small_data).value == recurrent + attending
+
+
+def test_the_count_is_the_same_on_machines_with_quicker_products(small_data: Data, monkeypatch) -> None:
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("torch has no oneDNN here")
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    config = GAN.Config(generator=(500, 600), discriminator=(700, 800))
+    model = GAN(small_data.info, config)
+    context = Context(Noise(0), config, batch_size=64, seed=0)
+    plain = measured("flops", model, small_data, context)
+    with fast_products(torch.device("cpu")):
+        quick = measured("flops", model, small_data, context)
+    assert quick.value == plain.value == 2 * (20 * 500 + 500 * 600 + 600 * d)
+    assert quick.parts == plain.parts
+
+
+def test_parameters_are_those_that_a_hand_count_finds(fitted, small_data: Data) -> None:
+    linear = sum((a + 1) * b for a, b in ((d, 11), (11, 2 * k), (k, 11), (11, d)))
+    assert measured("parameters", fitted(VAE, small_data), small_data).value == linear + 1  # and the variance
+    generator = (k + 1) * 8 + (8 + 1) * 9 + (9 + 1) * d + 2 * (8 + 9)  # scale and shift of batch normalisation
+    discriminator = (d + 1) * 10 + 11
+    assert measured("parameters", fitted(GAN, small_data), small_data).value == generator + discriminator
+    assert measured("parameters", fitted(PCA, small_data), small_data).value == d + d * k  # the mean, the components
+
+
+@pytest.mark.parametrize("metric", timed)
+def test_a_timing_is_the_median_of_the_repeats_it_keeps(fitted, small_data: Data, metric: str) -> None:
+    estimate = measured(metric, fitted(VAE, small_data), small_data)
+    assert estimate.n == len(estimate.samples) >= 7
+    assert min(estimate.samples) > 0
+    assert estimate.value == median(estimate.samples)
+    low, high = estimate.diagnostics["interquartile_range"]
+    assert min(estimate.samples) <= low <= estimate.value <= high <= max(estimate.samples)
+    assert estimate.parts["IQR"] == high - low
+    assert estimate.diagnostics["threads"] == torch.get_num_threads()
+    assert estimate.diagnostics["device"] == "cpu"
+    assert "competing_load" in estimate.diagnostics
+
+
+@pytest.mark.parametrize("metric", [name for name in timed if name.endswith("throughput")])
+def test_a_throughput_shows_its_sweep_and_knee(fitted, small_data: Data, metric: str) -> None:
+    estimate = measured(metric, fitted(VAE, small_data), small_data)
+    sweep = {each["batch"]: each for each in estimate.diagnostics["sweep"]}
+    training = metric == "training-throughput"
+    assert list(sweep) == ([4, 16, 32] if training else [4, 16])
+    reported = estimate.diagnostics["batch_size"]
+    assert estimate.value == sweep[reported]["median"]
+    if training:
+        assert reported == 32
+    else:
+        assert estimate.value == max(each["median"] for each in sweep.values())
+    assert estimate.parts["knee (batch size)"] == estimate.diagnostics["knee"] in sweep
+
+
+def test_the_knee_is_the_smallest_batch_at_nine_tenths_of_the_best() -> None:
+    assert knee({1: 10, 8: 80, 64: 90, 512: 100}) == 64
+    assert knee({512: 50, 64: 100, 8: 20}) == 64
+    assert knee({128: 3}) == 128
+
+
+def test_timing_the_training_leaves_the_fitted_model_as_it_was(fitted, small_data: Data) -> None:
+    model = fitted(GAN, small_data)
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    for metric in ("training-throughput", "flops", "peak-memory"):
+        measured(metric, model, small_data)
+    assert all(torch.equal(before[name], each) for name, each in model.state_dict().items())
+
+
+def test_a_slow_model_is_not_swept_to_the_end(fitted, small_data: Data, monkeypatch) -> None:
+    monkeypatch.setattr(timing, "patience", 0.0)
+    estimate = measured("training-throughput", fitted(VAE, small_data), small_data)
+    assert [each["batch"] for each in estimate.diagnostics["sweep"]] == [32]
+
+
+def test_drawing_and_rebuilding_are_told_apart(fitted, small_data: Data) -> None:
+    assert measured("latency", fitted(VAE, small_data), small_data).measure == "sampling of one example"
+    assert measured("latency", fitted(PCA, small_data), small_data).measure == "reconstruction of one example"
+    assert measured("peak-memory", fitted(VAE, small_data), small_data).measure == "training step"
+    assert measured("peak-memory", fitted(PCA, small_data), small_data).measure == "reconstruction of 1,000 examples"
+
+
+def test_the_peak_of_a_pass_is_what_its_tensors_take(small_data: Data) -> None:
+    class Doubling(nn.Module):
+        def sample(self, n: int, noise: Noise) -> torch.Tensor:
+            return noise.uniform(n, 8, 1024) + 1
+
+    estimate = measured("peak-memory", Doubling(), small_data)
+    assert estimate.value == pytest.approx(2 * 1000 * 8 * 4 / 1024, rel=0.1)  # two tensors of 8 × 1024 float32 each
+
+
+def test_the_share_of_the_peak_follows_from_its_parts(fitted, small_data: Data) -> None:
+    model = fitted(VAE, small_data)
+    estimate = measured("model-flops-utilisation", model, small_data)
+    achieved = estimate.diagnostics["flops_per_second"] / 1e9
+    assert estimate.value == pytest.approx(achieved / estimate.parts["peak (GFLOP/s)"])
+    assert estimate.diagnostics["flops_per_example"] == training_flops(model, small_data, context_of(VAE))
+
+
+def test_the_peak_is_the_best_of_the_products_tried() -> None:
+    found = matrix_product_peak(torch.device("cpu"), [(2, 3, 4)])
+    assert found.rate > 0
+    assert found.shape != (2, 3, 4)
+    assert found.kernel in ("torch.mm", "oneDNN")
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "reason"),
+    [
+        ("training-throughput", PCA, "it has no loss to train on"),
+        ("energy", PCA, "it has no loss to train on"),
+        ("model-flops-utilisation", PCA, "it has no loss to train on"),
+        ("sampling-throughput", PCA, "it has no sampler"),
+        ("encoding-throughput", GAN, "it has no encoder"),
+        ("encoding-throughput", PCA, None),
+        ("latency", PCA, None),
+        ("parameters", GAN, None),
+    ],
+)
+def test_what_a_model_lacks_is_said_before_it_is_trained(metric: str, kind: type, reason: str | None) -> None:
+    assert why_not(metric, kind) == reason
+
+
+def test_a_closed_form_fit_has_no_steps_to_time(fitted, small_data: Data) -> None:
+    with pytest.raises(NotApplicable, match="closed form"):
+        measured("training-throughput", fitted(VAE, small_data), small_data, context_of(VAE, batch_size=None))
+
+
+def test_training_without_products_has_no_utilisation(small_data: Data) -> None:
+    class Shift(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shift = nn.Parameter(torch.zeros(()))
+
+        def loss(self, x: torch.Tensor, noise: Noise) -> torch.Tensor:
+            return (x - self.shift).square().mean()
+
+    with pytest.raises(NotApplicable, match="no matrix product"):
+        measured("model-flops-utilisation", Shift(), small_data)
+
+
+def zone(root: Path, name: str, microjoules: int, wraps_at: int = 1000) -> Path:
+    folder = root / name
+    folder.mkdir(parents=True)
+    (folder / "name").write_text("core\n" if name.count(":") == 2 else "package-0\n")
+    (folder / "energy_uj").write_text(f"{microjoules}\n")
+    (folder / "max_energy_range_uj").write_text(f"{wraps_at}\n")
+    return folder / "energy_uj"
+
+
+def test_the_counters_of_all_packages_add_up_across_a_wrap(tmp_path: Path) -> None:
+    first, second = zone(tmp_path, "intel-rapl:0", 900), zone(tmp_path, "intel-rapl:1", 100)
+    zone(tmp_path, "intel-rapl:0:0", 10).write_text("999999")  # a part of the first
+    counter = PackageCounter(tmp_path)
+    first.write_text("50")
+    second.write_text("130")
+    assert counter.joules() == pytest.approx((150 + 30) / 1e6)
+    first.write_text("60")
+    assert counter.joules() == pytest.approx((160 + 30) / 1e6)
+
+
+def test_energy_without_a_counter_says_which_is_missing(tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(NotApplicable, match=r"RAPL.* are missing"):
+        PackageCounter(tmp_path)
+    zone(tmp_path, "intel-rapl:0", 1)
+
+    def forbidden(zone: Path) -> int:
+        raise PermissionError(13, "Permission denied", str(zone / "energy_uj"))
+
+    monkeypatch.setattr(energy, "_microjoules", forbidden)
+    with pytest.raises(NotApplicable, match=r"may not be read: .*energy_uj"):
+        PackageCounter(tmp_path)
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    with pytest.raises(NotApplicable, match="pynvml, which is not installed"):
+        NvidiaCounter(torch.device("cuda"))
+
+
+def test_the_counter_of_an_nvidia_board_is_found_by_its_name(monkeypatch) -> None:
+    class NVMLError(Exception):
+        pass
+
+    def board(uuid: str) -> str:
+        if uuid != "GPU-abc":
+            raise NVMLError("not found")
+        return uuid
+
+    nvml = SimpleNamespace(
+        NVMLError=NVMLError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=board,
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: 5000,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="abc"))
+    assert NvidiaCounter(torch.device("cuda")).joules() == 5
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="other"))
+    with pytest.raises(NotApplicable, match="not found"):
+        NvidiaCounter(torch.device("cuda"))
+
+
+def test_energy_is_that_of_the_counter_over_the_examples(fitted, small_data: Data, monkeypatch) -> None:
+    steady = SimpleNamespace(source="a steady 10 W", joules=lambda: 10 * time.perf_counter())
+    monkeypatch.setattr(energy, "counter_of", lambda device: steady)
+    monkeypatch.setitem(settings, "energy", {"seconds": 0.01})
+    estimate = measured("energy", fitted(VAE, small_data), small_data)
+    assert estimate.value == median(estimate.samples) > 0
+    assert len(estimate.samples) >= 7
+    assert estimate.diagnostics["source"] == "a steady 10 W"
+
+
+def loads(monkeypatch, *shares: float | None) -> None:
+    left = iter(shares)
+
+    class Told:
+        share: float | None
+
+        def __enter__(self) -> "Told":
+            self.share = next(left)
+            return self
+
+        def __exit__(self, *error: Any) -> None:
+            pass
+
+    monkeypatch.setattr(timing, "CompetingLoad", Told)
+
+
+@pytest.mark.parametrize(
+    ("shares", "kept"),
+    [((0.02,), (0, 0.02)), ((0.5, 0.05), (1, 0.05)), ((0.5, 0.3, 0.4), (1, 0.3)), ((None,), (0, None))],
+)
+def test_a_disturbed_timing_is_taken_again_and_the_least_disturbed_kept(monkeypatch, shares, kept) -> None:
+    loads(monkeypatch, *shares)
+    attempts = iter(range(9))
+    assert least_disturbed(lambda: (next(attempts),), limit=0.1) == ((kept[0],), kept[1])
+
+
+def test_a_timing_above_the_limit_is_marked() -> None:
+    assert competition([0.02, None, 0.354], 0.1) == {
+        "competing_load": 0.354,
+        "marked": "taken under 35% competing load",
+    }
+    assert competition([0.02, 0.1], 0.1) == {"competing_load": 0.1}
+    assert competition([None], 0.1) == {"competing_load": None}
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells")
+def test_a_timing_on_a_really_busy_machine_is_marked(fitted, small_data: Data, monkeypatch) -> None:
+    monkeypatch.setattr(timing, "shortest", 0.03)
+    model = fitted(VAE, small_data)
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+    try:
+        time.sleep(0.3)
+        estimate = measured("latency", model, small_data)
+    finally:
+        for each in busy:
+            each.kill()
+            each.wait()
+    assert estimate.diagnostics["competing_load"] > 0.1
+    assert estimate.diagnostics["marked"].startswith("taken under ")
