@@ -20,8 +20,9 @@ from harness.memory import PeakMemory, is_out_of_memory
 from harness.noise import Noise, derive_seed, global_seed
 from harness.plan import Cell, Chosen, choose
 from harness.plugins import Registry
+from harness.products import fast_products
 from harness.store import Record, Values
-from harness.training import Companions, Curves, Recipe, fast_products, fit_seed
+from harness.training import Companions, Curves, Recipe, fit_seed
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.device import synchronize
-from harness.training.products import onednn_product
+from harness.products import onednn_product
 
 _smallest, _largest = 512, 8192  # squares, a side
 _slow = 0.1  # seconds: a square whose product would last longer is not tried
@@ -70,7 +70,7 @@ def _best(device: torch.device, shape: tuple[int, int, int]) -> MatrixPeak:
 def _products(device: torch.device) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     """Return the ways to multiply ``(m, k)`` by the transpose of ``(n, k)``."""
     products: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"torch.mm": lambda a, b: torch.mm(a, b.T)}
-    if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():
         products["oneDNN"] = onednn_product
     return products
 
@@ -89,3 +89,11 @@ def _seconds(product: Callable[[], Tensor], device: torch.device) -> float:
     timed(1)
     calls = max(1, math.ceil(_shortest / timed(1)))
     return min(timed(calls) for _ in range(_repeats))
+
+
+@torch.no_grad()
+def memory_bandwidth(device: torch.device) -> float:
+    """Measure the highest rate of copying far more than any cache holds, in bytes/s, read and written."""
+    source = torch.zeros(2**26, device=device)  # 256 MiB
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / _seconds(lambda: target.copy_(source), device)

@@ -79,7 +79,7 @@ def _show(found: StepProfile, title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", title=title, title_justify="left")
+    table = Table(box=None, header_style="bold")
     table.add_column("part")
     for heading in ("ms a step", "share"):
         table.add_column(heading, justify="right")
@@ -89,11 +89,13 @@ def _show(found: StepProfile, title: str) -> None:
         table.add_row(name, f"{1e3 * seconds:.3f}", f"{share:.0%}", "█" * round(30 * share))
     table.add_row("step", f"{1e3 * found.seconds:.3f}", "100%", "")
     console = Console(highlight=False, markup=False)
+    console.print(title, style="bold")
     console.print(table)
     products, traffic = found.flops / found.peak, found.moved / found.bandwidth
     console.print(
         f"\nProducts: {found.flops / 1e9:.3g} GFLOP a step, {1e3 * products:.3f} ms at the peak of "
         f"{found.peak / 1e9:,.0f} GFLOP/s measured here: {products / found.seconds:.0%} of the step.\n"
-        f"Memory: {found.moved / 1e6:.3g} MB a step at least, {1e3 * traffic:.3f} ms at {found.bandwidth / 1e9:.3g} GB/s.\n"
+        f"Memory: {found.moved / 1e6:.3g} MB a step at least, {1e3 * traffic:.3f} ms at the bandwidth of "
+        f"{found.bandwidth / 1e9:.3g} GB/s.\n"
         f"A step takes {found.seconds / found.roofline:.2f} times the {1e3 * found.roofline:.3f} ms of the roofline."
     )

@@ -5,7 +5,6 @@ from harness.training.fit import Companions, Curves, Fitted, Recipe, fit_seed, f
 from harness.training.loop import Trainer
 from harness.training.objectives import AdamSettings, Objective, objectives_of
 from harness.training.precision import Precision, precisions, require_precision
-from harness.training.products import fast_products
 from harness.training.vectorized import VectorizedTrainer
 
 __all__ = [
@@ -19,7 +18,6 @@ __all__ = [
     "Recipe",
     "Trainer",
     "VectorizedTrainer",
-    "fast_products",
     "fit_seed",
     "fit_seeds",
     "objectives_of",

@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness.device import synchronize
 from harness.peak import matrix_product_peak, memory_bandwidth
+from harness.products import fast_products
 from harness.training.loop import Trainer
 from harness.training.precision import computing_in
-from harness.training.products import fast_products
 
 parts = ("data", "forward", "backward", "optimizer")
 
@@ -124,4 +124,5 @@ class _Clock:
 def _between(before: float | torch.cuda.Event, after: float | torch.cuda.Event) -> float:
     if isinstance(before, float) or isinstance(after, float):
         return after - before  # type: ignore[operator]
-    return before.elapsed_time(after) / 1000
+    milliseconds: float = before.elapsed_time(after)
+    return milliseconds / 1000

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness.peak import matrix_product_peak
 
 from harness import Context, Data, Noise
 from harness.budget import Budget
-from harness.training import Recipe, fast_products, trainer_of
+from harness.peak import matrix_product_peak
+from harness.products import fast_products
+from harness.training import Recipe, trainer_of
 from harness_metrics.elbo import ELBO
 from harness_vae.vae import VAE
 

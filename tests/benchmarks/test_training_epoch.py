@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from harness.peak import matrix_product_peak
 from torch import Tensor, nn
 
 from harness import Data, Noise
 from harness.budget import Budget
+from harness.peak import matrix_product_peak
 from harness.training import Recipe, trainer_of
 from harness.training.profile import profile_steps
 from harness_vae.vae import VAE
@@ -92,9 +92,8 @@ def from_a_loader(data_dir: Path) -> Epoch:
 def pythae(data: Data, folder: Path) -> Epoch:
     """Train with pythae's BaseTrainer, on grey pixels, which it leaves as they are."""
     pytest.importorskip("pythae")
+    from pythae import models
     from pythae.data.datasets import BaseDataset
-    from pythae.models import VAE as PythaeVAE
-    from pythae.models import VAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
@@ -118,9 +117,9 @@ def pythae(data: Data, folder: Path) -> Epoch:
             return ModelOutput(reconstruction=self.layers(z).unflatten(1, (1, 28, 28)))
 
     logging.disable(logging.INFO)
-    settings = VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
+    settings = models.VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
     trainer = BaseTrainer(
-        PythaeVAE(settings, Encoder(), Decoder()),
+        models.VAE(settings, Encoder(), Decoder()),
         BaseDataset(data.train.all(Noise(0)), torch.ones(len(data.train))),
         training_config=BaseTrainerConfig(
             output_dir=str(folder), num_epochs=1, per_device_train_batch_size=batch, learning_rate=1e-3, no_cuda=True

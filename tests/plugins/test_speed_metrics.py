@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch import nn
 
-from harness import Context, Data, Estimate, Noise, NotApplicable, matrix_product_peak, peak
+from harness import Context, Data, Estimate, Noise, NotApplicable, matrix_product_peak, peak, products
 from harness.capabilities import lacking
 from harness.plan import choose
 from harness.plugins import Registry
-from harness.training import AdamSettings, fast_products, products
+from harness.training import AdamSettings
 from harness_gan.gan import GAN
 from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.pca import PCA
@@ -117,7 +117,7 @@ def test_the_count_is_the_same_on_machines_with_quicker_products(small_data: Dat
     model = GAN(small_data.info, config)
     context = Context(Noise(0), config, batch_size=64, seed=0)
     plain = measured("flops", model, small_data, context)
-    with fast_products(torch.device("cpu")):
+    with products.fast_products(torch.device("cpu")):
         quick = measured("flops", model, small_data, context)
     assert quick.value == plain.value == 2 * (20 * 500 + 500 * 600 + 600 * d)
     assert quick.parts == plain.parts
