@@ -22,7 +22,7 @@ from harness.plan import Cell, Chosen, choose
 from harness.plugins import Registry
 from harness.products import fast_products
 from harness.store import Record, Values
-from harness.training import Companions, Curves, Recipe, fit_seed
+from harness.training import Companions, Curves, Precision, Recipe, fit_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +133,8 @@ def _context(cell: Cell, data: Data, noise: Noise, registry: Registry) -> Contex
 
     if budget is None:
         return Context(noise, fit.model.config, None, fit.seed, metric=metric)
-    return Context(noise, fit.model.config, budget.batch_size, fit.seed, refit, metric)
+    precision: Precision = fit.engine.precision  # type: ignore[assignment]
+    return Context(noise, fit.model.config, budget.batch_size, fit.seed, precision, refit, metric)
 
 
 def now() -> str:

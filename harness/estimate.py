@@ -14,7 +14,7 @@ from harness.errors import NotApplicable
 from harness.noise import Noise
 
 if TYPE_CHECKING:
-    from harness.training import Curves
+    from harness.training import Curves, Precision
 
 
 Look = Callable[[nn.Module, float], bool]
@@ -77,6 +77,7 @@ class Context:
         config: the model's settings, as its ``Config``.
         batch_size: of the fit, or None for a closed-form one.
         seed: of the fit.
+        precision: of the fit; see ``harness.training.precision``.
         refit: trains the model anew from the seed and within the budget of its fit; calls a function with the model
             and the seconds of training after each epoch, until it returns True; returns the curves.
         metric: builds another metric by its name, with its default settings; raises ``NotApplicable`` where the model
@@ -87,6 +88,7 @@ class Context:
     config: Any
     batch_size: int | None
     seed: int
+    precision: Precision = "float32"
     refit: Callable[[Look], Curves] = _nothing_to_refit
     metric: Callable[[str], Any] = _no_metrics
 

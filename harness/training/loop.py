@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -40,6 +41,7 @@ class Trainer:
         self.precision = precision
         self.device = train.stored.device
         self._optimizers = [each.optimizer.optimizer(each.parameters) for each in objectives]
+        self._bystanders = [_others(model, each) for each in objectives]
         self.mark: Callable[[str], None] = _unmarked
         self._order = Noise(derive_seed("batches", seed))
         self._data_noise = Noise(derive_seed("data", seed), self.device)
@@ -50,6 +52,12 @@ class Trainer:
         """Number of batches that show every training example once."""
         return len(batch_sizes(len(self.train), self.batch_size))
 
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Take steps within the block in the precision of the fit, by the quickest products there are."""
+        with computing_in(self.precision), fast_products(self.device):
+            yield
+
     def epoch(self, pace: Pace | None = None) -> list[dict[str, float]]:
         """Show the model every training example once and return each objective's mean loss, in a list of this one seed.
 
@@ -57,7 +65,7 @@ class Trainer:
         """
         self.model.train()
         total, seen = torch.zeros(len(self.objectives), device=self.device), 0
-        with computing_in(self.precision), fast_products(self.device):
+        with self.computing():
             for index in self.shuffled():
                 total += self.step(index, pace.progress if pace else 0.0) * len(index)
                 seen += len(index)
@@ -77,8 +85,8 @@ class Trainer:
         x = self.train.batch(index, self._data_noise)
         self.mark("data")
         losses = []
-        for objective, optimizer in zip(self.objectives, self._optimizers, strict=True):
-            with autocast(self.precision, self.device):
+        for objective, optimizer, others in zip(self.objectives, self._optimizers, self._bystanders, strict=True):
+            with autocast(self.precision, self.device), _without_gradient(others):
                 loss = objective.loss(x, self._noise)
             self.mark("forward")
             optimizer.zero_grad(set_to_none=True)
@@ -110,6 +118,23 @@ class Trainer:
         """Yield the index of each batch of one epoch, in a new order."""
         order = self._order.permutation(len(self.train)).to(self.device)
         yield from order.split(batch_sizes(len(self.train), self.batch_size))
+
+
+def _others(model: nn.Module, objective: Objective) -> list[nn.Parameter]:
+    """Return the parameters that an objective leaves alone."""
+    moved = set(objective.parameters)
+    return [each for each in model.parameters() if each.requires_grad and each not in moved]
+
+
+@contextmanager
+def _without_gradient(parameters: list[nn.Parameter]) -> Iterator[None]:
+    for each in parameters:
+        each.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for each in parameters:
+            each.requires_grad_(True)
 
 
 def _unmarked(part: str) -> None:

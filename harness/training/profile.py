@@ -13,9 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness.device import synchronize
 from harness.peak import matrix_product_peak, memory_bandwidth
-from harness.products import fast_products
 from harness.training.loop import Trainer
-from harness.training.precision import computing_in
 
 parts = ("data", "forward", "backward", "optimizer")
 
@@ -62,24 +60,23 @@ def profile_steps(trainer: Trainer, steps: int) -> StepProfile:
     size = min(trainer.batch_size, len(trainer.train))
     batches = (index for _ in count() for index in trainer.shuffled() if len(index) >= size)
     trainer.model.train()
-    with computing_in(trainer.precision):
-        with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter:
+        trainer.step(next(batches))
+    with trainer.computing():
+        for _ in range(max(1, steps // 10)):
             trainer.step(next(batches))
-        with fast_products(device):
-            for _ in range(max(1, steps // 10)):
-                trainer.step(next(batches))
-            clock = _Clock(device)
-            trainer.mark = clock.mark
-            whole = []
-            for _ in range(steps):
-                index = next(batches)
-                synchronize(device)
-                start = time.perf_counter()
-                clock.start()
-                trainer.step(index)
-                synchronize(device)
-                whole.append(time.perf_counter() - start)
-                clock.end_step()
+        clock = _Clock(device)
+        trainer.mark = clock.mark
+        whole = []
+        for _ in range(steps):
+            index = next(batches)
+            synchronize(device)
+            start = time.perf_counter()
+            clock.start()
+            trainer.step(index)
+            synchronize(device)
+            whole.append(time.perf_counter() - start)
+            clock.end_step()
     example = trainer.train.stored[:1]
     parameters = sum(each.numel() for each in trainer.model.parameters())
     return StepProfile(

@@ -58,13 +58,14 @@ def training(model: Any, data: Data, context: Context, batch: int) -> Callable[[
     It trains a copy of the model, on ``batch`` examples at a time, drawn beforehand and without replacement.
     """
     copied = copy.deepcopy(model).train()
-    trainer = Trainer(copied, objectives_of(copied, context.config), data.train, batch, context.seed)
+    objectives = objectives_of(copied, context.config)
+    trainer = Trainer(copied, objectives, data.train, batch, context.seed, context.precision)
     order = Noise(derive_seed("timed batches", context.seed)).permutation(len(data.train))
     whole = order[: len(order) // batch * batch].to(data.train.stored.device)
     batches = cycle(whole.split(batch)[:rotation])
 
     def step() -> None:
-        with torch.enable_grad():
+        with torch.enable_grad(), trainer.computing():
             trainer.step(next(batches))
 
     return step

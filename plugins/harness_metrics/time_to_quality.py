@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from harness import (
+    CompetingLoad,
     Context,
     Data,
     Estimate,
@@ -18,6 +19,7 @@ from harness import (
     TrainsByObjectives,
     setting,
 )
+from harness_metrics.timing import competition
 
 
 class TimeToQuality:
@@ -32,6 +34,9 @@ class TimeToQuality:
     class Config:
         """Settings."""
 
+        load_limit: float = setting(
+            0.1, "share of the CPUs that others may use before the figure is marked", minimum=0, maximum=1
+        )
         target: str = setting("elbo=-100", "metric and value to reach on the validation split; also --target")
 
         def __post_init__(self) -> None:
@@ -74,7 +79,8 @@ class TimeToQuality:
             seen.append((seconds, value))
             return sign * value >= sign * threshold
 
-        context.refit(look)
+        with CompetingLoad() as load:
+            context.refit(look)
         seconds, value = seen[-1]
         if sign * value < sign * threshold:
             best = max(seen, key=lambda each: sign * each[1])[1]
@@ -85,6 +91,7 @@ class TimeToQuality:
             n=1,
             parts={"epochs": len(seen), name: value},
             diagnostics={
+                **competition([load.share], self.config.load_limit),
                 "curve": [list(each) for each in seen],
                 "device": str(device),
                 "threads": torch.get_num_threads(),

@@ -2,8 +2,8 @@
 
 import json
 import os
-import shutil
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_the_plugin_installs_as_a_package(tmp_path: Path) -> None:
 
 
 def test_every_command_in_the_readme_is_understood(harness, tmp_path: Path) -> None:
-    shutil.copytree(root / "studies", tmp_path / "studies")
+    shutil.copytree(Path(__file__).parents[2] / "studies", tmp_path / "studies")
     lines = [line.split("#")[0].split()[1:] for line in readme.splitlines() if line.startswith("harness ")]
     for words in lines:
         if words[0] == "run" and "--plugin" not in words and "mnist" not in words:
