@@ -7,23 +7,48 @@ shipped with torch too, uses all 512 bits where there are any: twice as fast, in
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 # Below so many multiplications the detour through Python costs more than it gains.
 _worthwhile = 2**20
 
 
-def fast_products(device: torch.device) -> AbstractContextManager[Any]:
-    """Return a context in which ``F.linear``, and so every ``nn.Linear``, takes the quicker library on ``device``."""
-    return _LinearThroughOneDNN() if device.type == "cpu" and onednn_is_faster() else nullcontext()
+_usual_linear = F.linear
+_usual_only = False
+
+
+@contextmanager
+def fast_products(device: torch.device) -> Iterator[None]:
+    """Let ``F.linear``, and so every ``nn.Linear``, take the quicker library within the block, where it is one.
+
+    The function itself is replaced: a ``TorchFunctionMode`` would do it too, and slow down every other operation.
+    """
+    quick = device.type == "cpu" and onednn_is_faster() and not _usual_only
+    before = F.linear
+    F.linear = _quick_linear if quick else before
+    try:
+        yield
+    finally:
+        F.linear = before
+
+
+@contextmanager
+def usual_products() -> Iterator[None]:
+    """Let ``F.linear`` be torch's own within the block, also where ``fast_products`` is asked for in it."""
+    global _usual_only
+    before = F.linear, _usual_only
+    F.linear, _usual_only = _usual_linear, True
+    try:
+        yield
+    finally:
+        F.linear, _usual_only = before
 
 
 @functools.cache
@@ -43,23 +68,21 @@ def onednn_product(x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
     return product
 
 
-class _LinearThroughOneDNN(TorchFunctionMode):
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is F.linear and not kwargs and _applies(*args):
-            return _Linear.apply(*args) if len(args) == 3 else _Linear.apply(*args, None)
-        return func(*args, **(kwargs or {}))
+def _quick_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 -- F.linear's own
+    if _applies(input, weight):
+        result: Tensor = _Linear.apply(input, weight, bias)
+        return result
+    return _usual_linear(input, weight, bias)
 
 
-def _applies(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
+def _applies(x: Tensor, weight: Tensor) -> bool:
     return (
         x.dtype == weight.dtype == torch.float32
         and x.dim() == 2
         and x.shape[0] * weight.numel() >= _worthwhile
         and torch.get_float32_matmul_precision() == "highest"
         and not torch.is_autocast_enabled("cpu")
-        and not torch._C._functorch.is_functorch_wrapped_tensor(weight)
+        and not any(map(torch._C._functorch.is_functorch_wrapped_tensor, (x, weight)))
     )
 
 

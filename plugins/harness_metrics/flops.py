@@ -18,6 +18,7 @@ from harness import (
     Reconstructs,
     Samples,
     objectives_of,
+    usual_products,
 )
 from harness_metrics import steps
 
@@ -82,7 +83,7 @@ def training_flops(model: Any, data: Data, context: Context) -> float:
 def counted(work: Callable[[], object]) -> int:
     """Return the floating-point operations of a call."""
     # Whatever takes over torch's functions to speed them up is left out, so that the count is the model's alone.
-    with torch._C.DisableTorchFunction(), _layers_unfused(), FlopCounterMode(display=False) as counter:
+    with usual_products(), _layers_unfused(), FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
 
