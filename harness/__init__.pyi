@@ -17,6 +17,7 @@ from .data import DataSource as DataSource
 from .data import Examples as Examples
 from .data import Split as Split
 from .device import synchronize as synchronize
+from .distributions import Bernoulli as Bernoulli
 
 # What to raise
 from .errors import DataError as DataError

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent, Normal
 
-from harness import AdamSettings, DataInfo, Noise, NotApplicable, Split, elbo_terms, setting
+from harness import AdamSettings, Bernoulli, DataInfo, Noise, NotApplicable, Split, elbo_terms, setting
 
 activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 

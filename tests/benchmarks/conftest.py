@@ -41,7 +41,7 @@ def mnist(grey_mnist: Data) -> Data:
 def in_turns(benchmark) -> Callable[..., float]:
     """Return a function that times two calls in turns and returns the median of the ratios of their times."""
 
-    def in_turns(what: str, ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 5) -> float:
+    def in_turns(what: str, ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 3) -> float:
         ratios: list[float] = []
 
         def timed(call: Callable[[], object]) -> float:
