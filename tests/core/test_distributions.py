@@ -15,16 +15,16 @@ from harness.distributions import Bernoulli
 @settings(deadline=None)
 @given(st.lists(st.floats(-200, 200), min_size=1, max_size=30), st.floats(0, 1))
 def test_log_probabilities_and_gradients_are_those_of_torch(logits: list[float], x: float) -> None:
-    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 5e-7)):
+    for dtype, tolerance in ((torch.float64, 1e-13), (torch.float32, 1e-7)):
         ours, theirs = (torch.tensor(logits, dtype=dtype, requires_grad=True) for _ in range(2))
         value = torch.full_like(ours, x).detach()
         a = Bernoulli(logits=ours, validate_args=False).log_prob(value)
         b = TorchBernoulli(logits=theirs, validate_args=False).log_prob(value)
-        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(a, b, rtol=0, atol=tolerance * (2 + max(map(abs, logits))))
         weights = torch.linspace(-1, 1, len(logits), dtype=dtype)
         (a * weights).sum().backward()
         (b * weights).sum().backward()
-        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-6, atol=tolerance)
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-6, atol=5 * tolerance)
 
 
 def test_second_derivatives_are_right() -> None:
