@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from harness.device import cores
+from harness.load import cores
 
 _distributions = ("generative-harness", "torch", "torchvision", "numpy", "scipy")
 

@@ -1,4 +1,4 @@
-"""How busy other processes kept the CPUs over a stretch of work."""
+"""The CPUs that this process may use, and how busy other processes kept them over a stretch of work."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ class CompetingLoad:
         busy, own, wall = _busy_seconds(), _own_seconds() - self._own, time.perf_counter() - self._wall
         if busy is not None and self._busy is not None:
             others = busy - self._busy - own
-            self.share = min(1.0, max(0.0, others / (len(os.sched_getaffinity(0)) * wall)))
+            self.share = min(1.0, max(0.0, others / (cores() * wall)))
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _busy_seconds() -> float | None:

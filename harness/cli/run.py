@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from harness import forkserver
 from harness.cli.data import cache_dir, data_dir_option, default_dataset, source_from
-from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, jobs_from
+from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, jobs_from, may_have_workers
 from harness.cli.main import load_registry
 from harness.cli.options import names_option, plugin_option, runs_option
 from harness.cli.settings import parse_assignments, set_option
@@ -104,6 +105,8 @@ def run(
         registry.get("metric", target.partition("=")[0])
         settings["time-to-quality", "target"] = [target]
     budget = budget_from(context)
+    if may_have_workers(more, len(models) * len(datasets) * seeds) and not dry_run:
+        forkserver.start()
 
     from harness.environment import describe_environment
     from harness.executors import Blueprint
@@ -163,7 +166,7 @@ def _count(n: int, thing: str) -> str:
 
 def _tell_how(reporter: Any, jobs: int, engine: Any, tasks: list[Any]) -> None:
     """Say how the fits are made, where there is a choice that the user might want to make otherwise."""
-    from harness.device import cores
+    from harness.load import cores
 
     if jobs > 1:
         reporter.announce(f"{_count(len(tasks), 'fit')} by {jobs} processes, {_count(engine.threads, 'thread')} each")

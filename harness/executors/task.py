@@ -15,8 +15,9 @@ from harness.budget import Budget
 from harness.cell import Failure, Provenance, failure_of, measure_cell, now, record_without_value
 from harness.data import Data, DataSource
 from harness.datasets import load_dataset
-from harness.device import cores, using_threads
+from harness.device import using_threads
 from harness.errors import DataError, StoreError
+from harness.load import cores
 from harness.plan import Cell, Chosen, Fit, hash_of
 from harness.plugins import Registry
 from harness.store import Record, Store, Values

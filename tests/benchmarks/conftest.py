@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from harness import Data, DataSource
-from harness.device import cores, prepare_torch
+from harness.device import prepare_torch
+from harness.load import cores
 from harness.transforms import Binarize
 from harness_datasets.idx import MNIST
 

@@ -12,8 +12,8 @@ import torch
 from harness import Context, Data, DataSource, Noise
 from harness.budget import Budget
 from harness.cli.progress import Lines
-from harness.device import cores
 from harness.environment import describe_environment
+from harness.load import cores
 from harness.peak import matrix_product_peak
 from harness.plan import Engine, Request, build_plan
 from harness.plugins import Registry
