@@ -67,7 +67,7 @@ class Split:
 
     def batch(self, index: Tensor, noise: Noise) -> Tensor:
         """Return the inputs of the examples at ``index``, ``(B, *shape)`` float32."""
-        return self.inputs(self.stored[index], noise)
+        return self.inputs(self.stored.index_select(0, index), noise)  # copies rows, as stored[index] does not
 
     def batches(self, size: int, noise: Noise) -> Iterator[Tensor]:
         """Yield the inputs in order, ``size`` at a time, the last batch shorter where need be."""
