@@ -25,12 +25,15 @@ def faults() -> str:
 def refused(call: Call, tmp_path: Path) -> Callable[..., str]:
     """Call ``harness`` with words that it must refuse, leaving the folder as it was; return what it said."""
 
+    def files() -> list[Path]:
+        return sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts)
+
     def refused(*words: str) -> str:
-        before = sorted(tmp_path.rglob("*"))
+        before = files()
         done = call(*words)
         assert (done.code, done.out) == (2, "")
         assert "Traceback" not in done.err
-        assert sorted(tmp_path.rglob("*")) == before
+        assert files() == before
         return " ".join(done.err.split())
 
     return refused

@@ -63,6 +63,7 @@ class Stoppable(Scaled):
 
     def loss(self, x: Tensor, noise: harness.Noise) -> Tensor:
         if Path("stop").exists():
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
             signal.raise_signal(signal.SIGINT)
         return super().loss(x, noise)
 
