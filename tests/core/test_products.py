@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from harness import Data
 from harness.products import _Linear, fast_products, onednn_is_faster
+from harness.training import Trainer, objectives_of
+from harness.transforms import Binarize
+from harness_vae.vae import VAE
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
 
@@ -49,3 +55,20 @@ def test_they_are_taken_for_large_float32_layers_only_and_only_within_the_block(
         assert "_Linear" not in type(layer(x[:1]).grad_fn).__name__
         assert "_Linear" not in type(layer.double()(x.double()).grad_fn).__name__
     assert "_Linear" not in type(layer.float()(x).grad_fn).__name__
+
+
+@pytest.mark.skipif(not onednn_is_faster(), reason="this processor's usual products are the quicker ones")
+def test_the_first_fifty_steps_are_those_of_a_float64_loop_without_them(small_data: Data) -> None:
+    data = Binarize(Binarize.Config()).apply(small_data)
+    draw = data.train.inputs
+    exact = replace(data, train=replace(data.train, inputs=lambda stored, noise: draw(stored, noise).double()))
+    losses = []
+    for each, dtype in ((data, torch.float32), (exact, torch.float64)):
+        torch.manual_seed(2)
+        model = VAE(data.info, VAE.Config(latent_dim=3, hidden=(600,))).to(dtype)
+        trainer = Trainer(model, objectives_of(model, model.config), each.train, 64, seed=0)
+        with trainer.computing():
+            indices = [index for _ in range(10) for index in trainer.shuffled()]
+            losses.append(torch.cat([trainer.step(index) for index in indices]).double())
+    assert len(losses[0]) == 50
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=0)
