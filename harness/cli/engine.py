@@ -118,13 +118,6 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
     )
 
 
-def may_have_workers(values: Mapping[str, Any], fits: int) -> bool:
-    """Tell, before anything is known of the plan, whether its fits may be made by several processes."""
-    from harness.load import cores
-
-    return fits > 1 and values["device"] != "cuda" and min(values["jobs"] or cores(), cores()) > 1
-
-
 def jobs_from(values: Mapping[str, Any], engine: Engine, tasks: Sequence[Task], bench: Bench) -> int:
     """Return how many processes to use: as many as keep the cores busy, for fits that take long enough to be worth it.
 

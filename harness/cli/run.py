@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from harness import forkserver
 from harness.cli.data import cache_dir, data_dir_option, default_dataset, source_from
-from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, jobs_from, may_have_workers
+from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, jobs_from
 from harness.cli.main import load_registry
 from harness.cli.options import names_option, plugin_option, runs_option
 from harness.cli.settings import parse_assignments, set_option
@@ -105,8 +104,6 @@ def run(
         registry.get("metric", target.partition("=")[0])
         settings["time-to-quality", "target"] = [target]
     budget = budget_from(context)
-    if may_have_workers(more, len(models) * len(datasets) * seeds) and not dry_run:
-        forkserver.start()
 
     from harness.environment import describe_environment
     from harness.executors import Blueprint

@@ -7,6 +7,7 @@ A worker that dies costs the cells of its task and nothing else.
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,6 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from harness import forkserver
 from harness.cell import Failure, Provenance, record_without_value
 from harness.data import DataSource
 from harness.device import prepare_torch
@@ -65,7 +65,11 @@ class _Worker:
     """A process, the pipe to it, and the cells of its task that have not ended."""
 
     def __init__(self, blueprint: Blueprint) -> None:
-        context = forkserver.context()
+        if sys.platform == "linux":
+            context: Any = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["harness.executors"])  # so that torch is imported once for all
+        else:
+            context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, blueprint))
         self.process.start()
