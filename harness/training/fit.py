@@ -190,7 +190,7 @@ def _train(
         Diverged: the one model there is did.
         StoreError: a checkpoint could not be written.
     """
-    pace = Pace(recipe.budget, trainer.steps_per_epoch)
+    pace = Pace(recipe.budget, len(trainer.sizes))
     checkpoint = companions.checkpoint([course.fitted.seed for course in courses])
     epoch = 0
     if checkpoint is not None and (state := checkpoint.load()) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,71 @@ from harness.training.objectives import Objective
 from harness.training.precision import Precision, autocast, computing_in
 
 
-class Trainer:
+class SteppingLoop(ABC):
+    """Shows batches of a split to one model, or to several at once, and keeps their mean losses.
+
+    Args:
+        objectives: what each step minimises, in order.
+        train: the training split, on the device.
+        batch_size: examples a step, of each model.
+        precision: of the steps.
+    """
+
+    def __init__(self, objectives: list[Objective], train: Split, batch_size: int, precision: Precision) -> None:
+        self.objectives = objectives
+        self.train = train
+        self.batch_size = batch_size
+        self.precision = precision
+        self.device = train.stored.device
+
+    @abstractmethod
+    def step(self, index: Tensor, progress: float = 0.0) -> Tensor:
+        """Take one step on the examples at ``index`` ``(..., B)``; return the losses, ``(..., objectives)``."""
+
+    @abstractmethod
+    def shuffled(self) -> Iterator[Tensor]:
+        """Yield the index of each batch of one epoch, in a new order."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """The sizes of the batches that show every training example once.
+
+        The last batch is shorter where need be; a single example left over joins the batch before it, since batch
+        statistics of one example do not exist.
+        """
+        n, size = len(self.train), self.batch_size
+        sizes = [min(size, n - start) for start in range(0, n, size)]
+        if size > 1 and len(sizes) > 1 and sizes[-1] == 1:
+            sizes[-2:] = [size + 1]
+        return sizes
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Take steps within the block in the precision of the fit, by the quickest products there are."""
+        with computing_in(self.precision), fast_products(self.device):
+            yield
+
+    def epoch(self, pace: Pace | None = None) -> list[dict[str, float]]:
+        """Show every training example once and return each objective's mean loss, one entry a model.
+
+        Where there is a ``pace``, learning rates follow it, and the epoch ends early when the budget does.
+        """
+        total, seen = torch.zeros((), device=self.device), 0
+        with self.computing():
+            for index in self.shuffled():
+                size = index.shape[-1]
+                total = total + self.step(index, pace.progress if pace else 0.0) * size
+                seen += size
+                if pace is not None:
+                    pace.steps += 1
+                    if pace.is_over:
+                        break
+        names = [each.name for each in self.objectives]
+        means = (total / seen).view(-1, len(names)).tolist()
+        return [dict(zip(names, its_means, strict=True)) for its_means in means]
+
+
+class Trainer(SteppingLoop):
     """Takes the steps of a gradient fit.
 
     Batch order, data noise and model noise are separate streams of the seed, so two models of one seed see the
@@ -34,12 +99,8 @@ class Trainer:
         seed: int,
         precision: Precision = "float32",
     ) -> None:
+        super().__init__(objectives, train, batch_size, precision)
         self.model = model
-        self.objectives = objectives
-        self.train = train
-        self.batch_size = batch_size
-        self.precision = precision
-        self.device = train.stored.device
         self._optimizers = [each.optimizer.optimizer(each.parameters) for each in objectives]
         self._bystanders = [_others(model, each) for each in objectives]
         self.mark: Callable[[str], None] = _unmarked
@@ -47,34 +108,10 @@ class Trainer:
         self._data_noise = Noise(derive_seed("data", seed), self.device)
         self._noise = Noise(derive_seed("noise", seed), self.device)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of batches that show every training example once."""
-        return len(batch_sizes(len(self.train), self.batch_size))
-
-    @contextmanager
-    def computing(self) -> Iterator[None]:
-        """Take steps within the block in the precision of the fit, by the quickest products there are."""
-        with computing_in(self.precision), fast_products(self.device):
-            yield
-
     def epoch(self, pace: Pace | None = None) -> list[dict[str, float]]:
-        """Show the model every training example once and return each objective's mean loss, in a list of this one seed.
-
-        Where there is a ``pace``, learning rates follow it, and the epoch ends early when the budget does.
-        """
+        """Show every training example once to the model in training mode; see ``SteppingLoop.epoch``."""
         self.model.train()
-        total, seen = torch.zeros(len(self.objectives), device=self.device), 0
-        with self.computing():
-            for index in self.shuffled():
-                total += self.step(index, pace.progress if pace else 0.0) * len(index)
-                seen += len(index)
-                if pace is not None:
-                    pace.steps += 1
-                    if pace.is_over:
-                        break
-        means = (total / seen).tolist()
-        return [{each.name: mean for each, mean in zip(self.objectives, means, strict=True)}]
+        return super().epoch(pace)
 
     def synchronize(self) -> list[nn.Module]:
         """Return the model, in a list of this one seed."""
@@ -117,7 +154,7 @@ class Trainer:
     def shuffled(self) -> Iterator[Tensor]:
         """Yield the index of each batch of one epoch, in a new order."""
         order = self._order.permutation(len(self.train)).to(self.device)
-        yield from order.split(batch_sizes(len(self.train), self.batch_size))
+        yield from order.split(self.sizes)
 
 
 def _others(model: nn.Module, objective: Objective) -> list[nn.Parameter]:
@@ -139,18 +176,6 @@ def _without_gradient(parameters: list[nn.Parameter]) -> Iterator[None]:
 
 def _unmarked(part: str) -> None:
     pass
-
-
-def batch_sizes(n: int, batch_size: int) -> list[int]:
-    """Divide ``n`` examples into batches.
-
-    The last batch is shorter where need be; a single example left over joins the batch before it, since batch
-    statistics of one example do not exist.
-    """
-    sizes = [min(batch_size, n - start) for start in range(0, n, batch_size)]
-    if batch_size > 1 and len(sizes) > 1 and sizes[-1] == 1:
-        sizes[-2:] = [batch_size + 1]
-    return sizes
 
 
 @torch.no_grad()

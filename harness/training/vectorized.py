@@ -16,12 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from harness.budget import Pace
 from harness.data import Split
 from harness.noise import Noise, derive_seed
-from harness.training.loop import batch_sizes
+from harness.training.loop import SteppingLoop
 from harness.training.objectives import Objective, objectives_of
-from harness.training.precision import Precision, autocast, computing_in
+from harness.training.precision import Precision, autocast
 
 
 class NotVectorizable(Exception):  # noqa: N818 -- an answer, not a failure
@@ -131,7 +130,7 @@ class _Losses(nn.Module):
         return self.objectives[which].loss(x, noise)
 
 
-class VectorizedTrainer:
+class VectorizedTrainer(SteppingLoop):
     """Takes the steps of several seeds of one model at once.
 
     Args:
@@ -154,13 +153,9 @@ class VectorizedTrainer:
         seeds: Sequence[int],
         precision: Precision = "float32",
     ) -> None:
+        template = copy.deepcopy(models[0]).train()
+        super().__init__(objectives_of(template, config), train, batch_size, precision)
         self.models = list(models)
-        self.train = train
-        self.batch_size = batch_size
-        self.precision = precision
-        self.device = train.stored.device
-        template = copy.deepcopy(self.models[0]).train()
-        self.objectives = objectives_of(template, config)
         self._losses = _Losses(template, self.objectives)
         self._parameters, self._buffers = stack_module_state(self.models)
         names = {parameter: name for name, parameter in template.named_parameters()}
@@ -174,25 +169,6 @@ class VectorizedTrainer:
             each.optimizer.optimizer(moved) for each, moved in zip(self.objectives, self._moved, strict=True)
         ]
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of batches that show every training example once."""
-        return len(batch_sizes(len(self.train), self.batch_size))
-
-    def epoch(self, pace: Pace | None = None) -> list[dict[str, float]]:
-        """Show every model every training example once; return each seed's mean losses. See ``Trainer.epoch``."""
-        total, seen = torch.zeros(len(self.models), len(self.objectives), device=self.device), 0
-        with computing_in(self.precision):
-            for index in self.shuffled():
-                total += self.step(index, pace.progress if pace else 0.0) * index.shape[1]
-                seen += index.shape[1]
-                if pace is not None:
-                    pace.steps += 1
-                    if pace.is_over:
-                        break
-        names = [each.name for each in self.objectives]
-        return [dict(zip(names, means, strict=True)) for means in (total / seen).tolist()]
-
     def step(self, index: Tensor, progress: float = 0.0) -> Tensor:
         """Take one step of every objective of every seed, on the examples at ``index`` ``(seeds, B)``.
 
@@ -203,9 +179,7 @@ class VectorizedTrainer:
         x = self.train.batch(index.flatten(), self._data_noise).unflatten(0, (seeds, size))
         losses = []
         for which, (objective, optimizer) in enumerate(zip(self.objectives, self._optimizers, strict=True)):
-            draws = self._draws_of(which, x[0])
-            numbers = [torch.stack([draw.made_by(noise) for noise in self._noise]) for draw in draws]
-            loss = self._losses_of_seeds(which, x, draws, numbers)
+            loss = self._losses_of_seeds(which, x, self._noise)
             optimizer.zero_grad(set_to_none=True)
             loss.sum().backward(inputs=self._moved[which])
             objective.optimizer.follow_schedule(optimizer, progress)
@@ -215,9 +189,8 @@ class VectorizedTrainer:
 
     def shuffled(self) -> Iterator[Tensor]:
         """Yield the index of each batch of one epoch, ``(seeds, B)``, in a new order for each seed."""
-        n = len(self.train)
-        order = torch.stack([noise.permutation(n) for noise in self._order]).to(self.device)
-        yield from order.split(batch_sizes(n, self.batch_size), dim=1)
+        order = torch.stack([noise.permutation(len(self.train)) for noise in self._order]).to(self.device)
+        yield from order.split(self.sizes, dim=1)
 
     def state(self) -> dict[str, Any]:
         """Return all that the next steps depend on."""
@@ -252,8 +225,10 @@ class VectorizedTrainer:
                     tensor.copy_(stacked[i])
         return self.models
 
-    def _losses_of_seeds(self, which: int, x: Tensor, draws: list[Draw], numbers: list[Tensor]) -> Tensor:
-        """Return the loss of one objective for every seed, ``(seeds,)``."""
+    def _losses_of_seeds(self, which: int, x: Tensor, noise: Sequence[Noise]) -> Tensor:
+        """Return the loss of one objective for every seed, ``(seeds,)``, each drawing from its own noise."""
+        draws = self._draws_of(which, x[0])
+        numbers = [torch.stack([draw.made_by(each) for each in noise]) for draw in draws]
 
         def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, numbers: list[Tensor]) -> Tensor:
             state = {f"model.{name}": tensor for name, tensor in (*parameters.items(), *buffers.items())}
@@ -265,11 +240,19 @@ class VectorizedTrainer:
         return losses
 
     def _draws_of(self, which: int, x: Tensor) -> list[Draw]:
-        """Find out what an objective draws for a batch of this size, on a copy of the model."""
+        """Find out, on a copy of the model, what an objective draws for a batch of this size.
+
+        Raises:
+            NotVectorizable: it replaces a buffer.
+        """
         if (which, len(x)) not in self._draws:
-            recorded = RecordedNoise(self.device)
+            recorded, losses = RecordedNoise(self.device), copy.deepcopy(self._losses)
+            before = dict(losses.model.named_buffers())
             with torch.no_grad():
-                copy.deepcopy(self._losses)(which, x, recorded)
+                losses(which, x, recorded)
+            for name, buffer in losses.model.named_buffers():
+                if buffer is not before.get(name):
+                    raise NotVectorizable(f"it replaces its buffer {name!r} instead of changing it in place")
             self._draws[which, len(x)] = recorded.draws
         return self._draws[which, len(x)]
 
@@ -277,29 +260,15 @@ class VectorizedTrainer:
         """Try a step of every objective on copies, so that what cannot be vectorised is found before training."""
         rehearsal = copy.copy(self)
         rehearsal._buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        size = batch_sizes(len(self.train), self.batch_size)[0]
+        size = self.sizes[0]
         noise = [Noise(0, self.device) for _ in self.models]
         index = torch.arange(size, device=self.device).repeat(len(self.models))
         try:
             x = self.train.batch(index, SplitNoise(noise)).unflatten(0, (len(self.models), size))
             for which in range(len(self.objectives)):
-                self._require_buffers_in_place(which, x[0])
-                draws = self._draws_of(which, x[0])
-                numbers = [torch.stack([draw.made_by(each) for each in noise]) for draw in draws]
-                loss = rehearsal._losses_of_seeds(which, x, draws, numbers)
+                loss = rehearsal._losses_of_seeds(which, x, noise)
                 torch.autograd.grad(loss.sum(), self._moved[which])
-        except torch.OutOfMemoryError:
-            raise
-        except NotVectorizable:
+        except (torch.OutOfMemoryError, NotVectorizable):
             raise
         except Exception as error:
             raise NotVectorizable(" ".join(str(error).split())[:200]) from error
-
-    def _require_buffers_in_place(self, which: int, x: Tensor) -> None:
-        losses = copy.deepcopy(self._losses)
-        before = dict(losses.model.named_buffers())
-        with torch.no_grad():
-            losses(which, x, RecordedNoise(self.device))
-        for name, buffer in losses.model.named_buffers():
-            if buffer is not before.get(name):
-                raise NotVectorizable(f"it replaces its buffer {name!r} instead of changing it in place")

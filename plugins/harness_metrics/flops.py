@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -17,7 +16,6 @@ from harness import (
     NoSettings,
     Reconstructs,
     Samples,
-    objectives_of,
     usual_products,
 )
 from harness_metrics import steps
@@ -68,16 +66,7 @@ def training_flops(model: Any, data: Data, context: Context) -> float:
         NotApplicable: the model was fitted in closed form.
     """
     size = steps.own_batch(data, context)
-    copied = copy.deepcopy(model).train()
-    x = data.train.batch(torch.arange(size, device=data.train.stored.device), context.noise)
-
-    def step() -> None:
-        for objective in objectives_of(copied, context.config):
-            loss = objective.loss(x, context.noise)
-            loss.backward(inputs=objective.parameters)
-
-    with torch.enable_grad():
-        return counted(step) / size
+    return counted(steps.training(model, data, context, size)) / size
 
 
 def counted(work: Callable[[], object]) -> int:
