@@ -4,6 +4,8 @@ from .capabilities import Bounds as Bounds
 from .capabilities import Decodes as Decodes
 from .capabilities import Encodes as Encodes
 from .capabilities import FitsInClosedForm as FitsInClosedForm
+from .capabilities import HasCode as HasCode
+from .capabilities import HasDecoder as HasDecoder
 from .capabilities import HasDensity as HasDensity
 from .capabilities import Reconstructs as Reconstructs
 from .capabilities import Samples as Samples
@@ -21,6 +23,7 @@ from .distributions import Bernoulli as Bernoulli
 
 # What to raise
 from .errors import DataError as DataError
+from .errors import Diverged as Diverged
 from .errors import NotApplicable as NotApplicable
 
 # Measuring
@@ -41,6 +44,7 @@ from .settings import NoSettings as NoSettings
 from .settings import setting as setting
 from .specs import CommandSpec as CommandSpec
 from .specs import DatasetSpec as DatasetSpec
+from .specs import FigureSpec as FigureSpec
 from .specs import MetricSpec as MetricSpec
 from .specs import ModelSpec as ModelSpec
 from .specs import RendererSpec as RendererSpec

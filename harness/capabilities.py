@@ -35,6 +35,22 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class HasCode(Protocol):
+    """A model that encodes without randomness."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the codes of ``x``, ``(N, code)``."""
+
+
+@runtime_checkable
+class HasDecoder(Protocol):
+    """A model that turns a code into an example, without randomness."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the examples of codes ``z`` ``(N, code)``, ``(N, *shape)`` on the scale of the data."""
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """A model with an approximate posterior over codes."""
 
@@ -96,6 +112,8 @@ class FitsInClosedForm(Protocol):
 _names: dict[Any, str] = {
     Reconstructs: "reconstruction",
     Samples: "sampler",
+    HasCode: "code",
+    HasDecoder: "decoder",
     Encodes: "encoder",
     Decodes: "observation model",
     HasDensity: "tractable density",

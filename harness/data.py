@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from harness.decoded import read_or_decode
-from harness.errors import DataError
+from harness.errors import DataError, NotApplicable
 from harness.noise import Noise
 
 Support = Literal["binary", "unit", "real", "points"]
@@ -26,7 +26,7 @@ class DataInfo:
 
     Args:
         shape: of one example, channels first: ``(1, 28, 28)``.
-        support: ``binary`` {0, 1}; ``unit`` [0, 1]; ``real``; ``points``, a set of points.
+        support: ``binary`` {0, 1}; ``unit`` [0, 1]; ``real``; ``points``, a set of points as ``(1, features, points)``.
         mean: mean training example, ``(*shape)``, on the scale that models see.
         scale: how inputs came from what was stored, as in ``pixel / 255``: a density depends on it.
         dequantized: whether uniform noise was added to discrete values, so that densities are proper.
@@ -44,6 +44,39 @@ class DataInfo:
     def dim(self) -> int:
         """Number of values in one example."""
         return math.prod(self.shape)
+
+    def as_vector(self) -> int:
+        """Return the number of values, for a model of values that each have their place.
+
+        Raises:
+            NotApplicable: the examples are sets of points, whose order means nothing.
+        """
+        if self.support == "points":
+            raise NotApplicable("it models values in fixed places, and the examples are sets of points")
+        return self.dim
+
+    def as_image(self) -> tuple[int, int, int]:
+        """Return channels, height and width.
+
+        Raises:
+            NotApplicable: the examples are no images.
+        """
+        if self.support == "points" or len(self.shape) != 3:
+            kind = "sets of points" if self.support == "points" else f"of shape {self.shape}"
+            raise NotApplicable(f"it is a model of images, and the examples are {kind}")
+        channels, height, width = self.shape
+        return channels, height, width
+
+    def as_points(self) -> tuple[int, int]:
+        """Return how many features a point has, and how many points there are, for examples ``(1, features, points)``.
+
+        Raises:
+            NotApplicable: the examples are no sets of points.
+        """
+        if self.support != "points":
+            raise NotApplicable(f"it is a model of point sets, and the data is {self.support} of shape {self.shape}")
+        _, features, points = self.shape
+        return features, points
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,10 @@ class NotApplicable(Exception):  # noqa: N818 -- an answer, not a failure
 
 
 class Diverged(Exception):  # noqa: N818 -- an outcome of training, not a fault of the program
-    """An objective became non-finite; the fit stops here and is recorded as ``diverged``."""
+    """Training came to nothing: an objective became non-finite, or a model says so of itself when it is calibrated.
+
+    The fit is recorded as ``diverged``, with the message.
+    """
 
 
 def nearest(given: str, known: Iterable[str]) -> str | None:

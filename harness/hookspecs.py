@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from harness.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, RendererSpec
+from harness.specs import CommandSpec, DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RendererSpec
 
 if TYPE_CHECKING:
     from harness.plan import Cell
@@ -35,6 +35,11 @@ def harness_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
 @hookspec
 def harness_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
     """Provide metrics."""
+
+
+@hookspec
+def harness_figures() -> Iterable[FigureSpec]:  # type: ignore[empty-body]
+    """Provide pictures of fits."""
 
 
 @hookspec

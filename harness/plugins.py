@@ -17,7 +17,7 @@ import pluggy
 
 from harness import hookspecs
 from harness.errors import UsageError, nearest, unknown
-from harness.specs import CommandSpec, DatasetSpec, MetricSpec, ModelSpec, RendererSpec, Spec
+from harness.specs import CommandSpec, DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RendererSpec, Spec
 
 own_distribution = "generative-harness"
 entry_point_group = "harness"
@@ -26,6 +26,7 @@ _hooks: dict[str, type[Spec]] = {
     "harness_datasets": DatasetSpec,
     "harness_models": ModelSpec,
     "harness_metrics": MetricSpec,
+    "harness_figures": FigureSpec,
     "harness_renderers": RendererSpec,
     "harness_commands": CommandSpec,
 }

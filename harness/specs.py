@@ -72,6 +72,13 @@ class MetricSpec(Spec):
 
 
 @dataclass(frozen=True)
+class FigureSpec(Spec):
+    """A picture of a fit. Its factory is a class with ``needs`` and ``draw``."""
+
+    kind: ClassVar[str] = "figure"
+
+
+@dataclass(frozen=True)
 class RendererSpec(Spec):
     """A way to write leaderboards. Its factory is a function from a list of boards to text."""
 

@@ -40,7 +40,7 @@ class MLPAutoencoder(nn.Module):
             raise NotApplicable(f"a cross-entropy needs data in [0, 1], and this is {info.support}; use loss=mse")
         self.config = config
         self.shape = info.shape
-        widths = [info.dim, *config.hidden]
+        widths = [info.as_vector(), *config.hidden]
         activation = activations[config.activation]
         self.encoder = nn.Sequential()
         for a, b in pairwise(widths):

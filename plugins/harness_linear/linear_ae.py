@@ -28,7 +28,7 @@ class LinearAutoencoder(nn.Module):
         super().__init__()
         self.shape = info.shape
         self.register_buffer("mean", info.mean.flatten().clone())
-        self.encoder = nn.Linear(info.dim, config.latent_dim, bias=False)  # W_f
+        self.encoder = nn.Linear(info.as_vector(), config.latent_dim, bias=False)  # W_f
         self.decoder = nn.Linear(config.latent_dim, info.dim, bias=False)  # W_g
 
     def encode(self, x: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class PCA(nn.Module):
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__()
-        if config.latent_dim > info.dim:
+        if config.latent_dim > info.as_vector():
             raise NotApplicable(f"latent_dim={config.latent_dim} exceeds the {info.dim} values of an example")
         self.shape = info.shape
         self.register_buffer("mean", torch.zeros(info.dim))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from itertools import cycle
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from harness import (
     Context,
     Data,
     Encodes,
+    HasCode,
     Noise,
     NotApplicable,
     Reconstructs,
@@ -26,14 +27,6 @@ from harness import (
 )
 
 rotation = 16  # training batches that are shown in turn
-
-
-@runtime_checkable
-class HasCode(Protocol):
-    """A model that encodes without randomness."""
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Return the codes of ``x``, ``(N, code)``."""
 
 
 def trains_in_steps(model: Any, context: Context) -> bool:

@@ -11,6 +11,7 @@ from harness import (
     Data,
     Encodes,
     Estimate,
+    HasCode,
     Samples,
     TrainsByGradient,
     TrainsByObjectives,
@@ -95,13 +96,13 @@ class EncodingThroughput:
     Config = SweepSettings
     unit: ClassVar = "examples/s"
     direction: ClassVar = "higher"
-    needs: ClassVar = (Encodes | steps.HasCode,)
+    needs: ClassVar = (Encodes | HasCode,)
     times_the_machine: ClassVar = True
 
     def __init__(self, config: SweepSettings) -> None:
         self.config = config
 
-    def measure(self, model: Encodes | steps.HasCode, data: Data, context: Context) -> Estimate:
+    def measure(self, model: Encodes | HasCode, data: Data, context: Context) -> Estimate:
         """Time ``model.posterior``, or ``model.encode`` where there is none."""
         return _fastest(lambda batch: steps.encoding(model, data, context, batch), data, self.config)
 

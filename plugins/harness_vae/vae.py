@@ -57,7 +57,7 @@ class VAE(nn.Module):
         self.kind = automatic if config.observation == "auto" else config.observation
         if self.kind == "bernoulli" and info.support not in ("binary", "unit"):
             raise NotApplicable(f"a Bernoulli observation needs data in [0, 1], and this is {info.support}")
-        widths = [info.dim, *config.hidden]
+        widths = [info.as_vector(), *config.hidden]
         self.encoder = self._layers(widths)
         self.posterior_head = nn.Linear(widths[-1], 2 * config.latent_dim)  # means, then pre-softplus scales
         self.decoder = self._layers([config.latent_dim, *reversed(config.hidden)])
