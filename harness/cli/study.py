@@ -40,7 +40,12 @@ def take_study(context: click.Context, parameter: click.Parameter, path: Path | 
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
-    flags = _flags(context.command)
+    flags = {
+        flag.removeprefix("--"): option
+        for option in context.command.params
+        if isinstance(option, click.Option) and option.name != "assignments"
+        for flag in option.opts
+    }
     defaults: dict[str, Any] = {}
     for key, value in keys.items():
         if key == _settings_key:
@@ -50,7 +55,7 @@ def take_study(context: click.Context, parameter: click.Parameter, path: Path | 
             match = nearest(key, [*flags, _settings_key])
             hint = f" Did you mean {match!r}?" if match else ""
             raise UsageError(f"{_place(path, text, key)}: {key!r} is no flag of 'harness run'.{hint}")
-        defaults[flags[key]] = _value(path, text, key, value)
+        defaults[str(flags[key].name)] = _value(path, text, key, value, flags[key])
     context.default_map = defaults
     return path
 
@@ -60,21 +65,13 @@ def assignments_of_study(context: click.Context) -> tuple[str, ...]:
     return tuple(context.meta.get(_settings_key, ()))
 
 
-def _flags(command: click.Command) -> dict[str, str]:
-    """Return the options that a study may set, by the words of the flag."""
-    return {
-        flag.removeprefix("--"): str(parameter.name)
-        for parameter in command.params
-        if isinstance(parameter, click.Option) and parameter.name != "assignments"
-        for flag in parameter.opts
-    }
-
-
-def _value(path: Path, text: str, key: str, value: Any) -> Any:
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return [",".join(value)] if value else []
-    if isinstance(value, str | int | float):
-        return [value] if key in ("models", "model", "metric", "metrics", "dataset", "datasets") else value
+def _value(path: Path, text: str, key: str, value: Any, option: click.Option) -> Any:
+    if option.multiple and isinstance(value, str):
+        return [value]
+    if option.multiple and isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return value
+    if not option.multiple and isinstance(value, str | int | float):
+        return value
     raise UsageError(f"{_place(path, text, key)}: {key!r} takes a value, or names as in ['a', 'b']")
 
 
