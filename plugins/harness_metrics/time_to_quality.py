@@ -89,7 +89,7 @@ class TimeToQuality:
             value=seconds,
             stderr=None,
             n=1,
-            parts={"epochs": len(seen), name: value},
+            parts={"training (epochs)": len(seen), f"{name} ({metric.unit})": value},
             diagnostics={
                 **competition([load.share], self.config.load_limit),
                 "curve": [list(each) for each in seen],

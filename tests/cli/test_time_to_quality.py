@@ -25,7 +25,7 @@ def test_it_is_the_end_of_the_first_epoch_that_passes(call: Call, tmp_path: Path
     *before, (seconds, value) = record["diagnostics"]["curve"]
     assert record["value"] == seconds > 0
     assert value <= 0.07 < min(each for _, each in before)
-    assert record["parts"]["epochs"] == len(before) + 1
+    assert record["parts"]["training (epochs)"] == len(before) + 1
     assert [each for each, _ in before] == sorted(each for each, _ in before)
 
 
