@@ -6,8 +6,8 @@ A cell's record is on disk before it is reported; a fault in one cell leaves the
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -15,26 +15,14 @@ import torch
 from harness.cell import Provenance
 from harness.data import DataSource
 from harness.environment import Environment, describe_commit
-from harness.executors import Bench, Blueprint, Task, perform, perform_in_workers
+from harness.executors import Bench, Blueprint, Reporter, Task, perform, perform_in_workers
 from harness.plan import Cell, Fit, Plan, hash_of
 from harness.plugins import Registry
 from harness.store import Record, Store, Values, failed
 
 
-class Reporter(Protocol):
-    """Hears how a run is getting on."""
-
-    def announce(self, line: str) -> None:
-        """Take a line for the user."""
-
-    def fit_started(self, fits: Sequence[Fit]) -> None:
-        """Hear that models begin to train, together where they are several."""
-
-    def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
-        """Hear an epoch's mean losses, and the share of the budget that is spent."""
-
-    def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
-        """Hear how they ended."""
+class RunReporter(Reporter, Protocol):
+    """Tells the user of the records too."""
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
         """Hear that a cell's record is on disk."""
@@ -67,7 +55,7 @@ class Run:
         plan: Plan,
         store: Store,
         registry: Registry,
-        reporter: Reporter,
+        reporter: RunReporter,
         device: torch.device,
         environment: Environment,
         *,
@@ -80,10 +68,14 @@ class Run:
         self.device = device
         self.environment = environment
         self.fresh = fresh
-        self.provenance = Provenance(hash_of(environment.as_json()), describe_commit())
         stored = {} if fresh else {record.cell_key: record for record in store.records()}
         self._done = {key: record for key, record in stored.items() if record.is_finished}
         self.outcome = Outcome({cell.key: self._done[cell.key] for cell in plan.cells if cell.key in self._done})
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """What the records of this run have in common."""
+        return Provenance(hash_of(self.environment.as_json()), describe_commit())
 
     @property
     def pending(self) -> list[Cell]:
@@ -134,29 +126,13 @@ class Run:
             else:
                 for task in tasks:
                     perform(task, bench, self)
-            bench.fresh = False
+            fitted = replace(bench, fresh=False)
             for _, group in itertools.groupby(timings, lambda cell: cell.fit.key):
                 cells = tuple(group)
-                perform(Task((cells[0].fit,), cells), bench, self)
+                perform(Task((cells[0].fit,), cells), fitted, self)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
         return self.outcome
-
-    def announce(self, line: str) -> None:
-        """Pass it on."""
-        self.reporter.announce(line)
-
-    def fit_started(self, fits: Sequence[Fit]) -> None:
-        """Pass it on."""
-        self.reporter.fit_started(fits)
-
-    def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
-        """Pass it on."""
-        self.reporter.epoch_ended(fits, epoch, losses, progress)
-
-    def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
-        """Pass it on."""
-        self.reporter.fit_ended(fits, status, seconds)
 
     def cell_started(self, cell: Cell) -> None:
         """Tell the plugins."""
@@ -173,5 +149,4 @@ class Run:
 
 def _trained_together(fit: Fit) -> str:
     """Return what fits have in common that may be trained as one."""
-    together = {**fit.identity, "seed": None} if fit.engine.path == "vectorized" else fit.identity
-    return hash_of(together)
+    return hash_of({**fit.identity, "seed": None}) if fit.engine.path == "vectorized" else fit.key

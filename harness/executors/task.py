@@ -26,8 +26,8 @@ from harness.training import Checkpoint, Companions, Fitted, Recipe, fit_seeds
 _no_budget = Budget(epochs=1)  # what a closed-form fit is handed, and does not look at
 
 
-class Observer(Protocol):
-    """Hears how the work is getting on."""
+class Reporter(Protocol):
+    """Tells the user how the work is getting on."""
 
     def announce(self, line: str) -> None:
         """Take a line for the user."""
@@ -40,6 +40,14 @@ class Observer(Protocol):
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Hear how they ended."""
+
+
+class Observer(Protocol):
+    """Hears of the cells, and has a reporter for the rest."""
+
+    @property
+    def reporter(self) -> Reporter:
+        """Who tells the user."""
 
     def cell_started(self, cell: Cell) -> None:
         """Hear that a cell is about to be computed."""
@@ -130,7 +138,7 @@ def _stored(fit: Fit, data: Data, bench: Bench, observer: Observer) -> nn.Module
         model.load_state_dict(bench.store.weights(fit.key))
         return model.to(bench.device).eval()  # type: ignore[no-any-return]
     except (StoreError, RuntimeError) as error:
-        observer.announce(f"stored weights of {fit.model.name} are unusable ({error}); training again")
+        observer.reporter.announce(f"stored weights of {fit.model.name} are unusable ({error}); training again")
         return None
 
 
@@ -141,33 +149,33 @@ def _train(fits: Sequence[Fit], data: Data, bench: Bench, observer: Observer) ->
         first.model.config,
         data,
         first.budget or _no_budget,
-        first.engine.precision,  # type: ignore[arg-type]
+        first.engine.precision,
     )
-    observer.fit_started(fits)
+    observer.reporter.fit_started(fits)
     started, start = now(), time.perf_counter()
     checkpoints: list[Checkpoint] = []
 
     def checkpoint(seeds: Sequence[int]) -> Checkpoint:
         keys = [fit.key for fit in fits if fit.seed in seeds]
-        checkpoints.append(Checkpoint(bench.store.checkpoint_file(keys), observer.announce))
+        checkpoints.append(Checkpoint(bench.store.checkpoint_file(keys), observer.reporter.announce))
         if bench.fresh:
             checkpoints[-1].remove()
         return checkpoints[-1]
 
     def on_epoch(epoch: int, losses: Mapping[str, float], progress: float) -> None:
-        observer.epoch_ended(fits, epoch, losses, progress)
+        observer.reporter.epoch_ended(fits, epoch, losses, progress)
 
     with using_threads(first.engine.threads):
         ended = fit_seeds(
             recipe,
             [fit.seed for fit in fits],
             vectorized=first.engine.path == "vectorized",
-            companions=Companions(on_epoch=on_epoch, announce=observer.announce, checkpoint=checkpoint),
+            companions=Companions(on_epoch=on_epoch, announce=observer.reporter.announce, checkpoint=checkpoint),
         )
     seconds = time.perf_counter() - start
     failures = [failure_of(fitted.error) if fitted.error else None for fitted in ended]
     statuses = dict.fromkeys(failure.status if failure else "ok" for failure in failures)
-    observer.fit_ended(fits, ", ".join(statuses), seconds)
+    observer.reporter.fit_ended(fits, ", ".join(statuses), seconds)
     models: dict[str, nn.Module | Failure] = {}
     for fit, fitted, failure in zip(fits, ended, failures, strict=True):
         models[fit.key] = failure or fitted.model  # type: ignore[assignment]

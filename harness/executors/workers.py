@@ -20,9 +20,10 @@ from typing import Any
 from harness.cell import Failure, Provenance, record_without_value
 from harness.data import DataSource
 from harness.device import prepare_torch
+from harness.engine import Engine
 from harness.errors import HarnessError
 from harness.executors.task import Bench, Observer, Task, perform
-from harness.plan import Cell, Engine, Fit, Plan, Request, build_plan
+from harness.plan import Cell, Fit, Plan, Request, build_plan
 from harness.plugins import Registry
 from harness.store import Record, Store, Values
 
@@ -148,7 +149,7 @@ class _Crew:
 
     def _tell(self, worker: _Worker, method: str, arguments: tuple[Any, ...]) -> None:
         if method == "announce":
-            self.observer.announce(*arguments)
+            self.observer.reporter.announce(*arguments)
         elif method.startswith("cell_"):
             key, *rest = arguments
             if method == "cell_ended":
@@ -156,7 +157,7 @@ class _Crew:
             getattr(self.observer, method)(self.cells[key], *rest)
         else:
             keys, *rest = arguments
-            getattr(self.observer, method)([self.fits[key] for key in keys], *rest)
+            getattr(self.observer.reporter, method)([self.fits[key] for key in keys], *rest)
 
     def _bury(self, worker: _Worker) -> None:
         self.workers.remove(worker)
@@ -166,15 +167,19 @@ class _Crew:
             record = record_without_value(cell, Failure("error", said), self.blueprint.provenance)
             self.observer.cell_ended(cell, record, None)
         if worker.task is not None and not worker.open:
-            self.observer.announce(f"{worker.task.fits[0].model.name}: {said}")
+            self.observer.reporter.announce(f"{worker.task.fits[0].model.name}: {said}")
         self._hire()
 
 
 class _Messenger:
-    """The observer in a worker: sends what it hears, with keys in place of fits and cells."""
+    """The observer and the reporter in a worker: sends what it hears, with keys in place of fits and cells."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+
+    @property
+    def reporter(self) -> _Messenger:
+        return self
 
     def _send(self, method: str, *arguments: Any) -> None:
         self.connection.send((method, arguments))
