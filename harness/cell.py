@@ -22,7 +22,7 @@ from harness.plan import Cell, Chosen, choose
 from harness.plugins import Registry
 from harness.products import fast_products
 from harness.store import Record, Values
-from harness.training import Companions, Curves, Precision, Recipe, fit_seed
+from harness.training import Companions, Curves, Recipe, fit_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _context(cell: Cell, data: Data, noise: Noise, registry: Registry) -> Contex
 
     def refit(look: Look) -> Curves:
         assert budget is not None
-        recipe = Recipe(fit.model.factory, fit.model.config, data, budget, fit.engine.precision)  # type: ignore[arg-type]
+        recipe = Recipe(fit.model.factory, fit.model.config, data, budget, fit.engine.precision)
         with torch.enable_grad():
             fitted = fit_seed(recipe, fit.seed, Companions(look=look))
         if fitted.error is not None:
@@ -133,8 +133,7 @@ def _context(cell: Cell, data: Data, noise: Noise, registry: Registry) -> Contex
 
     if budget is None:
         return Context(noise, fit.model.config, None, fit.seed, metric=metric)
-    precision: Precision = fit.engine.precision  # type: ignore[assignment]
-    return Context(noise, fit.model.config, budget.batch_size, fit.seed, precision, refit, metric)
+    return Context(noise, fit.model.config, budget.batch_size, fit.seed, fit.engine.precision, refit, metric)
 
 
 def now() -> str:

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from harness.data import DataInfo
+from harness.engine import Precision
 from harness.errors import NotApplicable
 from harness.noise import Noise
 
 if TYPE_CHECKING:
-    from harness.training import Curves, Precision
+    from harness.training import Curves
 
 
 Look = Callable[[nn.Module, float], bool]

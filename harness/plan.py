@@ -19,6 +19,7 @@ from typing import Any
 from harness.budget import Budget
 from harness.capabilities import FitsInClosedForm, lacking, offers
 from harness.datasets import dataset_config_type
+from harness.engine import Engine
 from harness.errors import UsageError, unknown
 from harness.plugins import Provided, Registry
 from harness.settings import build, config_type, flatten
@@ -61,31 +62,6 @@ class Chosen:
             "version": self.provided.version,
             "settings": self.settings,
         }
-
-
-@dataclass(frozen=True)
-class Engine:
-    """How training is carried out, as far as it changes the numbers.
-
-    Args:
-        device: type of the device.
-        threads: CPU threads of one fit.
-        precision: see ``harness.training.precision``.
-        path: each seed by itself (``single``), or all seeds of a model as one (``vectorized``).
-        deterministic: whether only operations are used that repeat bit for bit.
-    """
-
-    device: str = "cpu"
-    threads: int = 1
-    precision: str = "float32"
-    path: str = "single"
-    deterministic: bool = True
-
-    @property
-    def in_words(self) -> str:
-        """The engine in a few words."""
-        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.device == "cpu" else ""
-        return f"{self.device}{threads}, {self.precision}"
 
 
 @dataclass(frozen=True)

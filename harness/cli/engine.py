@@ -10,14 +10,15 @@ import click
 from click.core import ParameterSource
 
 from harness.cli.options import Command
+from harness.engine import precisions
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
     from harness.budget import Budget
+    from harness.engine import Engine
     from harness.executors import Bench, Task
-    from harness.plan import Engine
 
 # Fits that show fewer examples, or take less time, end before a second process has begun.
 _long_examples, _long_seconds = 50_000, 5
@@ -59,8 +60,7 @@ def engine_options(command: Command) -> Command:
     options = [
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
                      help="Where to compute."),
-        click.option("--precision", type=click.Choice(["float32", "tf32", "bf16", "bf16-products"]),
-                     default="float32", show_default=True,
+        click.option("--precision", type=click.Choice(precisions), default="float32", show_default=True,
                      help="Of training; metrics always take float32. tf32 is for CUDA, bf16-products for CPUs."),
         click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
                      help="CPU threads of one fit; they change its last digits."),
@@ -101,7 +101,7 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
     import torch
 
     from harness.device import prepare_torch
-    from harness.plan import Engine
+    from harness.engine import Engine
     from harness.training import require_precision
 
     device = prepare_torch(values["device"], deterministic=values["deterministic"])

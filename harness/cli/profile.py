@@ -67,7 +67,7 @@ def profile(
     source = source_from(data_dir, lambda line: click.echo(line, err=True))
     data = load_dataset(of_dataset.provided.spec, of_dataset.config, source).to(device)  # type: ignore[arg-type]
     budget = Budget(steps=steps, batch_size=batch_size)
-    recipe = Recipe(of_model.factory, of_model.config, data, budget, engine.precision)  # type: ignore[arg-type]
+    recipe = Recipe(of_model.factory, of_model.config, data, budget, engine.precision)
     try:
         trainer = trainer_of(recipe, seed=0)
     except NotApplicable as error:

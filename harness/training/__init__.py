@@ -4,7 +4,7 @@ from harness.training.checkpoint import Checkpoint
 from harness.training.fit import Companions, Curves, Fitted, Recipe, fit_seed, fit_seeds, trainer_of
 from harness.training.loop import Trainer
 from harness.training.objectives import AdamSettings, Objective, objectives_of
-from harness.training.precision import Precision, precisions, require_precision
+from harness.training.precision import require_precision
 from harness.training.vectorized import VectorizedTrainer
 
 __all__ = [
@@ -14,14 +14,12 @@ __all__ = [
     "Curves",
     "Fitted",
     "Objective",
-    "Precision",
     "Recipe",
     "Trainer",
     "VectorizedTrainer",
     "fit_seed",
     "fit_seeds",
     "objectives_of",
-    "precisions",
     "require_precision",
     "trainer_of",
 ]

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from harness.budget import Budget, Pace
 from harness.capabilities import FitsInClosedForm, offers
 from harness.data import Data
+from harness.engine import Precision
 from harness.errors import Diverged, NotApplicable, StoreError
 from harness.memory import is_out_of_memory
 from harness.noise import Noise, derive_seed, global_seed, global_state, restore_global_state
 from harness.training.checkpoint import Checkpoint
 from harness.training.loop import Trainer, mean_losses
 from harness.training.objectives import objectives_of
-from harness.training.precision import Precision
 from harness.training.vectorized import NotVectorizable, VectorizedTrainer
 
 _validation_batch = 1000

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from harness.budget import Pace
 from harness.data import Split
+from harness.engine import Precision
 from harness.noise import Noise, derive_seed
 from harness.products import fast_products
 from harness.training.objectives import Objective
-from harness.training.precision import Precision, autocast, computing_in
+from harness.training.precision import autocast, computing_in
 
 
 class SteppingLoop(ABC):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 
+from harness.engine import Precision
 from harness.errors import UsageError
-
-Precision = Literal["float32", "tf32", "bf16", "bf16-products"]
-precisions: tuple[Precision, ...] = get_args(Precision)
 
 _matmul = {"float32": "highest", "tf32": "high", "bf16": "highest", "bf16-products": "medium"}
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from harness.data import Split
+from harness.engine import Precision
 from harness.noise import Noise, derive_seed
 from harness.training.loop import SteppingLoop
 from harness.training.objectives import Objective, objectives_of
-from harness.training.precision import Precision, autocast
+from harness.training.precision import autocast
 
 
 class NotVectorizable(Exception):  # noqa: N818 -- an answer, not a failure

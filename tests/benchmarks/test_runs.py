@@ -12,10 +12,11 @@ import torch
 from harness import Context, Data, DataSource, Noise
 from harness.budget import Budget
 from harness.cli.progress import Lines
+from harness.engine import Engine
 from harness.environment import describe_environment
 from harness.load import cores
 from harness.peak import matrix_product_peak
-from harness.plan import Engine, Request, build_plan
+from harness.plan import Request, build_plan
 from harness.plugins import Registry
 from harness.products import fast_products
 from harness.run import Run

@@ -1,6 +1,8 @@
 """A cell's identity is all that can change its number, and nothing else."""
 
-from harness.plan import Budget, Engine, Plan, Request, build_plan
+from harness.budget import Budget
+from harness.engine import Engine
+from harness.plan import Plan, Request, build_plan
 from harness.plugins import Registry
 
 

@@ -199,13 +199,13 @@ def test_dynamic_binarisation_draws_anew_with_the_pixels_intensity(embedded: Dat
 
 
 def test_test_images_are_binarised_once_by_a_seed_that_is_a_setting(embedded: Data) -> None:
-    def test_images(**settings) -> torch.Tensor:
+    def drawn(**settings) -> torch.Tensor:
         return Binarize(Binarize.Config(**settings)).apply(embedded).test.all(Noise(99))
 
-    assert torch.equal(test_images(), test_images())
-    assert not torch.equal(test_images(), test_images(binarization_seed=1))
-    assert torch.equal(test_images(), test_images(binarization="static"))
-    assert torch.equal(test_images(binarization="threshold"), (embedded.test.stored >= 128).float())
+    assert torch.equal(drawn(), drawn())
+    assert not torch.equal(drawn(), drawn(binarization_seed=1))
+    assert torch.equal(drawn(), drawn(binarization="static"))
+    assert torch.equal(drawn(binarization="threshold"), (embedded.test.stored >= 128).float())
 
 
 def test_what_is_drawn_once_is_drawn_as_if_in_one_go(embedded: Data) -> None:

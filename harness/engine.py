@@ -1,0 +1,34 @@
+"""How training is carried out, as far as it changes the numbers. Importing it costs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Precision = Literal["float32", "tf32", "bf16", "bf16-products"]
+precisions: tuple[Precision, ...] = get_args(Precision)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The engine's part in the identity of a fit.
+
+    Args:
+        device: type of the device.
+        threads: CPU threads of one fit.
+        precision: see ``harness.training.precision``.
+        path: each seed by itself (``single``), or all seeds of a model as one (``vectorized``).
+        deterministic: whether only operations are used that repeat bit for bit.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    precision: Precision = "float32"
+    path: str = "single"
+    deterministic: bool = True
+
+    @property
+    def in_words(self) -> str:
+        """The engine in a few words."""
+        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.device == "cpu" else ""
+        return f"{self.device}{threads}, {self.precision}"
