@@ -1,6 +1,7 @@
 # What a plugin provides
 # What a model may offer and a metric may need
 from .capabilities import Bounds as Bounds
+from .capabilities import Corrupts as Corrupts
 from .capabilities import Decodes as Decodes
 from .capabilities import Encodes as Encodes
 from .capabilities import FitsInClosedForm as FitsInClosedForm
@@ -30,6 +31,7 @@ from .errors import NotApplicable as NotApplicable
 from .estimate import Context as Context
 from .estimate import Estimate as Estimate
 from .estimate import likelihood_measure as likelihood_measure
+from .figures import Story as Story
 from .hookspecs import hookimpl as hookimpl
 from .likelihood import elbo_terms as elbo_terms
 from .likelihood import log_importance_weights as log_importance_weights

@@ -70,6 +70,14 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
+class Corrupts(Protocol):
+    """A model that was trained to undo a corruption of its input."""
+
+    def corrupt(self, x: Tensor, noise: Noise) -> Tensor:
+        """Return ``x`` corrupted as in training."""
+
+
+@runtime_checkable
 class HasDensity(Protocol):
     """A model whose likelihood can be evaluated exactly."""
 
@@ -87,7 +95,7 @@ class Bounds(Protocol):
 
 @runtime_checkable
 class TrainsByGradient(Protocol):
-    """A model that the engine trains on one loss."""
+    """A model that the engine trains on one loss, which it may name by ``loss_name``."""
 
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
         """Return the mean loss of a batch, a scalar."""
@@ -116,6 +124,7 @@ _names: dict[Any, str] = {
     HasDecoder: "decoder",
     Encodes: "encoder",
     Decodes: "observation model",
+    Corrupts: "corruption to undo",
     HasDensity: "tractable density",
     Bounds: "bound of its own",
     TrainsByGradient: "loss to train on",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from harness.capabilities import Decodes, Encodes
+from harness.capabilities import Bounds, Decodes, Encodes, offers
 from harness.noise import Noise, draw
 
 
@@ -40,6 +41,19 @@ def elbo_terms(model: LatentVariableModel, x: Tensor, noise: Noise) -> ElboTerms
     except NotImplementedError:
         kl = posterior.log_prob(z) - prior.log_prob(z)
     return ElboTerms(observation.log_prob(x), kl, observation)
+
+
+def has_bound(model: Any) -> bool:
+    """Tell whether a model, or a model class, has a lower bound on log p(x)."""
+    return offers(model, Bounds) or (offers(model, Encodes) and offers(model, Decodes))
+
+
+def lower_bound(model: Any, x: Tensor, noise: Noise) -> Tensor:
+    """Return the bound of a model that has one, for each example, ``(N,)`` in nats: its own, or the ELBO."""
+    if offers(model, Bounds):
+        return torch.stack(list(model.elbo_terms(x, noise).values())).sum(0)
+    terms = elbo_terms(model, x, noise)
+    return terms.reconstruction - terms.kl
 
 
 def log_importance_weights(model: LatentVariableModel, x: Tensor, k: int, noise: Noise) -> Tensor:

@@ -185,6 +185,22 @@ def build_plan(request: Request, registry: Registry, engine: Engine, machine: st
     return Plan(tuple({cell.key: cell for cell in cells}.values()))
 
 
+def fit_from(identity: Mapping[str, Any], registry: Registry) -> Fit:
+    """Build the fit that has this identity again, as it was stored.
+
+    Raises:
+        UsageError: the data set, the model or a setting is no longer there, or is of another version.
+    """
+    dataset, model = (
+        choose(registry.get(kind, identity[kind]["name"]), identity[kind]["settings"]) for kind in ("dataset", "model")
+    )
+    budget = None if identity["budget"] is None else Budget(**identity["budget"])
+    fit = Fit(dataset, model, identity["seed"], budget, Engine(**identity["engine"]), identity["machine"])
+    if fit.identity != identity:
+        raise UsageError(f"{model.name} on {dataset.name} was fitted by another version")
+    return fit
+
+
 def hash_of(identity: Any) -> str:
     """Hash a JSON value, in canonical form, to 24 hexadecimal digits."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -60,6 +60,7 @@ class Run:
         environment: Environment,
         *,
         fresh: bool = False,
+        figures: bool = True,
     ) -> None:
         self.plan = plan
         self.store = store
@@ -68,6 +69,7 @@ class Run:
         self.device = device
         self.environment = environment
         self.fresh = fresh
+        self.figures = figures
         stored = {} if fresh else {record.cell_key: record for record in store.records()}
         self._done = {key: record for key, record in stored.items() if record.is_finished}
         self.outcome = Outcome({cell.key: self._done[cell.key] for cell in plan.cells if cell.key in self._done})
@@ -104,7 +106,7 @@ class Run:
         Raises:
             DataError: one is missing, incomplete or corrupt.
         """
-        bench = Bench(self.store, self.device, source, self.provenance, self.registry, self.fresh)
+        bench = Bench(self.store, self.device, source, self.provenance, self.registry, self.fresh, self.figures)
         for cell in self.pending:
             bench.data(cell.fit.dataset)
         return bench

@@ -1,7 +1,7 @@
 """What a run leaves on disk, so that nothing is lost when something fails.
 
     records.jsonl            one line a finished cell, appended, flushed and synced
-    fits/<fit key>/          weights.safetensors and fit.json
+    fits/<fit key>/          weights.safetensors, fit.json, samples seen while training, and figures/*.png
     values/<cell key>.npz    per-example values with example ids, for paired comparisons
     environments/<id>.json   software and machine
     checkpoints/<fit key>.pt the state of a fit that is not done
@@ -215,7 +215,45 @@ class Store:
         except (OSError, SafetensorError) as error:
             raise StoreError(f"{path} cannot be read: {error}") from error
 
-    def write_fit(self, fit_key: str, description: Mapping[str, Any], weights: Mapping[str, Tensor] | None) -> None:
+    def snapshots(self, fit_key: str) -> dict[int, Tensor]:
+        """Return the samples that were kept while training, by epoch; none where they are missing or damaged."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self.root / "fits" / fit_key / "snapshots.safetensors"
+        try:
+            return {int(epoch): samples for epoch, samples in sorted(load_file(path).items(), key=lambda e: int(e[0]))}
+        except (OSError, SafetensorError):
+            return {}
+
+    def fit_keys(self) -> list[str]:
+        """Return the keys of all fits."""
+        return sorted(path.parent.name for path in self.root.glob("fits/*/fit.json"))
+
+    def figures_folder(self, fit_key: str) -> Path:
+        """Return the folder of a fit's figures."""
+        return self.root / "fits" / fit_key / "figures"
+
+    def write_figure(self, fit_key: str, name: str, png: bytes) -> Path:
+        """Write a figure beside its fit and return its path.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written to.
+        """
+        path = self.figures_folder(fit_key) / f"{name}.png"
+        with self._writing("a figure"):
+            path.parent.mkdir(exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_bytes(png)
+        return path
+
+    def write_fit(
+        self,
+        fit_key: str,
+        description: Mapping[str, Any],
+        weights: Mapping[str, Tensor] | None,
+        snapshots: Mapping[int, Tensor] | None = None,
+    ) -> None:
         """Write a fit so that it is there whole or not at all.
 
         Raises:
@@ -228,10 +266,12 @@ class Store:
             final.parent.mkdir(exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=final.parent))
             try:
-                if weights is not None:
-                    # Copies, since safetensors refuses tensors that share memory, as tied weights do.
-                    copies = {name: each.detach().cpu().contiguous().clone() for name, each in weights.items()}
-                    save_file(copies, temporary / "weights.safetensors")
+                named = {str(epoch): samples for epoch, samples in (snapshots or {}).items()}
+                for tensors, file in ((weights, "weights.safetensors"), (named or None, "snapshots.safetensors")):
+                    if tensors is not None:
+                        # Copies, since safetensors refuses tensors that share memory, as tied weights do.
+                        copies = {name: each.detach().cpu().contiguous().clone() for name, each in tensors.items()}
+                        save_file(copies, temporary / file)
                 (temporary / "fit.json").write_text(json.dumps(_finite(dict(description)), indent=1))
                 shutil.rmtree(final, ignore_errors=True)
                 temporary.chmod(0o755)

@@ -15,5 +15,6 @@ def harness_commands() -> list[CommandSpec]:
         CommandSpec("list", "harness.cli.list:list_", "List models, metrics and datasets."),
         CommandSpec("show", "harness.cli.show:show", "Show a model, metric or dataset with its settings."),
         CommandSpec("plugins", "harness.cli.plugins:plugins", "Show what is installed, and what is wrong with it."),
+        CommandSpec("figures", "harness.cli.figures:figures", "Draw the pictures of stored fits again."),
         CommandSpec("leaderboard", "harness.cli.leaderboard:leaderboard", "Show the leaderboards of past runs."),
     ]

@@ -49,6 +49,18 @@ def runs_option(command: Command) -> Command:
     )(command)
 
 
+def leaderboards_option(command: Command) -> Command:
+    """Add ``--leaderboards DIR``."""
+    return click.option(
+        "--leaderboards",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("leaderboards"),
+        show_default=True,
+        metavar="DIR",
+        help="Where leaderboards are written.",
+    )(command)
+
+
 def format_option(*formats: str) -> Callable[[Command], Command]:
     """Add ``--format`` with the given choices, the first being the default."""
     return click.option(

@@ -11,7 +11,7 @@ import click
 from harness.cli.data import cache_dir, data_dir_option, default_dataset, source_from
 from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, jobs_from
 from harness.cli.main import load_registry
-from harness.cli.options import names_option, plugin_option, runs_option
+from harness.cli.options import leaderboards_option, names_option, plugin_option, runs_option
 from harness.cli.settings import parse_assignments, set_option
 from harness.cli.study import assignments_of_study, take_study
 
@@ -54,15 +54,10 @@ Examples:
 @engine_options
 @data_dir_option
 @runs_option
-@click.option(
-    "--leaderboards",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("leaderboards"),
-    show_default=True,
-    metavar="DIR",
-    help="Where leaderboards are written.",
-)
+@leaderboards_option
 @plugin_option
+@click.option("--figures/--no-figures", default=True, show_default=True,
+              help="Draw pictures of each fit, beside it and on the boards.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would be computed, and stop.")
 @click.option("--fresh", is_flag=True, help="Compute everything again, whatever is stored.")
 @click.pass_context
@@ -80,6 +75,7 @@ def run(
     runs: Path,
     leaderboards: Path,
     plugin_files: tuple[Path, ...],
+    figures: bool,
     dry_run: bool,
     fresh: bool,
     **more: Any,
@@ -120,7 +116,7 @@ def run(
     from harness.cli.progress import reporter_for
 
     reporter = reporter_for(0)
-    execution = Run(plan, store, registry, reporter, device, environment, fresh=fresh)
+    execution = Run(plan, store, registry, reporter, device, environment, fresh=fresh, figures=figures)
     for problem in store.problems:
         reporter.announce(f"warning: {problem}")
     pending = execution.pending
@@ -136,7 +132,16 @@ def run(
     _tell_how(reporter, jobs, engine, tasks)
     store.prepare()
     blueprint = Blueprint(
-        request, plugin_files, engine, environment.machine, runs, data_dir, cache_dir(), execution.provenance, fresh
+        request,
+        plugin_files,
+        engine,
+        environment.machine,
+        runs,
+        data_dir,
+        cache_dir(),
+        execution.provenance,
+        fresh,
+        figures,
     )
     with reporter_for(len(pending)) as execution.reporter:
         outcome = execution.execute(bench, blueprint, jobs)
@@ -191,13 +196,11 @@ def _show_plan(plan: Any, execution: Any) -> None:
 
 def _write_boards(records: dict[str, Any], store: Any, folder: Path) -> None:
     """Show the boards of this run, and write those of everything in the store that shares its data sets."""
-    from harness.leaderboard import build_boards, write_leaderboards
+    from harness.leaderboard import build_boards, rewrite
     from harness.leaderboard.terminal import render
 
     if not records:
         return
     sys.stdout.write(render(build_boards(records.values(), store)))
-    datasets = {record.dataset["name"] for record in records.values()}
-    everything = [record for record in store.records() if record.dataset["name"] in datasets]
-    for path in write_leaderboards(build_boards(everything, store), folder):
+    for path in rewrite({record.dataset["name"] for record in records.values()}, store, folder):
         click.echo(f"wrote {path}")

@@ -1,6 +1,6 @@
 """Where the work of a run is done: in this process, or in worker processes side by side."""
 
-from harness.executors.task import Bench, Observer, Reporter, Task, perform
+from harness.executors.task import Bench, Observer, Reporter, Task, perform, stored_model
 from harness.executors.workers import Blueprint, perform_in_workers
 
-__all__ = ["Bench", "Blueprint", "Observer", "Reporter", "Task", "perform", "perform_in_workers"]
+__all__ = ["Bench", "Blueprint", "Observer", "Reporter", "Task", "perform", "perform_in_workers", "stored_model"]

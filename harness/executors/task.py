@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from harness.data import Data, DataSource
 from harness.datasets import load_dataset
 from harness.device import using_threads
 from harness.errors import DataError, StoreError
+from harness.figures import draw_figures, snapshot_samples
 from harness.load import cores
 from harness.plan import Cell, Chosen, Fit, hash_of
 from harness.plugins import Registry
@@ -74,6 +75,7 @@ class Bench:
     provenance: Provenance
     registry: Registry
     fresh: bool = False
+    figures: bool = True
     loaded: dict[str, Data | Failure] = field(default_factory=dict)
 
     def data(self, dataset: Chosen) -> Data | Failure:
@@ -120,25 +122,26 @@ def _models(task: Task, data: Data | Failure, bench: Bench, observer: Observer) 
     """Return the model of every fit, by its key, from the store or newly trained, or why there is none."""
     if isinstance(data, Failure):
         return {fit.key: data for fit in task.fits}
-    stored = {fit.key: _stored(fit, data, bench, observer) for fit in task.fits}
+    announce = observer.reporter.announce
+    stored = {fit.key: stored_model(fit, data, bench.store, announce) for fit in task.fits if not bench.fresh}
     models = {key: model for key, model in stored.items() if model is not None}
     missing = [fit for fit in task.fits if fit.key not in models]
     return models | _train(missing, data, bench, observer) if missing else models
 
 
-def _stored(fit: Fit, data: Data, bench: Bench, observer: Observer) -> nn.Module | Failure | None:
-    """Return the fitted model, or how its fit failed, as it is stored; None where it has to be trained."""
-    known = None if bench.fresh else bench.store.fit(fit.key)
+def stored_model(fit: Fit, data: Data, store: Store, announce: Callable[[str], None]) -> nn.Module | Failure | None:
+    """Return the fitted model, on the device of the data, or how its fit failed; None where it has to be trained."""
+    known = store.fit(fit.key)
     if known is None:
         return None
     if known["status"] != "ok":
         return Failure(known["status"], known["reason"])
     try:
         model = fit.model.factory(data.info, fit.model.config)
-        model.load_state_dict(bench.store.weights(fit.key))
-        return model.to(bench.device).eval()  # type: ignore[no-any-return]
+        model.load_state_dict(store.weights(fit.key))
+        return model.to(data.test.stored.device).eval()  # type: ignore[no-any-return]
     except (StoreError, RuntimeError) as error:
-        observer.reporter.announce(f"stored weights of {fit.model.name} are unusable ({error}); training again")
+        announce(f"stored weights of {fit.model.name} are unusable ({error}); it has to be trained again")
         return None
 
 
@@ -170,7 +173,12 @@ def _train(fits: Sequence[Fit], data: Data, bench: Bench, observer: Observer) ->
             recipe,
             [fit.seed for fit in fits],
             vectorized=first.engine.path == "vectorized",
-            companions=Companions(on_epoch=on_epoch, announce=observer.reporter.announce, checkpoint=checkpoint),
+            companions=Companions(
+                on_epoch=on_epoch,
+                announce=observer.reporter.announce,
+                checkpoint=checkpoint,
+                snapshots=snapshot_samples if bench.figures else 0,
+            ),
         )
     seconds = time.perf_counter() - start
     failures = [failure_of(fitted.error) if fitted.error else None for fitted in ended]
@@ -181,7 +189,10 @@ def _train(fits: Sequence[Fit], data: Data, bench: Bench, observer: Observer) ->
         models[fit.key] = failure or fitted.model  # type: ignore[assignment]
         if failure is None or failure.status == "diverged":
             description = {"seconds": seconds, "started": started, **_described(fit, fitted, failure, bench)}
-            bench.store.write_fit(fit.key, description, fitted.model.state_dict() if fitted.model else None)
+            weights = fitted.model.state_dict() if fitted.model else None
+            bench.store.write_fit(fit.key, description, weights, fitted.snapshots)
+        if fitted.model is not None and bench.figures:
+            draw_figures(fit, fitted.model, data, bench.store, bench.registry, observer.reporter.announce)
     for each in checkpoints:
         each.remove()
     return models

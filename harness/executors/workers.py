@@ -41,6 +41,7 @@ class Blueprint:
     cache_dir: Path
     provenance: Provenance
     fresh: bool
+    figures: bool
 
     @cached_property
     def registry(self) -> Registry:
@@ -216,6 +217,7 @@ def _work(connection: Connection, blueprint: Blueprint) -> None:
             blueprint.provenance,
             blueprint.registry,
             blueprint.fresh,
+            blueprint.figures,
         )
         plan = blueprint.plan
         fits = {fit.key: fit for fit in plan.fits}

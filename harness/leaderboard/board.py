@@ -25,7 +25,8 @@ class Row:
 
     ``settings`` holds all of the model's settings, ``label`` those worth showing: the ones that were changed, or
     that tell rows of this board apart. ``value`` is the mean over the seeds that have one; ``stderr`` the standard
-    error over examples; ``spread`` the standard deviation over seeds. ``reason`` says why there is no value, or why the
+    error over examples; ``spread`` the standard deviation over seeds; ``fit_key`` the fit of the first seed that has a
+    value. ``reason`` says why there is no value, or why the
     value is to be trusted less.
     """
 
@@ -40,7 +41,13 @@ class Row:
     n: int | None
     parts: Mapping[str, float]
     diagnostics: Mapping[str, Any]
+    fit_key: str
     rank: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The model with the settings worth showing."""
+        return " ".join(filter(None, [self.model, self.label]))
 
     @property
     def value(self) -> float | None:
@@ -147,7 +154,7 @@ def _board(records: Sequence[Record], store: Store) -> Board:
 def _row(records: Sequence[Record], telling: Mapping[str, set[str]], store: Store) -> Row:
     measured_records = [record for record in records if record.status == "ok"]
     others = [record for record in records if record.status != "ok"]
-    first = (measured_records or others)[0]
+    first = min(measured_records or others, key=lambda record: record.seed)
     model = first.model
     shown = [name for name in model["settings"] if name in {*model["changed"], *telling[model["name"]]}]
     part_names = dict.fromkeys(name for record in measured_records for name in record.parts)
@@ -166,6 +173,7 @@ def _row(records: Sequence[Record], telling: Mapping[str, set[str]], store: Stor
             for name in part_names
         },
         diagnostics=first.diagnostics,
+        fit_key=first.fit_key,
     )
 
 

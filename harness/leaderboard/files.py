@@ -1,18 +1,29 @@
-"""Writes the leaderboards of a store to files: ``<dataset>.md`` and ``<dataset>.svg``."""
+"""Writes the leaderboards of a store to files: ``<dataset>.md``, ``<dataset>.svg`` and ``<dataset>.figures/``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from harness.errors import StoreError
 from harness.leaderboard import markdown, terminal
-from harness.leaderboard.board import Board
-from harness.store import replacing
+from harness.leaderboard.board import Board, build_boards
+from harness.store import Store, replacing
 
 
-def write_leaderboards(boards: Iterable[Board], folder: Path) -> list[Path]:
-    """Write one Markdown page and one picture per data set; return their paths.
+def rewrite(datasets: Collection[str], store: Store, folder: Path) -> list[Path]:
+    """Write the leaderboards of data sets anew, from all that is in the store; return their paths.
+
+    Raises:
+        StoreError: the disk is full or a folder cannot be written to.
+    """
+    records = [record for record in store.records() if record.dataset["name"] in datasets]
+    return write_leaderboards(build_boards(records, store), folder, store)
+
+
+def write_leaderboards(boards: Iterable[Board], folder: Path, store: Store) -> list[Path]:
+    """Write one Markdown page and one picture per data set, and copies of the fits' figures; return their paths.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written to.
@@ -22,15 +33,37 @@ def write_leaderboards(boards: Iterable[Board], folder: Path) -> list[Path]:
         by_dataset.setdefault(board.dataset, []).append(board)
     written = []
     for dataset, its_boards in by_dataset.items():
-        picture = f"![The boards below as a picture]({dataset}.svg)"
-        page = f"# {dataset}\n\n{picture}\n\n{markdown.render(its_boards)}"
-        for suffix, text in (("md", page), ("svg", terminal.render_svg(its_boards))):
-            path = folder / f"{dataset}.{suffix}"
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
+        page, picture, figures = (folder / f"{dataset}.{suffix}" for suffix in ("md", "svg", "figures"))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            copied = _copy_figures(its_boards, figures, store)
+            text = f"# {dataset}\n\n![The boards below as a picture]({picture.name})\n\n{markdown.render(its_boards)}"
+            for path, content in (
+                (page, text + markdown.render_figures(copied)),
+                (picture, terminal.render_svg(its_boards)),
+            ):
                 with replacing(path) as temporary:
-                    temporary.write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise StoreError(f"cannot write {path}: {error.strerror}. The records are stored.") from error
-            written.append(path)
+                    temporary.write_text(content, encoding="utf-8")
+        except OSError as error:
+            where = error.filename or folder
+            raise StoreError(f"cannot write {where}: {error.strerror}. The records are stored.") from error
+        written += [page, picture, *([figures] if copied else [])]
     return written
+
+
+def _copy_figures(boards: Sequence[Board], folder: Path, store: Store) -> dict[str, dict[str, str]]:
+    """Copy the figures of the boards' fits, so that a page can be moved or published with its folder.
+
+    Returns:
+        For each figure's name, the copies' paths from the page by the names of the rows they are of.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    rows = {row.fit_key: row for board in boards for row in board.rows}
+    copied: dict[str, dict[str, str]] = {}
+    for key, row in rows.items():
+        for figure in sorted(store.figures_folder(key).glob("*.png")):
+            folder.mkdir(exist_ok=True)
+            copy = folder / f"{row.model}-{key[:8]}-{figure.name}"
+            shutil.copyfile(figure, copy)
+            copied.setdefault(figure.stem, {})[row.name] = f"{folder.name}/{copy.name}"
+    return copied

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
+from urllib.parse import quote
 
 from tabulate import tabulate
 
@@ -13,6 +15,23 @@ from harness.leaderboard.text import captions, cells, columns, title
 def render(boards: Sequence[Board]) -> str:
     """Write boards as Markdown sections, one a board."""
     return "\n".join(_section(board) for board in boards)
+
+
+def render_figures(figures: Mapping[str, Mapping[str, str]]) -> str:
+    """Write figures as sections, one for each kind with all models side by side.
+
+    Args:
+        figures: paths of pictures by the names of the rows they are of, by the name of the figure.
+    """
+    sections = []
+    for figure, by_row in sorted(figures.items()):
+        pictures = "\n".join(
+            f'<figure><img src="{quote(path)}" alt="{escape(figure)} of {escape(name)}">'
+            f"<figcaption>{escape(name)}</figcaption></figure>"
+            for name, path in by_row.items()
+        )
+        sections.append(f"## {figure}\n\n{pictures}\n")
+    return "".join(f"\n{section}" for section in sections)
 
 
 def _section(board: Board) -> str:

@@ -32,7 +32,7 @@ def cells(board: Board, row: Row) -> list[str]:
     digits = decimals(row.value or 0.0, row.stderr)
     texts = [
         "–" if row.rank is None else str(row.rank),
-        " ".join(filter(None, [row.model, row.label])),
+        row.name,
         row.status if row.value is None else number(row.value, digits),
     ]
     texts += [number(row.stderr, digits)] * _has_errors(board)

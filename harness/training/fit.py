@@ -14,23 +14,29 @@ import torch
 from torch import Tensor, nn
 
 from harness.budget import Budget, Pace
-from harness.capabilities import FitsInClosedForm, offers
-from harness.data import Data
+from harness.capabilities import FitsInClosedForm, Samples, offers
+from harness.data import Data, Split
 from harness.engine import Precision
 from harness.errors import Diverged, NotApplicable, StoreError
+from harness.likelihood import has_bound, lower_bound
 from harness.memory import is_out_of_memory
 from harness.noise import Noise, derive_seed, global_seed, global_state, restore_global_state
 from harness.training.checkpoint import Checkpoint
 from harness.training.loop import Trainer, mean_losses
-from harness.training.objectives import objectives_of
+from harness.training.objectives import bound_name, objectives_of
 from harness.training.vectorized import NotVectorizable, VectorizedTrainer
 
 _validation_batch = 1000
+_bound_examples = 500
 
 
 @dataclass
 class Curves:
-    """What was seen while training, one entry an epoch: mean losses by objective, and seconds of training."""
+    """What was seen while training, one entry an epoch: mean losses by objective, and seconds of training.
+
+    Where a model has a lower bound on log p(x) that is not what it trains on, the negative of that is there too, as
+    the mean over the first examples of each split.
+    """
 
     train: dict[str, list[float]] = field(default_factory=dict)
     validation: dict[str, list[float]] = field(default_factory=dict)
@@ -43,6 +49,11 @@ class Curves:
             for name, value in new.items():
                 kept.setdefault(name, []).append(value)
         self.seconds.append(seconds)
+
+    def add_bound(self, train: float, validation: float) -> None:
+        """Append an epoch's negative bound, which is not among the objectives."""
+        self.train.setdefault(bound_name, []).append(train)
+        self.validation.setdefault(bound_name, []).append(validation)
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,8 @@ class Fitted:
         path: how it was trained, ``single`` or ``vectorized``.
         group: the seeds that were trained together.
         fallback: why it was trained alone where it should have been vectorised.
+        snapshots: samples ``(n, *shape)`` at the end of the first, the middle and the last epoch, by epoch; all of them
+            from the same noise, which is to say the same latent points.
     """
 
     seed: int
@@ -73,6 +86,7 @@ class Fitted:
     path: str = "single"
     group: tuple[int, ...] = ()
     fallback: str | None = None
+    snapshots: dict[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,12 +98,14 @@ class Companions:
         look: takes a single model after each epoch, with the seconds of training so far; ends the fit by True.
         announce: takes one line for the user.
         checkpoint: makes the checkpoint of the seeds that are trained together, or None for none.
+        snapshots: how many samples to keep of the first, the middle and the last epoch, where the model has samples.
     """
 
     on_epoch: Callable[[int, Mapping[str, float], float], None] = lambda epoch, losses, progress: None
     look: Callable[[nn.Module, float], bool] = lambda model, seconds: False
     announce: Callable[[str], None] = lambda line: None
     checkpoint: Callable[[Sequence[int]], Checkpoint | None] = lambda seeds: None
+    snapshots: int = 0
 
 
 def fit_seeds(
@@ -208,6 +224,7 @@ def _train(
         trainer.synchronize()
         for course, its_losses in zip(courses, losses, strict=True):
             course.end_epoch(its_losses, pace.spent - spent, pace.steps)
+            course.keep_snapshot(epoch, pace.progress, companions)
         if all(course.fitted.error is not None for course in courses):
             break
         means = {name: fmean(each[name] for each in losses) for name in losses[0]}
@@ -252,6 +269,8 @@ class _Course:
         self.model = model
         self.objectives = objectives_of(model, recipe.config)
         self._best: tuple[float, dict[str, Tensor]] | None = None
+        self._progress = 0.0
+        self._watches_bound = has_bound(model) and bound_name not in [each.name for each in self.objectives]
         if recipe.budget.weights == "best" and len(self.objectives) > 1:
             names = " and ".join(each.name for each in self.objectives)
             raise NotApplicable(f"it trains on several objectives ({names}), so that no weights are best; use the last")
@@ -273,10 +292,34 @@ class _Course:
                 epochs = len(curves.seconds)
                 self.fitted.error = Diverged(f"{name} became {value} in epoch {epochs}, after {steps} steps")
                 return
+        if self._watches_bound:
+            train, held_out = self.recipe.data.train, self.recipe.data.validation
+            curves.add_bound(self._negative_bound(train), self._negative_bound(held_out))
         if self.recipe.budget.weights == "best":
             loss = validation[self.objectives[0].name]
             if self._best is None or loss < self._best[0]:
                 self._best = loss, {name: each.clone() for name, each in self.model.state_dict().items()}
+
+    @torch.no_grad()
+    def _negative_bound(self, split: Split) -> float:
+        """Return the mean negative bound over the first examples of a split, with the same noise at every call."""
+        noise = Noise(derive_seed("bound", self.fitted.seed), split.stored.device)
+        return -float(lower_bound(self.model, split.first(_bound_examples).all(noise), noise).mean())
+
+    def keep_snapshot(self, epoch: int, progress: float, companions: Companions) -> None:
+        """Keep samples where this epoch is the first, the middle or the last one; a failure is announced."""
+        due = epoch == 1 or self._progress < 0.5 <= progress or progress >= 1
+        self._progress = progress
+        if not (due and companions.snapshots and self.fitted.error is None and offers(self.model, Samples)):
+            return
+        seed = derive_seed("snapshots", self.fitted.seed)
+        noise = Noise(seed, self.recipe.data.train.stored.device)
+        try:
+            with torch.no_grad(), global_seed(seed):
+                samples = self.model.eval().sample(companions.snapshots, noise)  # type: ignore[operator]
+            self.fitted.snapshots[epoch] = samples.to("cpu", torch.float32)
+        except Exception as error:
+            companions.announce(f"no samples could be drawn in epoch {epoch}: {error}")
 
     def choose_weights(self) -> None:
         """Give the model its best weights where they are wanted."""
@@ -289,6 +332,8 @@ class _Course:
         return {
             "curves": dataclasses.asdict(self.fitted.curves),
             "best": self._best,
+            "progress": self._progress,
+            "snapshots": self.fitted.snapshots,
             "diverged": None if error is None else str(error),
         }
 
@@ -296,5 +341,7 @@ class _Course:
         """Go on from what ``state`` returned."""
         self.fitted.curves = Curves(**state["curves"])
         self._best = state["best"]
+        self._progress = state["progress"]
+        self.fitted.snapshots = state["snapshots"]
         if state["diverged"] is not None:
             self.fitted.error = Diverged(state["diverged"])

@@ -46,17 +46,25 @@ class Objective:
         loss: from a batch ``(B, *shape)`` and noise to the mean loss, a scalar.
         parameters: those that this objective moves; no others get a gradient from it.
         optimizer: the settings of its optimiser.
+        landmark: a value worth a line in its curve, and the words for it.
     """
 
     name: str
     loss: Callable[[Tensor, Noise], Tensor]
     parameters: list[nn.Parameter]
     optimizer: AdamSettings
+    landmark: tuple[str, float] | None = None
+
+
+bound_name = "negative ELBO"
 
 
 def objectives_of(model: Any, config: Any) -> list[Objective]:
-    """Return a model's objectives, or its one loss as an objective over all its parameters."""
+    """Return a model's objectives, or its one loss as an objective over all its parameters.
+
+    The loss is called what the model calls it by ``loss_name``: ``negative ELBO`` where it is the bound.
+    """
     if hasattr(model, "objectives"):
         return list(model.objectives())
     adam = config if isinstance(config, AdamSettings) else AdamSettings()
-    return [Objective("loss", model.loss, list(model.parameters()), adam)]
+    return [Objective(getattr(model, "loss_name", "loss"), model.loss, list(model.parameters()), adam)]

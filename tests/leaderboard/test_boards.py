@@ -207,6 +207,6 @@ def test_no_rows_render_too() -> None:
 
 def test_files_are_written_one_pair_a_data_set(store: Store, tmp_path: Path) -> None:
     boards = build_boards([record(), record(dataset=named("clothes"))], store)
-    written = write_leaderboards(boards, tmp_path / "boards")
+    written = write_leaderboards(boards, tmp_path / "boards", store)
     assert sorted(path.name for path in written) == ["clothes.md", "clothes.svg", "digits.md", "digits.svg"]
     assert sorted(path.name for path in (tmp_path / "boards").iterdir()) == sorted(path.name for path in written)

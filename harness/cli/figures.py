@@ -1,0 +1,88 @@
+"""``harness figures``: the pictures of stored fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.data import data_dir_option, source_from
+from harness.cli.main import load_registry
+from harness.cli.options import leaderboards_option, names_option, plugin_option, runs_option
+from harness.errors import UsageError, unknown
+
+
+@click.command(epilog="Example:  harness figures --model vae,gan --dataset mnist")
+@names_option("--model", "--models", "models", metavar="A,B", help="Only these models.")
+@names_option("--dataset", "--datasets", "datasets", metavar="D[,D]", help="Only these data sets.")
+@data_dir_option
+@runs_option
+@leaderboards_option
+@plugin_option
+def figures(
+    models: tuple[str, ...],
+    datasets: tuple[str, ...],
+    data_dir: Path | None,
+    runs: Path,
+    leaderboards: Path,
+    plugin_files: tuple[Path, ...],
+) -> None:
+    """Draw the pictures of stored fits again, beside their weights, and write the leaderboards that show them.
+
+    'harness run' draws them with each fit; this is for fits made with --no-figures, and for new kinds of figures.
+    """
+    from rich.console import Console
+    from rich.progress import track
+    from torch import nn
+
+    from harness.data import Data
+    from harness.datasets import load_dataset
+    from harness.device import prepare_torch
+    from harness.executors import stored_model
+    from harness.figures import draw_figures
+    from harness.leaderboard import rewrite
+    from harness.plan import fit_from, hash_of
+    from harness.store import Store, require_writable
+
+    registry = load_registry(plugin_files)
+    store = Store(runs)
+    stored = {key: described for key in store.fit_keys() if (described := store.fit(key)) is not None}
+    if not stored:
+        raise UsageError(f"no fits in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
+    for kind, wanted in (("model", models), ("dataset", datasets)):
+        there = {described["identity"][kind]["name"] for described in stored.values()}
+        for name in wanted:
+            if name not in there:
+                raise unknown(f"{kind} in {runs}", name, there)
+        stored = {
+            key: described
+            for key, described in stored.items()
+            if not wanted or described["identity"][kind]["name"] in wanted
+        }
+    require_writable(runs, "--runs")
+    require_writable(leaderboards, "--leaderboards")
+
+    def announce(line: str) -> None:
+        click.echo(line, err=True)
+
+    device = prepare_torch("auto", deterministic=True)
+    source = source_from(data_dir, announce)
+    loaded: dict[str, Data] = {}
+    console = Console(stderr=True)
+    drawn = 0
+    for key, described in track(stored.items(), "drawing", console=console, disable=not console.is_terminal):
+        try:
+            fit = fit_from(described["identity"], registry)
+        except UsageError as error:
+            announce(f"left out {key[:12]}: {error}")
+            continue
+        dataset = hash_of(fit.dataset.identity)
+        if dataset not in loaded:
+            loaded[dataset] = load_dataset(fit.dataset.provided.spec, fit.dataset.config, source).to(device)  # type: ignore[arg-type]
+        model = stored_model(fit, loaded[dataset], store, announce)
+        if isinstance(model, nn.Module):
+            drawn += len(draw_figures(fit, model, loaded[dataset], store, registry, announce))
+    click.echo(f"drew {drawn} figures of {len(stored)} fits, in {runs}/fits/*/figures")
+    names = {described["identity"]["dataset"]["name"] for described in stored.values()}
+    for path in rewrite(names, store, leaderboards):
+        click.echo(f"wrote {path}")

@@ -1,0 +1,88 @@
+"""Drawing examples, whatever they are: images as tiles, point sets as points with their intensity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from harness import DataInfo, NotApplicable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_dpi = 100
+_gap = 0.06  # between tiles, in tiles
+
+Row = tuple[str, Tensor]
+
+
+def require_drawable(info: DataInfo) -> None:
+    """Check that examples are images of one or three channels, or sets of points.
+
+    Raises:
+        NotApplicable: they are neither.
+    """
+    if info.support != "points" and not (len(info.shape) == 3 and info.shape[0] in (1, 3)):
+        raise NotApplicable(f"examples of shape {info.shape} are no pictures")
+
+
+def draw_rows(rows: Sequence[Row], info: DataInfo, tile: float = 0.56) -> Figure:
+    """Draw rows of examples, each ``(n, *shape)``, with a word at the left of each; ``tile`` inches for an example.
+
+    Raises:
+        NotApplicable: examples are no pictures.
+    """
+    from matplotlib.figure import Figure
+
+    require_drawable(info)
+    words = max(len(word) for word, _ in rows)
+    margin = 0.075 * words + 0.12 if words else 0.04
+    columns = max(len(examples) for _, examples in rows)
+    width, height = margin + tile * columns + 0.04, tile * len(rows) + 0.08
+    figure = Figure(figsize=(width, height), dpi=_dpi)
+    axes = figure.add_axes((margin / width, 0.04 / height, tile * columns / width, tile * len(rows) / height))
+    axes.set_yticks([i + 0.5 for i in range(len(rows))], [word for word, _ in rows], fontsize=9)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    draw = _draw_points if info.support == "points" else _draw_images
+    draw(axes, [examples.cpu() for _, examples in rows], columns)
+    axes.set(xlim=(0, columns), ylim=(len(rows), 0))
+    return figure
+
+
+def _draw_images(axes: Any, rows: Sequence[Tensor], columns: int) -> None:
+    """Draw rows of ``(n, channels, height, width)`` as one picture, from black at 0 to white at 1.
+
+    Values that stray far out of [0, 1], as those of data on another scale do, are shown in their own range.
+    """
+    low, high = min(float(row.min()) for row in rows), max(float(row.max()) for row in rows)
+    if low > -1 and high < 2:
+        low, high = 0.0, 1.0
+    _, height, width = rows[0].shape[1:]
+    gap = max(1, round(_gap * width))
+    canvas = np.ones((len(rows) * (height + gap), columns * (width + gap), 3), np.float32)
+    for i, row in enumerate(rows):
+        pictures = ((row - low) / max(high - low, 1e-6)).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+        for j, picture in enumerate(pictures):
+            top, left = i * (height + gap), j * (width + gap)
+            canvas[top : top + height, left : left + width] = picture
+    axes.imshow(canvas, extent=(0, columns, len(rows), 0), interpolation="nearest", aspect="auto")
+
+
+def _draw_points(axes: Any, rows: Sequence[Tensor], columns: int) -> None:
+    """Draw rows of ``(n, 1, 3, points)``: x to the right, y down, intensity as brightness on black."""
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
+    cells = [(j, i) for i, row in enumerate(rows) for j in range(len(row))]
+    tiles = [Rectangle((j + _gap / 2, i + _gap / 2), 1 - _gap, 1 - _gap) for j, i in cells]
+    axes.add_collection(PatchCollection(tiles, facecolor="black"))
+    for i, row in enumerate(rows):
+        sets = row[:, 0].clamp(0, 1).numpy()  # (n, 3, points)
+        across = np.arange(len(sets))[:, None] + 0.06 + 0.88 * sets[:, 0]
+        down = i + 0.06 + 0.88 * sets[:, 1]
+        axes.scatter(across, down, c=sets[:, 2], cmap="inferno", vmin=0, vmax=1, s=4, linewidths=0)

@@ -1,0 +1,45 @@
+"""How training went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from harness import Data, NotApplicable, Story, TrainsByGradient, TrainsByObjectives, objectives_of
+
+
+class TrainingCurves:
+    """Every objective on the training and the validation split, over epochs, and the evidence lower bound.
+
+    What an objective is worth at an equilibrium, where that is known, is a dashed line.
+    """
+
+    needs = (TrainsByGradient | TrainsByObjectives,)
+
+    def draw(self, model: Any, data: Data, story: Story) -> Figure:
+        """Draw a plot for each curve, side by side.
+
+        Raises:
+            NotApplicable: there are fewer than two epochs.
+        """
+        curves = story.curves
+        epochs = range(1, len(curves.seconds) + 1)
+        if len(epochs) < 2:
+            raise NotApplicable("a curve has two epochs at least")
+        landmarks = {each.name: each.landmark for each in objectives_of(model, story.config)}
+        names = list(curves.validation)
+        figure = Figure(figsize=(0.4 + 3.1 * len(names), 2.6), dpi=100, layout="constrained")
+        for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+            axes.plot(epochs, curves.train[name], label="training")
+            axes.plot(epochs, curves.validation[name], label="validation")
+            if (landmark := landmarks.get(name)) is not None:
+                word, value = landmark
+                axes.axhline(value, color="grey", linestyle="--", linewidth=1, label=word)
+            axes.set_title(name, fontsize=9)
+            axes.set_xlabel("epoch", fontsize=8)
+            axes.tick_params(labelsize=8)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.legend(fontsize=7, frameon=False)
+        return figure

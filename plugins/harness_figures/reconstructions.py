@@ -1,0 +1,41 @@
+"""Test examples beside what a model makes of them."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from matplotlib.figure import Figure
+
+from harness import Corrupts, Data, Reconstructs, Story
+from harness_figures.canvas import draw_rows
+
+shown = 10
+
+
+class Reconstructions:
+    """The first test examples above their reconstructions."""
+
+    needs: ClassVar = (Reconstructs,)
+
+    def draw(self, model: Reconstructs, data: Data, story: Story) -> Figure:
+        """Draw two rows."""
+        x = data.test.first(shown).all(story.noise)
+        return draw_rows([("original", x), ("reconstruction", model.reconstruct(x))], data.info)
+
+
+class DenoisingModel(Reconstructs, Corrupts, Protocol):
+    """A model that was trained to undo a corruption."""
+
+
+class Denoising:
+    """The first test examples corrupted as in training, what the model makes of that, and the clean ones."""
+
+    needs: ClassVar = (Reconstructs, Corrupts)
+
+    def draw(self, model: DenoisingModel, data: Data, story: Story) -> Figure:
+        """Draw three rows."""
+        x = data.test.first(shown).all(story.noise)
+        corrupted = model.corrupt(x, story.noise)
+        return draw_rows(
+            [("corrupted", corrupted), ("reconstruction", model.reconstruct(corrupted)), ("clean", x)], data.info
+        )

@@ -1,0 +1,60 @@
+"""Samples: of the fitted model, and of the model as it was trained."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from harness import Data, NotApplicable, Samples, Story
+from harness_figures.canvas import draw_rows, require_drawable
+
+_rows, _columns = 6, 10
+_dots = 1000
+
+
+class SampleGrid:
+    """Samples in rows; of vectors, the first two values of each as a point, beside those of test examples."""
+
+    needs: ClassVar = (Samples,)
+
+    def draw(self, model: Samples, data: Data, story: Story) -> Figure:
+        """Draw a grid or a scatter plot."""
+        if len(data.info.shape) == 1:
+            test = data.test.first(_dots).all(story.noise)
+            return _scatter(test, model.sample(len(test), story.noise))
+        require_drawable(data.info)
+        samples = model.sample(_rows * _columns, story.noise)
+        return draw_rows([("", row) for row in samples.split(_columns)], data.info)
+
+
+class SamplesInTraining:
+    """Samples at the end of the first, the middle and the last epoch, from the same latent points."""
+
+    needs: ClassVar = (Samples,)
+
+    def draw(self, model: Samples, data: Data, story: Story) -> Figure:
+        """Draw a row for each epoch that was kept.
+
+        Raises:
+            NotApplicable: none was, as of a model fitted in closed form.
+        """
+        if not story.snapshots:
+            raise NotApplicable("no samples were kept while it trained")
+        return draw_rows([(f"epoch {epoch}", samples) for epoch, samples in story.snapshots.items()], data.info)
+
+
+def _scatter(test: Tensor, samples: Tensor) -> Figure:
+    if test.shape[1] < 2:
+        raise NotApplicable("examples have one value")
+    figure = Figure(figsize=(6, 3), dpi=100, layout="constrained")
+    both = torch.cat([test, samples])[:, :2].cpu()
+    (left, bottom), (right, top) = both.amin(0).tolist(), both.amax(0).tolist()
+    for axes, points, title in zip(figure.subplots(1, 2), (test, samples), ("test", "samples"), strict=True):
+        axes.scatter(*points[:, :2].T.cpu().numpy(), s=4, linewidths=0, alpha=0.5)
+        axes.set_title(title, fontsize=9)
+        axes.set(xlim=(left, right), ylim=(bottom, top))
+        axes.tick_params(labelsize=8)
+    return figure

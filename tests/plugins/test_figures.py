@@ -1,0 +1,171 @@
+"""Pictures show what they say they show."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+from torch.distributions import Independent, Normal
+
+from harness import Data, DataInfo, Noise, NotApplicable, Story
+from harness.budget import Budget
+from harness.training import Companions, Curves, Recipe, fit_seed, fit_seeds
+from harness.transforms import Binarize
+from harness_figures.canvas import draw_rows
+from harness_figures.curves import TrainingCurves
+from harness_figures.latent import Interpolation, Manifold
+from harness_figures.samples import SampleGrid, SamplesInTraining
+from harness_gan.gan import GAN
+from harness_vae.iwae import IWAE
+from harness_vae.vae import VAE
+
+
+def info(shape: tuple[int, ...], support: str = "unit") -> DataInfo:
+    return DataInfo(shape, support, torch.zeros(shape))
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return np.asarray(Image.open(buffer).convert("RGB")).astype(float) / 255
+
+
+def story(**given) -> Story:
+    return Story(**{"config": None, "curves": Curves(), "snapshots": {}, "noise": Noise(0)} | given)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tile_has_the_colour_of_its_image_and_stands_in_its_place(channels: int) -> None:
+    shades = torch.tensor([[0.0, 0.2, 0.4], [0.6, 0.8, 1.0]])
+    rows = [("", shade.view(3, 1, 1, 1).expand(3, channels, 28, 28)) for shade in shades]
+    drawn = pixels(draw_rows(rows, info((channels, 28, 28))))
+    height, width, _ = drawn.shape
+    for i, j in np.ndindex(2, 3):
+        seen = drawn[int(height * (i + 0.5) / 2), int(width * (j + 0.5) / 3)]
+        assert seen == pytest.approx(float(shades[i, j]), abs=0.01), (i, j)
+
+
+def test_points_lie_right_and_down_of_the_corner_and_shine_by_their_intensity() -> None:
+    left_top, right_bottom = [0.1, 0.1, 1.0], [0.9, 0.9, 1.0]
+    sets = torch.tensor([[left_top] * 5, [right_bottom] * 5]).transpose(1, 2).unsqueeze(1)  # (2, 1, 3, 5)
+    drawn = pixels(draw_rows([("", sets)], info((1, 3, 5), "points"), tile=2))
+    width = drawn.shape[1]
+    first, second = drawn[:, : width // 2].sum(2), drawn[:, width // 2 :].sum(2)
+    for tile, middle in ((first, (0.146, 0.146)), (second, (0.854, 0.854))):
+        inside = tile[10:-10, 12:-12]
+        bright = np.argwhere(inside > 1).mean(0) + np.array([10, 12])
+        assert bright / tile.shape == pytest.approx(middle, abs=0.03)
+
+
+def test_what_is_no_picture_is_not_drawn() -> None:
+    with pytest.raises(NotApplicable, match="no pictures"):
+        draw_rows([("", torch.zeros(2, 7))], info((7,)))
+
+
+class Plane:
+    """Decodes a code to an image that has its two numbers as pixels."""
+
+    def __init__(self) -> None:
+        self.decoded: list[Tensor] = []
+
+    def prior(self) -> Independent:
+        return Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        self.decoded.append(z)
+        return z.view(-1, 1, 1, 2)
+
+
+def test_the_manifold_takes_equal_steps_of_probability(small_data: Data) -> None:
+    model = Plane()
+    Manifold().draw(model, small_data, story())
+    (codes,) = model.decoded
+    share = Normal(0, 1).cdf(codes).view(15, 15, 2)
+    expected = (torch.arange(15) + 0.5) / 15
+    torch.testing.assert_close(share[0, :, 0], expected)  # to the right
+    torch.testing.assert_close(share[:, 0, 1], expected.flip(0))  # up
+
+
+def test_an_interpolation_is_straight_and_leads_from_one_draw_of_the_prior_to_another(small_data: Data) -> None:
+    model = Plane()
+    Interpolation().draw(model, small_data, story())
+    ways = model.decoded[0].view(10, 5, 2)
+    steps = ways.diff(dim=0)
+    torch.testing.assert_close(steps, steps[:1].expand_as(steps))
+    ends = torch.cat([ways[0], ways[-1]])
+    torch.testing.assert_close(ends, Noise(0).normal(10, 2))
+
+
+def test_samples_in_training_are_of_the_same_latent_points(small_data: Data) -> None:
+    data = Binarize(Binarize.Config()).apply(small_data)
+    recipe = Recipe(VAE, VAE.Config(latent_dim=2, hidden=(8,)), data, Budget(epochs=5, batch_size=50))
+    fitted = fit_seed(recipe, 3, Companions(snapshots=4))
+    assert list(fitted.snapshots) == [1, 3, 5]
+    again = fit_seed(recipe, 3, Companions(snapshots=4))
+    for epoch, samples in fitted.snapshots.items():
+        assert samples.shape == (4, 1, 6, 5)
+        assert torch.equal(samples, again.snapshots[epoch])
+    figure = SamplesInTraining().draw(fitted.model, data, story(snapshots=fitted.snapshots))
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["epoch 1", "epoch 3", "epoch 5"]
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_keeping_samples_changes_no_weight(small_data: Data, vectorized: bool) -> None:
+    config = GAN.Config(latent_dim=2, generator=(8,), discriminator=(8,))
+    recipe = Recipe(GAN, config, small_data, Budget(epochs=3, batch_size=50))
+    for with_samples, without in zip(
+        fit_seeds(recipe, (0, 1), vectorized=vectorized, companions=Companions(snapshots=5)),
+        fit_seeds(recipe, (0, 1), vectorized=vectorized),
+        strict=True,
+    ):
+        assert len(with_samples.snapshots) == 3
+        assert without.snapshots == {}
+        assert with_samples.curves.train == without.curves.train
+        for key, value in with_samples.model.state_dict().items():
+            assert torch.equal(value, without.model.state_dict()[key]), key
+
+
+def test_samples_that_cannot_be_drawn_are_told_of_and_cost_nothing_else(small_data: Data) -> None:
+    class Mute(VAE):
+        def sample(self, n: int, noise: Noise) -> Tensor:
+            raise LookupError("no words")
+
+    said: list[str] = []
+    recipe = Recipe(Mute, VAE.Config(latent_dim=2, hidden=(8,)), small_data, Budget(epochs=1))
+    fitted = fit_seed(recipe, 0, Companions(snapshots=4, announce=said.append))
+    assert fitted.error is None
+    assert said == ["no samples could be drawn in epoch 1: no words"]
+
+
+def test_curves_show_every_objective_with_its_landmark_and_the_bound_where_it_is_none(small_data: Data) -> None:
+    data = Binarize(Binarize.Config()).apply(small_data)
+    iwae = Recipe(IWAE, IWAE.Config(latent_dim=2, hidden=(8,), k=3), data, Budget(epochs=3))
+    gan = Recipe(GAN, GAN.Config(latent_dim=2, generator=(8,), discriminator=(8,)), data, Budget(epochs=3))
+    for recipe, names in ((iwae, ["loss", "negative ELBO"]), (gan, ["generator", "discriminator"])):
+        fitted = fit_seed(recipe, 0)
+        figure = TrainingCurves().draw(fitted.model, data, story(config=recipe.config, curves=fitted.curves))
+        assert [axes.get_title() for axes in figure.axes] == names
+        for axes, name in zip(figure.axes, names, strict=True):
+            lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+            assert lines.pop("training") == fitted.curves.train[name]
+            assert lines.pop("validation") == fitted.curves.validation[name]
+            assert list(lines) == (["equilibrium, log 4"] if name == "discriminator" else [])
+
+
+def test_samples_of_vectors_are_points_beside_those_of_the_test_split() -> None:
+    class Plain:
+        def sample(self, n: int, noise: Noise) -> Tensor:
+            return noise.normal(n, 3)
+
+    from harness import Examples
+
+    data = Data.from_tensors(*(Examples(Noise(seed).normal(50, 3)) for seed in range(3)))
+    figure = SampleGrid().draw(Plain(), data, story())
+    test, samples = (axes.collections[0].get_offsets() for axes in figure.axes)
+    assert test == pytest.approx(Noise(2).normal(50, 3)[:, :2].numpy())
+    assert samples == pytest.approx(Noise(0).normal(50, 3)[:, :2].numpy())
