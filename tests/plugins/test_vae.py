@@ -24,7 +24,8 @@ from harness import (
 from harness.transforms import Binarize, Dequantize
 from harness_datasets.idx import MNIST
 from harness_metrics.elbo import ELBO
-from harness_vae.vae import VAE, log_variance_scale
+from harness_vae.vae import VAE
+from harness_vae.variational import log_variance_scale
 
 
 class LinearGaussian:
