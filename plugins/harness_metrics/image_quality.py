@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -10,6 +10,7 @@ from harness import Context, Data, Estimate, NotApplicable, Reconstructs
 from harness_metrics.reconstruction import ReconstructionSettings, per_example, require_unit_interval
 
 window = 11
+edge = window // 2
 
 
 class PSNR:
@@ -45,8 +46,8 @@ class PSNR:
 class SSIM:
     """Structural similarity (Wang, Bovik, Sheikh and Simoncelli, 2004) of an image in [0, 1]; 1 where they are equal.
 
-    The mean over all places where the 11 × 11 Gaussian window (standard deviation 1.5) fits, and over channels, with
-    K₁ = 0.01, K₂ = 0.03 and a range of 1; that of torchmetrics, in float64. Reconstructions are clipped to [0, 1].
+    The mean over all places where the 11 × 11 Gaussian window (standard deviation 1.5) fits into the image, and over
+    channels, with K₁ = 0.01, K₂ = 0.03 and a range of 1, in float64. Reconstructions are clipped to [0, 1].
     """
 
     Config = ReconstructionSettings
@@ -71,9 +72,9 @@ class SSIM:
             raise NotApplicable(f"a window of {window} × {window} does not fit into examples of shape {shape}")
 
         def similarity(ours: Tensor, x: Tensor) -> Tensor:
-            of_pair = structural_similarity_index_measure(
-                ours.double().clamp(0, 1), x.double(), data_range=1.0, reduction="none"
-            )
-            return cast("Tensor", of_pair)
+            _, places = structural_similarity_index_measure(
+                ours.double().clamp(0, 1), x.double(), data_range=1.0, reduction="none", return_full_image=True
+            )  # (B, C, H, W), beyond the edges of images that are mirrored there
+            return per_example(places[..., edge:-edge, edge:-edge])
 
         return self.config.over_test(model, data, context, similarity)
