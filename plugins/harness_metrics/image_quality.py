@@ -47,7 +47,7 @@ class SSIM:
     """Structural similarity (Wang, Bovik, Sheikh and Simoncelli, 2004) of an image in [0, 1]; 1 where they are equal.
 
     The mean over all places where the 11 × 11 Gaussian window (standard deviation 1.5) fits into the image, and over
-    channels, with K₁ = 0.01, K₂ = 0.03 and a range of 1, in float64. Reconstructions are clipped to [0, 1].
+    channels, with K₁ = 0.01, K₂ = 0.03 and a range of 1. Reconstructions are clipped to [0, 1].
     """
 
     Config = ReconstructionSettings
@@ -73,8 +73,8 @@ class SSIM:
 
         def similarity(ours: Tensor, x: Tensor) -> Tensor:
             _, places = structural_similarity_index_measure(
-                ours.double().clamp(0, 1), x.double(), data_range=1.0, reduction="none", return_full_image=True
-            )  # (B, C, H, W), beyond the edges of images that are mirrored there
+                ours.clamp(0, 1), x, data_range=1.0, reduction="none", return_full_image=True
+            )  # (B, C, H, W), at the edges of images that are continued by their reflection
             return per_example(places[..., edge:-edge, edge:-edge])
 
         return self.config.over_test(model, data, context, similarity)

@@ -67,13 +67,13 @@ def test_structural_similarity_is_that_of_the_paper(shape: tuple[int, int, int])
         np.mean([ssim_by_hand(ours, theirs) for ours, theirs in zip(a, b, strict=True)])
         for a, b in zip(model.function(x).double().numpy(), x.double().numpy(), strict=True)
     ]
-    assert estimate.per_example.numpy() == pytest.approx(expected, abs=1e-9)
-    assert estimate.stderr == pytest.approx(np.std(expected, ddof=1) / len(expected) ** 0.5)
+    assert estimate.per_example.numpy() == pytest.approx(expected, abs=1e-5)
+    assert estimate.stderr == pytest.approx(np.std(expected, ddof=1) / len(expected) ** 0.5, abs=1e-5)
 
 
 def test_an_image_is_like_itself() -> None:
     data = pictures(1, 12, 12)
-    assert measured(SSIM, identity(), data).value == pytest.approx(1.0, abs=1e-12)
+    assert measured(SSIM, identity(), data).value == pytest.approx(1.0, abs=1e-6)
     assert measured(PSNR, identity(), data).value == 100  # its ceiling, for an infinite ratio
     assert measured(ReconstructionMSE, identity(), data).value == 0
 
