@@ -13,7 +13,9 @@ from .capabilities import Samples as Samples
 from .capabilities import TrainsByGradient as TrainsByGradient
 from .capabilities import TrainsByObjectives as TrainsByObjectives
 
-# Data, device and randomness
+# Data, device and randomness; layers that several plugins build with
+from .convolutions import ConvolutionalDecoder as ConvolutionalDecoder
+from .convolutions import ConvolutionalEncoder as ConvolutionalEncoder
 from .data import Data as Data
 from .data import DataInfo as DataInfo
 from .data import DataSource as DataSource

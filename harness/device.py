@@ -21,6 +21,7 @@ def prepare_torch(device: str, *, deterministic: bool = True) -> torch.device:
         UsageError: a GPU was asked for and there is none.
     """
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.allow_tf32 = False  # torch's default rounds convolutions; products it leaves alone
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":

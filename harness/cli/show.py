@@ -69,6 +69,6 @@ def _facts(kind: str, factory: Any) -> list[tuple[str, str]]:
         return [("Offers", ", ".join(offered) or "nothing that a metric could use")]
     if kind == "metric":
         needs = ", ".join(in_words(need) for need in getattr(factory, "needs", ()))
-        better = f"{factory.unit}, {factory.direction} is better"
+        better = f"{factory.unit}, {factory.direction or 'neither end'} is better"
         return [("Unit", better), ("Needs of a model", needs or "nothing")]
     return []

@@ -59,7 +59,7 @@ def captions(board: Board) -> list[str]:
     what = "repeats" if board.machine else f"{board.split} examples"
     facts = [f"{over} {what}" if over else "", settings, _budget(board)]
     lines.append("; ".join(filter(None, facts)) + "." if any(facts) else "")
-    if len(valued) > 1 and (_has_errors(board) or _has_spread(board)):
+    if board.direction and len(valued) > 1 and (_has_errors(board) or _has_spread(board)):
         paired = any(row.measured and row.measured.values is not None for row in valued)
         ties = f"rows that a {'paired ' * paired}95% interval cannot tell apart share a rank"
         alone = any(row.seeds == 1 for row in valued)

@@ -14,5 +14,29 @@ def harness_models() -> list[ModelSpec]:
             "harness_autoencoders.mlp_ae:MLPAutoencoder",
             "deep autoencoder of fully connected sigmoid layers",
             version="1",
-        )
+        ),
+        ModelSpec(
+            "cnn-ae",
+            "harness_autoencoders.cnn_ae:CNNAutoencoder",
+            "convolutional autoencoder with a linear code",
+            version="1",
+        ),
+        ModelSpec(
+            "sparse-ae",
+            "harness_autoencoders.sparse_ae:SparseAutoencoder",
+            "autoencoder with one wide code, held sparse by an L1 penalty",
+            version="1",
+        ),
+        ModelSpec(
+            "denoising-ae",
+            "harness_autoencoders.denoising:DenoisingAutoencoder",
+            "mlp-ae trained to give clean examples from noisy ones",
+            version="1",
+        ),
+        ModelSpec(
+            "denoising-cnn-ae",
+            "harness_autoencoders.denoising:DenoisingCNNAutoencoder",
+            "cnn-ae trained to give clean examples from noisy ones",
+            version="1",
+        ),
     ]

@@ -1,4 +1,4 @@
-"""Metrics: reconstruction, the evidence lower bound, speed and cost."""
+"""Metrics: reconstruction, codes, the evidence lower bound, speed and cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,43 @@ def harness_metrics() -> list[MetricSpec]:
             "binary cross-entropy of reconstructions, in nats per pixel",
             version="1",
         ),
+        MetricSpec(
+            "psnr",
+            "harness_metrics.image_quality:PSNR",
+            "peak signal-to-noise ratio of reconstructions, in dB",
+            version="1",
+        ),
+        MetricSpec(
+            "ssim",
+            "harness_metrics.image_quality:SSIM",
+            "structural similarity of reconstructions to the originals",
+            version="1",
+        ),
+        MetricSpec(
+            "sparsity", "harness_metrics.codes:Sparsity", "share of an example's code units near zero", version="1"
+        ),
+        MetricSpec(
+            "active-units",
+            "harness_metrics.codes:ActiveUnits",
+            "latent units whose posterior mean varies over examples",
+            version="1",
+        ),
         MetricSpec("elbo", "harness_metrics.elbo:ELBO", "evidence lower bound, in nats per image", version="1"),
+        MetricSpec(
+            "rate",
+            "harness_metrics.elbo:Rate",
+            "nats that the bound spends on the code; rate + distortion = -elbo",
+            version="1",
+        ),
+        MetricSpec(
+            "distortion",
+            "harness_metrics.elbo:Distortion",
+            "-E_q[log p(x|z)], in nats per image",
+            version="1",
+        ),
+        MetricSpec(
+            "kl", "harness_metrics.kl:KL", "KL(q(z|x) || p(z)), in nats, beside its Monte Carlo estimate", version="1"
+        ),
         MetricSpec(
             "iw-bound",
             "harness_metrics.iw_bound:ImportanceWeightedBound",

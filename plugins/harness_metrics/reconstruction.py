@@ -1,4 +1,4 @@
-"""Reconstruction errors, per value of an example, over the test split."""
+"""Reconstruction errors, one value an example, over the test split."""
 
 from __future__ import annotations
 
@@ -10,33 +10,60 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness import Context, Data, Estimate, NoSettings, NotApplicable, Reconstructs, setting
+from harness import Context, Data, DataInfo, Estimate, NotApplicable, Reconstructs, setting
 
 batch = 1000
 
 
-def over_test(model: Reconstructs, data: Data, context: Context, error: Callable[[Tensor, Tensor], Tensor]) -> Estimate:
-    """Average ``error(reconstruction, x)``, elementwise, over values and then over test examples."""
-    errors = [
-        error(model.reconstruct(x), x).flatten(1).double().mean(1) for x in data.test.batches(batch, context.noise)
-    ]
-    return Estimate.over_examples(torch.cat(errors))
+@dataclass(frozen=True)
+class ReconstructionSettings:
+    """Settings of every metric of reconstructions."""
+
+    corruption: float = setting(
+        0.0,
+        "σ of normal noise, in units of the data, added to what is rebuilt; it is judged against the clean example",
+        minimum=0,
+    )
+
+    def over_test(
+        self, model: Reconstructs, data: Data, context: Context, score: Callable[[Tensor, Tensor], Tensor]
+    ) -> Estimate:
+        """Average ``score(reconstruction, x)``, of shape ``(B,)``, over the test examples.
+
+        The noise is that of the evaluation: every model rebuilds the same corrupted examples.
+        """
+        scores = []
+        for x in data.test.batches(batch, context.noise):
+            seen = x + self.corruption * context.noise.normal(*x.shape) if self.corruption else x
+            scores.append(score(model.reconstruct(seen), x))
+        return Estimate.over_examples(torch.cat(scores))
+
+
+def per_example(values: Tensor) -> Tensor:
+    """Average over the values of an example, in float64: ``(B, *shape)`` to ``(B,)``."""
+    return values.flatten(1).double().mean(1)
+
+
+def require_unit_interval(info: DataInfo, what: str) -> None:
+    """Raise ``NotApplicable`` where data leaves [0, 1]."""
+    if info.support not in ("binary", "unit"):
+        raise NotApplicable(f"{what} needs data in [0, 1], and this is {info.support}")
 
 
 class ReconstructionMSE:
     """(x̂ − x)², averaged over the values of an example; x̂ is not clipped."""
 
-    Config = NoSettings
+    Config = ReconstructionSettings
     unit: ClassVar = "squared error per pixel"
     direction: ClassVar = "lower"
     needs: ClassVar = (Reconstructs,)
 
-    def __init__(self, config: NoSettings) -> None:
+    def __init__(self, config: ReconstructionSettings) -> None:
         self.config = config
 
     def measure(self, model: Reconstructs, data: Data, context: Context) -> Estimate:
         """Measure on the test split."""
-        return over_test(model, data, context, lambda reconstruction, x: (reconstruction - x).square())
+        return self.config.over_test(model, data, context, lambda ours, x: per_example((ours - x).square()))
 
 
 class ReconstructionBCE:
@@ -47,7 +74,7 @@ class ReconstructionBCE:
     """
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(ReconstructionSettings):
         """Settings."""
 
         epsilon: float = setting(1e-6, "reconstructions are clipped to [ε, 1 − ε]", above=0, below=0.5)
@@ -65,12 +92,11 @@ class ReconstructionBCE:
         Raises:
             NotApplicable: the data leaves [0, 1].
         """
-        if data.info.support not in ("binary", "unit"):
-            raise NotApplicable(f"a cross-entropy needs data in [0, 1], and this is {data.info.support}")
+        require_unit_interval(data.info, "a cross-entropy")
         epsilon = self.config.epsilon
 
-        def error(reconstruction: Tensor, x: Tensor) -> Tensor:
-            clipped = reconstruction.double().clamp(epsilon, 1 - epsilon)
-            return F.binary_cross_entropy(clipped, x.double(), reduction="none")
+        def error(ours: Tensor, x: Tensor) -> Tensor:
+            clipped = ours.double().clamp(epsilon, 1 - epsilon)
+            return per_example(F.binary_cross_entropy(clipped, x.double(), reduction="none"))
 
-        return over_test(model, data, context, error)
+        return self.config.over_test(model, data, context, error)

@@ -67,6 +67,8 @@ class TimeToQuality:
         """
         name, threshold = self.config.parsed
         metric = context.metric(name)
+        if metric.direction is None:
+            raise NotApplicable(f"neither end of {name} is better, so that no value of it is reached")
         sign = 1 if metric.direction == "higher" else -1
         watched = replace(data, test=data.validation)
         device = data.train.stored.device

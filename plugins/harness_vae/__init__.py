@@ -21,4 +21,22 @@ def harness_models() -> list[ModelSpec]:
             "importance-weighted autoencoder: the VAE's network on the k-sample bound",
             version="1",
         ),
+        ModelSpec(
+            "gaussian-vae",
+            "harness_vae.gaussian_vae:GaussianVAE",
+            "vae with Gaussian observations of fixed variance on any data",
+            version="1",
+        ),
+        ModelSpec(
+            "beta-vae",
+            "harness_vae.beta_vae:BetaVAE",
+            "vae with the KL divergence weighted by beta in its loss",
+            version="1",
+        ),
+        ModelSpec(
+            "cnn-vae",
+            "harness_vae.cnn_vae:CNNVAE",
+            "variational autoencoder with convolutional encoder and decoder",
+            version="1",
+        ),
     ]

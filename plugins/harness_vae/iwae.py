@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from harness import DataInfo, Noise, log_importance_weights, setting
+from harness import Noise, log_importance_weights, setting
 from harness_vae.vae import VAE
 
 
@@ -26,9 +26,6 @@ class IWAE(VAE):
         k: int = setting(50, "samples of the posterior in the bound", minimum=1)
 
     config: Config
-
-    def __init__(self, info: DataInfo, config: Config) -> None:
-        super().__init__(info, config)
 
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
         """Return the negative k-sample bound, averaged over examples, in nats."""

@@ -42,6 +42,11 @@ def test_a_metric_that_does_not_apply_is_no_target(call: Call, tmp_path: Path) -
     assert last_record(tmp_path)["reason"] == "elbo does not apply: it has no encoder and no observation model"
 
 
+def test_a_metric_of_which_neither_end_is_better_is_no_target(call: Call, tmp_path: Path) -> None:
+    assert call("run", *chosen, "--target", "sparsity=0.5").code == 4
+    assert last_record(tmp_path)["reason"] == "neither end of sparsity is better, so that no value of it is reached"
+
+
 @pytest.mark.parametrize(
     ("target", "said"), [("elbo", "not of the form METRIC=VALUE"), ("elbow=3", "Did you mean 'elbo'?")]
 )

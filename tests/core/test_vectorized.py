@@ -28,7 +28,14 @@ small = {
     "vae": {"latent_dim": "3", "hidden": "12"},
     "iwae": {"latent_dim": "3", "hidden": "12", "k": "4"},
     "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8"},
+    "beta-vae": {"latent_dim": "3", "hidden": "12"},
+    "gaussian-vae": {"latent_dim": "3", "hidden": "12"},
+    "cnn-vae": {"latent_dim": "3", "channels": "4-6"},
     "mlp-ae": {"hidden": "8-4"},
+    "cnn-ae": {"latent_dim": "3", "channels": "4-6"},
+    "sparse-ae": {"hidden": "12"},
+    "denoising-ae": {"hidden": "8-4"},
+    "denoising-cnn-ae": {"latent_dim": "3", "channels": "4-6"},
     "linear-ae": {"latent_dim": "3"},
 }
 

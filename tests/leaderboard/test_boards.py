@@ -79,6 +79,13 @@ def test_what_may_not_be_compared_never_shares_a_board(store: Store, change: dic
     assert all(row.rank == 1 for board in boards for row in board.rows)
 
 
+def test_a_metric_of_which_neither_end_is_better_is_shown_without_ranks(store: Store) -> None:
+    (board,) = build_boards([record("a", 3.0, direction=None), record("b", 2.0, direction=None)], store)
+    assert [row.rank for row in board.rows] == [None, None]
+    assert columns(board)[2] == "elbo (nats)"
+    assert not any("rank" in line for line in captions(board))
+
+
 def test_timings_on_other_threads_never_share_a_board(store: Store) -> None:
     engine = {"device": "cpu", "threads": 1, "precision": "float32", "path": "single"}
     timing = {"machine": "this one, 2 cores", "unit": "examples/s", "measure": None}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
@@ -24,7 +25,11 @@ from harness import (
 from harness.transforms import Binarize, Dequantize
 from harness_datasets.idx import MNIST
 from harness_metrics.elbo import ELBO
-from harness_vae.vae import VAE, log_variance_scale
+from harness_vae.beta_vae import BetaVAE
+from harness_vae.cnn_vae import CNNVAE
+from harness_vae.gaussian_vae import GaussianVAE
+from harness_vae.vae import VAE
+from harness_vae.variational import log_variance_scale
 
 
 class LinearGaussian:
@@ -209,6 +214,65 @@ def test_the_elbo_is_taken_at_samples_and_its_parts_add_up(small_data: Data) -> 
         x = data.test.all(Noise(0))
         at_mean = model.observation(model.posterior(x).mean).log_prob(x).mean() - one.parts["kl"]
     assert many.value < float(at_mean)
+
+
+def test_a_beta_vae_with_beta_1_is_the_vae_bit_for_bit(fit, small_data: Data) -> None:
+    data = Binarize(Binarize.Config()).apply(small_data)
+    plain = fit(VAE, VAE.Config(), data, epochs=3).state_dict()
+    beta = fit(BetaVAE, BetaVAE.Config(beta=1.0), data, epochs=3).state_dict()
+    assert plain.keys() == beta.keys()
+    assert all(torch.equal(plain[name], beta[name]) for name in plain)
+
+
+def test_a_larger_beta_lowers_the_rate_and_raises_the_distortion(fit, small_data: Data) -> None:
+    data = Binarize(Binarize.Config()).apply(small_data)
+    x = data.test.all(Noise(0))
+    rates, distortions = [], []
+    for beta in (0.1, 1.0, 10.0):
+        config = BetaVAE.Config(latent_dim=2, hidden=(16,), beta=beta, learning_rate=1e-2)
+        model = fit(BetaVAE, config, data, epochs=20, batch_size=50)
+        with torch.no_grad():
+            terms = elbo_terms(model, x, Noise(0))
+        rates.append(float(terms.kl.mean()))
+        distortions.append(-float(terms.reconstruction.mean()))
+    assert rates == sorted(rates, reverse=True)
+    assert distortions == sorted(distortions)
+
+
+@pytest.mark.parametrize("variant", [lambda data: data, Binarize(Binarize.Config()).apply])
+def test_a_gaussian_vae_is_scipys_normal_of_variance_one_on_any_data(variant, small_data: Data) -> None:
+    data = variant(small_data)
+    model = GaussianVAE(data.info, GaussianVAE.Config(latent_dim=2, hidden=(8,)))
+    x = data.test.all(Noise(0))
+    with torch.no_grad():
+        observation = model.observation(torch.randn(len(x), 2))
+        means = observation.mean.flatten(1).double().numpy()
+        expected = norm.logpdf(x.flatten(1).double().numpy(), means, 1.0).sum(1)
+        torch.testing.assert_close(observation.log_prob(x).double(), torch.from_numpy(expected), rtol=1e-5, atol=0)
+    assert "not dequantized" in likelihood_measure(data.info, observation)
+    assert "scaled_log_variance" not in dict(model.named_parameters())
+
+
+@pytest.mark.parametrize("model", [VAE, BetaVAE, GaussianVAE, CNNVAE])
+def test_decoding_gives_the_mean_of_the_observation_model(model, small_data: Data) -> None:
+    data = Binarize(Binarize.Config()).apply(small_data)
+    built = model(data.info, model.Config()).requires_grad_(False)
+    x, z = data.test.all(Noise(0)), torch.randn(7, 20)
+    assert torch.equal(built.decode(z), built.observation(z).mean)
+    assert torch.equal(built.reconstruct(x), built.decode(built.posterior(x).mean))
+    assert torch.equal(built.sample(7, Noise(1)), built.decode(Noise(1).normal(7, 20)))
+
+
+def test_a_convolutional_vae_is_smaller_than_the_vae_and_bounds_the_same_likelihood(fit, small_data: Data) -> None:
+    digits = DataInfo(shape=(1, 28, 28), support="binary", mean=torch.zeros(1, 28, 28))
+    sizes = [sum(p.numel() for p in model(digits, model.Config()).parameters()) for model in (CNNVAE, VAE)]
+    assert sizes[0] < sizes[1]
+    data = Binarize(Binarize.Config()).apply(small_data)
+    model = fit(CNNVAE, CNNVAE.Config(latent_dim=2, channels=(4, 8)), data, epochs=2)
+    with torch.no_grad():
+        estimate = ELBO(ELBO.Config()).measure(model, data, Context(Noise(0), None, 128, 0))
+    assert estimate.measure == "probability mass on binary pixels"
+    assert estimate.value < 0
 
 
 @pytest.mark.full_mnist

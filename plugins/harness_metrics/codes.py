@@ -1,0 +1,79 @@
+"""What codes are like: how many of their units are near zero, how many say anything of the example."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from harness import Context, Data, Encodes, Estimate, HasCode, setting
+
+batch = 1000
+
+
+def codes(model: Any, data: Data, context: Context) -> Tensor:
+    """Return the codes of the test examples, ``(N, code)``: what ``encode`` gives, or else the posterior's means."""
+    code = model.encode if isinstance(model, HasCode) else lambda x: model.posterior(x).mean
+    return torch.cat([code(x).flatten(1) for x in data.test.batches(batch, context.noise)])
+
+
+class Sparsity:
+    """The share of an example's code units that are near zero: |unit| at most a threshold.
+
+    Of a model with a posterior, its mean is the code. The threshold is in units of the code, whose scale is the
+    model's own affair: compare settings of one model rather than models. Neither end is better.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings."""
+
+        threshold: float = setting(0.01, "greatest |unit| that counts as near zero, in units of the code", minimum=0)
+
+    unit: ClassVar = "share of units"
+    direction: ClassVar = None
+    needs: ClassVar = (HasCode | Encodes,)
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def measure(self, model: Any, data: Data, context: Context) -> Estimate:
+        """Measure on the test split; units that are near zero in all examples are counted as ``dead_units``."""
+        near_zero = codes(model, data, context).abs() <= self.config.threshold
+        dead = int(near_zero.all(0).sum())
+        return Estimate.over_examples(near_zero.double().mean(1), diagnostics={"dead_units": dead})
+
+
+class ActiveUnits:
+    """How many latent units the posterior's mean varies in: Varₓ(E_q[zᵤ | x]) > 0.01 (Burda et al., 2016).
+
+    A unit that is not active has a posterior like the prior and carries nothing. The variance is over the test split.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings."""
+
+        threshold: float = setting(0.01, "variance of the mean above which a unit is active", minimum=0)
+
+    unit: ClassVar = "units"
+    direction: ClassVar = "higher"
+    needs: ClassVar = (Encodes,)
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def measure(self, model: Any, data: Data, context: Context) -> Estimate:
+        """Measure on the test split; the variances, largest first, are in the diagnostics."""
+        means = torch.cat([model.posterior(x).mean for x in data.test.batches(batch, context.noise)])
+        variances = means.double().var(0)  # (latent,)
+        active = variances > self.config.threshold
+        return Estimate(
+            value=float(active.sum()),
+            stderr=None,
+            n=len(means),
+            parts={"share": float(active.double().mean())},
+            diagnostics={"variances": variances.sort(descending=True).values.tolist()},
+        )

@@ -1,0 +1,31 @@
+"""The β-VAE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from harness import Noise, elbo_terms, setting
+from harness_vae.vae import VAE
+
+
+class BetaVAE(VAE):
+    """The VAE's network trained on −E_q[log p(x | z)] + β KL(q(z | x) ‖ p(z)) (Higgins et al., 2017).
+
+    β > 1 buys a lower rate with a higher distortion, β < 1 the reverse; β = 1 is the VAE. What it is measured by is the
+    evidence lower bound itself, with β = 1.
+    """
+
+    @dataclass(frozen=True)
+    class Config(VAE.Config):
+        """Settings: those of ``vae``, and β."""
+
+        beta: float = setting(4.0, "weight of the KL divergence in the loss", minimum=0)
+
+    config: Config
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        """Return distortion + β · KL, averaged over examples, in nats."""
+        terms = elbo_terms(self, x, noise)
+        return (self.config.beta * terms.kl - terms.reconstruction).mean()

@@ -1,0 +1,38 @@
+"""The convolutional variational autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from harness import ConvolutionalDecoder, ConvolutionalEncoder, DataInfo, setting
+from harness_vae.variational import VariationalAutoencoder, VariationalSettings
+
+
+class CNNVAE(VariationalAutoencoder):
+    """The VAE with convolutions that halve the image on the way to the code, and transposed ones back.
+
+    28 × 28 – 32 × 14 × 14 – 64 × 7 × 7 by 4 × 4 kernels and ReLU → mean (linear) and standard deviation (softplus) of
+    the posterior, and the mirror image back. The sizes are ours.
+    """
+
+    @dataclass(frozen=True)
+    class Config(VariationalSettings):
+        """Settings."""
+
+        channels: tuple[int, ...] = setting((32, 64), "of the encoder's convolutions, which halve each side", minimum=1)
+
+    def __init__(self, info: DataInfo, config: Config) -> None:
+        super().__init__(info, config)
+        shape = info.as_image()
+        self.encoder = ConvolutionalEncoder(shape, config.channels, 2 * config.latent_dim)
+        self.decoder = ConvolutionalDecoder(config.latent_dim, config.channels, shape)
+
+    def encoded(self, x: Tensor) -> Tensor:
+        """Return means and pre-softplus standard deviations of q(z | x), ``(N, 2 latent)``."""
+        return self.encoder(x)  # type: ignore[no-any-return]
+
+    def decoded(self, z: Tensor) -> Tensor:
+        """Return logits or means of p(x | z), ``(N, *shape)``."""
+        return self.decoder(z)  # type: ignore[no-any-return]

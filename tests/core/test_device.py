@@ -1,0 +1,13 @@
+"""How torch is set up."""
+
+import pytest
+import torch
+
+from harness.device import prepare_torch
+
+
+def test_convolutions_are_not_rounded_unless_training_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # torch's default
+    prepare_torch("cpu")
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
