@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -22,6 +23,8 @@ class BetaVAE(VAE):
         """Settings: those of ``vae``, and β."""
 
         beta: float = setting(4.0, "weight of the KL divergence in the loss", minimum=0)
+
+    loss_name: ClassVar[str] = "distortion + β · rate"
 
     config: Config
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -24,6 +25,8 @@ class IWAE(VAE):
         """Settings: those of ``vae``, and k."""
 
         k: int = setting(50, "samples of the posterior in the bound", minimum=1)
+
+    loss_name: ClassVar[str] = "negative k-sample bound"
 
     config: Config
 

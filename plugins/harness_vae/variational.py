@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,8 @@ class VariationalAutoencoder(nn.Module):
 
     A subclass builds the networks and says, in ``encoded`` and ``decoded``, what they make of x and z.
     """
+
+    loss_name: ClassVar[str] = "negative ELBO"
 
     zero: Tensor
     scaled_log_variance: Tensor
