@@ -18,6 +18,7 @@ from .data import DataInfo as DataInfo
 from .data import DataSource as DataSource
 from .data import Examples as Examples
 from .data import Split as Split
+from .data import Track as Track
 from .device import synchronize as synchronize
 from .distributions import Bernoulli as Bernoulli
 
