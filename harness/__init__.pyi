@@ -40,6 +40,8 @@ from .noise import Noise as Noise
 from .noise import derive_seed as derive_seed
 from .noise import draw as draw
 from .peak import matrix_product_peak as matrix_product_peak
+from .points import ChamferKind as ChamferKind
+from .points import chamfer as chamfer
 from .products import usual_products as usual_products
 from .settings import NoSettings as NoSettings
 from .settings import setting as setting
