@@ -21,6 +21,9 @@ def harness_metrics() -> list[MetricSpec]:
             "binary cross-entropy of reconstructions, in nats per pixel",
             version="1",
         ),
+        MetricSpec(
+            "chamfer", "harness_metrics.chamfer:Chamfer", "Chamfer distance of reconstructed point sets", version="1"
+        ),
         MetricSpec("elbo", "harness_metrics.elbo:ELBO", "evidence lower bound, in nats per image", version="1"),
         MetricSpec(
             "iw-bound",

@@ -16,7 +16,13 @@ batch = 1000
 
 
 def over_test(model: Reconstructs, data: Data, context: Context, error: Callable[[Tensor, Tensor], Tensor]) -> Estimate:
-    """Average ``error(reconstruction, x)``, elementwise, over values and then over test examples."""
+    """Average ``error(reconstruction, x)``, elementwise, over values and then over test examples.
+
+    Raises:
+        NotApplicable: the examples are sets of points.
+    """
+    if data.info.support == "points":
+        raise NotApplicable("it compares value by value, and the order of points means nothing; see chamfer")
     errors = [
         error(model.reconstruct(x), x).flatten(1).double().mean(1) for x in data.test.batches(batch, context.noise)
     ]

@@ -21,4 +21,10 @@ def harness_models() -> list[ModelSpec]:
             "importance-weighted autoencoder: the VAE's network on the k-sample bound",
             version="1",
         ),
+        ModelSpec(
+            "convae",
+            "harness_vae.convae:ConVAE",
+            "convolutional variational autoencoder of point sets on a Chamfer distance",
+            version="1",
+        ),
     ]
