@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +18,7 @@ from harness import Data, DataSource, Examples, Track, setting
 from harness_datasets.idx import MNIST
 from harness_datasets.torchvision_images import validation_images
 
-images_at_a_time = 500
+images_at_a_time = 100
 most_processes = 8
 
 
@@ -107,14 +106,17 @@ def superpixels(images: Tensor, segments: int, compactness: float, track: Track)
     """
     chunks = [each.squeeze(1).numpy() for each in images.split(images_at_a_time)]
     work = partial(_points_of_images, segments=segments, compactness=compactness)
-    with ProcessPoolExecutor(
+    processes = ProcessPoolExecutor(
         min(most_processes, os.cpu_count() or 1, len(chunks)),
         multiprocessing.get_context("spawn"),
         initializer=signal.signal,
         initargs=(signal.SIGINT, signal.SIG_IGN),  # an interruption is the parent's to handle
-    ) as processes:
-        done: Iterable[list[NDArray[np.float32]]] = track(processes.map(work, chunks), "superpixels", len(chunks))
+    )
+    try:
+        done = track(processes.map(work, chunks), "superpixels", len(chunks))
         sets = [torch.from_numpy(points) for chunk in done for points in chunk]
+    finally:
+        processes.shutdown(cancel_futures=True)
     return torch.nn.utils.rnn.pad_sequence([points.T for points in sets], batch_first=True).transpose(1, 2)
 
 
