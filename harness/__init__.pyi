@@ -21,6 +21,7 @@ from .data import DataInfo as DataInfo
 from .data import DataSource as DataSource
 from .data import Examples as Examples
 from .data import Split as Split
+from .data import Track as Track
 from .device import synchronize as synchronize
 from .distributions import Bernoulli as Bernoulli
 
@@ -43,6 +44,8 @@ from .noise import Noise as Noise
 from .noise import derive_seed as derive_seed
 from .noise import draw as draw
 from .peak import matrix_product_peak as matrix_product_peak
+from .points import ChamferKind as ChamferKind
+from .points import chamfer as chamfer
 from .products import usual_products as usual_products
 from .settings import NoSettings as NoSettings
 from .settings import setting as setting

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from harness.decoded import read_or_decode
 from harness.errors import DataError, NotApplicable
 from harness.noise import Noise
 
+T = TypeVar("T")
 Support = Literal["binary", "unit", "real", "points"]
 SplitName = Literal["train", "validation", "test"]
 
@@ -26,7 +27,8 @@ class DataInfo:
 
     Args:
         shape: of one example, channels first: ``(1, 28, 28)``.
-        support: ``binary`` {0, 1}; ``unit`` [0, 1]; ``real``; ``points``, a set of points as ``(1, features, points)``.
+        support: ``binary`` {0, 1}; ``unit`` [0, 1]; ``real``; ``points``, a set of points as ``(1, features, points)``
+            with features in [0, 1].
         mean: mean training example, ``(*shape)``, on the scale that models see.
         scale: how inputs came from what was stored, as in ``pixel / 255``: a density depends on it.
         dequantized: whether uniform noise was added to discrete values, so that densities are proper.
@@ -124,16 +126,22 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set: models are fitted on ``train``, watched on ``validation``, and never shown ``test``."""
+    """A data set: models are fitted on ``train``, watched on ``validation``, and never shown ``test``.
+
+    ``log_prob`` is there where the distribution that the examples were drawn from is known: from examples
+    ``(N, *shape)`` on any device to their exact log-density in nats, ``(N,)`` float64 on the CPU. No model can have a
+    higher expectation of it. What transforms the examples drops it.
+    """
 
     info: DataInfo
     train: Split
     validation: Split
     test: Split
+    log_prob: Callable[[Tensor], Tensor] | None = None
 
     def to(self, device: torch.device | str) -> Data:
         """Return the data set with its splits on ``device``."""
-        splits = {name: split.to(device) for name, split in self.splits.items()}
+        splits: dict[str, Any] = {name: split.to(device) for name, split in self.splits.items()}
         return replace(self, info=replace(self.info, mean=self.info.mean.to(device)), **splits)
 
     @property
@@ -150,6 +158,7 @@ class Data:
         *,
         support: Support = "real",
         classes: int | None = None,
+        log_prob: Callable[[Tensor], Tensor] | None = None,
     ) -> Data:
         """Build a data set from tensors ``(N, *shape)``: bytes are 8-bit pixels, floats are taken as they are.
 
@@ -169,7 +178,7 @@ class Data:
             classes=classes,
         )
         splits = {name: Split(each.values, each.labels, _ids(each), inputs) for name, each in given.items()}
-        return cls(info, **splits)
+        return cls(info, **splits, log_prob=log_prob)
 
 
 @dataclass(frozen=True)
@@ -181,6 +190,18 @@ class Examples:
     ids: Tensor | None = None
 
 
+class Track(Protocol):
+    """Something that shows how far a long computation has got."""
+
+    def __call__(self, items: Iterable[T], doing: str, total: int) -> Iterable[T]:
+        """Pass on the items as they come, of which there will be ``total``; ``doing`` says in words what is done."""
+
+
+def untracked(items: Iterable[T], doing: str, total: int) -> Iterable[T]:
+    """Show nothing."""
+    return items
+
+
 @dataclass(frozen=True)
 class DataSource:
     """Where data may come from.
@@ -189,11 +210,13 @@ class DataSource:
         data_dir: the user's folder (``--data-dir``), which is only read; None where none was given.
         cache_dir: the harness's own folder, into which a data set may download and where decoded copies are kept.
         announce: takes one line for the user, such as what is being downloaded.
+        track: shows how far something has got that takes long.
     """
 
     data_dir: Path | None
     cache_dir: Path
     announce: Callable[[str], None]
+    track: Track = untracked
 
     def decoded(
         self, name: str, files: Sequence[Path], decode: Callable[[], Mapping[str, Tensor]]

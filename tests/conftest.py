@@ -101,6 +101,14 @@ def small_data() -> Data:
     return Data.from_tensors(examples(300), examples(60), examples(60), classes=2)
 
 
+@pytest.fixture
+def small_points() -> Data:
+    """Return 300 training, 60 validation and 60 test sets of 25 random points (x, y, intensity) in [0, 1]."""
+    generator = torch.Generator().manual_seed(1)
+    train, validation, test = (Examples(torch.rand(n, 1, 3, 25, generator=generator)) for n in (300, 60, 60))
+    return Data.from_tensors(train, validation, test, support="points")
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Return the folder with full MNIST in torchvision's layout, or skip where there is none."""

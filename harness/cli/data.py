@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -14,6 +14,8 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.data import DataSource
+
+T = TypeVar("T")
 
 default_dataset = "binarized-mnist-10k"
 
@@ -35,7 +37,16 @@ def source_from(data_dir: Path | None, announce: Callable[[str], None]) -> DataS
     """Return where data come from: the user's folder, and the harness's own."""
     from harness.data import DataSource
 
-    return DataSource(data_dir, cache_dir(), announce)
+    return DataSource(data_dir, cache_dir(), announce, _bar)
+
+
+def _bar(items: Iterable[T], doing: str, total: int) -> Iterable[T]:
+    """Show a bar on a terminal while items come."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True, highlight=False)
+    return track(items, doing, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def cache_dir() -> Path:

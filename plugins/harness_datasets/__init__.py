@@ -1,10 +1,10 @@
-"""MNIST and Fashion-MNIST, each as grey pixels, binarised and dequantised."""
+"""Images, each set as grey or coloured pixels, binarised and dequantised; sets of points; vectors of known density."""
 
 from __future__ import annotations
 
 from harness import DatasetSpec, binarized, dequantized, hookimpl
 
-_plain = [
+_images = [
     DatasetSpec(
         "mnist-10k",
         "harness_datasets.mnist_10k:MNIST10k",
@@ -18,10 +18,33 @@ _plain = [
         "pictures of clothing, the full set",
         version="1",
     ),
+    DatasetSpec("kmnist", "harness_datasets.idx:KMNIST", "cursive Japanese characters", version="1"),
+    DatasetSpec("emnist", "harness_datasets.idx:EMNIST", "handwritten letters and digits", version="1"),
+    DatasetSpec("cifar10", "harness_datasets.cifar10:CIFAR10", "small colour photographs", version="1"),
+]
+_others = [
+    DatasetSpec(
+        "mnist-superpixels",
+        "harness_datasets.superpixels:MNISTSuperpixels",
+        "handwritten digits as sets of points, their brightest superpixels",
+        version="1",
+    ),
+    DatasetSpec(
+        "ppca-toy",
+        "harness_datasets.toys:PPCAToy",
+        "vectors from a probabilistic PCA; the density is known",
+        version="1",
+    ),
+    DatasetSpec(
+        "mixture-toy",
+        "harness_datasets.toys:MixtureToy",
+        "vectors from a mixture of Gaussians; the density is known",
+        version="1",
+    ),
 ]
 
 
 @hookimpl
 def harness_datasets() -> list[DatasetSpec]:
-    """Provide each data set in its three forms."""
-    return [variant for spec in _plain for variant in (spec, binarized(spec), dequantized(spec))]
+    """Provide each set of images in its three forms, and the others as they are."""
+    return [*(variant for spec in _images for variant in (spec, binarized(spec), dequantized(spec))), *_others]

@@ -42,6 +42,9 @@ def harness_metrics() -> list[MetricSpec]:
             "latent units whose posterior mean varies over examples",
             version="1",
         ),
+        MetricSpec(
+            "chamfer", "harness_metrics.chamfer:Chamfer", "Chamfer distance of reconstructed point sets", version="1"
+        ),
         MetricSpec("elbo", "harness_metrics.elbo:ELBO", "evidence lower bound, in nats per image", version="1"),
         MetricSpec(
             "rate",

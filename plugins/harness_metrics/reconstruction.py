@@ -31,7 +31,12 @@ class ReconstructionSettings:
         """Average ``score(reconstruction, x)``, of shape ``(B,)``, over the test examples.
 
         The noise is that of the evaluation: every model rebuilds the same corrupted examples.
+
+        Raises:
+            NotApplicable: the examples are sets of points.
         """
+        if data.info.support == "points":
+            raise NotApplicable("it compares value by value, and the order of points means nothing; see chamfer")
         scores = []
         for x in data.test.batches(batch, context.noise):
             seen = x + self.corruption * context.noise.normal(*x.shape) if self.corruption else x

@@ -39,4 +39,10 @@ def harness_models() -> list[ModelSpec]:
             "variational autoencoder with convolutional encoder and decoder",
             version="1",
         ),
+        ModelSpec(
+            "convae",
+            "harness_vae.convae:ConVAE",
+            "convolutional variational autoencoder of point sets on a Chamfer distance",
+            version="1",
+        ),
     ]

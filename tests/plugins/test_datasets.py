@@ -17,8 +17,9 @@ from harness import Data, DataError, DataSource, Noise, NoSettings, NotApplicabl
 from harness.data import Examples, mean_of
 from harness.transforms import Binarize, Dequantize, bernoulli_of_pixels, dequantize_pixels
 from harness_datasets import mnist_10k
-from harness_datasets.idx import MNIST, FashionMNIST, TorchvisionDigits
+from harness_datasets.idx import MNIST, FashionMNIST
 from harness_datasets.mnist_10k import MNIST10k, unpack
+from harness_datasets.torchvision_images import TorchvisionImages
 
 training_counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 test_counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -134,7 +135,7 @@ def test_a_full_set_is_split_by_position_and_keeps_its_order(blank: Path, tmp_pa
 def test_a_full_set_is_decoded_once(blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = DataSource(blank, tmp_path, print)
     first = MNIST(MNIST.Config()).load(source)
-    monkeypatch.delattr(TorchvisionDigits, "_decode")
+    monkeypatch.delattr(TorchvisionImages, "_decode")
     again = MNIST(MNIST.Config()).load(source)
     assert torch.equal(first.info.mean, again.info.mean)
     for name, split in first.splits.items():

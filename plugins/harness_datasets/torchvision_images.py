@@ -1,0 +1,137 @@
+"""Sets of images read through torchvision, from the user's folder or downloaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from harness import Data, DataError, DataSource, Examples
+
+validation_images = 5000
+
+
+class TorchvisionImages:
+    """A set of 8-bit images that torchvision knows how to get and to read.
+
+    The last 5,000 training images are the validation split, and those before them are trained on.
+    """
+
+    name: ClassVar[str]
+    shape: tuple[int, int, int] = (1, 28, 28)
+    classes: int = 10
+    training_images: int = 60_000
+    test_images: int = 10_000
+    arguments: Mapping[str, str] = {}  # further ones of torchvision's class
+
+    def load(self, source: DataSource) -> Data:
+        """Read the data from ``data_dir``, or from the cache, into which it is downloaded on first use.
+
+        Raises:
+            DataError: files are missing, damaged or cannot be downloaded.
+        """
+        decoded = self.decoded(source)
+        images, labels = decoded["images"], decoded["labels"]
+        first, last = slice(0, self._trained_on), slice(-validation_images, None)
+        ids = torch.arange(len(images))
+        return Data.from_tensors(
+            train=Examples(images[first], labels[first], ids[first]),
+            validation=Examples(images[last], labels[last], ids[last]),
+            test=Examples(decoded["test_images"], decoded["test_labels"]),
+            classes=self.classes,
+        )
+
+    def decoded(self, source: DataSource) -> dict[str, Tensor]:
+        """Return ``images`` ``(N, C, H, W)`` and ``labels`` ``(N,)``, ``test_images`` and ``test_labels``.
+
+        Raises:
+            DataError: files are missing, damaged or cannot be downloaded.
+        """
+        root = self.root(source)
+        return source.decoded(self.name, self.files(root), lambda: self._decode(root))
+
+    def root(self, source: DataSource) -> Path:
+        """Return the folder that has the files, downloaded into the cache where the user has none.
+
+        Raises:
+            DataError: files are missing or cannot be downloaded.
+        """
+        root = source.data_dir or source.cache_dir / "data"
+        if not all(path.is_file() for path in self.files(root)):
+            if source.data_dir is not None:
+                raise DataError(self._not_found(root))
+            self._download(root, source)
+        return root
+
+    def files(self, root: Path) -> list[Path]:
+        """Return the files that are read, of both parts."""
+        return list(dict.fromkeys([*self._files(root, train=True), *self._files(root, train=False)]))
+
+    @property
+    def _trained_on(self) -> int:
+        """How many images are trained on, the first ones."""
+        return self.training_images - validation_images
+
+    @property
+    def _torchvision(self) -> Any:
+        from torchvision import datasets
+
+        return getattr(datasets, self.name)
+
+    def _files(self, root: Path, *, train: bool) -> list[Path]:
+        """Return the files that torchvision needs for one part."""
+        raise NotImplementedError
+
+    def _tensors(self, part: Any) -> tuple[Tensor, Tensor]:
+        """Return the images ``(N, C, H, W)`` and labels ``(N,)`` of what torchvision read."""
+        raise NotImplementedError
+
+    def _not_found(self, root: Path) -> str:
+        missing = next(path for path in self.files(root) if not path.is_file())
+        arguments = "".join(f", {name}='{value}'" for name, value in self.arguments.items())
+        return (
+            f"no {self.name} in the data folder {root}: {missing} does not exist. The folder must have torchvision's "
+            f"layout ({self._layout(root)}/...). Leave out --data-dir and HARNESS_DATA_DIR to download it, or fill the "
+            f'folder with: python -c "from torchvision.datasets import {self.name} as d; '
+            f"d('{root}'{arguments}, download=True)\""
+        )
+
+    def _layout(self, root: Path) -> Path:
+        return self.files(root)[0].parent.relative_to(root)
+
+    def _download(self, root: Path, source: DataSource) -> None:
+        source.announce(f"{self.name} is not in {root} yet: downloading it with torchvision")
+        try:
+            self._torchvision(root, train=True, download=True, **self.arguments)
+        except (OSError, RuntimeError) as error:
+            said = " ".join(str(error).split())
+            raise DataError(
+                f"{self.name} could not be downloaded into {root}: {said}. If you have the files in torchvision's "
+                f"layout ({self._layout(root)}/...), name their folder with --data-dir DIR or HARNESS_DATA_DIR."
+            ) from error
+
+    def _decode(self, root: Path) -> dict[str, Tensor]:
+        images, labels = self._read(root, train=True)
+        test_images, test_labels = self._read(root, train=False)
+        return {"images": images, "labels": labels, "test_images": test_images, "test_labels": test_labels}
+
+    def _read(self, root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
+        count = self.training_images if train else self.test_images
+        try:
+            images, labels = self._tensors(self._torchvision(root, train=train, download=False, **self.arguments))
+        except Exception as error:
+            raise DataError(self._damaged(root, train, str(error) or "wrong length")) from error
+        if images.shape != (count, *self.shape) or len(labels) != count:
+            why = f"{len(images)} images and {len(labels)} labels, not {count}"
+            raise DataError(self._damaged(root, train, why))
+        if not bool(((labels >= 0) & (labels < self.classes)).all()):
+            raise DataError(self._damaged(root, train, f"labels outside 0 to {self.classes - 1}"))
+        return images, labels
+
+    def _damaged(self, root: Path, train: bool, why: str) -> str:
+        first, *others = self._files(root, train=train)
+        beside = ", ".join(path.name for path in others)
+        return f"{first} or {beside} beside it is corrupt ({why}). Delete them and get them again."

@@ -1,0 +1,104 @@
+"""Vectors drawn from densities that are known, so that what a model reaches can be held against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
+
+from harness import Data, DataSource, Examples, Noise, derive_seed, setting
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many vectors, and from which seed."""
+
+    seed: int = setting(0, "of the density's parameters and of the draws", minimum=0)
+    train: int = setting(10_000, "training vectors", minimum=1)
+    validation: int = setting(1_000, "validation vectors", minimum=1)
+    test: int = setting(2_000, "test vectors", minimum=1)
+
+
+class PPCAToy:
+    """x = W z + ε with z ~ N(0, I) and ε ~ N(0, noise² I): probabilistic PCA (Tipping and Bishop, 1999).
+
+    The entries of W, ``(dim, latent_dim)``, are drawn from N(0, 1), and x ~ N(0, W Wᵀ + noise² I).
+    """
+
+    @dataclass(frozen=True)
+    class Config(Sizes):
+        """Settings."""
+
+        dim: int = setting(10, "size of a vector", minimum=1)
+        latent_dim: int = setting(2, "size of its code", minimum=1)
+        noise: float = setting(0.5, "standard deviation of what the code does not explain", above=0)
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def load(self, source: DataSource) -> Data:
+        """Draw the vectors; ``source`` is not used."""
+        config = self.config
+        weights = Noise(derive_seed("ppca-toy", "weights", config.seed)).normal(config.dim, config.latent_dim)
+        exact = weights.double()
+        covariance = exact @ exact.T + config.noise**2 * torch.eye(config.dim, dtype=torch.float64)
+
+        def draw(n: int, noise: Noise) -> Examples:
+            z, rest = noise.normal(n, config.latent_dim), noise.normal(n, config.dim)
+            return Examples(z @ weights.T + config.noise * rest)
+
+        return _data("ppca-toy", config, draw, MultivariateNormal(torch.zeros_like(exact[:, 0]), covariance))
+
+
+class MixtureToy:
+    """A mixture of Gaussians N(μₖ, deviation² I) in equal parts, their means drawn from N(0, I).
+
+    A vector's label is the component it was drawn from.
+    """
+
+    @dataclass(frozen=True)
+    class Config(Sizes):
+        """Settings."""
+
+        dim: int = setting(2, "size of a vector", minimum=1)
+        components: int = setting(8, "Gaussians in the mixture", minimum=1)
+        deviation: float = setting(0.2, "standard deviation of each", above=0)
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def load(self, source: DataSource) -> Data:
+        """Draw the vectors; ``source`` is not used."""
+        config = self.config
+        means = Noise(derive_seed("mixture-toy", "means", config.seed)).normal(config.components, config.dim)
+        shares = Categorical(torch.ones(config.components, dtype=torch.float64))
+        components = Independent(Normal(means.double(), config.deviation), 1)
+
+        def draw(n: int, noise: Noise) -> Examples:
+            label = (noise.uniform(n) * config.components).long()
+            return Examples(means[label] + config.deviation * noise.normal(n, config.dim), label)
+
+        density = MixtureSameFamily(shares, components)
+        return _data("mixture-toy", config, draw, density, classes=config.components)
+
+
+def _data(
+    name: str,
+    sizes: Sizes,
+    draw: Callable[[int, Noise], Examples],
+    density: Distribution,
+    classes: int | None = None,
+) -> Data:
+    """Draw the splits, each from a stream of its own, so that the size of one leaves the others as they are."""
+    train, validation, test = (
+        draw(n, Noise(derive_seed(name, split, sizes.seed)))
+        for split, n in (("train", sizes.train), ("validation", sizes.validation), ("test", sizes.test))
+    )
+
+    def log_prob(x: Tensor) -> Tensor:
+        return density.log_prob(x.double().cpu())
+
+    return Data.from_tensors(train, validation, test, classes=classes, log_prob=log_prob)

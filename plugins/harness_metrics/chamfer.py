@@ -1,0 +1,52 @@
+"""The Chamfer distance of point sets and their reconstructions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from harness import ChamferKind, Context, Data, Estimate, NotApplicable, Reconstructs, chamfer, setting
+
+batch = 500
+
+
+class Chamfer:
+    """The Chamfer distance of each test set and its reconstruction, summed over points both ways.
+
+    Every point is matched with its nearest in the other set; see ``harness.chamfer`` for the two kinds, which are never
+    ranked together. The order of points makes no difference.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings."""
+
+        kind: ChamferKind = setting("third-axis", "intensity as a third coordinate, or apart from the position")
+
+    unit: ClassVar = "squared distance per set"
+    direction: ClassVar = "lower"
+    needs: ClassVar = (Reconstructs,)
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def measure(self, model: Reconstructs, data: Data, context: Context) -> Estimate:
+        """Measure on the test split.
+
+        Raises:
+            NotApplicable: the examples are no sets of points.
+        """
+        if data.info.support != "points":
+            raise NotApplicable(f"it compares sets of points, and the data is {data.info.support}")
+        kind = self.config.kind
+        distances = [
+            chamfer(x.squeeze(1), model.reconstruct(x).squeeze(1), kind)
+            for x in data.test.batches(batch, context.noise)
+        ]
+        measure = {
+            "third-axis": "nearest in position and intensity",
+            "position-intensity": "nearest in position",
+        }[kind]
+        return Estimate.over_examples(torch.cat(distances), measure=measure)

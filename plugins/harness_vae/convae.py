@@ -1,0 +1,102 @@
+"""The convolutional variational autoencoder of point sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal, kl_divergence
+
+from harness import AdamSettings, ChamferKind, DataInfo, Noise, NotApplicable, chamfer, draw, setting
+
+
+class ConVAE(nn.Module):
+    """Minimises the Chamfer distance of a set and its reconstruction, plus β KL(q(z | x) ‖ N(0, I)).
+
+    The ConVAE of Orzari et al. (2021) for images of 3 × 25, a point in each column: convolutions of 16, 32 and 64
+    channels with kernels (3, 5), (1, 5) and (1, 5), stride 1 and padding (0, 1), flattened to 64 · 19 = 1216, then
+    1500 units and a Gaussian posterior of ten dimensions. The decoder mirrors that with transposed convolutions. ReLU
+    follows every layer but the outputs; a sigmoid gives features in [0, 1], the range of point sets here.
+
+    The network sees and the distance is measured on features stretched to [0, ``scale``], 27 as in the authors' code:
+    positions are then in pixels of MNIST and intensity weighs as much. β is relative to that; on [0, 1] the distance is
+    729 times smaller, and at β = 0.3 the posterior collapses to the prior. The distance is summed over points and
+    averaged over examples. It is no log-likelihood, so there is no bound on one. It does not see the order of points;
+    the encoder does, as they come. Channels, 1500 and the ten dimensions are from that code, too; the softplus of the
+    posterior's scale is ours.
+    """
+
+    @dataclass(frozen=True)
+    class Config(AdamSettings):
+        """Settings."""
+
+        loss: ChamferKind = setting("third-axis", "intensity as a third coordinate, or apart from the position")
+        beta: float = setting(0.3, "weight of the KL divergence", minimum=0)
+        scale: float = setting(
+            27.0, "range of every feature in the network and the loss; 27 is a pixel of MNIST each", above=0
+        )
+        latent_dim: int = setting(10, "size of the code", minimum=1)
+        channels: tuple[int, ...] = setting((16, 32, 64), "of the encoder; the decoder mirrors them", minimum=1)
+        dense: int = setting(1500, "width of the fully connected layer", minimum=1)
+
+    zero: Tensor
+
+    def __init__(self, info: DataInfo, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        features, points = info.as_points()
+        if features != 3:
+            raise NotApplicable(f"its points are (x, y, intensity), and these have {features} features")
+        length = points - 2 * len(config.channels)  # a kernel of 5 with padding 1 takes 2
+        if length < 1:
+            raise NotApplicable(f"its convolutions need more than {2 * len(config.channels)} points, not {points}")
+        channels = [1, *config.channels]
+        heights = [3] + [1] * (len(config.channels) - 1)
+        convolutions = list(zip(pairwise(channels), heights, strict=True))
+        flat = channels[-1] * length
+        self.encoder = nn.Sequential()
+        for (a, b), height in convolutions:
+            self.encoder.extend([nn.Conv2d(a, b, (height, 5), padding=(0, 1)), nn.ReLU()])
+        self.encoder.extend([nn.Flatten(), nn.Linear(flat, config.dense), nn.ReLU()])
+        self.decoder = nn.Sequential(
+            nn.Linear(config.latent_dim, config.dense),
+            nn.ReLU(),
+            nn.Linear(config.dense, flat),
+            nn.Unflatten(1, (channels[-1], 1, length)),
+        )
+        for (a, b), height in reversed(convolutions):
+            self.decoder.extend([nn.ReLU(), nn.ConvTranspose2d(b, a, (height, 5), padding=(0, 1))])
+        self.decoder.append(nn.Sigmoid())
+        self.posterior_head = nn.Linear(config.dense, 2 * config.latent_dim)  # means, then pre-softplus scales
+        self.register_buffer("zero", torch.zeros(config.latent_dim))
+
+    def prior(self) -> Distribution:
+        """N(0, I)."""
+        return Independent(Normal(self.zero, torch.ones_like(self.zero), validate_args=False), 1)
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """Return q(z | x), a diagonal Gaussian."""
+        mean, scale = self.posterior_head(self.encoder(self.config.scale * x)).chunk(2, dim=1)
+        return Independent(Normal(mean, F.softplus(scale), validate_args=False), 1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the point sets of codes, ``(N, 1, 3, points)``."""
+        return self.decoder(z)  # type: ignore[no-any-return]
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Decode the posterior's mean."""
+        return self.decode(self.posterior(x).mean)
+
+    def sample(self, n: int, noise: Noise) -> Tensor:
+        """Decode ``n`` codes from the prior."""
+        return self.decode(noise.normal(n, len(self.zero)))
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        """Return the distance at one draw of the posterior plus β times the KL divergence, averaged over examples."""
+        posterior = self.posterior(x)
+        given, decoded = (self.config.scale * each.squeeze(1) for each in (x, self.decode(draw(posterior, noise))))
+        distance = chamfer(given, decoded, self.config.loss)
+        return (distance + self.config.beta * kl_divergence(posterior, self.prior())).mean()
