@@ -29,6 +29,7 @@ from .errors import NotApplicable as NotApplicable
 # Measuring
 from .estimate import Context as Context
 from .estimate import Estimate as Estimate
+from .estimate import density_measure as density_measure
 from .estimate import likelihood_measure as likelihood_measure
 from .hookspecs import hookimpl as hookimpl
 from .likelihood import elbo_terms as elbo_terms
