@@ -10,6 +10,7 @@ from torch import nn
 from harness import DataInfo, NotApplicable, setting
 from harness_gan.gan import GAN
 
+
 class DCGAN(GAN):
     """The adversarial network of convolutions (Radford, Metz and Chintala, 2016), on the losses of ``gan``.
 

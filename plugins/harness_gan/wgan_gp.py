@@ -59,10 +59,10 @@ class WGANGP(Adversarial):
             generated = self._generate(len(x), noise)
         between = torch.lerp(real, generated, noise.uniform(len(x), 1).to(real))
         difference = self.discriminator(generated) - self.discriminator(real)
-        return difference.mean() + self.config.penalty * self._excess(between)
+        return difference.mean() + self.config.penalty * self._excess(between)  # type: ignore[no-any-return]
 
     def _excess(self, x: Tensor) -> Tensor:
         """(‖∇f(x)‖ − 1)², averaged over the images ``x`` ``(N, d)``."""
         # torch.func differentiates under vmap and within no_grad, as the autograd engine does not.
         gradients = torch.func.grad(lambda x: self.discriminator(x).sum())(x)
-        return (torch.linalg.vector_norm(gradients, dim=1) - 1).square().mean()
+        return (torch.linalg.vector_norm(gradients, dim=1) - 1).square().mean()  # type: ignore[no-any-return]

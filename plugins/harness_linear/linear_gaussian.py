@@ -65,7 +65,7 @@ class LinearGaussian(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Return W z + μ, ``(N, *shape)``."""
-        return (z @ self.loadings.T + self.mean).unflatten(-1, self.shape)
+        return (z @ self.loadings.T + self.mean).unflatten(-1, self.shape)  # type: ignore[no-any-return]
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the mean of p(x | z) at the mean of the posterior, which is nearer to μ than a projection is."""
@@ -75,7 +75,7 @@ class LinearGaussian(nn.Module):
         """Draw from p(x), noise included."""
         z = noise.normal(n, self.loadings.shape[1])
         error = self.noise_variance.sqrt() * noise.normal(n, len(self.mean))
-        return self.decode(z) + error.unflatten(1, self.shape)
+        return self.decode(z) + error.unflatten(1, self.shape)  # type: ignore[no-any-return]
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log N(x; μ, W Wᵀ + diag(ψ)) in nats, ``(N,)`` float64, through the k × k matrix I + Wᵀ diag(1/ψ) W.
@@ -90,4 +90,4 @@ class LinearGaussian(nn.Module):
         explained = torch.linalg.solve_triangular(factor, (centred @ weighted).T, upper=False)  # (k, N)
         distance = (centred.square() / variance).sum(1) - explained.square().sum(0)
         log_determinant = variance.log().sum() + 2 * factor.diagonal().log().sum()
-        return -0.5 * (distance + log_determinant + len(variance) * math.log(2 * math.pi))
+        return -0.5 * (distance + log_determinant + len(variance) * math.log(2 * math.pi))  # type: ignore[no-any-return]

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import AdamSettings, Data, Diverged, Noise, Objective, Split, derive_seed
+from harness import AdamSettings, Data, Diverged, Noise, NotApplicable, Objective, Split, derive_seed
 from harness.budget import Budget
 from harness.capabilities import FitsInClosedForm, offers
 from harness.noise import global_seed
-from harness.plan import choose
+from harness.plan import Chosen, choose
 from harness.plugins import Registry
 from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit_seed, fit_seeds, objectives_of
-from harness.transforms import Binarize
+from harness.transforms import Binarize, Dequantize
 
 registry = Registry.load()
 gradient_models = [
@@ -36,6 +36,7 @@ small = {
         "critic_steps": "2",
         "collapse_fraction": "0",
     },
+    "realnvp": {"layers": "3", "hidden": "8"},
     "mlp-ae": {"hidden": "8-4"},
     "linear-ae": {"latent_dim": "3"},
 }
@@ -48,13 +49,23 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+def served(chosen: Chosen, data: Data) -> Data:
+    """Return the data binarised, or dequantised where the model is of continuous values."""
+    binarized = Binarize(Binarize.Config()).apply(data)
+    try:
+        chosen.factory(binarized.info, chosen.config)
+    except NotApplicable:
+        return Dequantize(Dequantize.Config()).apply(data)
+    return binarized
+
+
 @pytest.mark.parametrize("name", gradient_models)
 @pytest.mark.usefixtures("float64")
 def test_seeds_together_take_the_first_hundred_steps_they_take_alone(name: str, small_data: Data) -> None:
-    data = Binarize(Binarize.Config()).apply(small_data)
+    chosen = choose(registry.get("model", name), small.get(name, {}))
+    data = served(chosen, small_data)
     draw = data.train.inputs
     train = replace(data.train, inputs=lambda stored, noise: draw(stored, noise).double())
-    chosen = choose(registry.get("model", name), small.get(name, {}))
     seeds = (0, 1, 5)
 
     def built(seed: int) -> nn.Module:
@@ -79,8 +90,8 @@ def test_seeds_together_take_the_first_hundred_steps_they_take_alone(name: str, 
 
 @pytest.mark.parametrize("name", gradient_models)
 def test_a_fit_of_several_seeds_ends_where_each_alone_does_but_for_rounding(name: str, small_data: Data) -> None:
-    data = Binarize(Binarize.Config()).apply(small_data)
     chosen = choose(registry.get("model", name), small.get(name, {}))
+    data = served(chosen, small_data)
     recipe = Recipe(chosen.factory, chosen.config, data, Budget(steps=7, batch_size=50))
     together = fit_seeds(recipe, (3, 4), vectorized=True)
     assert [(each.seed, each.path, each.group) for each in together] == [(s, "vectorized", (3, 4)) for s in (3, 4)]

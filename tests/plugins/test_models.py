@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness import Data, Noise
+from harness import Data, Noise, NotApplicable
 from harness.capabilities import Reconstructs, Samples, offers
 from harness.plan import choose
 from harness.plugins import Registry
@@ -24,6 +24,10 @@ settings = {"dcgan": {"collapse_fraction": "0"}}
 def fitted(fit):
     def fitted(name: str, data: Data, seed: int = 0):
         chosen = choose(registry.get("model", name), settings.get(name, {}))
+        try:
+            chosen.factory(data.info, chosen.config)
+        except NotApplicable as reason:
+            pytest.skip(f"n/a: {reason}")
         return fit(chosen.factory, chosen.config, data, epochs=2, batch_size=64, seed=seed)
 
     return fitted
@@ -44,7 +48,7 @@ def test_a_model_takes_any_image_shape_and_gives_it_back(fitted, small_data: Dat
 
 @pytest.mark.parametrize("name", models)
 def test_the_same_seed_gives_bit_identical_weights_and_another_seed_others(fitted, small_data: Data, name: str) -> None:
-    data = Binarize(Binarize.Config()).apply(small_data)
+    data = Dequantize(Dequantize.Config()).apply(small_data)
     once, again, other = (fitted(name, data, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(once[key], again[key]) for key in once)
     assert any(not torch.equal(once[key], other[key]) for key in once)
@@ -52,8 +56,9 @@ def test_the_same_seed_gives_bit_identical_weights_and_another_seed_others(fitte
 
 @pytest.mark.parametrize("name", models)
 def test_the_state_of_torchs_global_generator_makes_no_difference(fitted, small_data: Data, name: str) -> None:
+    data = Dequantize(Dequantize.Config()).apply(small_data)
     torch.manual_seed(1)
-    once = fitted(name, small_data).state_dict()
+    once = fitted(name, data).state_dict()
     torch.rand(17)
-    again = fitted(name, small_data).state_dict()
+    again = fitted(name, data).state_dict()
     assert all(torch.equal(once[key], again[key]) for key in once)
