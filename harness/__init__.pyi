@@ -33,6 +33,7 @@ from .errors import NotApplicable as NotApplicable
 # Measuring
 from .estimate import Context as Context
 from .estimate import Estimate as Estimate
+from .estimate import density_measure as density_measure
 from .estimate import likelihood_measure as likelihood_measure
 from .figures import Story as Story
 from .hookspecs import hookimpl as hookimpl

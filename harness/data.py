@@ -47,6 +47,11 @@ class DataInfo:
         """Number of values in one example."""
         return math.prod(self.shape)
 
+    @property
+    def is_discrete(self) -> bool:
+        """Whether values are steps of a scale, on which a density can grow without bound."""
+        return self.support == "binary" or (bool(self.scale) and not self.dequantized)
+
     def as_vector(self) -> int:
         """Return the number of values, for a model of values that each have their place.
 

@@ -103,8 +103,13 @@ def likelihood_measure(info: DataInfo, observation: Distribution) -> str:
         if info.support == "binary":
             return "probability mass on binary pixels"
         return "none: a Bernoulli cross-entropy on grey pixels is not a likelihood"
-    if info.dequantized:
-        return f"density on {info.scale}"
-    if info.support == "real":
-        return "density on real values"
-    return f"density on {info.scale}, which is discrete: not dequantized"
+    return density_measure(info)
+
+
+def density_measure(info: DataInfo) -> str:
+    """Say with respect to what a log-density of the data is one."""
+    if info.is_discrete:
+        return f"density on {info.scale or 'binary values'}, which is discrete: not dequantized"
+    if info.support == "points":
+        return "density on points"
+    return f"density on {info.scale or 'real values'}"

@@ -14,10 +14,12 @@ import pytest
 import torch
 from torch import nn
 
-from harness import Data, Examples
+from harness import Data, Examples, NotApplicable
 from harness.budget import Budget
 from harness.cli import main
+from harness.plan import Chosen
 from harness.training import Recipe, fit_seed
+from harness.transforms import Binarize, Dequantize
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,39 @@ def small_points() -> Data:
     generator = torch.Generator().manual_seed(1)
     train, validation, test = (Examples(torch.rand(n, 1, 3, 25, generator=generator)) for n in (300, 60, 60))
     return Data.from_tensors(train, validation, test, support="points")
+
+
+@pytest.fixture
+def small_kinds(small_data: Data, small_points: Data) -> dict[str, Data]:
+    """Return small data of every kind there is, each of another shape."""
+    generator = torch.Generator().manual_seed(1)
+    sizes = (300, 60, 60)
+    colour = [(torch.rand(n, 3, 7, 9, generator=generator) * 255).to(torch.uint8) for n in sizes]
+    vectors = [torch.randn(n, 5, generator=generator) * torch.tensor([3.0, 2, 1, 1, 1]) for n in sizes]
+    return {
+        "binarized": Binarize(Binarize.Config()).apply(small_data),
+        "dequantized": Dequantize(Dequantize.Config()).apply(small_data),
+        "grey": small_data,
+        "colour": Data.from_tensors(*(Examples(each) for each in colour)),
+        "points": small_points,
+        "vectors": Data.from_tensors(*(Examples(each) for each in vectors)),
+    }
+
+
+@pytest.fixture
+def suited(small_kinds: dict[str, Data]) -> Callable[[Chosen], Data]:
+    """Return a function from a model to small data that it can be built for."""
+
+    def suited(chosen: Chosen) -> Data:
+        for data in small_kinds.values():
+            try:
+                chosen.factory(data.info, chosen.config)
+            except NotApplicable:
+                continue
+            return data
+        raise AssertionError(f"{chosen.name} serves no kind of data")
+
+    return suited
 
 
 @pytest.fixture(scope="session")

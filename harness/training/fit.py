@@ -193,7 +193,10 @@ def _fit_together(recipe: Recipe, seeds: Sequence[int], companions: Companions) 
     _train(recipe, trainer, courses, companions)
     for fitted, course in zip(fits, courses, strict=True):
         if fitted.error is None:
-            fitted.model = _calibrated(recipe, fitted.seed, course.model)
+            try:
+                fitted.model = _calibrated(recipe, fitted.seed, course.model)
+            except Exception as error:
+                fitted.error = error
     return fits
 
 

@@ -124,15 +124,16 @@ class Trainer(SteppingLoop):
         self.mark("data")
         losses = []
         for objective, optimizer, others in zip(self.objectives, self._optimizers, self._bystanders, strict=True):
-            with autocast(self.precision, self.device), _without_gradient(others):
-                loss = objective.loss(x, self._noise)
-            self.mark("forward")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward(inputs=objective.parameters)
-            self.mark("backward")
-            objective.optimizer.follow_schedule(optimizer, progress)
-            optimizer.step()
-            self.mark("optimizer")
+            for _ in range(objective.repeats):
+                with autocast(self.precision, self.device), _without_gradient(others):
+                    loss = objective.loss(x, self._noise)
+                self.mark("forward")
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward(inputs=objective.parameters)
+                self.mark("backward")
+                objective.optimizer.follow_schedule(optimizer, progress)
+                optimizer.step()
+                self.mark("optimizer")
             losses.append(loss.detach())
         return torch.stack(losses)
 

@@ -46,13 +46,15 @@ class Objective:
         loss: from a batch ``(B, *shape)`` and noise to the mean loss, a scalar.
         parameters: those that this objective moves; no others get a gradient from it.
         optimizer: the settings of its optimiser.
-        landmark: a value worth a line in its curve, and the words for it.
+        repeats: how often it is stepped in each step, on the same batch with fresh noise; its curve shows the last.
+        landmark: a value worth a line in its curve, with its name: ``("equilibrium, log 4", log(4))``.
     """
 
     name: str
     loss: Callable[[Tensor, Noise], Tensor]
     parameters: list[nn.Parameter]
     optimizer: AdamSettings
+    repeats: int = 1
     landmark: tuple[str, float] | None = None
 
 

@@ -180,11 +180,12 @@ class VectorizedTrainer(SteppingLoop):
         x = self.train.batch(index.flatten(), self._data_noise).unflatten(0, (seeds, size))
         losses = []
         for which, (objective, optimizer) in enumerate(zip(self.objectives, self._optimizers, strict=True)):
-            loss = self._losses_of_seeds(which, x, self._noise)
-            optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward(inputs=self._moved[which])
-            objective.optimizer.follow_schedule(optimizer, progress)
-            optimizer.step()
+            for _ in range(objective.repeats):
+                loss = self._losses_of_seeds(which, x, self._noise)
+                optimizer.zero_grad(set_to_none=True)
+                loss.sum().backward(inputs=self._moved[which])
+                objective.optimizer.follow_schedule(optimizer, progress)
+                optimizer.step()
             losses.append(loss.detach())
         return torch.stack(losses, dim=1)
 

@@ -8,4 +8,17 @@ from harness import ModelSpec, hookimpl
 @hookimpl
 def harness_models() -> list[ModelSpec]:
     """Provide the models of exact density."""
-    return []
+    return [
+        ModelSpec(
+            "gaussian-mixture",
+            "harness_densities.gaussian_mixture:GaussianMixture",
+            "mixture of Gaussians; exact density",
+            version="1",
+        ),
+        ModelSpec(
+            "realnvp",
+            "harness_densities.realnvp:RealNVP",
+            "flow of affine coupling layers; exact density of continuous data",
+            version="1",
+        ),
+    ]

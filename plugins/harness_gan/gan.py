@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch import Tensor
 
-from harness import AdamSettings, DataInfo, Noise, NotApplicable, Objective, setting
+from harness import DataInfo, Noise, Objective, setting
+from harness_gan.adversarial import Adversarial
 
 
-class GAN(nn.Module):
+class GAN(Adversarial):
     """A generator against a discriminator, on binary cross-entropy (Goodfellow et al., 2014).
 
     The generator is three blocks of linear, LeakyReLU, batch norm, of growing width, then linear and tanh; the
@@ -28,42 +28,27 @@ class GAN(nn.Module):
     """
 
     @dataclass(frozen=True)
-    class Config(AdamSettings):
+    class Config(Adversarial.Config):
         """Settings."""
 
-        learning_rate: float = setting(2e-4, "step size of Adam, for both networks", above=0)
-        beta1: float = setting(0.5, "decay of Adam's first moment", minimum=0, below=1)
-        latent_dim: int = setting(20, "size of the code", minimum=1)
-        generator: tuple[int, ...] = setting((256, 512, 1024), "widths of the generator's blocks", minimum=1)
-        discriminator: tuple[int, ...] = setting((512, 256), "widths of the discriminator", minimum=1)
         loss: Literal["non-saturating", "saturating"] = setting("non-saturating", "of the generator")
 
-    zero: Tensor
+    config: Config
 
     def __init__(self, info: DataInfo, config: Config) -> None:
-        super().__init__()
-        if info.support not in ("binary", "unit"):
-            raise NotApplicable(f"its output is bounded, and the data is {info.support}")
-        self.config = config
-        self.shape = info.shape
-        self.register_buffer("zero", torch.zeros(config.latent_dim))
-        generator = nn.Sequential()
-        widths = [config.latent_dim, *config.generator]
-        for a, b in pairwise(widths):
-            generator.extend([nn.Linear(a, b), nn.LeakyReLU(0.2), nn.BatchNorm1d(b)])
-        self.generator = generator.extend([nn.Linear(widths[-1], info.dim), nn.Tanh()])
-        discriminator = nn.Sequential()
-        widths = [info.dim, *config.discriminator]
-        for a, b in pairwise(widths):
-            discriminator.extend([nn.Linear(a, b), nn.LeakyReLU(0.2)])
-        self.discriminator = discriminator.append(nn.Linear(widths[-1], 1))
+        super().__init__(info, config)
 
     def objectives(self) -> list[Objective]:
         """Return the generator's objective, then the discriminator's."""
-        networks = {"generator": self.generator, "discriminator": self.discriminator}
-        losses = {"generator": self.generator_loss, "discriminator": self.discriminator_loss}
         return [
-            Objective(name, losses[name], list(network.parameters()), self.config) for name, network in networks.items()
+            Objective("generator", self.generator_loss, list(self.generator.parameters()), self.config),
+            Objective(
+                "discriminator",
+                self.discriminator_loss,
+                list(self.discriminator.parameters()),
+                self.config,
+                landmark=("equilibrium, log 4", math.log(4)),
+            ),
         ]
 
     def generator_loss(self, x: Tensor, noise: Noise) -> Tensor:
@@ -77,19 +62,3 @@ class GAN(nn.Module):
             generated = self._generate(len(x), noise)
         real = F.softplus(-self.discriminator(2 * x.flatten(1) - 1))
         return (real + F.softplus(self.discriminator(generated))).mean()
-
-    def _generate(self, n: int, noise: Noise) -> Tensor:
-        """Return ``n`` generated images as the discriminator sees them, ``(n, d)`` in [−1, 1]."""
-        return self.generator(noise.normal(n, len(self.zero)))  # type: ignore[no-any-return]
-
-    def prior(self) -> Distribution:
-        """N(0, I)."""
-        return Independent(Normal(self.zero, torch.ones_like(self.zero), validate_args=False), 1)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Return the images of codes ``z``, ``(N, *shape)`` in [0, 1]."""
-        return (self.generator(z).unflatten(1, self.shape) + 1) / 2  # type: ignore[no-any-return]
-
-    def sample(self, n: int, noise: Noise) -> Tensor:
-        """Return the images of ``n`` codes from the prior."""
-        return self.decode(noise.normal(n, len(self.zero)))

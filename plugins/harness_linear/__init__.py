@@ -1,4 +1,4 @@
-"""Linear models: principal components, and the autoencoder that finds the same subspace by gradient."""
+"""Linear models: principal components, their autoencoder, and those with Gaussian codes and an exact density."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ def harness_models() -> list[ModelSpec]:
             "linear-ae",
             "harness_linear.linear_ae:LinearAutoencoder",
             "linear autoencoder trained by gradient; its optimum is PCA's subspace",
+            version="1",
+        ),
+        ModelSpec(
+            "ppca",
+            "harness_linear.ppca:PPCA",
+            "probabilistic principal component analysis, in closed form; exact density",
+            version="1",
+        ),
+        ModelSpec(
+            "factor-analysis",
+            "harness_linear.factor_analysis:FactorAnalysis",
+            "factor analysis: a noise variance for every value; exact density",
             version="1",
         ),
     ]

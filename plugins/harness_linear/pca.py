@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import DataInfo, Noise, NotApplicable, Split, setting
+from harness_linear.moments import moments
 
 
 class PCA(nn.Module):
@@ -39,12 +40,7 @@ class PCA(nn.Module):
         k = self.components.shape[1]
         if k > len(train) - 1:
             raise NotApplicable(f"latent_dim={k} exceeds the rank of {len(train)} centred training examples")
-        x = train.all(noise).flatten(1)  # (N, d)
-        mean = x.mean(0, dtype=torch.float64)
-        covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-        for part in x.split(4096):
-            centred = part.double() - mean
-            covariance += centred.T @ centred
+        mean, covariance = moments(train, noise)
         _, vectors = torch.linalg.eigh(covariance)  # in ascending order
         self.mean.copy_(mean)
         self.components.copy_(vectors.flip(1)[:, :k])

@@ -68,6 +68,12 @@ def harness_metrics() -> list[MetricSpec]:
             version="1",
         ),
         MetricSpec(
+            "log-likelihood-exact",
+            "harness_metrics.exact:ExactLogLikelihood",
+            "exact log-likelihood, in nats per image",
+            version="1",
+        ),
+        MetricSpec(
             "training-throughput",
             "harness_metrics.throughput:TrainingThroughput",
             "training examples per second, over batch sizes",

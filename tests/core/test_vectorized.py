@@ -9,14 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import AdamSettings, Data, Noise, derive_seed
+from harness import AdamSettings, Data, Diverged, Noise, Objective, Split, derive_seed
 from harness.budget import Budget
 from harness.capabilities import FitsInClosedForm, offers
 from harness.noise import global_seed
 from harness.plan import choose
 from harness.plugins import Registry
 from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit_seed, fit_seeds, objectives_of
-from harness.transforms import Binarize
 
 registry = Registry.load()
 gradient_models = [
@@ -27,7 +26,16 @@ gradient_models = [
 small = {
     "vae": {"latent_dim": "3", "hidden": "12"},
     "iwae": {"latent_dim": "3", "hidden": "12", "k": "4"},
-    "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8"},
+    "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8", "collapse_fraction": "0"},
+    "dcgan": {"latent_dim": "3", "generator": "6-4", "discriminator": "4-6", "collapse_fraction": "0"},
+    "wgan-gp": {
+        "latent_dim": "3",
+        "generator": "8-12",
+        "discriminator": "8",
+        "critic_steps": "2",
+        "collapse_fraction": "0",
+    },
+    "realnvp": {"layers": "3", "hidden": "8"},
     "beta-vae": {"latent_dim": "3", "hidden": "12"},
     "gaussian-vae": {"latent_dim": "3", "hidden": "12"},
     "cnn-vae": {"latent_dim": "3", "channels": "4-6"},
@@ -39,12 +47,6 @@ small = {
     "linear-ae": {"latent_dim": "3"},
     "convae": {"latent_dim": "3", "channels": "4-6", "dense": "12"},
 }
-of_points = {"convae"}
-
-
-@pytest.fixture
-def suited(small_data: Data, small_points: Data):
-    return lambda name: small_points if name in of_points else Binarize(Binarize.Config()).apply(small_data)
 
 
 @pytest.fixture
@@ -57,10 +59,10 @@ def float64() -> Iterator[None]:
 @pytest.mark.parametrize("name", gradient_models)
 @pytest.mark.usefixtures("float64")
 def test_seeds_together_take_the_first_hundred_steps_they_take_alone(name: str, suited) -> None:
-    data = suited(name)
+    chosen = choose(registry.get("model", name), small.get(name, {}))
+    data = suited(chosen)
     draw = data.train.inputs
     train = replace(data.train, inputs=lambda stored, noise: draw(stored, noise).double())
-    chosen = choose(registry.get("model", name), small.get(name, {}))
     seeds = (0, 1, 5)
 
     def built(seed: int) -> nn.Module:
@@ -85,8 +87,8 @@ def test_seeds_together_take_the_first_hundred_steps_they_take_alone(name: str, 
 
 @pytest.mark.parametrize("name", gradient_models)
 def test_a_fit_of_several_seeds_ends_where_each_alone_does_but_for_rounding(name: str, suited) -> None:
-    data = suited(name)
     chosen = choose(registry.get("model", name), small.get(name, {}))
+    data = suited(chosen)
     recipe = Recipe(chosen.factory, chosen.config, data, Budget(steps=7, batch_size=50))
     together = fit_seeds(recipe, (3, 4), vectorized=True)
     assert [(each.seed, each.path, each.group) for each in together] == [(s, "vectorized", (3, 4)) for s in (3, 4)]
@@ -177,6 +179,38 @@ def test_seeds_that_do_not_even_fit_alone_end_out_of_memory_with_the_size(small_
         assert "20 GiB" in str(fitted.error)
 
 
+class Repeats(Line):
+    """Is stepped three times a step, on noisy examples."""
+
+    def objectives(self) -> list[Objective]:
+        return [Objective("loss", self.loss, [self.mean], AdamSettings(), repeats=3)]
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        return super().loss(x + noise.normal(len(x), 1, 1, 1), noise)
+
+
+def test_an_objective_that_repeats_takes_so_many_updates_with_fresh_noise_alone_and_together(small_data: Data) -> None:
+    recipe = Recipe(Repeats, AdamSettings(), small_data, Budget(epochs=2, batch_size=50))
+    for together in fit_seeds(recipe, (0, 1), vectorized=True):
+        alone = fit_seed(recipe, together.seed)
+        assert together.path == "vectorized"
+        torch.testing.assert_close(together.model.mean, alone.model.mean)
+    model = Repeats(small_data.info, AdamSettings())
+    trainer = Trainer(model, model.objectives(), small_data.train, 50, seed=0)
+    (last,) = trainer.step(torch.arange(50))
+    (state,) = trainer.state()["optimizers"][0]["state"].values()
+    assert state["step"] == 3
+    noise, by_hand = Noise(derive_seed("noise", 0)), Repeats(small_data.info, AdamSettings())
+    optimizer = AdamSettings().optimizer(by_hand.parameters())
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = by_hand.loss(small_data.train.batch(torch.arange(50), noise), noise)
+        loss.backward()
+        optimizer.step()
+    assert torch.equal(model.mean, by_hand.mean)
+    assert last == loss
+
+
 class OneExplodes(Line):
     """Diverges where the first draw is negative, as it is for some seeds."""
 
@@ -188,8 +222,20 @@ class OneExplodes(Line):
         return super().loss(x, noise) * self.doom
 
 
-def test_a_seed_that_diverges_leaves_the_others_as_they_were(small_data: Data) -> None:
-    recipe = Recipe(OneExplodes, AdamSettings(), small_data, Budget(epochs=3, batch_size=50))
+class OneIsRefused(OneExplodes):
+    """Diverges when it is calibrated, likewise."""
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        return Line.loss(self, x, noise)
+
+    def calibrate(self, validation: Split, noise: Noise) -> None:
+        if not self.doom.isfinite():
+            raise Diverged("it came to nothing")
+
+
+@pytest.mark.parametrize("model", [OneExplodes, OneIsRefused])
+def test_a_seed_that_diverges_leaves_the_others_as_they_were(model, small_data: Data) -> None:
+    recipe = Recipe(model, AdamSettings(), small_data, Budget(epochs=3, batch_size=50))
     fits = fit_seeds(recipe, range(8), vectorized=True)
     assert 0 < sum(fitted.error is None for fitted in fits) < 8
     for fitted in fits:

@@ -1,0 +1,100 @@
+"""What adversarial networks have in common: the two networks, the prior, and a check that samples vary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from harness import AdamSettings, DataInfo, Diverged, Noise, NotApplicable, Split, setting
+
+examined = 1000
+
+
+class Adversarial(nn.Module):
+    """A generator of images from codes, and a network that judges them.
+
+    Both see an image as a vector in [−1, 1]. As built here they are fully connected: the generator is blocks of
+    linear, LeakyReLU, batch norm, then linear and tanh; the discriminator is linear and LeakyReLU, then linear to
+    one number. A subclass says what the two minimise, and may build others.
+    """
+
+    @dataclass(frozen=True)
+    class Config(AdamSettings):
+        """Settings."""
+
+        learning_rate: float = setting(2e-4, "step size of Adam, for both networks", above=0)
+        beta1: float = setting(0.5, "decay of Adam's first moment", minimum=0, below=1)
+        latent_dim: int = setting(20, "size of the code", minimum=1)
+        generator: tuple[int, ...] = setting((256, 512, 1024), "widths of the generator's blocks", minimum=1)
+        discriminator: tuple[int, ...] = setting((512, 256), "widths of the discriminator", minimum=1)
+        collapse_fraction: float = setting(
+            0.05, "of the data's variance: a fit whose samples vary less has diverged", minimum=0, below=1
+        )
+
+    zero: Tensor
+
+    def __init__(self, info: DataInfo, config: Config) -> None:
+        super().__init__()
+        if info.support not in ("binary", "unit"):
+            raise NotApplicable(f"its output is bounded, and the data is {info.support}")
+        self.config = config
+        self.shape = info.shape
+        self.register_buffer("zero", torch.zeros(config.latent_dim))
+        self.generator = self._build_generator(info)
+        self.discriminator = self._build_discriminator(info)
+
+    def _build_generator(self, info: DataInfo) -> nn.Sequential:
+        """Return the network from codes ``(N, latent)`` to images ``(N, d)`` in [−1, 1]."""
+        layers = nn.Sequential()
+        widths = [self.config.latent_dim, *self.config.generator]
+        for a, b in pairwise(widths):
+            layers.extend([nn.Linear(a, b), nn.LeakyReLU(0.2), nn.BatchNorm1d(b)])
+        return layers.extend([nn.Linear(widths[-1], info.dim), nn.Tanh()])
+
+    def _build_discriminator(self, info: DataInfo) -> nn.Sequential:
+        """Return the network from images ``(N, d)`` in [−1, 1] to one number each, ``(N, 1)``."""
+        layers = nn.Sequential()
+        widths = [info.dim, *self.config.discriminator]
+        for a, b in pairwise(widths):
+            layers.extend([nn.Linear(a, b), nn.LeakyReLU(0.2)])
+        return layers.append(nn.Linear(widths[-1], 1))
+
+    def _generate(self, n: int, noise: Noise) -> Tensor:
+        """Return ``n`` generated images as the discriminator sees them, ``(n, d)`` in [−1, 1]."""
+        return self.generator(noise.normal(n, len(self.zero)))  # type: ignore[no-any-return]
+
+    def prior(self) -> Distribution:
+        """N(0, I)."""
+        return Independent(Normal(self.zero, torch.ones_like(self.zero), validate_args=False), 1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the images of codes ``z``, ``(N, *shape)`` in [0, 1]."""
+        return (self.generator(z).unflatten(1, self.shape) + 1) / 2  # type: ignore[no-any-return]
+
+    def sample(self, n: int, noise: Noise) -> Tensor:
+        """Return the images of ``n`` codes from the prior."""
+        return self.decode(noise.normal(n, len(self.zero)))
+
+    def calibrate(self, validation: Split, noise: Noise) -> None:
+        """Compare the variance of 1,000 samples, averaged over pixels, with that of the validation images.
+
+        It sees a generator that gives one image, or noise around one, whatever the code. One that gives a few
+        different images it does not see.
+
+        Raises:
+            Diverged: the samples are not finite, or vary less than ``collapse_fraction`` of the images' variance.
+        """
+        samples = self.sample(examined, noise)
+        if not bool(samples.isfinite().all()):
+            raise Diverged("its samples are not finite")
+        ours, theirs = (float(x.double().var(0).mean()) for x in (samples, validation.all(noise)))
+        least = self.config.collapse_fraction * theirs
+        if ours < least:
+            raise Diverged(
+                f"its samples have collapsed: their variance, averaged over pixels, is {ours:.2g}, under {least:.2g}, "
+                f"which is {self.config.collapse_fraction:g} of that of the validation images, {theirs:.2g}"
+            )

@@ -1,0 +1,93 @@
+"""What linear models with Gaussian codes and Gaussian noise have in common: everything but how they are fitted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from harness import DataInfo, Noise, NotApplicable, setting
+
+
+class LinearGaussian(nn.Module):
+    """x = W z + μ + ε with z from N(0, I) and ε from N(0, diag(ψ)), so that every distribution is Gaussian and exact.
+
+    The columns of W are orthogonal under 1/ψ, which costs no generality since codes may be rotated, and makes the
+    posterior a Gaussian with independent components. A subclass fits W, μ and ψ.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings."""
+
+        latent_dim: int = setting(20, "size of the code, k", minimum=1)
+
+    mean: Tensor
+    loadings: Tensor
+    noise_variance: Tensor
+
+    def __init__(self, info: DataInfo, config: Config) -> None:
+        super().__init__()
+        if config.latent_dim >= info.as_vector():
+            raise NotApplicable(
+                f"latent_dim={config.latent_dim} leaves nothing to the noise of {info.dim} values; take fewer"
+            )
+        self.config = config
+        self.shape = info.shape
+        self.register_buffer("mean", torch.zeros(info.dim))  # μ
+        self.register_buffer("loadings", torch.zeros(info.dim, config.latent_dim))  # W
+        self.register_buffer("noise_variance", torch.ones(info.dim))  # ψ
+
+    def prior(self) -> Distribution:
+        """N(0, I)."""
+        zero = torch.zeros_like(self.loadings[0])
+        return Independent(Normal(zero, torch.ones_like(zero), validate_args=False), 1)
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """Return the exact p(z | x): precision 1 + Σ w²/ψ and mean Σ w (x − μ)/ψ over it, for each code."""
+        weighted = self.loadings / self.noise_variance.unsqueeze(1)
+        precision = 1 + (self.loadings * weighted).sum(0)
+        mean = (x.flatten(1) - self.mean) @ weighted / precision
+        return Independent(Normal(mean, precision.rsqrt().expand_as(mean), validate_args=False), 1)
+
+    def observation(self, z: Tensor) -> Distribution:
+        """Return p(x | z) = N(W z + μ, diag(ψ))."""
+        mean = self.decode(z)
+        scale = self.noise_variance.sqrt().view(self.shape).expand_as(mean)
+        return Independent(Normal(mean, scale, validate_args=False), len(self.shape))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the means of the posterior, ``(N, k)``."""
+        return self.posterior(x).mean
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return W z + μ, ``(N, *shape)``."""
+        return (z @ self.loadings.T + self.mean).unflatten(-1, self.shape)  # type: ignore[no-any-return]
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the mean of p(x | z) at the mean of the posterior, which is nearer to μ than a projection is."""
+        return self.decode(self.encode(x))
+
+    def sample(self, n: int, noise: Noise) -> Tensor:
+        """Draw from p(x), noise included."""
+        z = noise.normal(n, self.loadings.shape[1])
+        error = self.noise_variance.sqrt() * noise.normal(n, len(self.mean))
+        return self.decode(z) + error.unflatten(1, self.shape)  # type: ignore[no-any-return]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log N(x; μ, W Wᵀ + diag(ψ)) in nats, ``(N,)`` float64, through the k × k matrix I + Wᵀ diag(1/ψ) W.
+
+        By Woodbury's identity and the determinant lemma; it is exact also where W's columns are not orthogonal.
+        """
+        loadings, variance = self.loadings.double(), self.noise_variance.double()
+        centred = x.flatten(1).double() - self.mean.double()
+        weighted = loadings / variance.unsqueeze(1)
+        identity = torch.eye(loadings.shape[1], dtype=torch.float64, device=loadings.device)
+        factor = torch.linalg.cholesky(identity + loadings.T @ weighted)
+        explained = torch.linalg.solve_triangular(factor, (centred @ weighted).T, upper=False)  # (k, N)
+        distance = (centred.square() / variance).sum(1) - explained.square().sum(0)
+        log_determinant = variance.log().sum() + 2 * factor.diagonal().log().sum()
+        return -0.5 * (distance + log_determinant + len(variance) * math.log(2 * math.pi))  # type: ignore[no-any-return]

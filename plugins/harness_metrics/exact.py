@@ -1,0 +1,43 @@
+"""The exact log-likelihood, of models that have one."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+
+from harness import Context, Data, Estimate, HasDensity, NoSettings, density_measure
+
+batch = 1000
+
+
+class ExactLogLikelihood:
+    """log p(x), averaged over the test split, for a model whose density can be evaluated.
+
+    On d dequantised 8-bit values, (pixel + u) / 256, it is shown in bits per dimension too,
+    −(log p(x) / d − log 256) / log 2: a bound on the bits that an original value takes (Theis, van den Oord and
+    Bethge, 2016). Where the density that the data were drawn from is known, what it gives the test split is shown too:
+    no model can expect more.
+    """
+
+    Config = NoSettings
+    unit: ClassVar = "nats"
+    direction: ClassVar = "higher"
+    needs: ClassVar = (HasDensity,)
+
+    def __init__(self, config: NoSettings) -> None:
+        self.config = config
+
+    def measure(self, model: HasDensity, data: Data, context: Context) -> Estimate:
+        """Measure on the test split."""
+        found, true = [], []
+        for x in data.test.batches(batch, context.noise):
+            found.append(model.log_prob(x).double())
+            if data.log_prob is not None:
+                true.append(data.log_prob(x))
+        values = torch.cat(found)
+        parts = {"true density": torch.cat(true)} if true else {}
+        if data.info.dequantized:
+            parts["per dimension (bits)"] = (math.log(256) - values / data.info.dim) / math.log(2)
+        return Estimate.over_examples(values, parts=parts, measure=density_measure(data.info))
