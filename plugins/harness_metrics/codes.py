@@ -74,6 +74,6 @@ class ActiveUnits:
             value=float(active.sum()),
             stderr=None,
             n=len(means),
-            parts={"share": float(active.double().mean())},
+            parts={"share (of units)": float(active.double().mean())},
             diagnostics={"variances": variances.sort(descending=True).values.tolist()},
         )

@@ -79,7 +79,7 @@ def test_the_active_units_are_those_whose_mean_varies_by_more_than_a_hundredth()
     model = Planted([0.0, 1.0, 0.09, 2.0, 0.0, 0.12])  # standard deviations; 0.1 is the bound
     estimate = measured(ActiveUnits, model, reals(5000))
     assert estimate.value == 3
-    assert estimate.parts == {"share": 0.5}
+    assert estimate.parts == {"share (of units)": 0.5}
     assert estimate.n == 5000
     variances = estimate.diagnostics["variances"]
     assert variances == sorted(variances, reverse=True)
