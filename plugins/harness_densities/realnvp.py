@@ -29,6 +29,7 @@ class RealNVP(nn.Module):
     class Config(AdamSettings):
         """Settings."""
 
+        learning_rate: float = setting(3e-4, "step size of Adam", above=0)
         layers: int = setting(6, "number of coupling layers", minimum=2)
         hidden: tuple[int, ...] = setting((256, 256), "widths of the network of a coupling layer", minimum=1)
         alpha: float = setting(0.05, "margin α that keeps data in [0, 1] off the ends of the logit", above=0, below=0.5)
