@@ -90,12 +90,13 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return onednn_product(x, weight, bias)
+        return onednn_product(x.contiguous(), weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        (gradient,) = gradients
+        # oneDNN takes a thousand times as long over a part of the columns of a wider tensor.
+        x, gradient = x.contiguous(), gradients[0].contiguous()
         # With create_graph the products must themselves be differentiable, as oneDNN's are not.
         product = (lambda a, b: a @ b.t()) if torch.is_grad_enabled() else onednn_product
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad

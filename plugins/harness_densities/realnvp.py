@@ -74,7 +74,7 @@ class RealNVP(nn.Module):
             inner = self.config.alpha + slope * y
             y = inner.logit()
             log_determinant = (math.log(slope) - inner.log() - (1 - inner).log()).sum(1)
-        halves = [half.contiguous() for half in y[:, self.order].split(self.halves, dim=1)]
+        halves = list(y[:, self.order].split(self.halves, dim=1))
         for i, network in enumerate(self.couplings):
             given, moved = i % 2, (i + 1) % 2
             s, t = _coefficients(network, halves[given])
