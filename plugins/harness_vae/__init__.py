@@ -21,4 +21,10 @@ def harness_models() -> list[ModelSpec]:
             "importance-weighted autoencoder: the VAE's network on the k-sample bound",
             version="1",
         ),
+        ModelSpec(
+            "vq-vae",
+            "harness_vae.vq_vae:VQVAE",
+            "vector-quantised autoencoder, with a PixelCNN as prior over its codes",
+            version="1",
+        ),
     ]

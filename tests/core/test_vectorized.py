@@ -30,6 +30,9 @@ small = {
     "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8"},
     "mlp-ae": {"hidden": "8-4"},
     "linear-ae": {"latent_dim": "3"},
+    "vq-vae": {"channels": "4", "codebook_size": "5", "prior_width": "8", "prior_layers": "1"},
+    "ddpm": {"channels": "4-8"},
+    "flow-matching": {"channels": "4-8"},
 }
 
 
