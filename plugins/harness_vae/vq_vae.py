@@ -25,17 +25,18 @@ class VQVAE(nn.Module):
 
     Ours are: the prior, a small PixelCNN without gates, is trained along with the autoencoder; z and the entries are
     normalised to mean 0 and variance 1, on a sphere of few dimensions that no entry is far from being used on; and
-    sides that cannot be halved so often are padded with zeros, the result being cropped.
+    sides that cannot be halved so often are padded with zeros, the result being cropped. Three halvings, a 4 × 4 grid
+    on MNIST, suit the bound: the 49 codes of two halvings draw sharper reconstructions, and cost more nats than that.
     """
 
     @dataclass(frozen=True)
     class Config(AdamSettings):
         """Settings."""
 
-        codebook_size: int = setting(64, "entries of the codebook", minimum=1)
+        codebook_size: int = setting(128, "entries of the codebook", minimum=1)
         code_dim: int = setting(4, "size of an entry", minimum=3)
-        channels: int = setting(32, "of the convolutions", minimum=1)
-        halvings: int = setting(2, "how often the sides are halved on the way to the grid", minimum=1)
+        channels: int = setting(48, "of the convolutions", minimum=1)
+        halvings: int = setting(3, "how often the sides are halved on the way to the grid", minimum=1)
         commitment: float = setting(0.25, "β, the weight of keeping z near its entry", minimum=0)
         prior_width: int = setting(64, "channels of the prior", minimum=1)
         prior_layers: int = setting(4, "of the prior, after the first", minimum=0)

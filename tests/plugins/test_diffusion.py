@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -210,6 +211,22 @@ def test_untrained_log_odds_know_of_a_pixel_what_its_noisy_value_tells(small_dat
     up, down = (Normal(sign * signal, spread).log_prob(y) for sign in (1, -1))
     torch.testing.assert_close(clean, (up - down).sigmoid() * 2 - 1, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(signal * clean + spread * noise, y)
+
+
+def test_what_the_bounds_of_all_binary_values_promise_adds_up_to_at_most_one(fit) -> None:
+    values = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3)))
+    shares = torch.tensor([0.4, 0.02, 0.03, 0.05, 0.05, 0.03, 0.02, 0.4])
+    drawn = values[shares.multinomial(4000, replacement=True, generator=torch.Generator().manual_seed(0))]
+    data = Data.from_tensors(*[Examples(drawn)] * 3, support="binary")
+    config = DDPM.Config(timesteps=100, hidden=(64, 64), learning_rate=5e-3, bound_terms=99)
+    model = fit(DDPM, config, data, epochs=8, batch_size=100)
+    with torch.no_grad():
+        terms = model.elbo_terms(values.repeat(200, 1), Noise(0))
+    bounds = sum(terms.values()).view(200, 8).double()
+    promised = bounds.mean(0).exp()
+    error = (bounds.std(0) / 200**0.5 * promised).square().sum().sqrt()
+    assert float(promised.sum()) < 1 + 4 * float(error)
+    torch.testing.assert_close(promised.float(), shares, atol=0.06, rtol=0)
 
 
 def test_log_odds_are_refused_on_data_that_is_not_binary(small_data: Data) -> None:

@@ -15,7 +15,7 @@ from harness_metrics.codebook import CodebookPerplexity
 from harness_metrics.elbo import ELBO
 from harness_vae.vq_vae import VQVAE, CodePrior, straight_through
 
-tiny = VQVAE.Config(codebook_size=5, channels=4, prior_width=8)
+tiny = VQVAE.Config(codebook_size=5, channels=4, halvings=2, prior_width=8)
 
 
 def context() -> Context:
@@ -109,7 +109,7 @@ def test_the_probabilities_of_all_codes_sum_to_one_and_are_those_of_samples() ->
 
 def test_the_bound_is_under_the_log_likelihood_summed_over_all_codes() -> None:
     torch.manual_seed(0)
-    model = VQVAE(binary(1, 4, 8), VQVAE.Config(codebook_size=2, channels=4, prior_width=8))
+    model = VQVAE(binary(1, 4, 8), VQVAE.Config(codebook_size=2, channels=4, halvings=2, prior_width=8))
     shaken(model.prior)
     assert model.grid == (1, 2)
     x = (torch.rand(40, 1, 4, 8, generator=torch.Generator().manual_seed(0)) < 0.5).float()
@@ -127,7 +127,7 @@ def test_the_bound_is_under_the_log_likelihood_summed_over_all_codes() -> None:
 
 def test_a_decoder_that_says_nothing_gives_each_pixel_a_half() -> None:
     torch.manual_seed(0)
-    model = VQVAE(binary(1, 4, 8), VQVAE.Config(codebook_size=2, channels=4, prior_width=8))
+    model = VQVAE(binary(1, 4, 8), VQVAE.Config(codebook_size=2, channels=4, halvings=2, prior_width=8))
     for parameter in model.decoder.parameters():
         nn.init.zeros_(parameter)
     x = (torch.rand(5, 1, 4, 8, generator=torch.Generator().manual_seed(0)) < 0.5).float()
