@@ -8,10 +8,12 @@ from .capabilities import FitsInClosedForm as FitsInClosedForm
 from .capabilities import HasCode as HasCode
 from .capabilities import HasDecoder as HasDecoder
 from .capabilities import HasDensity as HasDensity
+from .capabilities import Quantizes as Quantizes
 from .capabilities import Reconstructs as Reconstructs
 from .capabilities import Samples as Samples
 from .capabilities import TrainsByGradient as TrainsByGradient
 from .capabilities import TrainsByObjectives as TrainsByObjectives
+from .capabilities import Transports as Transports
 
 # Data, device and randomness; layers that several plugins build with
 from .convolutions import ConvolutionalDecoder as ConvolutionalDecoder

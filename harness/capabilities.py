@@ -86,8 +86,34 @@ class HasDensity(Protocol):
 
 
 @runtime_checkable
+class Transports(Protocol):
+    """A model that carries N(0, I) to the data along dy/dt = v(y, t), from t = 0 to t = 1, one example at a time.
+
+    It works on a scale of its own, ``y``, such as [−1, 1] for pixels.
+    """
+
+    def rescale(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``x`` on the model's scale, ``(N, *shape)``, and log |det ∂y/∂x|, ``(N,)`` in nats."""
+
+    def velocity(self, y: Tensor, t: Tensor) -> Tensor:
+        """Return v(y, t) at points ``y`` ``(N, *shape)`` and a time ``t``, a scalar; no example affects another's."""
+
+
+@runtime_checkable
+class Quantizes(Protocol):
+    """A model whose codes are entries of a codebook."""
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Return which entries encode ``x``, ``(N, *grid)`` int64, without randomness."""
+
+
+@runtime_checkable
 class Bounds(Protocol):
-    """A model whose bound is not E_q[log p(x | z)] − KL, as in diffusion."""
+    """A model whose bound is not E_q[log p(x | z)] − KL, as in diffusion.
+
+    With respect to what the bound is a likelihood, it says in an attribute ``measure``, in the words of
+    ``likelihood_measure``: bounds are ranked together only where these are the same.
+    """
 
     def elbo_terms(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
         """Return the named parts, each ``(N,)`` in nats, whose sum is a lower bound on log p(x)."""
@@ -126,6 +152,8 @@ _names: dict[Any, str] = {
     Decodes: "observation model",
     Corrupts: "corruption to undo",
     HasDensity: "tractable density",
+    Transports: "flow along a differential equation",
+    Quantizes: "codebook",
     Bounds: "bound of its own",
     TrainsByGradient: "loss to train on",
     TrainsByObjectives: "objectives to train on",

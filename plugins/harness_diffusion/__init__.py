@@ -8,4 +8,17 @@ from harness import ModelSpec, hookimpl
 @hookimpl
 def harness_models() -> list[ModelSpec]:
     """Provide diffusion and flow matching."""
-    return []
+    return [
+        ModelSpec(
+            "ddpm",
+            "harness_diffusion.ddpm:DDPM",
+            "denoising diffusion: a U-Net's noise prediction, with its variational bound",
+            version="1",
+        ),
+        ModelSpec(
+            "flow-matching",
+            "harness_diffusion.flow_matching:FlowMatching",
+            "flow matching on straight lines from noise to data",
+            version="1",
+        ),
+    ]

@@ -74,6 +74,18 @@ def harness_metrics() -> list[MetricSpec]:
             version="1",
         ),
         MetricSpec(
+            "log-likelihood-ode",
+            "harness_metrics.ode:LogLikelihoodODE",
+            "log-density of a flow along its differential equation, in nats per image",
+            version="1",
+        ),
+        MetricSpec(
+            "codebook-perplexity",
+            "harness_metrics.codebook:CodebookPerplexity",
+            "how many entries of a codebook are used, as the exponential of their entropy",
+            version="1",
+        ),
+        MetricSpec(
             "training-throughput",
             "harness_metrics.throughput:TrainingThroughput",
             "training examples per second, over batch sizes",

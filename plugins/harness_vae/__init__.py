@@ -45,4 +45,10 @@ def harness_models() -> list[ModelSpec]:
             "convolutional variational autoencoder of point sets on a Chamfer distance",
             version="1",
         ),
+        ModelSpec(
+            "vq-vae",
+            "harness_vae.vq_vae:VQVAE",
+            "vector-quantised autoencoder, with a PixelCNN as prior over its codes",
+            version="1",
+        ),
     ]
