@@ -18,6 +18,7 @@ from .capabilities import Transports as Transports
 # Data, device and randomness; layers that several plugins build with
 from .convolutions import ConvolutionalDecoder as ConvolutionalDecoder
 from .convolutions import ConvolutionalEncoder as ConvolutionalEncoder
+from .convolutions import halved_sides as halved_sides
 from .data import Data as Data
 from .data import DataInfo as DataInfo
 from .data import DataSource as DataSource

@@ -26,7 +26,7 @@ class ConvolutionalEncoder(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], channels: Sequence[int], outputs: int) -> None:
         super().__init__()
-        *_, (height, width) = _sizes(shape, len(channels))
+        *_, (height, width) = halved_sides(shape, len(channels))
         self.convolutions = nn.Sequential()
         for a, b in pairwise([shape[0], *channels]):
             self.convolutions.extend([nn.Conv2d(a, b, _kernel, _stride, _padding), nn.ReLU()])
@@ -51,7 +51,7 @@ class ConvolutionalDecoder(nn.Module):
 
     def __init__(self, inputs: int, channels: Sequence[int], shape: tuple[int, int, int]) -> None:
         super().__init__()
-        sizes = _sizes(shape, len(channels))[::-1]
+        sizes = halved_sides(shape, len(channels))[::-1]
         self.smallest = (channels[-1], *sizes[0])
         self.linear = nn.Linear(inputs, channels[-1] * sizes[0][0] * sizes[0][1])
         self.convolutions = nn.Sequential()
@@ -65,8 +65,12 @@ class ConvolutionalDecoder(nn.Module):
         return self.convolutions(self.linear(z).unflatten(1, self.smallest))  # type: ignore[no-any-return]
 
 
-def _sizes(shape: tuple[int, int, int], halvings: int) -> list[tuple[int, int]]:
-    """Return height and width before and after each halving."""
+def halved_sides(shape: tuple[int, int, int], halvings: int) -> list[tuple[int, int]]:
+    """Return height and width of an image, ``(C, H, W)``, and after each halving, rounded down.
+
+    Raises:
+        NotApplicable: nothing would be left of it.
+    """
     _, height, width = shape
     if min(height, width) < 2**halvings:
         raise NotApplicable(f"{halvings} convolutions of stride 2 need sides of {2**halvings}, not {height} × {width}")

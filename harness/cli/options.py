@@ -39,26 +39,23 @@ def plugin_option(command: Command) -> Command:
 
 def runs_option(command: Command) -> Command:
     """Add ``--runs DIR``."""
-    return click.option(
-        "--runs",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("runs"),
-        show_default=True,
-        metavar="DIR",
-        help="Where results are kept.",
-    )(command)
+    return _folder_option("runs", "Where results are kept.")(command)
 
 
 def leaderboards_option(command: Command) -> Command:
     """Add ``--leaderboards DIR``."""
+    return _folder_option("leaderboards", "Where leaderboards are written.")(command)
+
+
+def _folder_option(name: str, what: str) -> Callable[[Command], Command]:
     return click.option(
-        "--leaderboards",
+        f"--{name}",
         type=click.Path(path_type=Path, file_okay=False),
-        default=Path("leaderboards"),
+        default=Path(name),
         show_default=True,
         metavar="DIR",
-        help="Where leaderboards are written.",
-    )(command)
+        help=what,
+    )
 
 
 def format_option(*formats: str) -> Callable[[Command], Command]:

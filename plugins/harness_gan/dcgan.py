@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from harness import DataInfo, NotApplicable, setting
+from harness import DataInfo, halved_sides, setting
 from harness_gan.gan import GAN
 
 
@@ -43,7 +43,7 @@ class DCGAN(GAN):
     def _build_generator(self, info: DataInfo) -> nn.Sequential:
         """Return the network from codes ``(N, latent)`` to images ``(N, d)`` in [−1, 1]."""
         widths = [*self.config.generator, info.as_image()[0]]
-        sizes = _halved(info, len(self.config.generator))[::-1]  # the smallest first
+        sizes = halved_sides(info.as_image(), len(self.config.generator))[::-1]  # the smallest first
         height, width = sizes[0]
         layers = nn.Sequential(
             nn.Linear(self.config.latent_dim, widths[0] * height * width, bias=False),
@@ -64,20 +64,8 @@ class DCGAN(GAN):
             if i > 0:
                 layers.append(nn.BatchNorm2d(b))
             layers.append(nn.LeakyReLU(0.2))
-        height, width = _halved(info, len(self.config.discriminator))[-1]
+        height, width = halved_sides(info.as_image(), len(self.config.discriminator))[-1]
         return layers.extend([nn.Flatten(), nn.Linear(widths[-1] * height * width, 1)])
-
-
-def _halved(info: DataInfo, n: int) -> list[tuple[int, int]]:
-    """Return height and width of an image, and after each of ``n`` halvings.
-
-    Raises:
-        NotApplicable: nothing is left of the image.
-    """
-    _, height, width = info.as_image()
-    if min(height, width) < 2**n:
-        raise NotApplicable(f"images of {height} × {width} cannot be halved {n} times; name fewer channels")
-    return [(height // 2**i, width // 2**i) for i in range(n + 1)]
 
 
 def _initialise(layer: nn.Module) -> None:
