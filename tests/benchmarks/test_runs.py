@@ -14,6 +14,8 @@ from harness.budget import Budget
 from harness.cli.progress import Lines
 from harness.engine import Engine
 from harness.environment import describe_environment
+from harness.executors import stored_model
+from harness.figures import draw_figures
 from harness.load import cores
 from harness.peak import matrix_product_peak
 from harness.plan import Request, build_plan
@@ -67,7 +69,7 @@ def test_what_the_harness_adds_to_a_cell_beyond_its_fit_and_metric(benchmark, tm
     store = Store(tmp_path / "runs")
     store.prepare()
     with Lines(len(plan.cells)) as reporter:
-        run = Run(plan, store, registry, reporter, device, environment)
+        run = Run(plan, store, registry, reporter, device, environment, figures=False)
         bench = run.bench(DataSource(None, tmp_path, print))
         outcome = benchmark.pedantic(run.execute, (bench,), rounds=1)
     fits = {record.fit_key for record in outcome.records.values()}
@@ -76,3 +78,24 @@ def test_what_the_harness_adds_to_a_cell_beyond_its_fit_and_metric(benchmark, tm
     benchmark.extra_info["seconds added to a cell"] = added
     print(f"\nthe harness adds {1e3 * added:.1f} ms to a cell")
     assert len(outcome.records) == 20
+
+
+@pytest.mark.parametrize("model", ["vae", "gan", "cnn-vae"])
+def test_what_figures_cost_beside_a_fit_of_the_default_budget(benchmark, tmp_path: Path, model: str) -> None:
+    registry, device = Registry.load(), torch.device("cpu")
+    environment = describe_environment(device)
+    plan = build_plan(
+        Request([model], ["parameters"], ["binarized-mnist-10k"]), registry, Engine(), environment.machine
+    )
+    store = Store(tmp_path / "runs")
+    store.prepare()
+    with Lines(1) as reporter:
+        run = Run(plan, store, registry, reporter, device, environment)
+        bench = run.bench(DataSource(None, tmp_path, print))
+        run.execute(bench)
+    (fit,) = plan.fits
+    data, fitted = bench.data(fit.dataset), stored_model(fit, bench.data(fit.dataset), store, print)
+    benchmark.pedantic(draw_figures, (fit, fitted, data, store, registry, print), rounds=3)
+    share = benchmark.stats.stats.median / store.fit(fit.key)["seconds"]
+    benchmark.extra_info["share of the fit"] = share
+    print(f"\nthe figures of {model} take {share:.1%} of its fit")
