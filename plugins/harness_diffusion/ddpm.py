@@ -250,7 +250,7 @@ def log_prob_of_level(y: Tensor, mean: Tensor, std: Tensor, levels: int) -> Tens
     half = 1 / (levels - 1)
     lower = torch.where(y < -1 + half, -far, y - half)
     upper = torch.where(y > 1 - half, far, y + half)
-    # In float64, since the gradient of log Φ in float32 is wrong from −1000 on (torch 2.11).
+    # In float64, since the gradient of log Φ in float32 is wrong from −1000 on (torch 2.15).
     a, b = (lower - mean).double() / std.double(), (upper - mean).double() / std.double()
     # Φ(b) − Φ(a) = Φ(−a) − Φ(−b): taken in the left tail, where the logarithms tell the two apart.
     right = a + b > 0
