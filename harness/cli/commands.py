@@ -12,7 +12,7 @@ def harness_commands() -> list[CommandSpec]:
     return [
         CommandSpec("run", "harness.cli.run:run", "Train, measure and rank models."),
         CommandSpec("profile", "harness.cli.profile:profile", "Show where the time of training goes."),
-        CommandSpec("list", "harness.cli.list:list_", "List models, metrics and datasets."),
+        CommandSpec("list", "harness.cli.list:list_", "List models, metrics, datasets and figures."),
         CommandSpec("show", "harness.cli.show:show", "Show a model, metric or dataset with its settings."),
         CommandSpec("plugins", "harness.cli.plugins:plugins", "Show what is installed, and what is wrong with it."),
         CommandSpec("figures", "harness.cli.figures:figures", "Draw the pictures of stored fits again."),

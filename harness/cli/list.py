@@ -10,7 +10,7 @@ import click
 from harness.cli.main import load_registry
 from harness.cli.options import format_option, plugin_option
 
-_kinds = {"models": "model", "metrics": "metric", "datasets": "dataset"}
+_kinds = {"models": "model", "metrics": "metric", "datasets": "dataset", "figures": "figure"}
 
 
 @click.command("list")
@@ -18,7 +18,7 @@ _kinds = {"models": "model", "metrics": "metric", "datasets": "dataset"}
 @format_option("terminal", "json")
 @plugin_option
 def list_(kind: str | None, format_: str, plugin_files: tuple[Path, ...]) -> None:
-    """List models, metrics and datasets, from every plugin that is installed."""
+    """List models, metrics, datasets and figures, from every plugin that is installed."""
     registry = load_registry(plugin_files)
     found = [each for name in ([kind] if kind else _kinds) for each in registry.all(_kinds[name])]
     if format_ == "json":
