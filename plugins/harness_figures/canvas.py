@@ -29,8 +29,13 @@ def require_drawable(info: DataInfo) -> None:
         raise NotApplicable(f"examples of shape {info.shape} are no pictures")
 
 
-def draw_rows(rows: Sequence[Row], info: DataInfo, tile: float = 0.56) -> Figure:
-    """Draw rows of examples, each ``(n, *shape)``, with a word at the left of each; ``tile`` inches for an example.
+def draw_rows(rows: Sequence[Row], info: DataInfo, tile: float | None = None) -> Figure:
+    """Draw rows of examples, each ``(n, *shape)``, with a word at the left of each.
+
+    Args:
+        rows: a word and the examples of each.
+        info: of the data.
+        tile: inches for an example; more for points than for images, where it is None.
 
     Raises:
         NotApplicable: examples are no pictures.
@@ -38,6 +43,7 @@ def draw_rows(rows: Sequence[Row], info: DataInfo, tile: float = 0.56) -> Figure
     from matplotlib.figure import Figure
 
     require_drawable(info)
+    tile = tile or (0.9 if info.support == "points" else 0.56)
     words = max(len(word) for word, _ in rows)
     margin = 0.075 * words + 0.12 if words else 0.04
     columns = max(len(examples) for _, examples in rows)
@@ -85,4 +91,4 @@ def _draw_points(axes: Any, rows: Sequence[Tensor], columns: int) -> None:
         sets = row[:, 0].clamp(0, 1).numpy()  # (n, 3, points)
         across = np.arange(len(sets))[:, None] + 0.06 + 0.88 * sets[:, 0]
         down = i + 0.06 + 0.88 * sets[:, 1]
-        axes.scatter(across, down, c=sets[:, 2], cmap="inferno", vmin=0, vmax=1, s=4, linewidths=0)
+        axes.scatter(across, down, c=sets[:, 2], cmap="inferno", vmin=0, vmax=1, s=9, linewidths=0)
