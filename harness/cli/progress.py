@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -20,6 +21,7 @@ from rich.progress import (
 from harness.budget import in_words
 from harness.leaderboard.text import decimals, number
 from harness.plan import Cell, Fit
+from harness.settings import show
 from harness.store import Record
 
 
@@ -125,11 +127,8 @@ def reporter_for(cells: int) -> Lines:
 
 def name_of(*fits: Fit) -> str:
     """Name a fit, or fits that differ in the seed, for people: model, changed settings, data set, seeds."""
-    from harness.settings import show
-
     fit = fits[0]
-    changed = " ".join(f"{name}={show(fit.model.settings[name])}" for name in fit.model.changed)
-    model = " ".join(filter(None, [fit.model.name, changed]))
+    model = _with_settings(fit.model.name, fit.model.settings, fit.model.changed)
     seeds = ", ".join(str(each.seed) for each in fits)
     return f"{model} on {fit.dataset.name}, seed{'s' * (len(fits) > 1)} {seeds}"
 
@@ -141,10 +140,14 @@ def told(losses: Mapping[str, float]) -> str:
 
 def outcome_of(record: Record) -> str:
     """Write a record's outcome in a few words."""
-    metric = record.metric["name"]
+    metric = _with_settings(record.metric["name"], record.metric["settings"], record.metric["changed"])
     if record.value is None:
         return f"{metric}: {record.status}, {record.reason}"
     digits = decimals(record.value, record.stderr)
     error = f" ± {number(record.stderr, digits)}" if record.stderr is not None else ""
     mark = f", {record.diagnostics['marked']}" if "marked" in record.diagnostics else ""
     return f"{metric}: {number(record.value, digits)}{error} {record.unit}{mark}"
+
+
+def _with_settings(name: str, settings: Mapping[str, Any], changed: Sequence[str]) -> str:
+    return " ".join([name, *(f"{setting}={show(settings[setting])}" for setting in changed)])
