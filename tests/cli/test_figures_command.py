@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from tests.conftest import Call
+if TYPE_CHECKING:
+    from tests.conftest import Call
 
 words = ("run", "--models", "pca,vae", "--metric", "elbo", "--epochs", "2", "--seeds", "2", "--jobs", "2")
 small = ("--set", "vae.hidden=8", "--set", "vae.latent_dim=2")
