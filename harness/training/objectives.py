@@ -47,7 +47,7 @@ class Objective:
         parameters: those that this objective moves; no others get a gradient from it.
         optimizer: the settings of its optimiser.
         repeats: how often it is stepped in each step, on the same batch with fresh noise; its curve shows the last.
-        landmark: a value worth a line in its curve, with its name: ``("equilibrium, log 4", log(4))``.
+        landmark: a value worth a line in its curve, with its name: ``("equilibrium, −V = log 4", log(4))``.
     """
 
     name: str

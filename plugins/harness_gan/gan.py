@@ -47,7 +47,7 @@ class GAN(Adversarial):
                 self.discriminator_loss,
                 list(self.discriminator.parameters()),
                 self.config,
-                landmark=("equilibrium, log 4", math.log(4)),
+                landmark=("equilibrium, −V = log 4", math.log(4)),
             ),
         ]
 

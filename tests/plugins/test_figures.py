@@ -154,7 +154,7 @@ def test_curves_show_every_objective_with_its_landmark_and_the_bound_where_it_is
             lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
             assert lines.pop("training") == fitted.curves.train[name]
             assert lines.pop("validation") == fitted.curves.validation[name]
-            assert list(lines) == (["equilibrium, log 4"] if name == "discriminator" else [])
+            assert list(lines) == (["equilibrium, −V = log 4"] if name == "discriminator" else [])
 
 
 def test_samples_of_vectors_are_points_beside_those_of_the_test_split() -> None:

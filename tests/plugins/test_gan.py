@@ -22,7 +22,7 @@ def test_at_equilibrium_the_discriminator_loses_log_4(small_data: Data) -> None:
     x = small_data.train.all(Noise(0))
     assert model.discriminator_loss(x, Noise(0)).item() == pytest.approx(math.log(4))
     assert model.generator_loss(x, Noise(0)).item() == pytest.approx(math.log(2))
-    assert model.objectives()[1].landmark == ("equilibrium, log 4", pytest.approx(math.log(4)))
+    assert model.objectives()[1].landmark == ("equilibrium, −V = log 4", pytest.approx(math.log(4)))
 
 
 def test_the_saturating_loss_is_log_one_minus_the_discriminator(small_data: Data) -> None:
