@@ -40,8 +40,10 @@ from .estimate import density_measure as density_measure
 from .estimate import likelihood_measure as likelihood_measure
 from .figures import Story as Story
 from .hookspecs import hookimpl as hookimpl
+from .likelihood import LatentVariableModel as LatentVariableModel
 from .likelihood import elbo_terms as elbo_terms
 from .likelihood import log_importance_weights as log_importance_weights
+from .likelihood import sum_of_softplus as sum_of_softplus
 from .load import CompetingLoad as CompetingLoad
 from .memory import PeakMemory as PeakMemory
 from .noise import Noise as Noise

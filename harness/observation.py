@@ -19,8 +19,8 @@ from harness.noise import Noise, derive_seed
 from harness.settings import setting
 
 _batch = 1000
-_rounds = 6  # of expectation and maximisation; each leaves about latent / values of the error
-_steps = 100  # of Adam on the codes, before each round
+_rounds = 5  # of expectation and maximisation; each leaves about latent / values of the error
+_steps = 60  # of Adam on the codes, before each round
 _step_size = 0.05
 _starts = 1000  # codes of the prior; from the best of them the mode of an image is sought
 _jitter = 1e-6  # of the mean variance of the codes, added to each, so that unused units leave no density infinite
@@ -39,7 +39,7 @@ class ObservationSettings:
     variance_images: int = setting(
         100, "validation images that choose the variance of p(x|z), for a model without encoder", minimum=1
     )
-    variance_samples: int = setting(200, "codes per image and round, for the same", minimum=2)
+    variance_samples: int = setting(100, "codes per image and round, for the same", minimum=2)
 
 
 @dataclass(frozen=True)
