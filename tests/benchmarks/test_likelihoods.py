@@ -1,4 +1,4 @@
-"""Importance-weighted likelihoods beside pythae 0.1.2's ``get_nll`` on the same network, and Monte Carlo's rate.
+"""Importance-weighted likelihoods beside pythae 0.1.2's ``get_nll``, which returns log p(x), and Monte Carlo's rate.
 
 Run with ``pytest tests/benchmarks/test_likelihoods.py --benchmark-only -s``.
 """
@@ -77,7 +77,7 @@ def test_importance_weighting_beside_pythae(in_turns, model: VAE, data: Data, th
         start = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             value = twin.get_nll(x, n_samples=k, batch_size=100)
-        note("pythae", -float(value), time.perf_counter() - start)
+        note("pythae", float(value), time.perf_counter() - start)
 
     in_turns(f"pythae's time over ours, {threads} threads", ours, theirs)
     print({name: f"{each.rate:,.0f} image-samples/s, {each.value:.2f} nats" for name, each in best.items()})
