@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
+from torch.distributions import Bernoulli, Distribution, Independent, kl_divergence
 
 from harness.capabilities import Bounds, Decodes, Encodes, offers
 from harness.noise import Noise, draw
@@ -56,14 +56,43 @@ def lower_bound(model: Any, x: Tensor, noise: Noise) -> Tensor:
     return terms.reconstruction - terms.kl
 
 
-def log_importance_weights(model: LatentVariableModel, x: Tensor, k: int, noise: Noise) -> Tensor:
+def log_importance_weights(
+    model: LatentVariableModel, x: Tensor, k: int, noise: Noise, posterior: Distribution | None = None
+) -> Tensor:
     """Return log p(x, z) − log q(z | x) at k samples z of the posterior for each example, ``(k, N)`` in nats.
 
     The logarithm of their mean is the k-sample bound of Burda, Grosse and Salakhutdinov (2016): at most log p(x) in
-    expectation, and the tighter the larger k.
+    expectation, and the tighter the larger k. Given the ``posterior`` of x, it is not computed again.
     """
-    posterior = model.posterior(x)
+    posterior = model.posterior(x) if posterior is None else posterior
     z = draw(posterior, noise, k)  # (k, N, latent)
-    repeated = x.expand(k, *x.shape).flatten(0, 1)
-    likelihood: Tensor = model.observation(z.flatten(0, 1)).log_prob(repeated).unflatten(0, (k, len(x)))
+    observation = model.observation(z.flatten(0, 1))
+    likelihood = _log_likelihood(observation, x, k)
     return likelihood + model.prior().log_prob(z) - posterior.log_prob(z)
+
+
+def _log_likelihood(observation: Distribution, x: Tensor, k: int) -> Tensor:
+    """Return log p(x | z), ``(k, N)``, for an observation model of batch shape ``(k N,)``; fast without gradients."""
+    base = observation.base_dist if isinstance(observation, Independent) else observation
+    result: Tensor
+    if torch.is_grad_enabled() or not isinstance(base, Bernoulli):
+        result = observation.log_prob(x.expand(k, *x.shape).flatten(0, 1))
+        return result.unflatten(0, (k, len(x)))  # type: ignore[no-any-return]
+    logits = base.logits.flatten(1)  # (k N, d)
+    result = torch.einsum("knd,nd->kn", logits.unflatten(0, (k, len(x))), x.flatten(1))
+    return result - sum_of_softplus(logits).view_as(result)
+
+
+def sum_of_softplus(logits: Tensor) -> Tensor:
+    """Return Σ log(1 + exp(l)) over the last dimension: the part of a Bernoulli's log-likelihood without x, negated.
+
+    It is Σ max(l, 0) + log Π (1 + exp(−|l|)), with one logarithm for up to 32 values: their product is at most 2^32.
+    """
+    factors = logits.abs().neg_().exp_().add_(1)
+    for _ in range(5):
+        half, odd = divmod(factors.shape[-1], 2)
+        if odd or not half:
+            break
+        factors = factors[..., :half] * factors[..., half:]
+    result: Tensor = logits.clamp(min=0).sum(-1) + factors.log_().sum(-1)
+    return result

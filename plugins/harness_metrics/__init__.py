@@ -65,6 +65,30 @@ def harness_metrics() -> list[MetricSpec]:
             "iw-bound",
             "harness_metrics.iw_bound:ImportanceWeightedBound",
             "importance-weighted bound of k samples, in nats per image",
+            version="2",
+        ),
+        MetricSpec(
+            "log-likelihood-iw",
+            "harness_metrics.importance:LogLikelihoodIW",
+            "log-likelihood by importance sampling with the encoder, in nats per image",
+            version="1",
+        ),
+        MetricSpec(
+            "log-likelihood-mc",
+            "harness_metrics.monte_carlo:LogLikelihoodMC",
+            "log-likelihood by codes drawn from the prior, in nats per image",
+            version="1",
+        ),
+        MetricSpec(
+            "posterior-gap",
+            "harness_metrics.posterior_gap:PosteriorGap",
+            "log-likelihood less the evidence lower bound, in nats per image",
+            version="1",
+        ),
+        MetricSpec(
+            "parzen",
+            "harness_metrics.parzen:Parzen",
+            "kernel density estimate from samples, in nats per image; not to be trusted",
             version="1",
         ),
         MetricSpec(

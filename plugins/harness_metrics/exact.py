@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
 
 from harness import Context, Data, Estimate, HasDensity, NoSettings, density_measure
+from harness_metrics.likelihoods import per_dimension
 
 batch = 1000
 
@@ -38,6 +38,5 @@ class ExactLogLikelihood:
                 true.append(data.log_prob(x))
         values = torch.cat(found)
         parts = {"true density": torch.cat(true)} if true else {}
-        if data.info.dequantized:
-            parts["per dimension (bits)"] = (math.log(256) - values / data.info.dim) / math.log(2)
+        parts |= per_dimension(values, data.info)
         return Estimate.over_examples(values, parts=parts, measure=density_measure(data.info))

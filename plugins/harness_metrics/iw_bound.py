@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
-from harness import (
-    Context,
-    Data,
-    Decodes,
-    Encodes,
-    Estimate,
-    likelihood_measure,
-    log_importance_weights,
-    setting,
-)
-
-# Decodings at a time: more leave the processor's caches, fewer are bound by the overhead of each call.
-_rows = {"cpu": 2000, "cuda": 100_000}
+from harness import Context, Data, Decodes, Encodes, Estimate, likelihood_measure, setting
+from harness_metrics.likelihoods import effective, importance_weighted, rows_at_a_time
 
 
 class ImportanceWeightedBound:
@@ -29,7 +16,7 @@ class ImportanceWeightedBound:
 
     At k = 1 the evidence lower bound; as k grows it approaches log p(x) from below. With k = 5000 it is the figure of
     that paper's tables. The effective sample size, (Σw)² / Σw², says how many of the k samples count; where it is near
-    1 the bound is loose.
+    1 the bound is loose. With many samples, and its own error beside it, the same is ``log-likelihood-iw``.
     """
 
     @dataclass(frozen=True)
@@ -38,6 +25,7 @@ class ImportanceWeightedBound:
 
         k: int = setting(500, "posterior samples per image", minimum=1)
         examples: int = setting(10_000, "how many test images, the first ones", minimum=2)
+        memory: float = setting(1024, "MiB that decoded samples may take", above=0)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
@@ -48,30 +36,12 @@ class ImportanceWeightedBound:
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
         """Measure on the test split."""
-        k = self.config.k
-        device = data.test.stored.device
-        rows = _rows.get(device.type, _rows["cpu"])
-        images = max(1, rows // k)
-        bounds, sizes = [], []
         test = data.test.first(self.config.examples)
-        for x in test.batches(images, context.noise):
-            first = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=device)  # log Σ w
-            second = first.clone()  # log Σ w²
-            for done in range(0, k, rows):
-                log_weights = log_importance_weights(model, x, min(rows, k - done), context.noise).double()
-                first = torch.logaddexp(first, log_weights.logsumexp(0))
-                second = torch.logaddexp(second, (2 * log_weights).logsumexp(0))
-            bounds.append(first - math.log(k))
-            sizes.append((2 * first - second).exp())
+        rows = rows_at_a_time(data.info, test.stored.device, self.config.memory)
+        found = [weights for _, weights in importance_weighted(model, test, self.config.k, rows, context.noise)]
+        z = model.prior().mean.unsqueeze(0)
         return Estimate.over_examples(
-            torch.cat(bounds),
-            measure=likelihood_measure(data.info, model.observation(model.posterior(x).mean)),
-            diagnostics=_effective(torch.cat(sizes)),
+            torch.cat([each.log_mean for each in found]),
+            measure=likelihood_measure(data.info, model.observation(z)),
+            diagnostics=effective(torch.cat([each.effective_sizes for each in found])),
         )
-
-
-def _effective(sizes: Tensor) -> dict[str, float]:
-    return {
-        "effective_sample_size_median": float(sizes.median()),
-        "effective_sample_size_1st_percentile": float(sizes.quantile(0.01)),
-    }

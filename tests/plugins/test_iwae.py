@@ -68,7 +68,7 @@ def test_k_is_exact_whatever_the_size_of_a_chunk(small_data: Data, monkeypatch: 
     model = LinearGaussian(width=1, shift=0)
     sizes = []
     for rows in (7, 1000):
-        monkeypatch.setattr("harness_metrics.iw_bound._rows", {"cpu": rows})
+        monkeypatch.setattr("harness_metrics.likelihoods._rows", {"cpu": rows})
         estimate = ImportanceWeightedBound(ImportanceWeightedBound.Config(k=50)).measure(model, small_data, context())
         sizes.append(estimate.diagnostics["effective_sample_size_median"])
     assert sizes == pytest.approx([sizes[0]] * 2, rel=0.2)

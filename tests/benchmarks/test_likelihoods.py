@@ -1,0 +1,99 @@
+"""Importance-weighted likelihoods beside pythae 0.1.2's ``get_nll``, which returns log p(x), and Monte Carlo's rate.
+
+Run with ``pytest tests/benchmarks/test_likelihoods.py --benchmark-only -s``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness import Context, Data, Examples, Noise
+from harness.products import fast_products
+from harness_metrics.importance import LogLikelihoodIW
+from harness_metrics.monte_carlo import LogLikelihoodMC
+from harness_vae.vae import VAE
+
+images, k = 200, 500
+
+
+@pytest.fixture
+def data() -> Data:
+    noise = Noise(0)
+    return Data.from_tensors(
+        *(Examples((noise.uniform(n, 1, 28, 28) < 0.2).float()) for n in (10, 10, 2000)), support="binary"
+    )
+
+
+@pytest.fixture
+def model(data: Data) -> VAE:
+    torch.manual_seed(0)
+    return VAE(data.info, VAE.Config()).eval()
+
+
+def pythae_twin(model: VAE) -> nn.Module:
+    """Return pythae's VAE with the networks of ours."""
+    pythae = pytest.importorskip("pythae.models")
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+
+    class Encoder(BaseEncoder):
+        def forward(self, x: Tensor) -> ModelOutput:
+            posterior = model.posterior(x)
+            return ModelOutput(embedding=posterior.mean, log_covariance=2 * posterior.stddev.log())
+
+    class Decoder(BaseDecoder):
+        def forward(self, z: Tensor) -> ModelOutput:
+            return ModelOutput(reconstruction=model.decode(z))
+
+    config = pythae.VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
+    return pythae.VAE(config, encoder=Encoder(), decoder=Decoder()).eval()
+
+
+@torch.no_grad()
+def test_importance_weighting_beside_pythae(in_turns, model: VAE, data: Data, threads: int) -> None:
+    twin, x = pythae_twin(model), data.test.first(images).all(Noise(0))
+    best: dict[str, SimpleNamespace] = {}
+
+    def note(name: str, value: float, seconds: float) -> None:
+        rate = images * k / seconds
+        if name not in best or rate > best[name].rate:
+            best[name] = SimpleNamespace(rate=rate, value=value)
+
+    def ours() -> None:
+        start = time.perf_counter()
+        with fast_products(torch.device("cpu")):
+            metric = LogLikelihoodIW(LogLikelihoodIW.Config(k=k, examples=images))
+            estimate = metric.measure(model, data, Context(Noise(0), None, None, 0))
+        note("ours", estimate.value, time.perf_counter() - start)
+
+    def theirs() -> None:
+        start = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            value = twin.get_nll(x, n_samples=k, batch_size=100)
+        note("pythae", float(value), time.perf_counter() - start)
+
+    in_turns(f"pythae's time over ours, {threads} threads", ours, theirs)
+    print({name: f"{each.rate:,.0f} image-samples/s, {each.value:.2f} nats" for name, each in best.items()})
+    assert best["ours"].value == pytest.approx(best["pythae"].value, abs=1)
+
+
+@torch.no_grad()
+def test_monte_carlo_pairs(benchmark, model: VAE, data: Data, threads: int) -> None:
+    metric = LogLikelihoodMC(LogLikelihoodMC.Config(samples=20_000))
+
+    def measure() -> float:
+        with fast_products(torch.device("cpu")):
+            return metric.measure(model, data, Context(Noise(0), None, None, 0)).value
+
+    value = benchmark.pedantic(measure, rounds=3, warmup_rounds=1)
+    rate = 20_000 * 2000 / benchmark.stats.stats.min
+    benchmark.extra_info["pairs per second"] = rate
+    print(f"\n{rate / 1e6:.0f} million pairs/s on {threads} threads")
+    assert value < 0
