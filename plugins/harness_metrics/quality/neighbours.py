@@ -85,7 +85,7 @@ class Density(_Neighbours):
 
     def counted(self, samples: Tensor, real: Tensor) -> Tensor:
         """Return the number of balls that each sample is in over k, ``(m,)``."""
-        return balls_around(samples, real, self.config.k) / self.config.k
+        return balls_around(samples, real, self.config.k).double() / self.config.k
 
 
 class Coverage(_Neighbours):
