@@ -85,7 +85,8 @@ class Density(_Neighbours):
 
     def counted(self, samples: Tensor, real: Tensor) -> Tensor:
         """Return the number of balls that each sample is in over k, ``(m,)``."""
-        return balls_around(samples, real, self.config.k).double() / self.config.k
+        balls: Tensor = balls_around(samples, real, self.config.k).double()
+        return balls / int(self.config.k)
 
 
 class Coverage(_Neighbours):
