@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness import Data, DataInfo, DataSource, Noise, NotApplicable, Split, derive_seed, usual_products
-from harness.noise import global_seed
 
 version = "1"  # raised when the network or its training changes
 width = 64
@@ -56,7 +55,8 @@ class Classifier:
 def classifier_of(data: Data, cache: Path | None) -> Classifier:
     """Return the classifier of a data set: from the cache folder, or trained, which takes half a minute on one core.
 
-    Its seeds are its own: no model, seed or evaluation has a part in it.
+    It is trained on the CPU, whatever the device, and its seeds are its own: no model, seed or evaluation has a part in
+    it.
 
     Raises:
         NotApplicable: the examples are no images, or have no labels.
@@ -65,37 +65,39 @@ def classifier_of(data: Data, cache: Path | None) -> Classifier:
     info.as_image()
     if info.classes is None or labels is None:
         raise NotApplicable("the data has no labels to train a classifier on; see the setting features=pixels")
-    network = _new(info, info.classes).to(labels.device)
+    network = _new(info, info.classes)
     if cache is None:
-        weights: Mapping[str, Tensor] = _trained(network, data.train, labels)
+        weights: Mapping[str, Tensor] = _trained(network, data.train.to("cpu"))
     else:
         name = f"classifier-{_identity(data)}"
         source = DataSource(None, cache, announce=lambda line: None)
-        weights = source.decoded(name, (), lambda: _trained(network, data.train, labels))
+        weights = source.decoded(name, (), lambda: _trained(network, data.train.to("cpu")))
     network.load_state_dict(weights)
-    return Classifier(network.eval(), _digest(weights)[:12], _accuracy(network, data.test))
+    network.to(labels.device).eval()
+    return Classifier(network, _digest(weights)[:12], _accuracy(network, data.test))
 
 
 def _new(info: DataInfo, classes: int) -> Network:
-    with global_seed(derive_seed("classifier", "initialisation")):
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed("classifier", "initialisation"))
         return Network(info, classes)
 
 
-def _trained(network: Network, train: Split, labels: Tensor) -> dict[str, Tensor]:
-    """Train with Adam and a cosine schedule for a fixed number of steps; return the weights, on the CPU."""
-    order = Noise(derive_seed("classifier", "batches"))
-    noise = Noise(derive_seed("classifier", "noise"), labels.device)
+def _trained(network: Network, train: Split) -> dict[str, Tensor]:
+    """Train with Adam and a cosine schedule for a fixed number of steps; return the weights."""
+    assert train.labels is not None
+    order, noise = (Noise(derive_seed("classifier", each)) for each in ("batches", "noise"))
     optimizer = torch.optim.Adam(network.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     epochs = -(-steps * batch // len(train))
-    shown = torch.cat([order.permutation(len(train)) for _ in range(epochs)]).to(labels.device)
+    shown = torch.cat([order.permutation(len(train)) for _ in range(epochs)])
     with torch.enable_grad(), usual_products():
         for index in shown[: steps * batch].split(batch):
             optimizer.zero_grad()
-            F.cross_entropy(network(train.batch(index, noise)), labels[index]).backward()
+            F.cross_entropy(network(train.batch(index, noise)), train.labels[index]).backward()
             optimizer.step()
             schedule.step()
-    return {name: each.detach().cpu() for name, each in network.state_dict().items()}
+    return {name: each.detach() for name, each in network.state_dict().items()}
 
 
 def _accuracy(network: Network, test: Split) -> float:

@@ -31,9 +31,9 @@ class Memorisation(SampleQuality):
 
     def score(self, samples: Tensor, reference: Reference) -> Score:
         """Score features of samples, ``(m, d)`` float64."""
-        found = nearest(samples, reference.train) / reference.test_to_train
+        found = nearest(samples, reference.train).cpu() / reference.test_to_train
         n, noise = len(found), Noise(derive_seed("quality", "bootstrap"))
-        chosen = (noise.uniform(resamples, n) * n).long().clamp(max=n - 1).to(found.device)
+        chosen = (noise.uniform(resamples, n) * n).long().clamp(max=n - 1)
         return Score(float(found.median()), float(found[chosen].median(1).values.std()))
 
 
