@@ -6,6 +6,7 @@ import dataclasses
 import time
 import traceback
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -67,11 +68,11 @@ def record_without_value(cell: Cell, failure: Failure, provenance: Provenance) -
 
 
 def measure_cell(
-    cell: Cell, model: nn.Module, data: Data, provenance: Provenance, registry: Registry
+    cell: Cell, model: nn.Module, data: Data, provenance: Provenance, registry: Registry, cache: Path
 ) -> tuple[Record, Values | None]:
     """Measure a fitted model; return the record and the per-example values, if any.
 
-    Whatever the metric raises ends up in the record, except an interruption.
+    ``cache`` is the harness's own folder. Whatever the metric raises ends up in the record, except an interruption.
     """
     started, start = now(), time.perf_counter()
     if cell.lacking is not None:
@@ -80,7 +81,7 @@ def measure_cell(
     seed = derive_seed("evaluation", cell.evaluation_seed)
     try:
         metric = cell.metric.factory(cell.metric.config)
-        context = _context(cell, data, Noise(seed, device), registry)
+        context = _context(cell, data, Noise(seed, device), registry, cache)
         with PeakMemory(device) as memory, global_seed(seed), torch.no_grad(), fast_products(device):
             estimate = metric.measure(model.eval(), data, context)
         failure = _unusable(estimate)
@@ -112,7 +113,7 @@ def measure_cell(
     return record, values
 
 
-def _context(cell: Cell, data: Data, noise: Noise, registry: Registry) -> Context:
+def _context(cell: Cell, data: Data, noise: Noise, registry: Registry, cache: Path) -> Context:
     fit, budget = cell.fit, cell.fit.budget
 
     def metric(name: str) -> Any:
@@ -132,8 +133,8 @@ def _context(cell: Cell, data: Data, noise: Noise, registry: Registry) -> Contex
         return fitted.curves
 
     if budget is None:
-        return Context(noise, fit.model.config, None, fit.seed, metric=metric)
-    return Context(noise, fit.model.config, budget.batch_size, fit.seed, fit.engine.precision, refit, metric)
+        return Context(noise, fit.model.config, None, fit.seed, metric=metric, cache=cache)
+    return Context(noise, fit.model.config, budget.batch_size, fit.seed, fit.engine.precision, refit, metric, cache)
 
 
 def now() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -83,6 +84,7 @@ class Context:
             and the seconds of training after each epoch, until it returns True; returns the curves.
         metric: builds another metric by its name, with its default settings; raises ``NotApplicable`` where the model
             lacks what it needs.
+        cache: the harness's own folder, for what may be computed anew at any time; None where there is none.
     """
 
     noise: Noise
@@ -92,6 +94,7 @@ class Context:
     precision: Precision = "float32"
     refit: Callable[[Look], Curves] = _nothing_to_refit
     metric: Callable[[str], Any] = _no_metrics
+    cache: Path | None = None
 
 
 def likelihood_measure(info: DataInfo, observation: Distribution) -> str:

@@ -114,7 +114,8 @@ def perform(task: Task, bench: Bench, observer: Observer) -> None:
             assert isinstance(data, Data)
             # A timing has the machine to itself, and all of it.
             with using_threads(cores() if cell.machine else cell.fit.engine.threads):
-                record, values = measure_cell(cell, model, data, bench.provenance, bench.registry)
+                cache = bench.source.cache_dir
+                record, values = measure_cell(cell, model, data, bench.provenance, bench.registry, cache)
         observer.cell_ended(cell, record, values)
 
 

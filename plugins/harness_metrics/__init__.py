@@ -1,4 +1,4 @@
-"""Metrics: reconstruction, codes, the evidence lower bound, speed and cost."""
+"""Metrics: reconstruction, codes, the evidence lower bound, sample quality, speed and cost."""
 
 from __future__ import annotations
 
@@ -107,6 +107,60 @@ def harness_metrics() -> list[MetricSpec]:
             "codebook-perplexity",
             "harness_metrics.codebook:CodebookPerplexity",
             "how many entries of a codebook are used, as the exponential of their entropy",
+            version="1",
+        ),
+        MetricSpec(
+            "frechet-distance",
+            "harness_metrics.quality.frechet:FrechetDistance",
+            "Fréchet distance of samples to test images, in a space of features",
+            version="1",
+        ),
+        MetricSpec(
+            "kernel-distance",
+            "harness_metrics.quality.kernel:KernelDistance",
+            "squared maximum mean discrepancy of samples and test images, cubic kernel",
+            version="1",
+        ),
+        MetricSpec(
+            "precision",
+            "harness_metrics.quality.neighbours:Precision",
+            "share of samples that lie among test images",
+            version="1",
+        ),
+        MetricSpec(
+            "recall",
+            "harness_metrics.quality.neighbours:Recall",
+            "share of test images that lie among samples",
+            version="1",
+        ),
+        MetricSpec(
+            "density",
+            "harness_metrics.quality.neighbours:Density",
+            "how densely test images lie around the samples",
+            version="1",
+        ),
+        MetricSpec(
+            "coverage",
+            "harness_metrics.quality.neighbours:Coverage",
+            "share of test images that have a sample near them",
+            version="1",
+        ),
+        MetricSpec(
+            "mode-coverage",
+            "harness_metrics.quality.modes:ModeCoverage",
+            "how many of the data's classes are among the samples",
+            version="1",
+        ),
+        MetricSpec(
+            "memorisation",
+            "harness_metrics.quality.spread:Memorisation",
+            "distance of samples to the nearest training image, over that of test images",
+            version="1",
+        ),
+        MetricSpec(
+            "diversity",
+            "harness_metrics.quality.spread:Diversity",
+            "distance of samples to each other, over that of test images",
             version="1",
         ),
         MetricSpec(

@@ -1,0 +1,123 @@
+"""The classifier whose features samples are compared in: trained on the data's own labels, the same for every model."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harness import Data, DataInfo, DataSource, Noise, NotApplicable, Split, derive_seed, usual_products
+
+version = "1"  # raised when the network or its training changes
+width = 64
+steps, batch, learning_rate = 1500, 64, 2e-3
+
+
+class Network(nn.Module):
+    """Two 3 × 3 convolutions of 8 and 32 channels, each with ReLU and 2 × 2 pooling, 64 ReLU units, a linear layer."""
+
+    def __init__(self, info: DataInfo, classes: int) -> None:
+        super().__init__()
+        channels, height, width_ = info.as_image()
+        pool = nn.MaxPool2d(2, ceil_mode=True)
+        self.features = nn.Sequential(
+            *(nn.Conv2d(channels, 8, 3, padding=1), nn.ReLU(), pool),
+            *(nn.Conv2d(8, 32, 3, padding=1), nn.ReLU(), pool),
+            *(nn.Flatten(), nn.Linear(32 * -(-height // 4) * -(-width_ // 4), width), nn.ReLU()),
+        )
+        self.classes = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of images ``(N, C, H, W)``, ``(N, classes)``."""
+        return self.classes(self.features(x))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network, the hash of its weights, and the share of test images whose class it names."""
+
+    network: Network
+    digest: str
+    accuracy: float
+
+    def __str__(self) -> str:
+        return f"classifier {self.digest}, accuracy {self.accuracy:.1%}"
+
+
+@functools.lru_cache(maxsize=4)
+def classifier_of(data: Data, cache: Path | None) -> Classifier:
+    """Return the classifier of a data set: from the cache folder, or trained, which takes half a minute on one core.
+
+    It is trained on the CPU, whatever the device, and its seeds are its own: no model, seed or evaluation has a part in
+    it.
+
+    Raises:
+        NotApplicable: the examples are no images, or have no labels.
+    """
+    info, labels = data.info, data.train.labels
+    info.as_image()
+    if info.classes is None or labels is None:
+        raise NotApplicable("the data has no labels to train a classifier on; see the setting features=pixels")
+    network = _new(info, info.classes)
+    if cache is None:
+        weights: Mapping[str, Tensor] = _trained(network, data.train.to("cpu"))
+    else:
+        name = f"classifier-{_identity(data)}"
+        source = DataSource(None, cache, announce=lambda line: None)
+        weights = source.decoded(name, (), lambda: _trained(network, data.train.to("cpu")))
+    network.load_state_dict(weights)
+    network.to(labels.device).eval()
+    return Classifier(network, _digest(weights)[:12], _accuracy(network, data.test))
+
+
+def _new(info: DataInfo, classes: int) -> Network:
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed("classifier", "initialisation"))
+        return Network(info, classes)
+
+
+def _trained(network: Network, train: Split) -> dict[str, Tensor]:
+    """Train with Adam and a cosine schedule for a fixed number of steps; return the weights."""
+    assert train.labels is not None
+    order, noise = (Noise(derive_seed("classifier", each)) for each in ("batches", "noise"))
+    optimizer = torch.optim.Adam(network.parameters(), learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    epochs = -(-steps * batch // len(train))
+    shown = torch.cat([order.permutation(len(train)) for _ in range(epochs)])
+    with torch.enable_grad(), usual_products():
+        for index in shown[: steps * batch].split(batch):
+            optimizer.zero_grad()
+            F.cross_entropy(network(train.batch(index, noise)), train.labels[index]).backward()
+            optimizer.step()
+            schedule.step()
+    return {name: each.detach() for name, each in network.state_dict().items()}
+
+
+def _accuracy(network: Network, test: Split) -> float:
+    assert test.labels is not None
+    with torch.no_grad():
+        found = [network(x).argmax(1) for x in test.batches(500, Noise(0, test.stored.device))]
+    return float((torch.cat(found) == test.labels).double().mean())
+
+
+def _identity(data: Data) -> str:
+    """Hash what the weights depend on."""
+    assert data.train.labels is not None
+    info = json.dumps([version, data.info.support, data.info.scale, data.info.classes, torch.__version__])
+    tensors = {"values": data.train.stored, "labels": data.train.labels}
+    return hashlib.sha256((info + _digest(tensors)).encode()).hexdigest()[:16]
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, each in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(each.dtype), each.shape]).encode())
+        digest.update(each.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,65 @@
+"""Pairwise sums and neighbours in float64, a few rows at a time: the matrix of all pairs is never there as a whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+chunk = 256  # rows
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return all Euclidean distances, ``(N, M)``: from differences, so that equal points are at exactly 0."""
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def by_rows(a: Tensor, of_rows: Callable[[Tensor, slice], Tensor]) -> Tensor:
+    """Return what ``of_rows`` makes of the rows of ``a``, with their places, a chunk at a time."""
+    starts = range(0, len(a), chunk)
+    return torch.cat([of_rows(a[start : start + chunk], slice(start, start + chunk)) for start in starts])
+
+
+def radii(x: Tensor, k: int) -> Tensor:
+    """Return the distance of each point to its k-th nearest other one, ``(N,)``; one that equals it is at 0."""
+
+    def kth(rows: Tensor, place: slice) -> Tensor:
+        found = distances(rows, x)
+        found[:, place].fill_diagonal_(math.inf)
+        return found.topk(k, largest=False).values.amax(1)
+
+    return by_rows(x, kth)
+
+
+def nearest(a: Tensor, b: Tensor) -> Tensor:
+    """Return the distance of each row of ``a`` to the nearest of ``b``, ``(N,)``.
+
+    The nearest is found by products, which are quick, and its distance taken from differences, which are exact.
+    """
+    squares = b.square().sum(1)
+
+    def least(rows: Tensor, place: slice) -> Tensor:
+        index = (squares - 2 * rows @ b.T).argmin(1)
+        closest: Tensor = (rows - b[index]).norm(dim=1)
+        return closest
+
+    return by_rows(a, least)
+
+
+def sums_over_others(x: Tensor, of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Return Σ_{j ≠ i} of(xᵢ, xⱼ) for each i, ``(N,)``."""
+
+    def sums(rows: Tensor, place: slice) -> Tensor:
+        found = of(rows, x)
+        found[:, place].fill_diagonal_(0)
+        return found.sum(1)
+
+    return by_rows(x, sums)
+
+
+def jackknife(left_out: Tensor) -> float:
+    """Return the standard error from the estimates with one part left out each, ``(parts,)``."""
+    n = len(left_out)
+    return float(((n - 1) / n * (left_out - left_out.mean()).square().sum()).sqrt())

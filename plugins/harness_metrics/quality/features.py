@@ -1,0 +1,96 @@
+"""The spaces that samples are compared in: pixels, or the features of a classifier."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness import Data, DataInfo, NotApplicable
+from harness_metrics.quality.classifier import classifier_of, width
+
+FeatureName = Literal["classifier", "pixels", "inception"]
+batch = 250
+patience = 10  # seconds
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """Maps examples ``(B, *shape)`` to features ``(B, dim)``; ``name`` says which space it is."""
+
+    name: str
+    dim: int
+    of_batch: Callable[[Tensor], Tensor]
+    accuracy: float | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the features of examples ``(N, *shape)``, ``(N, dim)`` float64."""
+        return torch.cat([self.of_batch(each).double() for each in x.split(batch)])
+
+
+def feature_space(data: Data, name: FeatureName | Literal["classes"], cache: Path | None) -> FeatureSpace:
+    """Return a space of features for the data; ``classes`` are the logits of the classifier.
+
+    Raises:
+        NotApplicable: the data has no such features, or the network cannot be had.
+    """
+    data.info.as_vector()
+    if name == "pixels":
+        return FeatureSpace("pixels", data.info.dim, lambda x: x.flatten(1))
+    if name == "inception":
+        return FeatureSpace(
+            "torchvision's inception_v3", 2048, functools.partial(_inception_features, inception(data.info))
+        )
+    classifier = classifier_of(data, cache)
+    if name == "classes":
+        classes = data.info.classes or 0
+        return FeatureSpace(f"classes by {classifier}", classes, classifier.network, classifier.accuracy)
+    return FeatureSpace(f"features of {classifier}", width, classifier.network.features, classifier.accuracy)
+
+
+def inception(info: DataInfo) -> Any:
+    """Return torchvision's Inception v3 without its last layer, with the weights learnt on ImageNet.
+
+    They are taken from torch's own cache, or downloaded.
+
+    Raises:
+        NotApplicable: the examples are no images in [0, 1] of one or three channels, or there is no way to the weights.
+    """
+    channels, _, _ = info.as_image()
+    if info.support not in ("binary", "unit") or channels not in (1, 3):
+        raise NotApplicable(
+            f"Inception takes images in [0, 1] of one or three channels, not {info.support} {info.shape}"
+        )
+    from torchvision.models import Inception_V3_Weights, inception_v3
+
+    weights = Inception_V3_Weights.IMAGENET1K_V1
+    try:
+        with _short_patience():
+            network = inception_v3(weights=weights, progress=False)
+    except OSError as error:
+        raise NotApplicable(f"the weights of Inception cannot be had from {weights.url} ({error})") from error
+    network.fc = torch.nn.Identity()
+    return network.to(info.mean.device).eval()
+
+
+def _inception_features(network: Any, x: Tensor) -> Tensor:
+    resized = F.interpolate(x.expand(-1, 3, -1, -1), size=(299, 299), mode="bilinear", antialias=True)
+    return network((resized - 0.5) / 0.5)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _short_patience() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(patience)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,68 @@
+"""The Fréchet distance between samples and test images."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from harness_metrics.quality.distances import jackknife
+from harness_metrics.quality.sample_quality import QualitySettings, Reference, SampleQuality, Score
+
+groups = 10
+
+
+class Moments(NamedTuple):
+    """Mean ``(d,)`` and covariance ``(d, d)`` of features, the latter with n − 1."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+class FrechetDistance(SampleQuality):
+    """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁ Σ₂)^½), between Gaussians with the moments of the features (Heusel et al., 2017).
+
+    In float64, the trace of the square root from the eigenvalues of Σ₂^½ Σ₁ Σ₂^½, which is symmetric. The estimate is
+    biased upwards, the more the fewer samples there are: figures of another number of samples are not comparable, and
+    real images do not reach 0. The standard error is over samples, by the jackknife with a tenth of them left out.
+    """
+
+    Config = QualitySettings
+    unit: ClassVar = "squared distance"
+    direction: ClassVar = "lower"
+
+    def __init__(self, config: QualitySettings) -> None:
+        self.config = config
+
+    def least(self, reference: Reference) -> int:
+        """Return one more than there are dimensions: with fewer a covariance is singular."""
+        return reference.space.dim + 1
+
+    def score(self, samples: Tensor, reference: Reference) -> Score:
+        """Score features of samples, ``(m, d)`` float64."""
+        real = moments(reference.test)
+        root = square_root(real.covariance)
+        group = torch.arange(len(samples), device=samples.device) % groups
+        left_out = [frechet_distance(moments(samples[group != each]), real, root) for each in range(groups)]
+        return Score(frechet_distance(moments(samples), real, root), jackknife(torch.tensor(left_out)))
+
+
+def moments(x: Tensor) -> Moments:
+    """Return mean and covariance of features ``(n, d)``."""
+    mean = x.mean(0)
+    centred = x - mean
+    return Moments(mean, centred.T @ centred / (len(x) - 1))
+
+
+def square_root(matrix: Tensor) -> Tensor:
+    """Return the symmetric square root of a positive semi-definite matrix."""
+    values, vectors = torch.linalg.eigh(matrix)
+    root: Tensor = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    return root
+
+
+def frechet_distance(a: Moments, b: Moments, root: Tensor) -> float:
+    """Return the squared Fréchet distance of two Gaussians; ``root`` is the square root of the second's covariance."""
+    cross = torch.linalg.eigvalsh(root @ a.covariance @ root).clamp(min=0).sqrt().sum()
+    return float((a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * cross)

@@ -1,0 +1,306 @@
+"""Metrics of sample quality, against closed forms, brute force, torchmetrics, and samplers whose quality is known."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import urllib.error
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from harness import Context, Data, DataSource, Diverged, Estimate, Examples, Noise, NotApplicable
+from harness.transforms import Binarize
+from harness_datasets.mnist_10k import MNIST10k
+from harness_metrics.quality import classifier, distances
+from harness_metrics.quality.classifier import classifier_of
+from harness_metrics.quality.frechet import FrechetDistance, Moments, frechet_distance, moments, square_root
+from harness_metrics.quality.kernel import KernelDistance, cubic_kernel, kernel_distance
+from harness_metrics.quality.modes import ModeCoverage
+from harness_metrics.quality.neighbours import Coverage, Density, Precision, Recall
+from harness_metrics.quality.spread import Diversity, Memorisation
+
+neighbours = [Precision, Recall, Density, Coverage]
+everything = [FrechetDistance, KernelDistance, *neighbours, ModeCoverage, Memorisation, Diversity]
+
+
+class Shows:
+    """A sampler that draws from given examples, all of them before any comes again."""
+
+    def __init__(self, examples: Tensor) -> None:
+        self.examples = examples
+        self.shown = 0
+
+    def sample(self, n: int, noise: Noise) -> Tensor:
+        index = torch.arange(self.shown, self.shown + n) % len(self.examples)
+        self.shown += n
+        return self.examples[index]
+
+
+def measured(metric, model, data: Data, cache: Path | None = None, **values) -> Estimate:
+    with torch.no_grad():
+        return metric(metric.Config(**values)).measure(model, data, Context(Noise(0), None, None, 0, cache=cache))
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def vectors(test: Tensor, train: Tensor | None = None) -> Data:
+    """Return data whose test split is given; the held-out split and the training split too, unless one is given."""
+    return Data.from_tensors(*(Examples(x.float()) for x in (test if train is None else train, test, test)))
+
+
+@pytest.fixture(scope="module")
+def mnist() -> Data:
+    return MNIST10k(MNIST10k.Config()).load(DataSource(None, Path(), print))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train classifiers for a tenth of the usual steps."""
+    monkeypatch.setattr(classifier, "steps", 150)
+
+
+def test_the_frechet_distance_of_known_gaussians_is_the_closed_form() -> None:
+    rotation = torch.linalg.qr(normal(5, 5)).Q
+    one, other = torch.tensor([1.0, 4, 9, 0.25, 0], dtype=torch.float64), torch.linspace(0.1, 2, 5, dtype=torch.float64)
+    a, b = (
+        Moments(mean, rotation * variances @ rotation.T)
+        for mean, variances in ((normal(5, seed=1), one), (normal(5, seed=2), other))
+    )
+    exact = (a.mean - b.mean).square().sum() + (one.sqrt() - other.sqrt()).square().sum()  # covariances that commute
+    assert frechet_distance(a, b, square_root(b.covariance)) == pytest.approx(float(exact), rel=1e-9, abs=1e-6)
+
+
+def test_the_frechet_distance_is_that_of_scipy_where_covariances_do_not_commute() -> None:
+    from scipy.linalg import sqrtm
+
+    a, b = moments(normal(50, 6) @ normal(6, 6, seed=1)), moments(normal(60, 6, seed=2) @ normal(6, 6, seed=3) + 1)
+    cross = sqrtm((a.covariance @ b.covariance).numpy()).trace().real
+    exact = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * cross
+    assert frechet_distance(a, b, square_root(b.covariance)) == pytest.approx(float(exact), rel=1e-10)
+
+
+class Identity(nn.Module):
+    """Passes features through torchmetrics, which asks for their number."""
+
+    num_features = 8
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_frechet_and_kernel_distance_agree_with_torchmetrics() -> None:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    fake, real = (0.8 * normal(300, 8) + 0.5).float(), normal(300, 8, seed=1).float()
+    theirs = FrechetInceptionDistance(Identity(), input_img_size=(8,))
+    theirs.set_dtype(torch.float64)
+    with pytest.warns(UserWarning, match="buffer"):
+        kernel = KernelInceptionDistance(Identity(), subsets=1, subset_size=300)
+    for metric in (theirs, kernel):
+        metric.update(real, real=True)
+        metric.update(fake, real=False)
+    a, b = moments(fake.double()), moments(real.double())
+    assert frechet_distance(a, b, square_root(b.covariance)) == pytest.approx(float(theirs.compute()), rel=1e-3)
+    ours = kernel_distance(fake.double(), real.double())
+    assert ours.value == pytest.approx(float(kernel.compute()[0]), rel=1e-3)
+
+
+def test_the_kernel_distance_of_samples_of_one_distribution_is_zero_on_average() -> None:
+    pairs = [(normal(20, 4, seed=2 * i), normal(30, 4, seed=2 * i + 1)) for i in range(400)]
+    draws = torch.tensor([kernel_distance(x, y).value for x, y in pairs])
+    assert abs(float(draws.mean())) < 4 * float(draws.std()) / math.sqrt(len(draws))
+    assert (draws < 0).any()
+
+
+def test_the_standard_error_of_the_kernel_distance_is_its_scatter_over_samples() -> None:
+    real = normal(200, 4)
+    scores = [kernel_distance(normal(100, 4, seed=i) + 0.7, real) for i in range(1, 150)]
+    scatter = float(torch.tensor([each.value for each in scores]).std())
+    assert sum(each.stderr for each in scores) / len(scores) == pytest.approx(scatter, rel=0.25)
+
+
+def brute_force(fake: list[list[float]], real: list[list[float]], k: int) -> dict[type, float]:
+    def kth(points: list[list[float]], i: int) -> float:
+        return sorted(math.dist(points[i], other) for j, other in enumerate(points) if j != i)[k - 1]
+
+    around_real = [kth(real, i) for i in range(len(real))]
+    around_fake = [kth(fake, i) for i in range(len(fake))]
+    holds = [[math.dist(x, s) <= r for s in fake] for x, r in zip(real, around_real, strict=True)]
+    within = [[math.dist(x, s) <= r for s, r in zip(fake, around_fake, strict=True)] for x in real]
+    return {
+        Precision: sum(map(any, zip(*holds, strict=True))) / len(fake),
+        Recall: sum(map(any, within)) / len(real),
+        Density: sum(map(sum, holds)) / (k * len(fake)),
+        Coverage: sum(map(any, holds)) / len(real),
+    }
+
+
+# Small whole numbers: duplicates and equal distances abound, and sums of squares are exact.
+clouds = st.lists(st.tuples(*[st.integers(-2, 2)] * 2), min_size=4, max_size=9)
+
+
+@settings(deadline=None, max_examples=40)
+@given(fake=clouds, real=clouds, k=st.integers(1, 3))
+def test_neighbour_metrics_equal_a_double_loop_also_on_ties(fake: list, real: list, k: int) -> None:
+    exact = brute_force(fake, real, k)
+    a, b = (torch.tensor(each, dtype=torch.float64) for each in (fake, real))
+    for metric, value in exact.items():
+        counted = metric(metric.Config(k=k)).counted(a, b)
+        assert float(counted.double().mean()) == pytest.approx(value, abs=1e-12)
+
+
+def test_the_size_of_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake, real = normal(50, 7), normal(50, 7, seed=1) * 1.2
+    found = []
+    for chunk in (7, 1, 50, 1000):
+        monkeypatch.setattr(distances, "chunk", chunk)
+        counts = [metric(metric.Config()).counted(fake, real).double() for metric in neighbours]
+        sums = [distances.sums_over_others(fake, of) for of in (cubic_kernel, distances.distances)]
+        found.append(torch.cat([*counts, *sums, distances.nearest(fake, real)]))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-13, atol=0)
+
+
+def test_a_set_beside_itself_has_all_precision_recall_and_coverage() -> None:
+    x = torch.cat([normal(40, 3), normal(40, 3)[:10], torch.zeros(8, 3, dtype=torch.float64)])
+    for metric in (Precision, Recall, Coverage):
+        assert metric(metric.Config(k=2)).counted(x, x).all()
+
+
+@pytest.mark.usefixtures("quick")
+def test_real_images_come_off_well_and_the_mean_image_badly(mnist: Data, tmp_path: Path) -> None:
+    found = {
+        metric: measured(metric, Shows(mnist.validation.all(Noise(0))), mnist, tmp_path, samples=500)
+        for metric in everything
+    }
+    real = {metric: each.parts["real images"] for metric, each in found.items()}
+    mean = {metric: each.parts["mean image"] for metric, each in found.items()}
+    for metric in everything:  # the validation split, too, is of real images
+        error = found[metric].stderr or 0
+        assert found[metric].value == pytest.approx(real[metric], rel=0.25, abs=5 * error), metric
+    assert real[FrechetDistance] < 0.05 * mean[FrechetDistance]
+    assert real[KernelDistance] < 0.02 * mean[KernelDistance]
+    assert real[Coverage] > 0.9
+    assert all(real[metric] > 0.8 for metric in (Precision, Recall, Density))
+    assert all(mean[metric] < 0.1 for metric in (Recall, Coverage, Diversity))
+    assert (real[ModeCoverage], mean[ModeCoverage]) == (10, 1)
+    assert 0.8 < real[Memorisation] < 1.25
+    assert 0.9 < real[Diversity] < 1.1
+    name = str(classifier_of(mnist, tmp_path))
+    assert all(name in str(each.measure) and "500 samples" in str(each.measure) for each in found.values())
+    assert "k = 3" in str(found[Recall].measure)
+    assert found[Recall].diagnostics["classifier_accuracy"] > 0.85
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "needed"),
+    [(FrechetDistance, {}, 31), (Precision, {"k": 60}, 61), (Coverage, {"k": 70}, 71), (KernelDistance, {}, 3)],
+)
+def test_too_few_samples_are_refused_with_the_number_it_takes(small_data: Data, metric, values, needed: int) -> None:
+    model = Shows(small_data.train.all(Noise(0)))
+    few = 2 if metric is KernelDistance else needed - 1
+    with pytest.raises(NotApplicable, match=f"needs {needed} samples"):
+        measured(metric, model, small_data, features="pixels", samples=few, **values)
+    if needed <= len(small_data.test):
+        assert measured(metric, model, small_data, features="pixels", samples=needed, **values).n == needed
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_classifier_is_deterministic_and_trained_once(small_data: Data, tmp_path: Path) -> None:
+    def anew(cache: Path | None):
+        classifier_of.cache_clear()
+        torch.rand(3)
+        return classifier_of(small_data, cache)
+
+    first = anew(tmp_path)
+    (file,) = tmp_path.rglob("*.safetensors")
+    written = file.stat().st_mtime_ns
+    again, alone = anew(tmp_path), anew(None)
+    assert first.digest == again.digest == alone.digest
+    assert len(first.digest) == 12
+    assert file.stat().st_mtime_ns == written
+    assert [file] == list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_each_variant_of_the_data_has_its_own_classifier(small_data: Data) -> None:
+    binary = Binarize(Binarize.Config()).apply(small_data)
+    assert classifier_of(binary, None).digest != classifier_of(small_data, None).digest
+
+
+@pytest.mark.parametrize("features", ["pixels", "classifier"])
+@pytest.mark.usefixtures("quick")
+def test_copies_of_training_images_are_found_out(small_data: Data, features: str) -> None:
+    train, test = small_data.train.all(Noise(0)), small_data.test.all(Noise(0))
+    copies = measured(Memorisation, Shows(train), small_data, features=features)
+    assert copies.value == pytest.approx(0, abs=1e-6)
+    assert measured(Memorisation, Shows(test), small_data, features=features).value == pytest.approx(1)
+    assert copies.parts["mean image"] > 0.7 or features == "classifier"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_sampler_of_one_class_covers_one_mode(small_data: Data) -> None:
+    train, labels = small_data.train.all(Noise(0)), small_data.train.labels
+    found = classifier_of(small_data, None).network(train).argmax(1)
+    one = measured(ModeCoverage, Shows(train[(labels == 1) & (found == 1)]), small_data)
+    assert (one.value, one.parts["entropy (nats)"]) == (1, 0)
+    both = measured(ModeCoverage, Shows(train), small_data)
+    assert both.value == 2
+    assert both.parts["entropy (nats)"] <= math.log(2) + 1e-12
+
+
+def test_samples_are_put_on_the_scale_of_the_data(small_data: Data) -> None:
+    test = small_data.test.all(Noise(0))
+    values = {"features": "pixels", "samples": 60}
+    exact = measured(KernelDistance, Shows(test), small_data, **values)
+    off = measured(KernelDistance, Shows(test + 0.001 * normal(*test.shape).clamp(-1, 1).float()), small_data, **values)
+    assert off.value == exact.value  # less than half a step of 8 bits away
+
+
+def test_samples_that_are_not_finite_are_a_divergence(small_data: Data) -> None:
+    with pytest.raises(Diverged):
+        measured(Diversity, Shows(torch.full((1, 1, 6, 5), math.nan)), small_data, features="pixels")
+
+
+def test_no_model_is_compared_where_there_are_no_such_features(
+    small_points: Data, small_data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = vectors(normal(50, 4))
+    assert measured(Diversity, Shows(x.test.all(Noise(0))), x, features="pixels").value == pytest.approx(1)
+    with pytest.raises(NotApplicable, match="model of images"):
+        measured(Diversity, Shows(x.test.all(Noise(0))), x)
+    unlabelled = Data.from_tensors(*(Examples(each.stored) for each in small_data.splits.values()))
+    with pytest.raises(NotApplicable, match="no labels"):
+        measured(Diversity, Shows(small_data.test.all(Noise(0))), unlabelled)
+    for features in ("pixels", "classifier"):
+        with pytest.raises(NotApplicable, match="sets of points"):
+            measured(Diversity, Shows(small_points.test.all(Noise(0))), small_points, features=features)
+
+
+def test_inception_without_its_weights_is_not_applicable(
+    small_data: Data, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def unreachable(*args: object, **more: object) -> None:
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", unreachable)
+    with pytest.raises(NotApplicable, match="weights of Inception cannot be had"):
+        measured(Diversity, Shows(small_data.test.all(Noise(0))), small_data, features="inception")
+
+
+def test_figures_of_the_trivial_samplers_are_computed_once(small_data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, scored = Shows(small_data.test.all(Noise(0))), itertools.count()
+    score = Diversity.score
+    monkeypatch.setattr(Diversity, "score", lambda *given: (next(scored), score(*given))[1])
+    first, second = (measured(Diversity, model, small_data, features="pixels") for _ in range(2))
+    assert first.parts == second.parts
+    assert next(scored) == 4  # two models, two trivial samplers
