@@ -47,6 +47,9 @@ from .memory import PeakMemory as PeakMemory
 from .noise import Noise as Noise
 from .noise import derive_seed as derive_seed
 from .noise import draw as draw
+from .observation import ObservationSettings as ObservationSettings
+from .observation import Observed as Observed
+from .observation import observed as observed
 from .peak import matrix_product_peak as matrix_product_peak
 from .points import ChamferKind as ChamferKind
 from .points import chamfer as chamfer
