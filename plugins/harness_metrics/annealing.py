@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from harness import Noise
+from harness import Noise, draw
 
 steepness = 4.0  # of the sigmoid schedule
 acceptance_aim = 0.65
@@ -106,8 +106,8 @@ class LinearPath:
     """
 
     def __init__(self, base: Distribution, loadings: Tensor, mean: Tensor, noise_variance: Tensor, x: Tensor) -> None:
-        self.base = Independent(Normal(base.mean.double(), base.stddev.double()), 1)
-        self.scale = self.base.stddev
+        self.base: Distribution = Independent(Normal(base.mean.double(), base.stddev.double(), validate_args=False), 1)
+        self.scale = base.stddev.double()
         loadings, variance = loadings.double(), noise_variance.double()
         centred = x.flatten(1).double() - mean.double()
         weighted = loadings / variance.unsqueeze(1)
@@ -143,9 +143,7 @@ def schedule(temperatures: int) -> Tensor:
 
 def start(path: Path, chains: int, examples: int, noise: Noise) -> Tensor:
     """Draw z from the base, ``(C, N, latent)``."""
-    mean = path.base.mean
-    standard = noise.normal(chains, examples, mean.shape[-1])
-    return mean + path.scale * standard.to(mean.dtype)
+    return draw(path.base.expand(torch.Size([examples])), noise, chains)
 
 
 def leapfrog(path: Path, point: Point, momentum: Tensor, beta: float, step: float, steps: int) -> tuple[Point, Tensor]:
@@ -161,9 +159,7 @@ def leapfrog(path: Path, point: Point, momentum: Tensor, beta: float, step: floa
     return point, momentum
 
 
-def transition(
-    path: Path, point: Point, beta: float, step: float, steps: int, noise: Noise
-) -> tuple[Point, Tensor]:
+def transition(path: Path, point: Point, beta: float, step: float, steps: int, noise: Noise) -> tuple[Point, Tensor]:
     """Take one Hamiltonian trajectory, which leaves f_β invariant; return the point and the acceptance ``(C, N)``."""
     momentum = noise.normal(*point.z.shape).to(point.z.dtype)
     proposed, ended = leapfrog(path, point, momentum, beta, step, steps)
@@ -211,11 +207,11 @@ def anneal(path: Path, z: Tensor, betas: Tensor, sizes: Tensor, steps: int, nois
     point = path.at(z)
     log_weights = torch.zeros_like(point.joint)
     total = torch.zeros_like(point.joint)
-    levels, sizes_ = betas.tolist(), sizes.tolist()
+    levels, steps_of = betas.tolist(), sizes.tolist()
     for t in range(1, len(levels)):
         log_weights += (levels[t] - levels[t - 1]) * (point.joint - point.base)
         if t < len(levels) - 1:  # what is drawn at the last β enters no weight
-            point, acceptance = transition(path, point, levels[t], sizes_[t], steps, noise)
+            point, acceptance = transition(path, point, levels[t], steps_of[t], steps, noise)
             total += acceptance
     return Walk(log_weights, total / max(1, len(levels) - 2))
 
