@@ -64,13 +64,13 @@ class AnnealingSettings(ObservationSettings):
 
     examples: int = setting(100, "how many images, the first ones", minimum=2)
     chains: int = setting(16, "chains per image", minimum=2)
-    temperatures: int = setting(500, "steps from the base distribution to the posterior", minimum=2)
-    leapfrog: int = setting(10, "leapfrog steps of the trajectory at each temperature", minimum=1)
+    temperatures: int = setting(500, "steps of the path to the posterior", minimum=2)
+    leapfrog: int = setting(10, "steps of the trajectory at each temperature", minimum=1)
     start: Literal["auto", "prior", "posterior"] = setting(
-        "auto", "where chains start; auto: at the encoder's posterior where there is one, else at the prior"
+        "auto", "of the chains; auto: the encoder's posterior, or the prior where there is none"
     )
     preset: Literal["default", "published"] = setting(
-        "default", "published: 16 chains, 10000 temperatures, 10 leapfrog steps, as Wu et al. (2017)"
+        "default", "published: 16, 10000 and 10 of these, as Wu et al. (2017)"
     )
 
     def __post_init__(self) -> None:
@@ -126,8 +126,8 @@ class LogLikelihoodAIS:
     expectation. It takes about images × chains × temperatures × leapfrog steps passes through the decoder and back,
     and a quarter more for the tuning; ``evaluations`` is their number. Linear-Gaussian models need no passes.
 
-    ``estimator_stderr`` is how much the figure would scatter over other chains, and part of the standard error over
-    examples too. Where most of the chains do not count, the bound may be far off and its row is marked. How far, is
+    ``estimator_stderr`` is how much the figure would scatter over other chains; it is part of the standard error
+    over images too. Where most of the chains do not count, the bound may be far off and its row is marked. How far, is
     what ``ais-gap`` asks.
     """
 
