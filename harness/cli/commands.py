@@ -12,6 +12,9 @@ def harness_commands() -> list[CommandSpec]:
     return [
         CommandSpec("run", "harness.cli.run:run", "Train, measure and rank models."),
         CommandSpec("profile", "harness.cli.profile:profile", "Show where the time of training goes."),
+        CommandSpec(
+            "calibrate", "harness.cli.calibrate:calibrate", "Hold likelihood estimators against exact answers."
+        ),
         CommandSpec("list", "harness.cli.list:list_", "List models, metrics, datasets and figures."),
         CommandSpec("show", "harness.cli.show:show", "Show a model, metric or dataset with its settings."),
         CommandSpec("plugins", "harness.cli.plugins:plugins", "Show what is installed, and what is wrong with it."),

@@ -92,6 +92,18 @@ def harness_metrics() -> list[MetricSpec]:
             version="1",
         ),
         MetricSpec(
+            "log-likelihood-ais",
+            "harness_metrics.ais:LogLikelihoodAIS",
+            "log-likelihood by annealed importance sampling, in nats per image",
+            version="1",
+        ),
+        MetricSpec(
+            "ais-gap",
+            "harness_metrics.ais:AISGap",
+            "gap of the bounds of annealed importance sampling on images of the model, in nats",
+            version="1",
+        ),
+        MetricSpec(
             "log-likelihood-exact",
             "harness_metrics.exact:ExactLogLikelihood",
             "exact log-likelihood, in nats per image",

@@ -43,6 +43,7 @@ class LogLikelihoodIW:
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
+    effort: ClassVar = "k"
     needs: ClassVar = (Encodes, Decodes | HasDecoder)
 
     def __init__(self, config: Config) -> None:

@@ -47,6 +47,7 @@ class LogLikelihoodMC:
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
+    effort: ClassVar = "samples"
     needs: ClassVar = (Decodes | HasDecoder,)
 
     def __init__(self, config: Config) -> None:

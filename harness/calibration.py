@@ -1,0 +1,250 @@
+"""Holds estimators of log p(x) against models whose log p(x) is exact, to see how far they are off.
+
+A model answers for the truth where it has a density, an observation model and a posterior, and fits itself. A metric is
+an estimator where its class says ``effort = "k"``: the setting that buys accuracy. One that needs an encoder is given a
+posterior that is off by design; any other sees no encoder, and starts from the prior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist, mean, stdev
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from harness.budget import Budget
+from harness.capabilities import Decodes, Encodes, FitsInClosedForm, HasDensity, lacking
+from harness.data import Data
+from harness.errors import NotApplicable, UsageError, unknown
+from harness.estimate import Context, Estimate
+from harness.noise import Noise, derive_seed, global_seed
+from harness.plan import Chosen, choose
+from harness.plugins import Provided, Registry
+from harness.products import fast_products
+from harness.settings import describe
+from harness.training import Recipe, fit_seed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+shift, widening = 0.5, 1.2  # of the proposal, in standard deviations of the exact posterior
+_exact = (HasDensity, Decodes, Encodes, FitsInClosedForm)
+_rungs = (25, 5, 1)  # each estimator is measured at its effort over these
+_interval = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How far an estimator was off on a model.
+
+    Args:
+        estimator: name of the metric.
+        proposal: where its codes come from, in words.
+        latent_dim: of the model.
+        effort: the setting that buys accuracy, and ``value`` what it was.
+        value: see ``effort``.
+        estimate: mean over images and replications, in nats.
+        exact: mean of the exact log-likelihood of the same images.
+        bias: estimate − exact.
+        bias_stderr: standard error of the bias over replications; None where there was one.
+        coverage: share of the replications whose interval of 95%, by the estimator's own ``estimator_stderr``, holds
+            the estimator's own expectation, as the mean over replications tells it; None where it has no such error.
+        effective_sample_size: the median over images, averaged over replications; None where it tells none.
+        examples: number of images.
+        replications: how often it was measured, each time from another seed.
+    """
+
+    estimator: str
+    proposal: str
+    latent_dim: int
+    effort: str
+    value: int
+    estimate: float
+    exact: float
+    bias: float
+    bias_stderr: float | None
+    coverage: float | None
+    effective_sample_size: float | None
+    examples: int
+    replications: int
+
+
+class Misfit:
+    """A fitted model whose posterior is half a standard deviation off and a fifth too wide; all else is the model's."""
+
+    description = f"posterior shifted by {shift:g} sd and widened {widening:g} times"
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """Return N(μ + 0.5 σ, (1.2 σ)²) where the exact posterior, of independent components, is N(μ, σ²)."""
+        exact = self._model.posterior(x)  # type: ignore[operator]
+        return Independent(Normal(exact.mean + shift * exact.stddev, widening * exact.stddev), 1)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+class WithoutEncoder:
+    """A fitted model of which only the decoder is seen."""
+
+    description = "prior"
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("posterior", "encode"):
+            raise AttributeError(name)
+        return getattr(self._model, name)
+
+
+def estimators(registry: Registry, wanted: Sequence[str] = ()) -> list[Provided]:
+    """Return the metrics that estimate log p(x), all of them or those ``wanted``.
+
+    Raises:
+        UsageError: one that is wanted is no such metric.
+    """
+    found = {each.spec.name: each for each in registry.all("metric") if hasattr(_factory(each), "effort")}
+    for name in wanted:
+        if name not in found:
+            raise unknown("estimator of log p(x)", name, found)
+    return [found[name] for name in wanted or found]
+
+
+def exact_model(registry: Registry, name: str) -> Provided:
+    """Return the model of that name.
+
+    Raises:
+        UsageError: there is none, or it has no exact answers.
+    """
+    provided = registry.get("model", name)
+    factory = _factory(provided)
+    reason = lacking(factory, _exact)
+    if reason is not None or "latent_dim" not in {each.name for each in describe(factory.Config)}:
+        answers = [each.spec.name for each in registry.all("model") if lacking(_factory(each), _exact) is None]
+        raise UsageError(
+            f"{name} has no exact answers: {reason or 'it has no setting latent_dim'}. "
+            f"Models that have: {', '.join(answers)}."
+        )
+    return provided
+
+
+def fitted(model: Provided, latent_dim: int, data: Data) -> nn.Module:
+    """Fit the model with codes of that size, without gradients and in evaluation mode.
+
+    Raises:
+        UsageError: it cannot be fitted to this data.
+    """
+    chosen = choose(model, {"latent_dim": latent_dim})
+    found = fit_seed(Recipe(chosen.factory, chosen.config, data, Budget(epochs=1)), 0)
+    if isinstance(found.error, NotApplicable):
+        raise UsageError(f"{chosen.name} with latent_dim={latent_dim}: {found.error}")
+    if found.error is not None:
+        raise found.error
+    assert found.model is not None
+    return found.model.eval()
+
+
+def ladder(estimator: Provided, values: dict[str, Any], examples: int) -> list[Chosen]:
+    """Return the estimator with a 25th and a fifth of its effort and in full, on so many images.
+
+    Raises:
+        UsageError: a setting is unknown or out of range.
+    """
+    effort: str = _factory(estimator).effort
+    full = choose(estimator, {**values, "examples": examples})
+    efforts = sorted({max(2, full.settings[effort] // rung) for rung in _rungs})
+    return [choose(estimator, {**values, "examples": examples, effort: each}) for each in efforts]
+
+
+def calibrate(estimator: Chosen, model: nn.Module, data: Data, replications: int, done: Callable[[], None]) -> Finding:
+    """Measure an estimator on a fitted model that has the exact answer, from several seeds.
+
+    Args:
+        estimator: the metric with its settings.
+        model: from ``fitted``.
+        data: what the model was fitted on; estimates are of the first test images, as many as the metric's settings
+            say.
+        replications: how often.
+        done: called after each.
+
+    Raises:
+        NotApplicable: the metric says so.
+    """
+    metric = estimator.factory(estimator.config)
+    view = (Misfit if lacking(WithoutEncoder(model), metric.needs) is not None else WithoutEncoder)(model)
+    settings = estimator.settings
+    test = data.test.first(settings["examples"])
+    exact = float(model.log_prob(test.all(Noise(0, test.stored.device))).double().mean())  # type: ignore[operator]
+    found: list[Estimate] = []
+    for replication in range(replications):
+        seed = derive_seed("calibration", replication)
+        context = Context(Noise(seed, test.stored.device), model.config, None, 0)
+        with global_seed(seed), torch.no_grad(), fast_products(test.stored.device):
+            found.append(metric.measure(view, replace(data, test=test), context))
+        done()
+    values = [each.value for each in found]
+    expectation = mean(values)
+    sizes = [each.diagnostics.get("effective_sample_size_median") for each in found]
+    return Finding(
+        estimator=estimator.name,
+        proposal=view.description,
+        latent_dim=model.config.latent_dim,  # type: ignore[union-attr, arg-type]
+        effort=metric.effort,
+        value=settings[metric.effort],
+        estimate=expectation,
+        exact=exact,
+        bias=expectation - exact,
+        bias_stderr=stdev(values) / replications**0.5 if replications > 1 else None,
+        coverage=_coverage(found, expectation),
+        effective_sample_size=mean(sizes) if None not in sizes else None,  # type: ignore[type-var]
+        examples=len(test),
+        replications=replications,
+    )
+
+
+def bias_figure(findings: Sequence[Finding]) -> Figure:
+    """Draw the bias of each estimator against its effort, a line for each size of the code."""
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(each.estimator for each in findings))
+    figure = Figure(figsize=(4.5 * len(names), 3.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False, sharey=True)[0], names, strict=True):
+        mine = [each for each in findings if each.estimator == name]
+        for size in dict.fromkeys(each.latent_dim for each in mine):
+            line = [each for each in mine if each.latent_dim == size]
+            errors = [_interval * (each.bias_stderr or 0) for each in line]
+            axes.errorbar(
+                [each.value for each in line], [each.bias for each in line], errors, marker="o", capsize=2,
+                label=f"latent size {size}",
+            )  # fmt: skip
+        axes.axhline(0, color="grey", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.set_yscale("symlog", linthresh=0.01)
+        axes.set_title(f"{name}, from the {mine[0].proposal}", fontsize=8)
+        axes.set_xlabel(mine[0].effort)
+        axes.legend(fontsize=8)
+    figure.axes[0].set_ylabel("bias (nats)")
+    return figure
+
+
+def _coverage(found: Sequence[Estimate], expectation: float) -> float | None:
+    errors = [each.diagnostics.get("estimator_stderr") for each in found]
+    if None in errors or len(found) == 1:
+        return None
+    pairs = zip(found, errors, strict=True)
+    return mean(abs(each.value - expectation) <= _interval * float(error or 0) for each, error in pairs)
+
+
+def _factory(provided: Provided) -> Any:
+    """Return the class behind a name, or None where it cannot be imported, of which ``harness plugins`` tells."""
+    try:
+        return provided.spec.resolve()
+    except (ImportError, AttributeError):
+        return None

@@ -1,0 +1,139 @@
+"""``harness calibrate``: how far the estimators of log p(x) are off, where the exact answer is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.data import data_dir_option, source_from
+from harness.cli.main import load_registry
+from harness.cli.options import format_option, names_option, plugin_option
+from harness.cli.settings import parse_assignments, set_option
+from harness.errors import NotApplicable, UsageError
+
+if TYPE_CHECKING:
+    from harness.calibration import Finding
+
+
+@click.command(epilog="Example:  harness calibrate --metric log-likelihood-ais --latent-sizes 10 --replications 5")
+@names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these estimators. [default: all]")
+@click.option("--model", default="ppca", show_default=True, metavar="M", help="The model that has the exact answers.")
+@click.option("--dataset", default="dequantized-mnist-10k", show_default=True, metavar="D", help="What to fit it on.")
+@names_option("--latent-sizes", "sizes", metavar="N[,N]", default=("2,10,50,100",), show_default=True,
+              help="Sizes of the code.")  # fmt: skip
+@click.option("--examples", type=click.IntRange(min=2), default=100, show_default=True, metavar="N",
+              help="Test images, the first ones.")  # fmt: skip
+@click.option("--replications", type=click.IntRange(min=1), default=20, show_default=True, metavar="N",
+              help="How often each is measured.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("calibration"),
+              show_default=True, metavar="DIR", help="Where the figure is written.")  # fmt: skip
+@format_option("terminal", "json")
+@set_option
+@data_dir_option
+@plugin_option
+def calibrate(
+    metrics: tuple[str, ...],
+    model: str,
+    dataset: str,
+    sizes: tuple[str, ...],
+    examples: int,
+    replications: int,
+    out: Path,
+    format_: str,
+    assignments: tuple[str, ...],
+    data_dir: Path | None,
+    plugin_files: tuple[Path, ...],
+) -> None:
+    """Hold the estimators of log p(x) against a model whose log p(x) is exact.
+
+    Those that need an encoder are given a posterior that is half a standard deviation off and a fifth too wide; the
+    others start from the prior. Each is measured at a 25th and a fifth of its effort, and in full. The coverage is how
+    often its own interval of 95% holds its own expectation, which its bias is no part of.
+    """
+    if not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        raise UsageError(f"--latent-sizes {','.join(sizes)}: write whole numbers above 0, as in 2,10")
+    registry = load_registry(plugin_files)
+    of_dataset = registry.get("dataset", dataset)
+
+    from harness import calibration
+    from harness.datasets import load_dataset
+    from harness.device import prepare_torch
+    from harness.plan import choose
+    from harness.store import require_writable
+
+    answers = calibration.exact_model(registry, model)
+    found = calibration.estimators(registry, metrics)
+    values: dict[str, dict[str, str]] = {each.spec.name: {} for each in found}
+    for (owner, parameter), given in parse_assignments(assignments).items():
+        if owner not in values:
+            raise UsageError(f"--set {owner}.{parameter}: {owner!r} is not an estimator that is calibrated here")
+        if len(given) > 1 or parameter == "examples":
+            raise UsageError(f"--set {owner}.{parameter}: one value, and --examples for the number of images")
+        values[owner][parameter] = given[0]
+    ladders = [calibration.ladder(each, values[each.spec.name], examples) for each in found]
+    require_writable(out, "--out")
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    def announce(line: str) -> None:
+        click.echo(line, err=True)
+
+    chosen = choose(of_dataset, {})
+    data = load_dataset(of_dataset.spec, chosen.config, source_from(data_dir, announce))  # type: ignore[arg-type]
+    data = data.to(prepare_torch("auto", deterministic=True))
+    rungs = [each for ladder in ladders for each in ladder]
+    measurements = len(sizes) * len(rungs) * replications
+    announce(f"{measurements} measurements of {examples} images: {len(rungs)} settings of {len(found)} estimators")
+    findings = []
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("measuring", total=measurements)
+        for size in sizes:
+            fitted = calibration.fitted(answers, int(size), data)
+            for each in rungs:
+                try:
+                    findings.append(
+                        calibration.calibrate(each, fitted, data, replications, lambda: progress.advance(bar))
+                    )
+                except NotApplicable as error:
+                    announce(f"left out {each.name} with latent_dim={size}: {error}")
+    if not findings:
+        raise UsageError("none of the estimators applies")
+    if format_ == "json":
+        click.echo(json.dumps([asdict(each) for each in findings], indent=2))
+    else:
+        _show(findings, f"{model} on {dataset}, {findings[0].examples} images, {replications} replications, in nats")
+    path = out / "bias.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    calibration.bias_figure(findings).savefig(path, dpi=150, metadata={"Software": None})
+    announce(f"wrote {path}")
+
+
+def _show(findings: list[Finding], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for heading in ("estimator", "from the", "latent", "effort", "estimate", "exact", "bias", "coverage", "ESS"):
+        table.add_column(heading, justify="left" if heading in ("estimator", "from the") else "right")
+    for each in sorted(findings, key=lambda finding: (finding.estimator, finding.latent_dim, finding.value)):
+        error = "" if each.bias_stderr is None else f" ± {each.bias_stderr:.3f}"
+        table.add_row(
+            each.estimator,
+            each.proposal,
+            str(each.latent_dim),
+            f"{each.effort}={each.value}",
+            f"{each.estimate:.2f}",
+            f"{each.exact:.2f}",
+            f"{each.bias:+.3f}{error}",
+            "–" if each.coverage is None else f"{each.coverage:.0%}",
+            "–" if each.effective_sample_size is None else f"{each.effective_sample_size:.1f}",
+        )
+    console = Console(highlight=False, markup=False)
+    console.print(title, style="bold")
+    console.print(table)

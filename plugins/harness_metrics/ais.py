@@ -1,0 +1,266 @@
+"""Annealed importance sampling: the log-likelihood of models with a decoder, and what it can be off by."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from harness import (
+    Context,
+    Data,
+    Decodes,
+    Estimate,
+    HasDecoder,
+    Noise,
+    NotApplicable,
+    ObservationSettings,
+    Observed,
+    derive_seed,
+    draw,
+    likelihood_measure,
+    observed,
+    setting,
+)
+from harness_metrics.annealing import (
+    DecoderPath,
+    LinearPath,
+    Path,
+    Walk,
+    anneal,
+    effective_sample_size,
+    log_mean_exp,
+    log_mean_stderr,
+    schedule,
+    start,
+    tune,
+)
+
+# Chains at a time: more leave the processor's caches, fewer are bound by the overhead of each call.
+_rows = {"cpu": 2000, "cuda": 100_000}
+_tuning_chains = 4  # of each of the first images: hundreds of trajectories a temperature are enough for its step size
+_published = {"chains": 16, "temperatures": 10_000, "leapfrog": 10}
+_trusted = 0.2  # share of the chains that the effective sample size must reach
+
+
+class LinearDecodes(Protocol):
+    """A model x = W z + μ + ε with z from N(0, I) and ε from N(0, diag(ψ)), whose paths have a closed form."""
+
+    loadings: Tensor  # W, (dim, latent)
+    mean: Tensor  # μ, (dim,)
+    noise_variance: Tensor  # ψ, (dim,)
+
+
+@dataclass(frozen=True)
+class AnnealingSettings(ObservationSettings):
+    """Settings of annealed importance sampling."""
+
+    examples: int = setting(100, "how many images, the first ones", minimum=2)
+    chains: int = setting(16, "chains per image", minimum=2)
+    temperatures: int = setting(500, "steps of the path to the posterior", minimum=2)
+    leapfrog: int = setting(10, "steps of the trajectory at each temperature", minimum=1)
+    start: Literal["auto", "prior", "posterior"] = setting(
+        "auto", "of the chains; auto: the encoder's posterior, or the prior where there is none"
+    )
+    preset: Literal["default", "published"] = setting(
+        "default", "published: 16, 10000 and 10 of these, as Wu et al. (2017)"
+    )
+
+    def __post_init__(self) -> None:
+        if self.preset == "published":
+            for field in dataclasses.fields(self):
+                wanted = _published.get(field.name)
+                if wanted is None:
+                    continue
+                if getattr(self, field.name) not in (wanted, field.default):
+                    raise ValueError(f"preset=published has {field.name}={wanted}; leave one of the two out")
+                object.__setattr__(self, field.name, wanted)
+
+    def base(self, decoder: Observed, x: Tensor) -> tuple[Distribution, str]:
+        """Return where the chains of examples start, and its name.
+
+        Raises:
+            NotApplicable: it is to be the posterior and there is none.
+        """
+        if self.start == "posterior" and not decoder.encodes:
+            raise NotApplicable("it has no encoder to start chains from; take start=prior")
+        if self.start != "prior" and decoder.encodes:
+            return decoder.posterior(x), "posterior"
+        return decoder.prior(), "prior"
+
+    def path(self, decoder: Observed, x: Tensor) -> Path:
+        """Return the path to p(x, z): in closed form for a linear-Gaussian model, else by back-propagation."""
+        base, prior = self.base(decoder, x)[0], decoder.prior()
+        model = decoder.model
+        linear = all(hasattr(model, name) for name in LinearDecodes.__annotations__)
+        if linear and isinstance(base, Independent) and isinstance(base.base_dist, Normal):
+            return LinearPath(base, model.loadings, model.mean, model.noise_variance, x)
+        return DecoderPath(base, prior, decoder.observation, x)
+
+    def sizes(self, path: Path, examples: int, context: Context) -> Tensor:
+        """Tune the step sizes with noise of their own, ``(T + 1,)``: the same whatever the measured chains draw."""
+        seed = derive_seed("step sizes", context.noise.generator.initial_seed())
+        noise = Noise(seed, context.noise.device)
+        z = start(path, min(self.chains, _tuning_chains), examples, noise)
+        return tune(path, z, schedule(self.temperatures), self.leapfrog, noise)
+
+    def at_once(self, device: torch.device) -> int:
+        """Return how many images are worked on together."""
+        return max(1, _rows.get(device.type, _rows["cpu"]) // self.chains)
+
+
+class LogLikelihoodAIS:
+    """log p(x) by annealed importance sampling (Neal, 2001), as Wu, Burda, Salakhutdinov and Grosse (2017) ran it.
+
+    Chains move from the prior, or the encoder's posterior, to p(z | x) along the geometric path and a sigmoid
+    schedule, by one Hamiltonian trajectory a temperature. Step sizes, one a temperature, are tuned to an acceptance of
+    0.65 on the first images and frozen, then measured with other noise. The mean weight over chains has expectation
+    p(x), and its logarithm, averaged over images, is a stochastic lower bound on log p(x): at most log p(x) in
+    expectation. It takes about images × chains × temperatures × leapfrog steps passes through the decoder and back,
+    and a quarter more for the tuning; ``evaluations`` is their number. Linear-Gaussian models need no passes.
+
+    ``estimator_stderr`` is how much the figure would scatter over other chains; it is part of the standard error
+    over images too. Where most of the chains do not count, the bound may be far off and its row is marked. How far, is
+    what ``ais-gap`` asks.
+    """
+
+    Config = AnnealingSettings
+    unit: ClassVar = "nats"
+    direction: ClassVar = "higher"
+    needs: ClassVar = (Decodes | HasDecoder,)
+    effort: ClassVar = "temperatures"
+
+    def __init__(self, config: AnnealingSettings) -> None:
+        self.config = config
+
+    def measure(self, model: Any, data: Data, context: Context) -> Estimate:
+        """Measure on the first examples of the test split.
+
+        Raises:
+            NotApplicable: there is no observation model to be had, or no encoder to start from.
+        """
+        config = self.config
+        with frozen(model):
+            decoder = observed(model, data, context, config)
+            test = data.test.first(config.examples)
+            walks: list[Walk] = []
+            betas, sizes = schedule(config.temperatures), None
+            for x in test.batches(config.at_once(test.stored.device), context.noise):
+                path = config.path(decoder, x)
+                if sizes is None:
+                    sizes = config.sizes(path, len(x), context)
+                    tuned_on = min(config.chains, _tuning_chains) * len(x)
+                z = start(path, config.chains, len(x), context.noise)
+                walks.append(anneal(path, z, betas, sizes, config.leapfrog, context.noise))
+            observation = decoder.observation(decoder.prior().mean.unsqueeze(0))
+            base = config.base(decoder, x)[1]
+        log_weights = torch.cat([walk.log_weights for walk in walks], dim=1)
+        values = log_mean_exp(log_weights)
+        trajectories = config.chains * len(values) + tuned_on
+        parts = {}
+        if data.info.dequantized:
+            parts["per dimension (bits)"] = (math.log(256) - values / data.info.dim) / math.log(2)
+        return Estimate.over_examples(
+            values,
+            parts=parts,
+            measure=likelihood_measure(data.info, observation),
+            diagnostics={
+                "bound": "stochastic lower bound",
+                "start": base,
+                "acceptance": float(torch.cat([walk.acceptance for walk in walks], dim=1).mean()),
+                "estimator_stderr": float(log_mean_stderr(log_weights).square().sum().sqrt() / len(values)),
+                "evaluations": trajectories * config.temperatures * config.leapfrog,
+                **_effective(log_weights),
+                **decoder.description,
+            },
+        )
+
+
+class AISGap:
+    """How far annealed importance sampling is off, by bidirectional Monte Carlo (Grosse, Ghahramani and Adams, 2015).
+
+    Images are simulated from the model, z from p(z) and x from p(x | z), so that z is an exact sample of p(z | x).
+    Chains forward, as ``log-likelihood-ais`` runs them, bound log p(x) from below; chains run in reverse from that z
+    bound it from above, both in expectation. The mean difference of the two bounds is the gap.
+
+    It certifies the sampler on images of the model, and no more: on test images that the model finds unlikely, chains
+    may do worse.
+    """
+
+    Config = AnnealingSettings
+    unit: ClassVar = "nats"
+    direction: ClassVar = "lower"
+    needs: ClassVar = (Decodes | HasDecoder,)
+
+    def __init__(self, config: AnnealingSettings) -> None:
+        self.config = config
+
+    def measure(self, model: Any, data: Data, context: Context) -> Estimate:
+        """Measure on images that the model makes; of the data only the kind matters.
+
+        Raises:
+            NotApplicable: there is no observation model to be had, or no encoder to start from.
+        """
+        config, noise = self.config, context.noise
+        with frozen(model):
+            decoder = observed(model, data, context, config)
+            codes = draw(decoder.prior().expand((config.examples,)), noise)
+            betas, sizes = schedule(config.temperatures), None
+            lower, upper, acceptance = [], [], []
+            for code in codes.split(config.at_once(noise.device)):
+                x = draw(decoder.observation(code), noise)
+                path = config.path(decoder, x)
+                if sizes is None:
+                    sizes = config.sizes(path, len(x), context)
+                forward = anneal(path, start(path, config.chains, len(x), noise), betas, sizes, config.leapfrog, noise)
+                known = code.expand(config.chains, *code.shape)
+                reverse = anneal(path, known, betas.flip(0), sizes.flip(0), config.leapfrog, noise)
+                lower.append(forward.log_weights)
+                upper.append(reverse.log_weights)
+                acceptance += [forward.acceptance, reverse.acceptance]
+            base = config.base(decoder, x)[1]
+        below, above = torch.cat(lower, dim=1), torch.cat(upper, dim=1)
+        bounds = {"lower bound": log_mean_exp(below), "upper bound": -log_mean_exp(above)}
+        found = Estimate.over_examples(
+            bounds["upper bound"] - bounds["lower bound"],
+            parts=bounds,
+            diagnostics={
+                "of": "images simulated from the model: it certifies the sampler on these, and no more",
+                "start": base,
+                "acceptance": float(torch.cat(acceptance, dim=1).mean()),
+                **{name: value for name, value in _effective(below).items() if name != "marked"},
+                **decoder.description,
+            },
+        )
+        return dataclasses.replace(found, per_example=None)  # each model has images of its own: there are no pairs
+
+
+@contextmanager
+def frozen(model: Any) -> Iterator[None]:
+    """Let no gradient of parameters be asked for within the block, which spares keeping what it would take."""
+    wanted = [each for each in model.parameters() if each.requires_grad]
+    for each in wanted:
+        each.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for each in wanted:
+            each.requires_grad_(True)
+
+
+def _effective(log_weights: Tensor) -> dict[str, Any]:
+    sizes, chains = effective_sample_size(log_weights), len(log_weights)
+    found: dict[str, Any] = {
+        "effective_sample_size_median": float(sizes.median()),
+        "effective_sample_size_1st_percentile": float(sizes.quantile(0.01)),
+    }
+    if found["effective_sample_size_median"] < _trusted * chains:
+        found["marked"] = f"few of the {chains} chains count: take more temperatures"
+    return found

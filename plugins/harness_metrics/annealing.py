@@ -1,0 +1,232 @@
+"""Annealed importance sampling with Hamiltonian transitions, for many examples and chains at once.
+
+A path leads from a base distribution that can be drawn from, p_0(z | x), to the joint density p(x, z):
+log f_β = (1 − β) log p_0 + β log p(x, z). Chains walk it from β = 0 to 1, one Hamiltonian trajectory at each β, and
+the mean of their weights has expectation p(x), whatever the step sizes, as long as they are settled before the chains
+start: ``tune`` finds them with noise of its own, ``anneal`` takes them as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from harness import Noise, draw
+
+steepness = 4.0  # of the sigmoid schedule
+acceptance_aim = 0.65
+_rate = 0.7  # of the logarithm of the step size, for an acceptance that is off by 1
+_settling = 25  # trajectories at the base before the first temperature, to find its step size
+
+
+class Point(NamedTuple):
+    """Chains at z ``(C, N, latent)``: what the densities are there, ``(C, N)`` float64, and their gradients."""
+
+    z: Tensor
+    base: Tensor
+    joint: Tensor
+    base_gradient: Tensor
+    joint_gradient: Tensor
+
+    def log_density(self, beta: float) -> Tensor:
+        """Return log f_β."""
+        return self.base.lerp(self.joint, beta)
+
+    def gradient(self, beta: float) -> Tensor:
+        """Return ∇ log f_β."""
+        return self.base_gradient.lerp(self.joint_gradient, beta)
+
+    def where(self, chosen: Tensor, other: Point) -> Point:
+        """Take this point's values where ``chosen``, ``(C, N)``, and the other's elsewhere."""
+        wide = chosen.unsqueeze(-1)
+        return Point(
+            *(torch.where(wide if mine.dim() > 2 else chosen, mine, its) for mine, its in zip(self, other, strict=True))
+        )
+
+
+class Path(Protocol):
+    """A base distribution and a joint density for each of N examples.
+
+    ``scale``, broadcastable with z, is the base's: the unit in which step sizes are counted.
+    """
+
+    base: Distribution
+    scale: Tensor
+
+    def at(self, z: Tensor) -> Point:
+        """Return the densities and gradients at z ``(C, N, latent)``."""
+
+
+class DecoderPath:
+    """The path to p(x, z) of any differentiable observation model, by back-propagation.
+
+    Args:
+        base: of batch shape ``(N,)`` or ``()``.
+        prior: p(z).
+        observation: from codes ``(B, latent)`` to p(x | z).
+        x: the examples, ``(N, *shape)``.
+    """
+
+    def __init__(
+        self, base: Distribution, prior: Distribution, observation: Callable[[Tensor], Distribution], x: Tensor
+    ) -> None:
+        self.base, self.prior, self.observation, self.x = base, prior, observation, x
+        self.scale = base.stddev
+
+    def at(self, z: Tensor) -> Point:
+        """Return the densities and gradients at z."""
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            base = self.base.log_prob(z)
+            (base_gradient,) = torch.autograd.grad(base.sum(), z)
+            repeated = self.x.expand(len(z), *self.x.shape).flatten(0, 1)
+            likelihood = self.observation(z.flatten(0, 1)).log_prob(repeated).unflatten(0, z.shape[:2])
+            joint = likelihood + self.prior.log_prob(z)
+            (joint_gradient,) = torch.autograd.grad(joint.sum(), z)
+        return Point(z.detach(), base.detach().double(), joint.detach().double(), base_gradient, joint_gradient)
+
+
+class LinearPath:
+    """The path to p(x, z) = N(z; 0, I) N(x; W z + μ, diag(ψ)), in closed form and in float64.
+
+    log p(x, z) is c + bᵀ z − ½ zᵀ (I + A) z with A = Wᵀ ψ⁻¹ W and b = Wᵀ ψ⁻¹ (x − μ): the examples' dimension is paid
+    for once and not at every step.
+
+    Args:
+        base: a Gaussian with independent components, of batch shape ``(N,)`` or ``()``.
+        loadings: W, ``(dim, latent)``.
+        mean: μ, ``(dim,)``.
+        noise_variance: ψ, ``(dim,)``.
+        x: the examples, ``(N, *shape)``.
+    """
+
+    def __init__(self, base: Distribution, loadings: Tensor, mean: Tensor, noise_variance: Tensor, x: Tensor) -> None:
+        self.base: Distribution = Independent(Normal(base.mean.double(), base.stddev.double(), validate_args=False), 1)
+        self.scale = base.stddev.double()
+        loadings, variance = loadings.double(), noise_variance.double()
+        centred = x.flatten(1).double() - mean.double()
+        weighted = loadings / variance.unsqueeze(1)
+        identity = torch.eye(loadings.shape[1], dtype=torch.float64, device=loadings.device)
+        self.precision = identity + loadings.T @ weighted  # I + A
+        self.linear = centred @ weighted  # b, (N, latent)
+        constants = (len(variance) + len(identity)) * math.log(2 * math.pi) + variance.log().sum()
+        self.constant = -0.5 * ((centred.square() / variance).sum(1) + constants)  # c, (N,)
+        self.base_constant = -(self.scale.log() + 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def at(self, z: Tensor) -> Point:
+        """Return the densities and gradients at z."""
+        z = z.double()
+        curved = z @ self.precision
+        joint = self.constant + torch.linalg.vecdot(z, self.linear - 0.5 * curved)
+        standard = (z - self.base.mean) / self.scale
+        base = self.base_constant - 0.5 * standard.square().sum(-1)
+        return Point(z, base, joint, -standard / self.scale, self.linear - curved)
+
+
+class Walk(NamedTuple):
+    """What came of a walk along a path: log weights and mean acceptance probabilities, both ``(C, N)`` float64."""
+
+    log_weights: Tensor
+    acceptance: Tensor
+
+
+def schedule(temperatures: int) -> Tensor:
+    """Return β_0 = 0 to β_T = 1, ``(T + 1,)`` float64 on the CPU: a sigmoid from −4 to 4, stretched to reach both."""
+    curve = torch.linspace(-steepness, steepness, temperatures + 1, dtype=torch.float64).sigmoid()
+    return (curve - curve[0]) / (curve[-1] - curve[0])
+
+
+def start(path: Path, chains: int, examples: int, noise: Noise) -> Tensor:
+    """Draw z from the base, ``(C, N, latent)``."""
+    return draw(path.base.expand(torch.Size([examples])), noise, chains)
+
+
+def leapfrog(path: Path, point: Point, momentum: Tensor, beta: float, step: float, steps: int) -> tuple[Point, Tensor]:
+    """Follow Hamilton's equations for −log f_β; return where that leads, and the momentum there.
+
+    z is measured in units of the base's scale, in which the momentum, ``(C, N, latent)``, has unit mass. From the end,
+    with the momentum reversed, it leads back.
+    """
+    for _ in range(steps):
+        momentum = momentum + (0.5 * step) * path.scale * point.gradient(beta)
+        point = path.at(point.z + step * path.scale * momentum)
+        momentum = momentum + (0.5 * step) * path.scale * point.gradient(beta)
+    return point, momentum
+
+
+def transition(path: Path, point: Point, beta: float, step: float, steps: int, noise: Noise) -> tuple[Point, Tensor]:
+    """Take one Hamiltonian trajectory, which leaves f_β invariant; return the point and the acceptance ``(C, N)``."""
+    momentum = noise.normal(*point.z.shape).to(point.z.dtype)
+    proposed, ended = leapfrog(path, point, momentum, beta, step, steps)
+    kinetic = 0.5 * (ended.double().square().sum(-1) - momentum.double().square().sum(-1))
+    gain = proposed.log_density(beta) - point.log_density(beta) - kinetic
+    acceptance = gain.nan_to_num(nan=-math.inf).exp().clamp(max=1)
+    return proposed.where(noise.uniform(*acceptance.shape) < acceptance, point), acceptance
+
+
+def tune(path: Path, z: Tensor, betas: Tensor, steps: int, noise: Noise) -> Tensor:
+    """Find a step size for every temperature at which about 0.65 of the trajectories are accepted.
+
+    Args:
+        path: the path.
+        z: where to start, drawn from the base, ``(C, N, latent)``.
+        betas: the schedule, ``(T + 1,)``.
+        steps: leapfrog steps of a trajectory.
+        noise: of the tuning alone, so that the step sizes do not depend on what the measured chains draw.
+
+    Returns:
+        Step sizes in units of the base's scale, ``(T + 1,)``.
+    """
+    point, step, found = path.at(z), 0.5, []
+    for beta in [0.0] * _settling + betas.tolist():
+        point, acceptance = transition(path, point, beta, step, steps, noise)
+        step *= math.exp(_rate * (float(acceptance.mean()) - acceptance_aim))
+        found.append(step)
+    return torch.tensor(found[_settling:], dtype=torch.float64)
+
+
+def anneal(path: Path, z: Tensor, betas: Tensor, sizes: Tensor, steps: int, noise: Noise) -> Walk:
+    """Walk from β_0 to β_T and sum up log f_{β_t}(z) − log f_{β_{t−1}}(z) on the way (Neal, 2001).
+
+    With z from f at β_0, the weights have expectation Z(β_T) / Z(β_0): p(x) along the schedule, and 1 / p(x) along
+    the schedule reversed, from z of the exact posterior.
+
+    Args:
+        path: the path.
+        z: where to start, ``(C, N, latent)``.
+        betas: the schedule, ``(T + 1,)``, rising or falling.
+        sizes: step size at each β, ``(T + 1,)``; taken as they are.
+        steps: leapfrog steps of a trajectory.
+        noise: of momenta and acceptance.
+    """
+    point = path.at(z)
+    log_weights = torch.zeros_like(point.joint)
+    total = torch.zeros_like(point.joint)
+    levels, steps_of = betas.tolist(), sizes.tolist()
+    for t in range(1, len(levels)):
+        log_weights += (levels[t] - levels[t - 1]) * (point.joint - point.base)
+        if t < len(levels) - 1:  # what is drawn at the last β enters no weight
+            point, acceptance = transition(path, point, levels[t], steps_of[t], steps, noise)
+            total += acceptance
+    return Walk(log_weights, total / max(1, len(levels) - 2))
+
+
+def log_mean_exp(log_weights: Tensor) -> Tensor:
+    """Return the logarithm of the mean weight over chains, ``(N,)``."""
+    return log_weights.logsumexp(0) - math.log(len(log_weights))
+
+
+def effective_sample_size(log_weights: Tensor) -> Tensor:
+    """Return (Σw)² / Σw² over chains, ``(N,)``: between 1 and the number of chains."""
+    return (2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp()
+
+
+def log_mean_stderr(log_weights: Tensor) -> Tensor:
+    """Return the standard error of ``log_mean_exp``, ``(N,)``, to first order: that of the mean weight over it."""
+    chains = len(log_weights)
+    return ((chains / effective_sample_size(log_weights) - 1).clamp(min=0) / (chains - 1)).sqrt()

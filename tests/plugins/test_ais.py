@@ -1,0 +1,297 @@
+"""Annealed importance sampling: unbiased on models whose likelihood is known, with a gap that tells what it misses."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from harness import Context, Data, DataInfo, Estimate, Noise, NotApplicable
+from harness.errors import UsageError
+from harness.settings import build
+from harness_linear.linear_gaussian import LinearGaussian
+from harness_linear.ppca import PPCA
+from harness_metrics.ais import AISGap, AnnealingSettings, LogLikelihoodAIS
+from harness_metrics.annealing import (
+    DecoderPath,
+    LinearPath,
+    Path,
+    anneal,
+    leapfrog,
+    log_mean_exp,
+    schedule,
+    start,
+    transition,
+    tune,
+)
+from harness_vae.vae import VAE
+
+
+@pytest.fixture(autouse=True)
+def _no_grad() -> object:
+    """Do without gradients, as measuring does."""
+    with torch.no_grad():
+        yield
+
+
+def linear_gaussian(latent: int = 2, dim: int = 5, seed: int = 0, noise: float = 0.5) -> LinearGaussian:
+    """Return a model in float64 with random W, μ and ψ; the columns of W are not orthogonal."""
+    info = DataInfo((1, 1, dim), "real", torch.zeros(1, 1, dim))
+    model = LinearGaussian(info, LinearGaussian.Config(latent_dim=latent)).double()
+    generator = torch.Generator().manual_seed(seed)
+    model.mean.copy_(torch.randn(dim, generator=generator))
+    model.loadings.copy_(torch.randn(dim, latent, generator=generator))
+    model.noise_variance.copy_(noise * (0.5 + torch.rand(dim, generator=generator)))
+    return model
+
+
+def linear_path(model: LinearGaussian, x: Tensor, base: Distribution | None = None) -> LinearPath:
+    return LinearPath(base or model.prior(), model.loadings, model.mean, model.noise_variance, x)
+
+
+def exact_posterior(model: LinearGaussian, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean ``(N, latent)`` and covariance of p(z | x)."""
+    path = linear_path(model, x)
+    covariance = path.precision.inverse()
+    return path.linear @ covariance, covariance
+
+
+def simulated(model: LinearGaussian, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return codes of the prior and examples that the model makes of them, in float64."""
+    noise = Noise(seed)
+    z = noise.normal(n, model.loadings.shape[1]).double()
+    x = model.decode(z) + (model.noise_variance.sqrt() * noise.normal(n, len(model.mean))).view(n, *model.shape)
+    return z, x
+
+
+def forward(path: Path, chains: int, n: int, betas: Tensor, sizes: Tensor, seed: int = 1) -> Tensor:
+    noise = Noise(seed)
+    return anneal(path, start(path, chains, n, noise), betas, sizes, 3, noise).log_weights
+
+
+def context(seed: int = 0) -> Context:
+    return Context(Noise(seed), None, None, 0)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(latent=st.integers(1, 3), dim=st.integers(4, 7), seed=st.integers(0, 10**6), size=st.floats(0.02, 1.0))
+def test_mean_weight_is_the_likelihood_whatever_the_step_size(latent: int, dim: int, seed: int, size: float) -> None:
+    model = linear_gaussian(latent, dim, seed, noise=2.0)
+    codes, x = simulated(model, 3, seed)
+    path, betas = linear_path(model, x), schedule(12)
+    exact = model.log_prob(x)
+    sizes = torch.full_like(betas, size)
+    weights = (forward(path, 6000, 3, betas, sizes) - exact).exp()
+    error = weights.std(0) / len(weights) ** 0.5
+    assert bool(((weights.mean(0) - 1).abs() < 6 * error + 1e-9).all())
+    lower = forward(path, 6000, 3, betas, sizes).mean(0)
+    known = codes.expand(6000, *codes.shape)
+    upper = -anneal(path, known, betas.flip(0), sizes.flip(0), 3, Noise(2)).log_weights.mean(0)
+    assert float(lower.mean()) < float(exact.mean()) + 0.1
+    assert float((upper - lower).mean()) > 0
+
+
+def test_reverse_weights_from_exact_codes_average_to_one_over_the_likelihood() -> None:
+    model = linear_gaussian(noise=2.0)
+    _, x = simulated(model, 4)
+    mean, covariance = exact_posterior(model, x)
+    factor = torch.linalg.cholesky(covariance)
+    z = mean + Noise(3).normal(20_000, 4, 2).double() @ factor.T
+    path, betas = linear_path(model, x), schedule(20)
+    walk = anneal(path, z, betas.flip(0), torch.full_like(betas, 0.3), 3, Noise(4))
+    torch.testing.assert_close(-log_mean_exp(walk.log_weights), model.log_prob(x), atol=0.1, rtol=0)
+
+
+def test_quadratic_form_is_what_back_propagation_finds() -> None:
+    model = linear_gaussian(latent=3)
+    _, x = simulated(model, 4)
+    wide = Independent(Normal(torch.ones(4, 3).double(), torch.full((4, 3), 0.7).double()), 1)
+    z = Noise(0).normal(6, 4, 3).double()
+    for base in (model.prior(), wide):
+        quick = linear_path(model, x, base).at(z)
+        general = DecoderPath(base, model.prior(), model.observation, x).at(z)
+        for mine, its in zip(quick, general, strict=True):
+            torch.testing.assert_close(mine, its, rtol=1e-12, atol=1e-11)
+
+
+def test_leapfrog_leads_back_when_the_momentum_is_reversed() -> None:
+    model = linear_gaussian()
+    _, x = simulated(model, 3)
+    path = linear_path(model, x)
+    z, momentum = Noise(0).normal(5, 3, 2).double(), Noise(1).normal(5, 3, 2).double()
+    there, ended = leapfrog(path, path.at(z), momentum, 0.6, 0.1, 10)
+    assert float((there.z - z).abs().min()) > 1e-3
+    back, _ = leapfrog(path, there, -ended, 0.6, 0.1, 10)
+    torch.testing.assert_close(back.z, z, rtol=1e-10, atol=1e-10)
+
+
+def test_transitions_leave_the_posterior_as_it_is_even_with_a_coarse_step() -> None:
+    model = linear_gaussian(noise=1.0)
+    _, x = simulated(model, 1)
+    mean, covariance = exact_posterior(model, x)
+    noise = Noise(5)
+    z = mean + noise.normal(40_000, 1, 2).double() @ torch.linalg.cholesky(covariance).T
+    path = linear_path(model, x)
+    point = path.at(z)
+    for _ in range(5):
+        point, acceptance = transition(path, point, 1.0, 0.6, 4, noise)
+    assert 0.1 < float(acceptance.mean()) < 0.95
+    found = point.z.squeeze(1)
+    torch.testing.assert_close(found.mean(0), mean[0], atol=0.02, rtol=0)
+    torch.testing.assert_close(found.T.cov(), covariance, atol=0.01, rtol=0.05)
+
+
+def test_steps_are_tuned_to_the_acceptance_aimed_at() -> None:
+    model = linear_gaussian(latent=4, dim=8, noise=0.05)
+    _, x = simulated(model, 20)
+    path, betas = linear_path(model, x), schedule(200)
+    sizes = tune(path, start(path, 4, 20, Noise(0)), betas, 10, Noise(1))
+    noise = Noise(2)
+    walk = anneal(path, start(path, 8, 20, noise), betas, sizes, 10, noise)
+    assert float(walk.acceptance.mean()) == pytest.approx(0.65, abs=0.05)
+    assert float(sizes[-1]) < 0.6 * float(sizes[0])
+
+
+def test_step_sizes_are_frozen_before_the_measured_chains_draw(
+    small_kinds: dict[str, Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, used = small_kinds["dequantized"], []
+
+    def spied(path: Path, z: Tensor, betas: Tensor, sizes: Tensor, steps: int, noise: Noise) -> object:
+        used.append(sizes.clone())
+        walk = anneal(path, z, betas, sizes, steps, noise)
+        assert torch.equal(sizes, used[-1])
+        return walk
+
+    monkeypatch.setattr("harness_metrics.ais.anneal", spied)
+    model = PPCA(data.info, PPCA.Config(latent_dim=2))
+    model.fit(data.train, Noise(0))
+    metric = LogLikelihoodAIS(AnnealingSettings(examples=9, chains=4, temperatures=10, start="prior"))
+    values = []
+    for skipped in (0, 100):  # the same seed, from which the measured chains draw other numbers
+        measured = context()
+        measured.noise.normal(skipped)
+        values.append(metric.measure(model, data, measured).value)
+    assert values[0] != values[1]
+    assert torch.equal(used[0], used[1])
+    monkeypatch.setattr("harness_metrics.ais._rows", {"cpu": 12})
+    used.clear()
+    metric.measure(model, data, context())
+    assert len(used) == 3
+    assert all(torch.equal(each, used[0]) for each in used)
+
+
+@pytest.mark.parametrize(("temperatures", "bias"), [(100, -0.09), (1000, -0.013)])
+def test_bias_on_mnist_is_what_we_measured_before(
+    data_dir: object, mnist_ppca: tuple[PPCA, Data], temperatures: int, bias: float
+) -> None:
+    model, data = mnist_ppca
+    config = AnnealingSettings(examples=50, temperatures=temperatures, start="prior")
+    found = LogLikelihoodAIS(config).measure(model, data, context())
+    exact = model.log_prob(data.test.first(50).all(Noise(0))).mean()
+    assert found.value - float(exact) == pytest.approx(bias, abs=max(0.06, 4 * found.diagnostics["estimator_stderr"]))
+
+
+@pytest.fixture(scope="module")
+def mnist_ppca() -> tuple[PPCA, Data]:
+    """Return probabilistic PCA with two codes, on the dequantised MNIST that comes with the harness."""
+    from harness.cli.data import source_from
+    from harness.datasets import load_dataset
+    from harness.plan import choose
+    from harness.plugins import Registry
+
+    chosen = choose(Registry.load([]).get("dataset", "dequantized-mnist-10k"), {})
+    data = load_dataset(chosen.provided.spec, chosen.config, source_from(None, lambda line: None))  # type: ignore[arg-type]
+    model = PPCA(data.info, PPCA.Config(latent_dim=2))
+    model.fit(data.train, Noise(0))
+    return model, data
+
+
+def test_exact_posterior_as_start_leaves_nothing_to_estimate(small_kinds: dict[str, Data]) -> None:
+    data = small_kinds["dequantized"]
+    model = PPCA(data.info, PPCA.Config(latent_dim=3))
+    model.fit(data.train, Noise(0))
+    found = LogLikelihoodAIS(AnnealingSettings(examples=20, chains=4, temperatures=5)).measure(model, data, context())
+    assert found.diagnostics["start"] == "posterior"
+    assert found.per_example is not None
+    torch.testing.assert_close(found.per_example, model.log_prob(data.test.first(20).all(Noise(0))), atol=1e-3, rtol=0)
+    assert found.diagnostics["effective_sample_size_median"] == pytest.approx(4, abs=1e-3)
+    assert found.parts["per dimension (bits)"] == pytest.approx(8 - found.value / 30 / math.log(2))
+    assert "marked" not in found.diagnostics
+
+
+def test_of_a_vae_both_starts_agree_and_weights_are_left_alone(small_kinds: dict[str, Data]) -> None:
+    data = small_kinds["binarized"]
+    torch.manual_seed(0)
+    model = VAE(data.info, VAE.Config(hidden=(16,), latent_dim=2)).eval()
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    found: dict[str, Estimate] = {}
+    for place in ("prior", "posterior"):
+        config = AnnealingSettings(examples=20, chains=16, temperatures=60, start=place)  # type: ignore[arg-type]
+        found[place] = LogLikelihoodAIS(config).measure(model, data, context())
+    assert found["prior"].value == pytest.approx(found["posterior"].value, abs=0.05)
+    assert found["prior"].measure == "probability mass on binary pixels"
+    assert all(each.requires_grad and each.grad is None for each in model.parameters())
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+
+
+def test_a_start_at_a_posterior_that_is_not_there_is_refused(small_kinds: dict[str, Data]) -> None:
+    class Decoder(torch.nn.Module):
+        def prior(self) -> Distribution:
+            return Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
+
+        def observation(self, z: Tensor) -> Distribution:
+            mean = torch.zeros(len(z), 1, 6, 5) + z.sum(1).view(-1, 1, 1, 1)
+            return Independent(Normal(mean, torch.ones_like(mean)), 3)
+
+    data = small_kinds["dequantized"]
+    with pytest.raises(NotApplicable, match="start=prior"):
+        LogLikelihoodAIS(AnnealingSettings(start="posterior")).measure(Decoder(), data, context())
+    found = LogLikelihoodAIS(AnnealingSettings(examples=4, chains=4, temperatures=20)).measure(
+        Decoder(), data, context()
+    )
+    assert found.diagnostics["start"] == "prior"
+
+
+def test_too_few_temperatures_mark_the_row(small_kinds: dict[str, Data]) -> None:
+    model = linear_gaussian(latent=8, dim=30, noise=1e-3)
+    model.shape = (1, 6, 5)
+    config = AnnealingSettings(examples=10, temperatures=5, start="prior")
+    found = LogLikelihoodAIS(config).measure(model, small_kinds["dequantized"], context())
+    assert found.diagnostics["effective_sample_size_median"] < 3.2
+    assert "more temperatures" in found.diagnostics["marked"]
+
+
+def test_gap_is_positive_and_closes_with_more_temperatures(small_kinds: dict[str, Data]) -> None:
+    model = linear_gaussian(latent=4, dim=30, noise=0.5)
+    model.shape = (1, 6, 5)
+    gaps = []
+    for temperatures in (10, 100, 500):
+        config = AnnealingSettings(examples=40, temperatures=temperatures, start="prior")
+        found = AISGap(config).measure(model, small_kinds["dequantized"], context())
+        assert found.value == pytest.approx(found.parts["upper bound"] - found.parts["lower bound"])
+        assert found.per_example is None
+        gaps.append(found.value)
+    assert gaps[0] > gaps[1] > gaps[2] > 0
+    assert gaps[2] < 0.1
+
+
+def test_schedule_is_a_sigmoid_that_reaches_both_ends() -> None:
+    betas = schedule(100)
+    assert (float(betas[0]), float(betas[-1]), len(betas)) == (0, 1, 101)
+    assert bool((betas.diff() > 0).all())
+    assert float(betas[50]) == pytest.approx(0.5)
+    assert float(betas.diff()[0]) < 0.1 * float(betas.diff()[50])
+
+
+def test_published_preset_sets_the_numbers_and_no_others() -> None:
+    config = build("log-likelihood-ais", AnnealingSettings, {"preset": "published"})
+    assert (config.chains, config.temperatures, config.leapfrog) == (16, 10_000, 10)
+    assert AnnealingSettings(**vars(config)) == config
+    with pytest.raises(UsageError, match="temperatures=10000"):
+        build("log-likelihood-ais", AnnealingSettings, {"preset": "published", "temperatures": "300"})
