@@ -27,7 +27,7 @@ if TYPE_CHECKING:
               help="Sizes of the code.")  # fmt: skip
 @click.option("--examples", type=click.IntRange(min=2), default=100, show_default=True, metavar="N",
               help="Test images, the first ones.")  # fmt: skip
-@click.option("--replications", type=click.IntRange(min=1), default=20, show_default=True, metavar="N",
+@click.option("--replications", type=click.IntRange(min=1), default=5, show_default=True, metavar="N",
               help="How often each is measured.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("calibration"),
               show_default=True, metavar="DIR", help="Where the figure is written.")  # fmt: skip

@@ -30,7 +30,6 @@ class ImportanceWeightedBound:
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
     needs: ClassVar = (Encodes, Decodes)
-    effort: ClassVar = "k"
 
     def __init__(self, config: Config) -> None:
         self.config = config

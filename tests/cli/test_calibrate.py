@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from tests.conftest import Call
+if TYPE_CHECKING:
+    from tests.conftest import Call
 
 few = ("calibrate", "--examples", "10", "--latent-sizes", "2,10")
 quick = ("--set", "log-likelihood-ais.temperatures=50", "--set", "log-likelihood-ais.chains=8")
-bound = ("--metric", "iw-bound", "--set", "iw-bound.k=50")
+bound = ("--metric", "log-likelihood-iw", "--set", "log-likelihood-iw.k=50")
 
 
 def test_estimators_are_lower_bounds_that_tighten_with_effort(call: Call, tmp_path: Path) -> None:
@@ -21,7 +23,7 @@ def test_estimators_are_lower_bounds_that_tighten_with_effort(call: Call, tmp_pa
     assert done.code == 0, done.err
     rows = json.loads(done.out)
     assert len(rows) == 12
-    for name, effort, full in (("iw-bound", "k", 50), ("log-likelihood-ais", "temperatures", 50)):
+    for name, effort, full in (("log-likelihood-iw", "k", 50), ("log-likelihood-ais", "temperatures", 50)):
         for latent in (2, 10):
             mine = [row for row in rows if (row["estimator"], row["latent_dim"]) == (name, latent)]
             assert [(row["effort"], row["value"]) for row in mine] == [(effort, n) for n in (2, full // 5, full)]
@@ -30,7 +32,7 @@ def test_estimators_are_lower_bounds_that_tighten_with_effort(call: Call, tmp_pa
             assert all(row["examples"] == 10 and row["replications"] == 3 for row in mine)
     starts = {row["estimator"]: row["proposal"] for row in rows}
     assert starts["log-likelihood-ais"] == "prior"
-    assert starts["iw-bound"] == "posterior shifted by 0.5 sd and widened 1.2 times"
+    assert starts["log-likelihood-iw"] == "posterior shifted by 0.5 sd and widened 1.2 times"
     assert all(0 <= row["coverage"] <= 1 for row in rows if row["estimator"] == "log-likelihood-ais")
     Image.open(tmp_path / "here" / "bias.png").verify()
 
@@ -45,8 +47,8 @@ def test_the_board_shows_the_bias_with_its_error_and_where_the_figure_is(call: C
 
 
 def test_words_that_make_no_sense_are_refused_before_any_work(refused: Callable[..., str]) -> None:
-    assert "Did you mean 'iw-bound'?" in refused("calibrate", "--metric", "iw-bond")
+    assert "Did you mean 'log-likelihood-iw'?" in refused("calibrate", "--metric", "log-likelihood-iv")
     assert "no exact answers: it has no observation model" in refused("calibrate", "--model", "realnvp")
     assert "whole numbers above 0" in refused("calibrate", "--latent-sizes", "2,x")
-    assert "--examples" in refused("calibrate", "--set", "iw-bound.examples=5")
+    assert "--examples" in refused("calibrate", "--set", "log-likelihood-iw.examples=5")
     assert "not an estimator" in refused("calibrate", "--set", "elbo.samples=5")

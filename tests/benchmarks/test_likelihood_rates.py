@@ -1,6 +1,6 @@
 """Importance-weighted likelihoods beside pythae 0.1.2's ``get_nll``, which returns log p(x), and Monte Carlo's rate.
 
-Run with ``pytest tests/benchmarks/test_likelihoods.py --benchmark-only -s``.
+Run with ``pytest tests/benchmarks/test_likelihood_rates.py --benchmark-only -s``.
 """
 
 from __future__ import annotations
