@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from harness.capabilities import lacking
+from harness.checkpoint import Checkpoint
 from harness.data import Data
 from harness.environment import Commit
 from harness.errors import Diverged, HarnessError, NotApplicable
@@ -32,6 +34,17 @@ class Provenance:
 
     environment: str
     commit: Commit
+
+
+@dataclasses.dataclass(frozen=True)
+class Tools:
+    """What a measurement may use: see ``Context``, which gets them."""
+
+    registry: Registry
+    cache: Path
+    checkpoint: Checkpoint
+    announce: Callable[[str], None]
+    progress: Callable[[float], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +81,11 @@ def record_without_value(cell: Cell, failure: Failure, provenance: Provenance) -
 
 
 def measure_cell(
-    cell: Cell, model: nn.Module, data: Data, provenance: Provenance, registry: Registry, cache: Path
+    cell: Cell, model: nn.Module, data: Data, provenance: Provenance, tools: Tools
 ) -> tuple[Record, Values | None]:
     """Measure a fitted model; return the record and the per-example values, if any.
 
-    ``cache`` is the harness's own folder. Whatever the metric raises ends up in the record, except an interruption.
+    Whatever the metric raises ends up in the record, except an interruption, which leaves the checkpoint.
     """
     started, start = now(), time.perf_counter()
     if cell.lacking is not None:
@@ -81,12 +94,13 @@ def measure_cell(
     seed = derive_seed("evaluation", cell.evaluation_seed)
     try:
         metric = cell.metric.factory(cell.metric.config)
-        context = _context(cell, data, Noise(seed, device), registry, cache)
+        context = _context(cell, data, Noise(seed, device), tools)
         with PeakMemory(device) as memory, global_seed(seed), torch.no_grad(), fast_products(device):
             estimate = metric.measure(model.eval(), data, context)
         failure = _unusable(estimate)
     except Exception as error:
         failure = failure_of(error)
+    tools.checkpoint.remove()
     if failure is not None:
         return record_without_value(cell, failure, provenance), None
     record = Record(
@@ -113,11 +127,11 @@ def measure_cell(
     return record, values
 
 
-def _context(cell: Cell, data: Data, noise: Noise, registry: Registry, cache: Path) -> Context:
+def _context(cell: Cell, data: Data, noise: Noise, tools: Tools) -> Context:
     fit, budget = cell.fit, cell.fit.budget
 
     def metric(name: str) -> Any:
-        chosen = choose(registry.get("metric", name), {})
+        chosen = choose(tools.registry.get("metric", name), {})
         reason = lacking(fit.model.factory, getattr(chosen.factory, "needs", ()))
         if reason is not None:
             raise NotApplicable(f"{name} does not apply: {reason}")
@@ -132,9 +146,21 @@ def _context(cell: Cell, data: Data, noise: Noise, registry: Registry, cache: Pa
             raise fitted.error
         return fitted.curves
 
+    context = Context(
+        noise,
+        fit.model.config,
+        None,
+        fit.seed,
+        metric=metric,
+        cache=tools.cache,
+        checkpoint=tools.checkpoint,
+        announce=tools.announce,
+        progress=tools.progress,
+    )
     if budget is None:
-        return Context(noise, fit.model.config, None, fit.seed, metric=metric, cache=cache)
-    return Context(noise, fit.model.config, budget.batch_size, fit.seed, fit.engine.precision, refit, metric, cache)
+        return context
+    precision = fit.engine.precision
+    return dataclasses.replace(context, batch_size=budget.batch_size, precision=precision, refit=refit)
 
 
 def now() -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from harness.checkpoint import Checkpoint
 from harness.data import DataInfo
 from harness.engine import Precision
 from harness.errors import NotApplicable
@@ -66,6 +67,10 @@ def _nothing_to_refit(look: Look) -> Curves:
     raise NotApplicable("it is fitted in closed form, in one go")
 
 
+def _nobody(said: object) -> None:
+    pass
+
+
 def _no_metrics(name: str) -> Any:
     raise LookupError(name)
 
@@ -85,6 +90,9 @@ class Context:
         metric: builds another metric by its name, with its default settings; raises ``NotApplicable`` where the model
             lacks what it needs.
         cache: the harness's own folder, for what may be computed anew at any time; None where there is none.
+        checkpoint: where a long measurement keeps its state, or None; removed once the measurement has ended.
+        announce: takes one line for the user: what a long measurement will cost.
+        progress: takes the share of the measurement that is done.
     """
 
     noise: Noise
@@ -95,6 +103,9 @@ class Context:
     refit: Callable[[Look], Curves] = _nothing_to_refit
     metric: Callable[[str], Any] = _no_metrics
     cache: Path | None = None
+    checkpoint: Checkpoint | None = None
+    announce: Callable[[str], None] = _nobody
+    progress: Callable[[float], None] = _nobody
 
 
 def likelihood_measure(info: DataInfo, observation: Distribution) -> str:

@@ -28,6 +28,15 @@ class Noise:
         self.device = torch.device(device)
         self.generator = torch.Generator(self.device).manual_seed(seed)
 
+    @property
+    def state(self) -> Tensor:
+        """Where the stream is, to ``go_on_from``."""
+        return self.generator.get_state()
+
+    def go_on_from(self, state: Tensor) -> None:
+        """Set the stream to where it was."""
+        self.generator.set_state(state)
+
     def normal(self, *shape: int) -> Tensor:
         """Draw from N(0, 1)."""
         return torch.randn(shape, generator=self.generator, device=self.device)

@@ -27,6 +27,9 @@ class RunReporter(Reporter, Protocol):
     def cell_reported(self, cell: Cell, record: Record) -> None:
         """Hear that a cell's record is on disk."""
 
+    def cell_progressed(self, cell: Cell, progress: float) -> None:
+        """Hear what share of a long measurement is done."""
+
 
 @dataclass
 class Outcome:
@@ -139,6 +142,10 @@ class Run:
     def cell_started(self, cell: Cell) -> None:
         """Tell the plugins."""
         self.registry.notify("harness_cell_started", cell=cell)
+
+    def cell_progressed(self, cell: Cell, progress: float) -> None:
+        """Tell the user."""
+        self.reporter.cell_progressed(cell, progress)
 
     def cell_ended(self, cell: Cell, record: Record, values: Values | None) -> None:
         """Write the record, then tell the user and the plugins."""

@@ -280,9 +280,9 @@ class Store:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
 
-    def checkpoint_file(self, fit_keys: Sequence[str]) -> Path:
-        """Return the file for the state of fits that are trained together, while they train."""
-        name = fit_keys[0] if len(fit_keys) == 1 else f"{fit_keys[0]}-and-{len(fit_keys) - 1}-more"
+    def checkpoint_file(self, keys: Sequence[str]) -> Path:
+        """Return the file for the state of fits while they are trained together, or of a cell while it is measured."""
+        name = keys[0] if len(keys) == 1 else f"{keys[0]}-and-{len(keys) - 1}-more"
         return self.root / "checkpoints" / f"{name}.pt"
 
     def write_environment(self, identifier: str, description: Mapping[str, Any]) -> None:

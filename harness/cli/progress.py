@@ -54,13 +54,24 @@ class Lines:
     def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
         """Tell the losses about five times a fit."""
         name = name_of(*fits)
-        if progress >= min(1.0, self._told.get(name, 0.0) + 0.2):
-            self._told[name] = progress
+        if self._is_worth_telling(name, progress):
             self.announce(f"  {name}: epoch {epoch}, {progress:.0%}: {told(losses)}")
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Say how long it took."""
         self.announce(f"  {name_of(*fits)}: {'fitted' if status == 'ok' else status} in {seconds:.1f} s")
+
+    def cell_progressed(self, cell: Cell, progress: float) -> None:
+        """Tell about five times a measurement how far it is."""
+        name = measurement_of(cell)
+        if self._is_worth_telling(name, progress) and progress < 1:
+            self.announce(f"  {name}: {progress:.0%}")
+
+    def _is_worth_telling(self, name: str, progress: float) -> bool:
+        if progress < min(1.0, self._told.get(name, 0.0) + 0.2):
+            return False
+        self._told[name] = progress
+        return True
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
         """Tell the outcome."""
@@ -69,7 +80,7 @@ class Lines:
 
 
 class Bars(Lines):
-    """Shows a bar over the cells and one for each fit that is going on, with losses and the time left."""
+    """Shows a bar over the cells and one for each fit or long measurement that is going on, with the time left."""
 
     def __init__(self, cells: int) -> None:
         super().__init__(cells)
@@ -85,7 +96,7 @@ class Bars(Lines):
             transient=True,
         )
         self._cells_bar = self.progress.add_task("cells", total=cells, losses="")
-        self._fit_bars: dict[str, TaskID] = {}
+        self._bars: dict[str, TaskID] = {}
 
     def __enter__(self) -> Bars:
         self.progress.start()
@@ -103,20 +114,29 @@ class Bars(Lines):
     def fit_started(self, fits: Sequence[Fit]) -> None:
         """Show a bar for its budget."""
         total = 1.0 if fits[0].budget else None
-        self._fit_bars[name_of(*fits)] = self.progress.add_task(name_of(*fits), total=total, losses="")
+        self._bars[name_of(*fits)] = self.progress.add_task(name_of(*fits), total=total, losses="")
 
     def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
         """Move the bar on."""
-        bar = self._fit_bars[name_of(*fits)]
+        bar = self._bars[name_of(*fits)]
         self.progress.update(bar, completed=progress, losses=f"epoch {epoch}: {told(losses)}")
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Take the bar away."""
-        self.progress.remove_task(self._fit_bars.pop(name_of(*fits)))
+        self.progress.remove_task(self._bars.pop(name_of(*fits)))
+
+    def cell_progressed(self, cell: Cell, progress: float) -> None:
+        """Show a bar for the measurement."""
+        name = measurement_of(cell)
+        if name not in self._bars:
+            self._bars[name] = self.progress.add_task(name, total=1.0, losses="")
+        self.progress.update(self._bars[name], completed=progress)
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
         """Tell the outcome and move the bar of the cells on."""
         super().cell_reported(cell, record)
+        if (bar := self._bars.pop(measurement_of(cell), None)) is not None:
+            self.progress.remove_task(bar)
         self.progress.update(self._cells_bar, completed=self.ended, losses=f"{self.ended} of {self.cells}")
 
 
@@ -131,6 +151,12 @@ def name_of(*fits: Fit) -> str:
     model = _with_settings(fit.model.name, fit.model.settings, fit.model.changed)
     seeds = ", ".join(str(each.seed) for each in fits)
     return f"{model} on {fit.dataset.name}, seed{'s' * (len(fits) > 1)} {seeds}"
+
+
+def measurement_of(cell: Cell) -> str:
+    """Name a measurement for people: the metric and its changed settings, and the fit."""
+    metric = cell.metric
+    return f"{_with_settings(metric.name, metric.settings, metric.changed)} of {name_of(cell.fit)}"
 
 
 def told(losses: Mapping[str, float]) -> str:

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from harness.budget import Budget
-from harness.cell import Failure, Provenance, failure_of, measure_cell, now, record_without_value
+from harness.cell import Failure, Provenance, Tools, failure_of, measure_cell, now, record_without_value
+from harness.checkpoint import Checkpoint
 from harness.data import Data, DataSource
 from harness.datasets import load_dataset
 from harness.device import using_threads
@@ -22,8 +23,9 @@ from harness.load import cores
 from harness.plan import Cell, Chosen, Fit, hash_of
 from harness.plugins import Registry
 from harness.store import Record, Store, Values
-from harness.training import Checkpoint, Companions, Fitted, Recipe, fit_seeds
+from harness.training import Companions, Fitted, Recipe, fit_seeds
 
+_seconds_between_tellings = 2.0
 _no_budget = Budget(epochs=1)  # what a closed-form fit is handed, and does not look at
 
 
@@ -52,6 +54,9 @@ class Observer(Protocol):
 
     def cell_started(self, cell: Cell) -> None:
         """Hear that a cell is about to be computed."""
+
+    def cell_progressed(self, cell: Cell, progress: float) -> None:
+        """Hear what share of a long measurement is done."""
 
     def cell_ended(self, cell: Cell, record: Record, values: Values | None) -> None:
         """Take the record of a cell and its per-example values."""
@@ -112,11 +117,28 @@ def perform(task: Task, bench: Bench, observer: Observer) -> None:
             record, values = record_without_value(cell, model, bench.provenance), None
         else:
             assert isinstance(data, Data)
+            tools = _tools(cell, bench, observer)
             # A timing has the machine to itself, and all of it.
             with using_threads(cores() if cell.machine else cell.fit.engine.threads):
-                cache = bench.source.cache_dir
-                record, values = measure_cell(cell, model, data, bench.provenance, bench.registry, cache)
+                record, values = measure_cell(cell, model, data, bench.provenance, tools)
         observer.cell_ended(cell, record, values)
+
+
+def _tools(cell: Cell, bench: Bench, observer: Observer) -> Tools:
+    announce = observer.reporter.announce
+    checkpoint = Checkpoint(bench.store.checkpoint_file([cell.key]), announce, "measurement")
+    if bench.fresh:
+        checkpoint.remove()
+
+    told = time.monotonic()
+
+    def progress(share: float) -> None:
+        nonlocal told
+        if time.monotonic() - told > _seconds_between_tellings:
+            told = time.monotonic()
+            observer.cell_progressed(cell, share)
+
+    return Tools(bench.registry, bench.source.cache_dir, checkpoint, announce, progress)
 
 
 def _models(task: Task, data: Data | Failure, bench: Bench, observer: Observer) -> dict[str, nn.Module | Failure]:

@@ -197,6 +197,9 @@ class _Messenger:
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         self._send("fit_ended", [fit.key for fit in fits], status, seconds)
 
+    def cell_progressed(self, cell: Cell, progress: float) -> None:
+        self._send("cell_progressed", cell.key, progress)
+
     def cell_started(self, cell: Cell) -> None:
         self._send("cell_started", cell.key)
 

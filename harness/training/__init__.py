@@ -1,6 +1,5 @@
 """The engine: models say what to minimise, this says how."""
 
-from harness.training.checkpoint import Checkpoint
 from harness.training.fit import Companions, Curves, Fitted, Recipe, fit_seed, fit_seeds, trainer_of
 from harness.training.loop import Trainer
 from harness.training.objectives import AdamSettings, Objective, objectives_of
@@ -9,7 +8,6 @@ from harness.training.vectorized import VectorizedTrainer
 
 __all__ = [
     "AdamSettings",
-    "Checkpoint",
     "Companions",
     "Curves",
     "Fitted",

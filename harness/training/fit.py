@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from harness.budget import Budget, Pace
 from harness.capabilities import FitsInClosedForm, Samples, offers
+from harness.checkpoint import Checkpoint
 from harness.data import Data, Split
 from harness.engine import Precision
 from harness.errors import Diverged, NotApplicable, StoreError
 from harness.likelihood import has_bound, lower_bound
 from harness.memory import is_out_of_memory
 from harness.noise import Noise, derive_seed, global_seed, global_state, restore_global_state
-from harness.training.checkpoint import Checkpoint
 from harness.training.loop import Trainer, mean_losses
 from harness.training.objectives import bound_name, objectives_of
 from harness.training.vectorized import NotVectorizable, VectorizedTrainer
@@ -242,7 +242,7 @@ def _train(
                 "trainer": trainer.state(),
                 "courses": [course.state() for course in courses],
             }
-            checkpoint.save(state)
+            checkpoint.save(state, f"{pace.steps:,} steps")
     for course in courses:
         course.choose_weights()
     if len(courses) == 1 and courses[0].fitted.error is not None:

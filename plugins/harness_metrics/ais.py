@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,28 +25,34 @@ from harness import (
     Observed,
     derive_seed,
     draw,
-    likelihood_measure,
     observed,
     setting,
+    synchronize,
 )
 from harness_metrics.annealing import (
+    Chains,
     DecoderPath,
     LinearPath,
     Path,
+    Point,
     Walk,
     anneal,
     effective_sample_size,
     log_mean_exp,
     log_mean_stderr,
     schedule,
+    settling,
     start,
     tune,
 )
+from harness_metrics.likelihoods import effective, log_likelihood_estimate
 
 # Chains at a time: more leave the processor's caches, fewer are bound by the overhead of each call.
 _rows = {"cpu": 2000, "cuda": 100_000}
 _tuning_chains = 4  # of each of the first images: hundreds of trajectories a temperature are enough for its step size
 _published = {"chains": 16, "temperatures": 10_000, "leapfrog": 10}
+_timed = 3  # gradients, to tell what the whole will take
+_worth_telling = 10.0  # seconds
 _trusted = 0.2  # share of the chains that the effective sample size must reach
 
 
@@ -104,13 +110,6 @@ class AnnealingSettings(ObservationSettings):
             return LinearPath(base, model.loadings, model.mean, model.noise_variance, x)
         return DecoderPath(base, prior, decoder.observation, x)
 
-    def sizes(self, path: Path, examples: int, context: Context) -> Tensor:
-        """Tune the step sizes with noise of their own, ``(T + 1,)``: the same whatever the measured chains draw."""
-        seed = derive_seed("step sizes", context.noise.generator.initial_seed())
-        noise = Noise(seed, context.noise.device)
-        z = start(path, min(self.chains, _tuning_chains), examples, noise)
-        return tune(path, z, schedule(self.temperatures), self.leapfrog, noise)
-
     def at_once(self, device: torch.device) -> int:
         """Return how many images are worked on together."""
         return max(1, _rows.get(device.type, _rows["cpu"]) // self.chains)
@@ -150,36 +149,27 @@ class LogLikelihoodAIS:
         with frozen(model):
             decoder = observed(model, data, context, config)
             test = data.test.first(config.examples)
+            annealer = _Annealer(config, context, len(test), walks=1)
             walks: list[Walk] = []
-            betas, sizes = schedule(config.temperatures), None
             for x in test.batches(config.at_once(test.stored.device), context.noise):
                 path = config.path(decoder, x)
-                if sizes is None:
-                    sizes = config.sizes(path, len(x), context)
-                    tuned_on = min(config.chains, _tuning_chains) * len(x)
-                z = start(path, config.chains, len(x), context.noise)
-                walks.append(anneal(path, z, betas, sizes, config.leapfrog, context.noise))
-            observation = decoder.observation(decoder.prior().mean.unsqueeze(0))
+                walks.append(annealer.walk(path, start(path, config.chains, len(x), context.noise)))
             base = config.base(decoder, x)[1]
         log_weights = torch.cat([walk.log_weights for walk in walks], dim=1)
         values = log_mean_exp(log_weights)
-        trajectories = config.chains * len(values) + tuned_on
-        parts = {}
-        if data.info.dequantized:
-            parts["per dimension (bits)"] = (math.log(256) - values / data.info.dim) / math.log(2)
-        return Estimate.over_examples(
+        return log_likelihood_estimate(
             values,
-            parts=parts,
-            measure=likelihood_measure(data.info, observation),
-            diagnostics={
-                "bound": "stochastic lower bound",
+            effective_sample_size(log_weights),
+            float(log_mean_stderr(log_weights).square().sum().sqrt() / len(values)),
+            data.info,
+            decoder.observation(decoder.prior().mean.unsqueeze(0)),
+            {
                 "start": base,
                 "acceptance": float(torch.cat([walk.acceptance for walk in walks], dim=1).mean()),
-                "estimator_stderr": float(log_mean_stderr(log_weights).square().sum().sqrt() / len(values)),
-                "evaluations": trajectories * config.temperatures * config.leapfrog,
-                **_effective(log_weights),
+                "evaluations": annealer.gradients,
                 **decoder.description,
             },
+            trusted=_trusted * config.chains,
         )
 
 
@@ -212,16 +202,13 @@ class AISGap:
         with frozen(model):
             decoder = observed(model, data, context, config)
             codes = draw(decoder.prior().expand((config.examples,)), noise)
-            betas, sizes = schedule(config.temperatures), None
+            annealer = _Annealer(config, context, config.examples, walks=2)
             lower, upper, acceptance = [], [], []
             for code in codes.split(config.at_once(noise.device)):
                 x = draw(decoder.observation(code), noise)
                 path = config.path(decoder, x)
-                if sizes is None:
-                    sizes = config.sizes(path, len(x), context)
-                forward = anneal(path, start(path, config.chains, len(x), noise), betas, sizes, config.leapfrog, noise)
-                known = code.expand(config.chains, *code.shape)
-                reverse = anneal(path, known, betas.flip(0), sizes.flip(0), config.leapfrog, noise)
+                forward = annealer.walk(path, start(path, config.chains, len(x), noise))
+                reverse = annealer.walk(path, code.expand(config.chains, *code.shape), reverse=True)
                 lower.append(forward.log_weights)
                 upper.append(reverse.log_weights)
                 acceptance += [forward.acceptance, reverse.acceptance]
@@ -235,11 +222,104 @@ class AISGap:
                 "of": "images simulated from the model: it certifies the sampler on these, and no more",
                 "start": base,
                 "acceptance": float(torch.cat(acceptance, dim=1).mean()),
-                **{name: value for name, value in _effective(below).items() if name != "marked"},
+                "evaluations": annealer.gradients,
+                **effective(effective_sample_size(below)),
                 **decoder.description,
             },
         )
         return dataclasses.replace(found, per_example=None)  # each model has images of its own: there are no pairs
+
+
+class _Annealer:
+    """Walks one path after another, with step sizes that it tunes on the first.
+
+    It says beforehand what all that will cost, tells how far it is, and goes on from the context's checkpoint after an
+    interruption, bit for bit as if there had been none.
+
+    Args:
+        config: the settings.
+        context: of the measurement.
+        images: how many there are.
+        walks: how many each image takes part in.
+    """
+
+    def __init__(self, config: AnnealingSettings, context: Context, images: int, walks: int) -> None:
+        self.config, self.context = config, context
+        self._betas = schedule(config.temperatures)
+        tuned_on = min(images, config.at_once(context.noise.device))
+        self._tuning = min(config.chains, _tuning_chains) * tuned_on * (settling + len(self._betas))
+        self._trajectories = self._tuning + config.chains * images * walks * config.temperatures
+        self._done = self._begun_walks = 0
+        state = context.checkpoint.load() if context.checkpoint else None
+        self._state: dict[str, Any] = state or {"sizes": None, "ended": [], "chains": None, "noise": None}
+
+    @property
+    def gradients(self) -> int:
+        """How many gradients of log p(x | z) all the walks take, tuning included."""
+        return self._trajectories * self.config.leapfrog
+
+    def walk(self, path: Path, z: Tensor, *, reverse: bool = False) -> Walk:
+        """Walk from z, ``(C, N, latent)``, up the schedule or down it."""
+        noise, state = self.context.noise, self._state
+        if state["sizes"] is None:
+            self._announce(path, z)
+            state["sizes"] = self._tuned(path, z.shape[1])
+        done = self._done = max(self._done, self._tuning)
+        self._begun_walks += 1
+        if self._begun_walks > len(state["ended"]):
+            begun, state["chains"] = state["chains"], None
+            if begun is not None:
+                noise.go_on_from(state["noise"])
+                begun = Chains(begun[0], Point(*begun[1]), *begun[2:])
+
+            def watch(chains: Chains) -> None:
+                self._progress(done + chains.passed * z.shape[0] * z.shape[1])
+                self._keep(chains)
+
+            betas, sizes = (each.flip(0) if reverse else each for each in (self._betas, state["sizes"]))
+            walk = anneal(path, z, betas, sizes, self.config.leapfrog, noise, begun, watch)
+            state["ended"].append((tuple(walk), noise.state))
+        walk, ended = state["ended"][self._begun_walks - 1]
+        noise.go_on_from(ended)
+        self._progress(done + self.config.temperatures * z.shape[0] * z.shape[1])
+        return Walk(*walk)
+
+    def _tuned(self, path: Path, examples: int) -> Tensor:
+        """Tune the step sizes with noise of their own, ``(T + 1,)``: the same whatever the measured chains draw."""
+        noise = Noise(derive_seed("step sizes", self.context.noise.generator.initial_seed()), self.context.noise.device)
+        z = start(path, min(self.config.chains, _tuning_chains), examples, noise)
+
+        def watch(trajectories: int) -> None:
+            self._progress(trajectories * z.shape[0] * examples)
+
+        return tune(path, z, self._betas, self.config.leapfrog, noise, watch)
+
+    def _announce(self, path: Path, z: Tensor) -> None:
+        """Say what the walks will take, by the time of a few gradients at z; nothing where that is little."""
+        path.at(z)
+        synchronize(z.device)
+        began = time.perf_counter()
+        for _ in range(_timed):
+            path.at(z)
+        synchronize(z.device)
+        seconds = (time.perf_counter() - began) / (_timed * z.shape[0] * z.shape[1]) * self.gradients
+        if seconds > _worth_telling:
+            self.context.announce(f"annealing takes {self.gradients:,} gradients, about {_duration(seconds)}")
+
+    def _progress(self, trajectories: int) -> None:
+        self._done = trajectories
+        self.context.progress(trajectories / self._trajectories)
+
+    def _keep(self, chains: Chains) -> None:
+        checkpoint = self.context.checkpoint
+        if checkpoint is not None and checkpoint.is_due:
+            passed, point, *sums = chains
+            kept = {"chains": (passed, tuple(point), *sums), "noise": self.context.noise.state}
+            checkpoint.save({**self._state, **kept}, f"{self._done / self._trajectories:.0%}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
 
 
 @contextmanager
@@ -253,14 +333,3 @@ def frozen(model: Any) -> Iterator[None]:
     finally:
         for each in wanted:
             each.requires_grad_(True)
-
-
-def _effective(log_weights: Tensor) -> dict[str, Any]:
-    sizes, chains = effective_sample_size(log_weights), len(log_weights)
-    found: dict[str, Any] = {
-        "effective_sample_size_median": float(sizes.median()),
-        "effective_sample_size_1st_percentile": float(sizes.quantile(0.01)),
-    }
-    if found["effective_sample_size_median"] < _trusted * chains:
-        found["marked"] = f"few of the {chains} chains count: take more temperatures"
-    return found

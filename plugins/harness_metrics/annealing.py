@@ -21,7 +21,7 @@ from harness import Noise, draw
 steepness = 4.0  # of the sigmoid schedule
 acceptance_aim = 0.65
 _rate = 0.7  # of the logarithm of the step size, for an acceptance that is off by 1
-_settling = 25  # trajectories at the base before the first temperature, to find its step size
+settling = 25  # trajectories at the base before the first temperature, to find its step size
 
 
 class Point(NamedTuple):
@@ -128,6 +128,15 @@ class LinearPath:
         return Point(z, base, joint, -standard / self.scale, self.linear - curved)
 
 
+class Chains(NamedTuple):
+    """Chains on their way: how many temperatures they have passed, where they are, and their sums so far."""
+
+    passed: int
+    point: Point
+    log_weights: Tensor
+    acceptance: Tensor
+
+
 class Walk(NamedTuple):
     """What came of a walk along a path: log weights and mean acceptance probabilities, both ``(C, N)`` float64."""
 
@@ -169,7 +178,18 @@ def transition(path: Path, point: Point, beta: float, step: float, steps: int, n
     return proposed.where(noise.uniform(*acceptance.shape) < acceptance, point), acceptance
 
 
-def tune(path: Path, z: Tensor, betas: Tensor, steps: int, noise: Noise) -> Tensor:
+def _unwatched(seen: object) -> None:
+    pass
+
+
+def tune(
+    path: Path,
+    z: Tensor,
+    betas: Tensor,
+    steps: int,
+    noise: Noise,
+    watch: Callable[[int], None] = _unwatched,
+) -> Tensor:
     """Find a step size for every temperature at which about 0.65 of the trajectories are accepted.
 
     Args:
@@ -178,19 +198,30 @@ def tune(path: Path, z: Tensor, betas: Tensor, steps: int, noise: Noise) -> Tens
         betas: the schedule, ``(T + 1,)``.
         steps: leapfrog steps of a trajectory.
         noise: of the tuning alone, so that the step sizes do not depend on what the measured chains draw.
+        watch: told after each trajectory how many there were.
 
     Returns:
         Step sizes in units of the base's scale, ``(T + 1,)``.
     """
     point, step, found = path.at(z), 0.5, []
-    for beta in [0.0] * _settling + betas.tolist():
+    for done, beta in enumerate([0.0] * settling + betas.tolist(), 1):
         point, acceptance = transition(path, point, beta, step, steps, noise)
         step *= math.exp(_rate * (float(acceptance.mean()) - acceptance_aim))
         found.append(step)
-    return torch.tensor(found[_settling:], dtype=torch.float64)
+        watch(done)
+    return torch.tensor(found[settling:], dtype=torch.float64)
 
 
-def anneal(path: Path, z: Tensor, betas: Tensor, sizes: Tensor, steps: int, noise: Noise) -> Walk:
+def anneal(
+    path: Path,
+    z: Tensor,
+    betas: Tensor,
+    sizes: Tensor,
+    steps: int,
+    noise: Noise,
+    begun: Chains | None = None,
+    watch: Callable[[Chains], None] = _unwatched,
+) -> Walk:
     """Walk from β_0 to β_T and sum up log f_{β_t}(z) − log f_{β_{t−1}}(z) on the way (Neal, 2001).
 
     With z from f at β_0, the weights have expectation Z(β_T) / Z(β_0): p(x) along the schedule, and 1 / p(x) along
@@ -203,16 +234,20 @@ def anneal(path: Path, z: Tensor, betas: Tensor, sizes: Tensor, steps: int, nois
         sizes: step size at each β, ``(T + 1,)``; taken as they are.
         steps: leapfrog steps of a trajectory.
         noise: of momenta and acceptance.
+        begun: chains that an earlier walk left on their way, to go on from in place of z.
+        watch: shown the chains after each temperature.
     """
-    point = path.at(z)
-    log_weights = torch.zeros_like(point.joint)
-    total = torch.zeros_like(point.joint)
+    if begun is None:
+        point = path.at(z)
+        begun = Chains(0, point, torch.zeros_like(point.joint), torch.zeros_like(point.joint))
+    passed, point, log_weights, total = begun
     levels, steps_of = betas.tolist(), sizes.tolist()
-    for t in range(1, len(levels)):
-        log_weights += (levels[t] - levels[t - 1]) * (point.joint - point.base)
+    for t in range(passed + 1, len(levels)):
+        log_weights = log_weights + (levels[t] - levels[t - 1]) * (point.joint - point.base)
         if t < len(levels) - 1:  # what is drawn at the last β enters no weight
             point, acceptance = transition(path, point, levels[t], steps_of[t], steps, noise)
-            total += acceptance
+            total = total + acceptance
+        watch(Chains(t, point, log_weights, total))
     return Walk(log_weights, total / max(1, len(levels) - 2))
 
 

@@ -15,7 +15,6 @@ from harness import (
     Estimate,
     HasDecoder,
     ObservationSettings,
-    likelihood_measure,
     observed,
     setting,
 )
@@ -54,13 +53,13 @@ class LogLikelihoodIW:
         target = observed(model, data, context, self.config)
         test = data.test.first(self.config.examples)
         rows = rows_at_a_time(data.info, test.stored.device, self.config.memory)
-        found = [weights for _, weights in importance_weighted(target, test, self.config.k, rows, context.noise)]
+        found = [weights for _, weights in importance_weighted(target, test, self.config.k, rows, context)]
         variances = torch.cat([each.variances for each in found])
         return log_likelihood_estimate(
             torch.cat([each.log_mean for each in found]),
             torch.cat([each.effective_sizes for each in found]),
             float(variances.sum().sqrt() / len(variances)) if self.config.k > 1 else None,
             data.info,
-            likelihood_measure(data.info, target.observation(target.prior().mean.unsqueeze(0))),
-            **target.description,
+            target.observation(target.prior().mean.unsqueeze(0)),
+            target.description,
         )

@@ -38,7 +38,7 @@ class ImportanceWeightedBound:
         """Measure on the test split."""
         test = data.test.first(self.config.examples)
         rows = rows_at_a_time(data.info, test.stored.device, self.config.memory)
-        found = [weights for _, weights in importance_weighted(model, test, self.config.k, rows, context.noise)]
+        found = [weights for _, weights in importance_weighted(model, test, self.config.k, rows, context)]
         z = model.prior().mean.unsqueeze(0)
         return Estimate.over_examples(
             torch.cat([each.log_mean for each in found]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
 from harness import (
+    Context,
     DataInfo,
     Estimate,
     LatentVariableModel,
-    Noise,
     Split,
+    likelihood_measure,
     log_importance_weights,
     sum_of_softplus,
 )
@@ -24,7 +25,6 @@ from harness import (
 # Decodings at a time: more leave the processor's caches, fewer are bound by the overhead of each call.
 _rows = {"cpu": 1000, "cuda": 100_000}
 _copies = 16  # of an example's float32 values that a decoding takes, hidden layers included
-few = 10  # an effective sample size under which an estimate is not to be trusted
 
 
 class Weights:
@@ -82,15 +82,18 @@ def rows_at_a_time(info: DataInfo, device: torch.device, memory: float) -> int:
 
 
 def importance_weighted(
-    model: LatentVariableModel, split: Split, k: int, rows: int, noise: Noise
+    model: LatentVariableModel, split: Split, k: int, rows: int, context: Context
 ) -> Iterator[tuple[Tensor, Weights]]:
     """Yield examples of a split in order, with k importance weights of each from one encoding; ``rows`` at a time."""
+    noise, ended = context.noise, 0
     for x in split.batches(max(1, rows // k), noise):
         posterior = model.posterior(x)
         weights = Weights(len(x), x.device)
         for done in range(0, k, rows):
             weights.add(log_importance_weights(model, x, min(rows, k - done), noise, posterior))
         yield x, weights
+        ended += len(x)
+        context.progress(ended / len(split))
 
 
 def log_prob_of_pairs(observation: Distribution, x: Tensor) -> Tensor:
@@ -130,21 +133,39 @@ def per_dimension(values: Tensor, info: DataInfo) -> dict[str, Tensor]:
 
 
 def log_likelihood_estimate(
-    values: Tensor, sizes: Tensor, estimator_stderr: float | None, info: DataInfo, measure: str, **diagnostics: Any
+    values: Tensor,
+    sizes: Tensor,
+    estimator_stderr: float | None,
+    info: DataInfo,
+    observation: Distribution,
+    diagnostics: Mapping[str, Any],
+    trusted: float = 10,
 ) -> Estimate:
-    """Return the figure of an importance-weighted estimate of log p(x) with all that says how far to trust it.
+    """Return the figure of a weighted estimate of log p(x) with all that says how far to trust it.
 
-    ``estimator_stderr`` is the part of the error that other samples of z would change; the standard error of the
-    estimate is over examples and contains it only as far as it differs between them.
+    Args:
+        values: estimates of log p(x), ``(N,)`` in nats.
+        sizes: effective sample sizes, ``(N,)``.
+        estimator_stderr: the part of the error that other samples of z would change; the standard error of the figure
+            is over examples and contains it only as far as it differs between them.
+        info: of the data.
+        observation: any p(x | z) of the model, for its measure and, where it is Gaussian, its variance.
+        diagnostics: more of them.
+        trusted: a median effective sample size under this marks the row.
     """
+    parts = per_dimension(values, info) | {"effective sample size (median)": sizes.median()}
+    base = observation.base_dist if isinstance(observation, Independent) else observation
+    if isinstance(base, Normal):
+        parts["variance (of p(x|z))"] = base.variance
     shown: dict[str, Any] = {
         **diagnostics,
         "direction_of_bias": "stochastic lower bound: unbiased in p(x), so too low in log p(x) on average",
         "estimator_stderr": estimator_stderr,
         **effective(sizes),
-        **mark(sizes),
+        **mark(sizes, trusted),
     }
-    return Estimate.over_examples(values, parts=per_dimension(values, info), measure=measure, diagnostics=shown)
+    measure = likelihood_measure(info, observation)
+    return Estimate.over_examples(values, parts=parts, measure=measure, diagnostics=shown)
 
 
 def effective(sizes: Tensor) -> dict[str, float]:
@@ -155,7 +176,7 @@ def effective(sizes: Tensor) -> dict[str, float]:
     }
 
 
-def mark(sizes: Tensor) -> dict[str, str]:
+def mark(sizes: Tensor, trusted: float = 10) -> dict[str, str]:
     """Return a mark, in words, where the median effective sample size is so small that the estimate says little."""
     median = float(sizes.median())
-    return {"marked": f"loose: median effective sample size {median:.1f}"} if median < few else {}
+    return {"marked": f"loose: median effective sample size {median:.1f}"} if median < trusted else {}

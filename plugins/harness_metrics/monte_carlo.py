@@ -16,7 +16,6 @@ from harness import (
     HasDecoder,
     ObservationSettings,
     draw,
-    likelihood_measure,
     observed,
     setting,
 )
@@ -68,14 +67,15 @@ class LogLikelihoodMC:
             observation = target.observation(draw(prior, noise, sizes[-1]))
             sums = [each.add(log_prob_of_pairs(observation, x)) for each, x in zip(weights, images, strict=True)]
             blocks.append(torch.cat(sums))
+            context.progress((done + sizes[-1]) / samples)
         log_sum = torch.cat([each.log_sum for each in weights])
         return log_likelihood_estimate(
             torch.cat([each.log_mean for each in weights]),
             torch.cat([each.effective_sizes for each in weights]),
             _stderr(torch.stack(blocks), log_sum, torch.tensor(sizes)) if len(blocks) > 1 else None,
             data.info,
-            likelihood_measure(data.info, observation),
-            **target.description,
+            observation,
+            target.description,
         )
 
 

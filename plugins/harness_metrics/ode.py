@@ -60,6 +60,7 @@ class LogLikelihoodODE:
             traces.append(trace.double())
             scales.append(log_det.double())
             evaluations.append(steps)
+            context.progress(sum(map(len, bases)) / min(self.config.examples, len(data.test)))
         base, trace, scale = torch.cat(bases), torch.cat(traces, dim=1), torch.cat(scales)
         change = trace.sum(0) if exact else trace.mean(0)
         spread = torch.zeros_like(change) if exact else trace.std(0) / len(trace) ** 0.5

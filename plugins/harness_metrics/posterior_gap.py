@@ -40,7 +40,7 @@ class PosteriorGap:
         test = data.test.first(self.config.examples)
         rows = rows_at_a_time(data.info, test.stored.device, self.config.memory)
         likelihoods, bounds, sizes = [], [], []
-        for x, weights in importance_weighted(model, test, self.config.k, rows, context.noise):
+        for x, weights in importance_weighted(model, test, self.config.k, rows, context):
             likelihoods.append(model.log_prob(x).double() if exact else weights.log_mean)
             bounds.append(weights.mean_log)
             sizes.append(weights.effective_sizes)

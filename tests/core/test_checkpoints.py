@@ -10,8 +10,9 @@ import torch
 
 from harness import Data
 from harness.budget import Budget
+from harness.checkpoint import Checkpoint
 from harness.errors import StoreError
-from harness.training import Checkpoint, Companions, Recipe, fit_seeds
+from harness.training import Companions, Recipe, fit_seeds
 from harness.transforms import Binarize
 from harness_gan.gan import GAN
 from harness_vae.vae import VAE
@@ -51,7 +52,7 @@ def test_an_interrupted_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(
         with pytest.raises(Interrupted):
             fit_seeds(recipe, seeds, vectorized=vectorized, companions=stop_after(last))
     resumed = fit_seeds(recipe, seeds, vectorized=vectorized, companions=stop_after(6))
-    assert said[:2] == ["going on from a checkpoint after 12 steps", "going on from a checkpoint after 24 steps"]
+    assert said[:2] == [f"going on with the fit from a checkpoint after {steps} steps" for steps in (12, 24)]
     for a, b in zip(whole, resumed, strict=True):
         assert (a.curves.train, a.curves.validation) == (b.curves.train, b.curves.validation)
         for key, value in a.model.state_dict().items():
@@ -61,7 +62,7 @@ def test_an_interrupted_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(
 def test_a_damaged_checkpoint_is_told_of_and_the_fit_begins_anew(tmp_path: Path) -> None:
     said: list[str] = []
     checkpoint = Checkpoint(tmp_path / "fit.pt", said.append)
-    checkpoint.save({"pace": {"steps": 3}})
+    checkpoint.save({"epoch": 1}, "3 steps")
     content = checkpoint.path.read_bytes()
     checkpoint.path.write_bytes(content[: len(content) // 2])
     assert checkpoint.load() is None
@@ -71,12 +72,12 @@ def test_a_damaged_checkpoint_is_told_of_and_the_fit_begins_anew(tmp_path: Path)
 def test_a_checkpoint_that_cannot_be_written_is_an_error_of_the_store(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot write"):
-        Checkpoint(tmp_path / "file" / "fit.pt", print).save({})
+        Checkpoint(tmp_path / "file" / "fit.pt", print).save({}, "nothing")
 
 
 def test_nothing_is_written_before_it_is_due_and_nothing_is_left_behind(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "fit.pt", print)
     assert not checkpoint.is_due
-    checkpoint.save({})
+    checkpoint.save({}, "nothing")
     checkpoint.remove()
     assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path as Path_
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from harness import Context, Data, DataInfo, Estimate, Noise, NotApplicable
+from harness.checkpoint import Checkpoint
 from harness.errors import UsageError
 from harness.settings import build
 from harness_linear.linear_gaussian import LinearGaussian
@@ -162,9 +165,9 @@ def test_step_sizes_are_frozen_before_the_measured_chains_draw(
 ) -> None:
     data, used = small_kinds["dequantized"], []
 
-    def spied(path: Path, z: Tensor, betas: Tensor, sizes: Tensor, steps: int, noise: Noise) -> object:
+    def spied(path: Path, z: Tensor, betas: Tensor, sizes: Tensor, *rest: object) -> object:
         used.append(sizes.clone())
-        walk = anneal(path, z, betas, sizes, steps, noise)
+        walk = anneal(path, z, betas, sizes, *rest)  # type: ignore[arg-type]
         assert torch.equal(sizes, used[-1])
         return walk
 
@@ -264,7 +267,47 @@ def test_too_few_temperatures_mark_the_row(small_kinds: dict[str, Data]) -> None
     config = AnnealingSettings(examples=10, temperatures=5, start="prior")
     found = LogLikelihoodAIS(config).measure(model, small_kinds["dequantized"], context())
     assert found.diagnostics["effective_sample_size_median"] < 3.2
-    assert "more temperatures" in found.diagnostics["marked"]
+    assert "effective sample size" in found.diagnostics["marked"]
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("metric", [LogLikelihoodAIS, AISGap])
+def test_an_interrupted_measurement_ends_bit_for_bit_where_an_uninterrupted_one_does(
+    metric: type[LogLikelihoodAIS] | type[AISGap],
+    small_kinds: dict[str, Data],
+    tmp_path: Path_,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data, said, told = small_kinds["binarized"], [], []
+    torch.manual_seed(0)
+    model = VAE(data.info, VAE.Config(hidden=(16,), latent_dim=2)).eval()
+    monkeypatch.setattr("harness_metrics.ais._rows", {"cpu": 20})
+    monkeypatch.setattr("harness_metrics.ais._worth_telling", 0)
+    measure = metric(AnnealingSettings(examples=12, chains=4, temperatures=20, start="prior")).measure
+    checkpoint = Checkpoint(tmp_path / "cell.pt", said.append, "measurement", interval=0)
+
+    def stop_after(share: float) -> Context:
+        def progress(done: float) -> None:
+            told.append(done)
+            if done > share:
+                raise Interrupted
+
+        return replace(context(), checkpoint=checkpoint, announce=said.append, progress=progress)
+
+    whole = measure(model, data, context())
+    for share in (0.1, 0.6, 0.85):
+        with pytest.raises(Interrupted):
+            measure(model, data, stop_after(share))
+    resumed = measure(model, data, stop_after(1))
+    assert resumed.value == whole.value
+    assert resumed.parts == whole.parts
+    assert resumed.diagnostics == whole.diagnostics
+    assert sum("gradients, about" in line for line in said) == 2  # nothing is kept before all step sizes are known
+    assert sum("going on with the measurement from a checkpoint after" in line for line in said) == 2
+    assert told[-1] == 1
 
 
 def test_gap_is_positive_and_closes_with_more_temperatures(small_kinds: dict[str, Data]) -> None:

@@ -169,7 +169,7 @@ def test_any_number_of_samples_is_taken_exactly_and_each_image_encoded_once(kind
     model, test = vae(data), data.test.first(5)
     calls: list[int] = []
     encoded, model.encoded = model.encoded, lambda x: calls.append(len(x)) or encoded(x)
-    found = list(importance_weighted(model, test, 7, 3, Noise(1)))
+    found = list(importance_weighted(model, test, 7, 3, context(1)))
     assert sum(calls) == 5
     noise, exact = Noise(1), vae(data).double()
     for image, (x, weights) in zip(test.all(Noise(0)), found, strict=True):
@@ -237,7 +237,7 @@ def test_in_float32_an_estimate_is_within_a_hundredth_of_a_nat(binarized: Data) 
     )
     model = vae(wide)
     single, double = (
-        next(importance_weighted(each, data.test, 50, 1000, Noise(0)))[1].log_mean
+        next(importance_weighted(each, data.test, 50, 1000, context()))[1].log_mean
         for each, data in ((model, wide), (vae(wide).double(), in_double(wide)))
     )
     torch.testing.assert_close(single, double, rtol=0, atol=0.01)

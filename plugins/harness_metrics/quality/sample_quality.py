@@ -135,7 +135,8 @@ class SampleQuality(ABC):
                 f"in {reference.space.dim} dimensions it needs {least:,} samples and as many test images, "
                 f"and has {reference.n:,}"
             )
-        score = self.score(reference.space(draw_samples(model, reference.n, data, context.noise)), reference)
+        samples = draw_samples(model, reference.n, data, context.noise.generator.initial_seed())  # type: ignore[arg-type]
+        score = self.score(reference.space(samples), reference)
         return Estimate(
             value=score.value,
             stderr=score.stderr,
@@ -167,12 +168,14 @@ class SampleQuality(ABC):
         return reference.scores[key]
 
 
-def draw_samples(model: Samples, n: int, data: Data, noise: Noise) -> Tensor:
-    """Draw ``n`` samples, ``(n, *shape)``, on the scale of the data.
+@functools.lru_cache(maxsize=1)
+def draw_samples(model: Samples, n: int, data: Data, seed: int) -> Tensor:
+    """Draw ``n`` samples, ``(n, *shape)``, on the scale of the data; once for all the metrics of one model.
 
     Raises:
         Diverged: one is not finite.
     """
+    noise = Noise(derive_seed("quality", "samples", seed), data.test.stored.device)
     samples = torch.cat([model.sample(min(batch, n - start), noise) for start in range(0, n, batch)])
     if not samples.isfinite().all():
         raise Diverged("a sample is not finite")

@@ -1,4 +1,4 @@
-"""Checkpoints: where a long fit goes on after an interruption, bit for bit as if there had been none."""
+"""Checkpoints: where long work goes on after an interruption, bit for bit as if there had been none."""
 
 from __future__ import annotations
 
@@ -16,33 +16,35 @@ State = dict[str, Any]
 
 
 class Checkpoint:
-    """A file that keeps the state of a fit, written at the end of an epoch, at most every ``interval`` seconds.
+    """A file that keeps the state of a fit or a measurement, to be written whenever it ``is_due``.
 
     Args:
         path: of the file; its folder is made.
         announce: takes one line for the user.
+        work: what is kept the state of, in a word or two.
         interval: seconds between two writings.
     """
 
-    def __init__(self, path: Path, announce: Callable[[str], None], interval: float = 30.0) -> None:
+    def __init__(self, path: Path, announce: Callable[[str], None], work: str = "fit", interval: float = 30.0) -> None:
         self.path = path
         self.announce = announce
+        self.work = work
         self.interval = interval
         self._written = time.monotonic()
 
     def load(self) -> State | None:
-        """Return the state that was kept, or None where the fit begins anew."""
+        """Return the state that was kept, or None where the work begins anew."""
         try:
             state: State = torch.load(self.path, weights_only=True)
         except FileNotFoundError:
             return None
         except Exception as error:
-            self.announce(f"{self.path} cannot be read ({type(error).__name__}); the fit begins anew")
+            self.announce(f"{self.path} cannot be read ({type(error).__name__}); the {self.work} begins anew")
             return None
         if state["torch"] != str(torch.__version__):
-            self.announce(f"{self.path} was written by torch {state['torch']}; the fit begins anew")
+            self.announce(f"{self.path} was written by torch {state['torch']}; the {self.work} begins anew")
             return None
-        self.announce(f"going on from a checkpoint after {state['pace']['steps']:,} steps")
+        self.announce(f"going on with the {self.work} from a checkpoint after {state['done']}")
         return state
 
     @property
@@ -50,8 +52,12 @@ class Checkpoint:
         """Whether it is time to write."""
         return time.monotonic() - self._written >= self.interval
 
-    def save(self, state: State) -> None:
+    def save(self, state: State, done: str) -> None:
         """Keep a state in place of the one before.
+
+        Args:
+            state: numbers, words and tensors, in lists and dictionaries.
+            done: how far the work has got, in words.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
@@ -59,11 +65,11 @@ class Checkpoint:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as temporary:
-                torch.save({"torch": str(torch.__version__), **state}, temporary)
+                torch.save({"torch": str(torch.__version__), "done": done, **state}, temporary)
         except (OSError, RuntimeError) as error:
             raise StoreError(f"cannot write {self.path}: {error}") from error
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """Forget the state: the fit has ended."""
+        """Forget the state: the work has ended."""
         self.path.unlink(missing_ok=True)
