@@ -1,8 +1,8 @@
 """Holds estimators of log p(x) against models whose log p(x) is exact, to see how far they are off.
 
-A model answers for the truth where it has a density, an observation model and a posterior, and fits itself. A metric is
-an estimator where its class says ``effort = "k"``: the setting that buys accuracy. One that needs an encoder is given a
-posterior that is off by design; any other sees no encoder, and starts from the prior.
+A model answers for the truth where it has a density and fits itself. A metric is an estimator where its class says
+``effort = "k"``: the setting that buys accuracy. One that needs an encoder is given a posterior that is off by design;
+any other sees no encoder, and starts from the prior.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from harness.budget import Budget
-from harness.capabilities import Decodes, Encodes, FitsInClosedForm, HasDensity, lacking
+from harness.capabilities import Decodes, FitsInClosedForm, HasDensity, lacking
 from harness.data import Data
 from harness.errors import NotApplicable, UsageError, unknown
 from harness.estimate import Context, Estimate
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 shift, widening = 0.5, 1.2  # of the proposal, in standard deviations of the exact posterior
-_exact = (HasDensity, Decodes, Encodes, FitsInClosedForm)
+_exact = (HasDensity, FitsInClosedForm)
 _rungs = (25, 5, 1)  # each estimator is measured at its effort over these
 _interval = NormalDist().inv_cdf(0.975)
 
@@ -42,9 +42,10 @@ class Finding:
     """How far an estimator was off on a model.
 
     Args:
+        model: its name.
+        latent_dim: its setting of that name, or None where it has none.
         estimator: name of the metric.
-        proposal: where its codes come from, in words.
-        latent_dim: of the model.
+        proposal: where its codes come from, in words; None where the model has no codes.
         effort: the setting that buys accuracy, and ``value`` what it was.
         value: see ``effort``.
         estimate: mean over images and replications, in nats.
@@ -58,9 +59,10 @@ class Finding:
         replications: how often it was measured, each time from another seed.
     """
 
+    model: str
+    latent_dim: int | None
     estimator: str
-    proposal: str
-    latent_dim: int
+    proposal: str | None
     effort: str
     value: int
     estimate: float
@@ -72,11 +74,16 @@ class Finding:
     examples: int
     replications: int
 
+    @property
+    def subject(self) -> str:
+        """The model in words, with the size of its codes."""
+        return self.model if self.latent_dim is None else f"{self.model}, {self.latent_dim} latent"
+
 
 class Misfit:
     """A fitted model whose posterior is half a standard deviation off and a fifth too wide; all else is the model's."""
 
-    description = f"posterior shifted by {shift:g} sd and widened {widening:g} times"
+    proposal = f"posterior shifted by {shift:g} sd and widened {widening:g} times"
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
@@ -91,12 +98,11 @@ class Misfit:
 
 
 class WithoutEncoder:
-    """A fitted model of which only the decoder is seen."""
-
-    description = "prior"
+    """A fitted model of which only the decoder is seen, or the samples where there is none."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
+        self.proposal = "prior" if lacking(model, (Decodes,)) is None else None
 
     def __getattr__(self, name: str) -> Any:
         if name in ("posterior", "encode"):
@@ -117,34 +123,35 @@ def estimators(registry: Registry, wanted: Sequence[str] = ()) -> list[Provided]
     return [found[name] for name in wanted or found]
 
 
-def exact_model(registry: Registry, name: str) -> Provided:
-    """Return the model of that name.
+def exact_models(registry: Registry, wanted: Sequence[str], latent_sizes: Sequence[int]) -> list[Chosen]:
+    """Return the models of those names, with codes of each size where they have the setting ``latent_dim``.
 
     Raises:
-        UsageError: there is none, or it has no exact answers.
+        UsageError: there is no such model, or it has no exact answers.
     """
-    provided = registry.get("model", name)
-    factory = _factory(provided)
-    reason = lacking(factory, _exact)
-    if reason is not None or "latent_dim" not in {each.name for each in describe(factory.Config)}:
-        answers = [each.spec.name for each in registry.all("model") if lacking(_factory(each), _exact) is None]
-        raise UsageError(
-            f"{name} has no exact answers: {reason or 'it has no setting latent_dim'}. "
-            f"Models that have: {', '.join(answers)}."
-        )
-    return provided
+    found: list[Chosen] = []
+    for name in wanted:
+        provided = registry.get("model", name)
+        factory = _factory(provided)
+        reason = lacking(factory, _exact)
+        if reason is not None:
+            answers = [each.spec.name for each in registry.all("model") if lacking(_factory(each), _exact) is None]
+            raise UsageError(f"{name} has no exact answers: {reason}. Models that have: {', '.join(answers)}.")
+        has_codes = "latent_dim" in {each.name for each in describe(factory.Config)}
+        variants: list[dict[str, Any]] = [{"latent_dim": each} for each in latent_sizes] if has_codes else [{}]
+        found += [choose(provided, each) for each in variants]
+    return found
 
 
-def fitted(model: Provided, latent_dim: int, data: Data) -> nn.Module:
-    """Fit the model with codes of that size, without gradients and in evaluation mode.
+def fitted(chosen: Chosen, data: Data) -> nn.Module:
+    """Fit a model of exact answers, without gradients and in evaluation mode.
 
     Raises:
         UsageError: it cannot be fitted to this data.
     """
-    chosen = choose(model, {"latent_dim": latent_dim})
     found = fit_seed(Recipe(chosen.factory, chosen.config, data, Budget(epochs=1)), 0)
     if isinstance(found.error, NotApplicable):
-        raise UsageError(f"{chosen.name} with latent_dim={latent_dim}: {found.error}")
+        raise UsageError(f"{chosen.name}: {found.error}")
     if found.error is not None:
         raise found.error
     assert found.model is not None
@@ -163,12 +170,15 @@ def ladder(estimator: Provided, values: dict[str, Any], examples: int) -> list[C
     return [choose(estimator, {**values, "examples": examples, effort: each}) for each in efforts]
 
 
-def calibrate(estimator: Chosen, model: nn.Module, data: Data, replications: int, done: Callable[[], None]) -> Finding:
+def calibrate(
+    estimator: Chosen, exact: Chosen, model: nn.Module, data: Data, replications: int, done: Callable[[], None]
+) -> Finding:
     """Measure an estimator on a fitted model that has the exact answer, from several seeds.
 
     Args:
         estimator: the metric with its settings.
-        model: from ``fitted``.
+        exact: the model with its settings.
+        model: the same, ``fitted``.
         data: what the model was fitted on; estimates are of the first test images, as many as the metric's settings
             say.
         replications: how often.
@@ -181,7 +191,7 @@ def calibrate(estimator: Chosen, model: nn.Module, data: Data, replications: int
     view = (Misfit if lacking(WithoutEncoder(model), metric.needs) is not None else WithoutEncoder)(model)
     settings = estimator.settings
     test = data.test.first(settings["examples"])
-    exact = float(model.log_prob(test.all(Noise(0, test.stored.device))).double().mean())  # type: ignore[operator]
+    truth = float(model.log_prob(test.all(Noise(0, test.stored.device))).double().mean())  # type: ignore[operator]
     found: list[Estimate] = []
     for replication in range(replications):
         seed = derive_seed("calibration", replication)
@@ -193,14 +203,15 @@ def calibrate(estimator: Chosen, model: nn.Module, data: Data, replications: int
     expectation = mean(values)
     sizes = [each.diagnostics.get("effective_sample_size_median") for each in found]
     return Finding(
+        model=exact.name,
+        latent_dim=exact.settings.get("latent_dim"),
         estimator=estimator.name,
-        proposal=view.description,
-        latent_dim=model.config.latent_dim,  # type: ignore[union-attr, arg-type]
+        proposal=view.proposal,
         effort=metric.effort,
         value=settings[metric.effort],
         estimate=expectation,
-        exact=exact,
-        bias=expectation - exact,
+        exact=truth,
+        bias=expectation - truth,
         bias_stderr=stdev(values) / replications**0.5 if replications > 1 else None,
         coverage=_coverage(found, expectation),
         effective_sample_size=mean(sizes) if None not in sizes else None,  # type: ignore[type-var]
@@ -210,24 +221,25 @@ def calibrate(estimator: Chosen, model: nn.Module, data: Data, replications: int
 
 
 def bias_figure(findings: Sequence[Finding]) -> Figure:
-    """Draw the bias of each estimator against its effort, a line for each size of the code."""
+    """Draw the bias of each estimator against its effort, a line for each model and size of the code."""
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(each.estimator for each in findings))
     figure = Figure(figsize=(4.5 * len(names), 3.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False, sharey=True)[0], names, strict=True):
         mine = [each for each in findings if each.estimator == name]
-        for size in dict.fromkeys(each.latent_dim for each in mine):
-            line = [each for each in mine if each.latent_dim == size]
+        for subject in dict.fromkeys(each.subject for each in mine):
+            line = [each for each in mine if each.subject == subject]
             errors = [_interval * (each.bias_stderr or 0) for each in line]
             axes.errorbar(
                 [each.value for each in line], [each.bias for each in line], errors, marker="o", capsize=2,
-                label=f"latent size {size}",
+                label=subject,
             )  # fmt: skip
         axes.axhline(0, color="grey", linewidth=0.8)
         axes.set_xscale("log")
         axes.set_yscale("symlog", linthresh=0.01)
-        axes.set_title(f"{name}, from the {mine[0].proposal}", fontsize=8)
+        proposals = [each.proposal for each in mine if each.proposal]
+        axes.set_title(f"{name}, from the {proposals[0]}" if proposals else name, fontsize=8)
         axes.set_xlabel(mine[0].effort)
         axes.legend(fontsize=8)
     figure.axes[0].set_ylabel("bias (nats)")

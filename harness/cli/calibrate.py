@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -21,14 +22,17 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example:  harness calibrate --metric log-likelihood-ais --latent-sizes 10 --replications 5")
 @names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these estimators. [default: all]")
-@click.option("--model", default="ppca", show_default=True, metavar="M", help="The model that has the exact answers.")
-@click.option("--dataset", default="dequantized-mnist-10k", show_default=True, metavar="D", help="What to fit it on.")
+@names_option("--model", "--models", "models", metavar="M[,M]", default=("ppca,factor-analysis,gaussian-mixture",),
+              show_default=True, help="Models of exact density, which tell the truth.")  # fmt: skip
+@click.option("--dataset", default="dequantized-mnist-10k", show_default=True, metavar="D", help="What to fit them on.")
 @names_option("--latent-sizes", "sizes", metavar="N[,N]", default=("2,10,50,100",), show_default=True,
-              help="Sizes of the code.")  # fmt: skip
+              help="Sizes of the code, where the model has one.")  # fmt: skip
 @click.option("--examples", type=click.IntRange(min=2), default=100, show_default=True, metavar="N",
               help="Test images, the first ones.")  # fmt: skip
 @click.option("--replications", type=click.IntRange(min=1), default=5, show_default=True, metavar="N",
               help="How often each is measured.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+              help="CPU threads; they change the last digits.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("calibration"),
               show_default=True, metavar="DIR", help="Where the figure is written.")  # fmt: skip
 @format_option("terminal", "json")
@@ -37,18 +41,19 @@ if TYPE_CHECKING:
 @plugin_option
 def calibrate(
     metrics: tuple[str, ...],
-    model: str,
+    models: tuple[str, ...],
     dataset: str,
     sizes: tuple[str, ...],
     examples: int,
     replications: int,
+    threads: int,
     out: Path,
     format_: str,
     assignments: tuple[str, ...],
     data_dir: Path | None,
     plugin_files: tuple[Path, ...],
 ) -> None:
-    """Hold the estimators of log p(x) against a model whose log p(x) is exact.
+    """Hold the estimators of log p(x) against models whose log p(x) is exact.
 
     Those that need an encoder are given a posterior that is half a standard deviation off and a fifth too wide; the
     others start from the prior. Each is measured at a 25th and a fifth of its effort, and in full. The coverage is how
@@ -60,12 +65,13 @@ def calibrate(
     of_dataset = registry.get("dataset", dataset)
 
     from harness import calibration
+    from harness.capabilities import lacking
     from harness.datasets import load_dataset
-    from harness.device import prepare_torch
+    from harness.device import prepare_torch, using_threads
     from harness.plan import choose
     from harness.store import require_writable
 
-    answers = calibration.exact_model(registry, model)
+    answers = calibration.exact_models(registry, models, [int(size) for size in sizes])
     found = calibration.estimators(registry, metrics)
     values: dict[str, dict[str, str]] = {each.spec.name: {} for each in found}
     for (owner, parameter), given in parse_assignments(assignments).items():
@@ -87,27 +93,37 @@ def calibrate(
     data = load_dataset(of_dataset.spec, chosen.config, source_from(data_dir, announce))  # type: ignore[arg-type]
     data = data.to(prepare_torch("auto", deterministic=True))
     rungs = [each for ladder in ladders for each in ladder]
-    measurements = len(sizes) * len(rungs) * replications
+    pairs, left_out = [], {}
+    for exact, each in itertools.product(answers, rungs):
+        reason = lacking(exact.factory, each.factory.needs)
+        if reason is None:
+            pairs.append((exact, each))
+        else:
+            left_out[each.name, exact.name] = reason
+    measurements = len(pairs) * replications
     announce(f"{measurements} measurements of {examples} images: {len(rungs)} settings of {len(found)} estimators")
     findings = []
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with using_threads(threads), Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("measuring", total=measurements)
-        for size in sizes:
-            fitted = calibration.fitted(answers, int(size), data)
-            for each in rungs:
+        for exact, group in itertools.groupby(pairs, lambda pair: pair[0]):
+            fitted = calibration.fitted(exact, data)
+            for _, each in group:
                 try:
                     findings.append(
-                        calibration.calibrate(each, fitted, data, replications, lambda: progress.advance(bar))
+                        calibration.calibrate(each, exact, fitted, data, replications, lambda: progress.advance(bar))
                     )
                 except NotApplicable as error:
-                    announce(f"left out {each.name} with latent_dim={size}: {error}")
+                    left_out[each.name, exact.name] = str(error)
+                    progress.advance(bar, replications)
+    for (estimator, model), reason in left_out.items():
+        announce(f"left out {estimator} of {model}: {reason}")
     if not findings:
         raise UsageError("none of the estimators applies")
     if format_ == "json":
         click.echo(json.dumps([asdict(each) for each in findings], indent=2))
     else:
-        _show(findings, f"{model} on {dataset}, {findings[0].examples} images, {replications} replications, in nats")
+        _show(findings, f"{dataset}, {findings[0].examples} images, {replications} replications, in nats")
     path = out / "bias.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     calibration.bias_figure(findings).savefig(path, dpi=150, metadata={"Software": None})
@@ -119,14 +135,15 @@ def _show(findings: list[Finding], title: str) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold")
-    for heading in ("estimator", "from the", "latent", "effort", "estimate", "exact", "bias", "coverage", "ESS"):
-        table.add_column(heading, justify="left" if heading in ("estimator", "from the") else "right")
-    for each in sorted(findings, key=lambda finding: (finding.estimator, finding.latent_dim, finding.value)):
+    words = ("estimator", "model")
+    for heading in (*words, "latent", "effort", "estimate", "exact", "bias", "coverage", "ESS"):
+        table.add_column(heading, justify="left" if heading in words else "right")
+    for each in sorted(findings, key=lambda finding: finding.estimator):
         error = "" if each.bias_stderr is None else f" ± {each.bias_stderr:.3f}"
         table.add_row(
             each.estimator,
-            each.proposal,
-            str(each.latent_dim),
+            each.model,
+            "–" if each.latent_dim is None else str(each.latent_dim),
             f"{each.effort}={each.value}",
             f"{each.estimate:.2f}",
             f"{each.exact:.2f}",
@@ -134,6 +151,9 @@ def _show(findings: list[Finding], title: str) -> None:
             "–" if each.coverage is None else f"{each.coverage:.0%}",
             "–" if each.effective_sample_size is None else f"{each.effective_sample_size:.1f}",
         )
+    starts = {each.estimator: each.proposal for each in findings if each.proposal}
     console = Console(highlight=False, markup=False)
     console.print(title, style="bold")
     console.print(table)
+    for estimator, proposal in starts.items():
+        console.print(f"{estimator} starts from the {proposal}.")

@@ -125,7 +125,9 @@ def perform(task: Task, bench: Bench, observer: Observer) -> None:
 
 
 def _tools(cell: Cell, bench: Bench, observer: Observer) -> Tools:
-    announce = observer.reporter.announce
+    def announce(line: str) -> None:
+        observer.reporter.announce(f"{cell.metric.name} of {cell.fit.model.name}: {line}")
+
     checkpoint = Checkpoint(bench.store.checkpoint_file([cell.key]), announce, "measurement")
     if bench.fresh:
         checkpoint.remove()

@@ -16,6 +16,7 @@ from torch.distributions import Distribution, Independent, Normal
 from harness import (
     Context,
     Data,
+    DataInfo,
     Decodes,
     Estimate,
     HasDecoder,
@@ -45,10 +46,8 @@ from harness_metrics.annealing import (
     start,
     tune,
 )
-from harness_metrics.likelihoods import effective, log_likelihood_estimate
+from harness_metrics.likelihoods import effective, log_likelihood_estimate, rows_at_a_time
 
-# Chains at a time: more leave the processor's caches, fewer are bound by the overhead of each call.
-_rows = {"cpu": 2000, "cuda": 100_000}
 _tuning_chains = 4  # of each of the first images: hundreds of trajectories a temperature are enough for its step size
 _published = {"chains": 16, "temperatures": 10_000, "leapfrog": 10}
 _timed = 3  # gradients, to tell what the whole will take
@@ -78,6 +77,7 @@ class AnnealingSettings(ObservationSettings):
     preset: Literal["default", "published"] = setting(
         "default", "published: 16, 10000 and 10 of these, as Wu et al. (2017)"
     )
+    memory: float = setting(1024, "MiB that decoded samples may take", above=0)
 
     def __post_init__(self) -> None:
         if self.preset == "published":
@@ -110,9 +110,9 @@ class AnnealingSettings(ObservationSettings):
             return LinearPath(base, model.loadings, model.mean, model.noise_variance, x)
         return DecoderPath(base, prior, decoder.observation, x)
 
-    def at_once(self, device: torch.device) -> int:
+    def at_once(self, info: DataInfo, device: torch.device) -> int:
         """Return how many images are worked on together."""
-        return max(1, _rows.get(device.type, _rows["cpu"]) // self.chains)
+        return max(1, rows_at_a_time(info, device, self.memory) // self.chains)
 
 
 class LogLikelihoodAIS:
@@ -149,9 +149,9 @@ class LogLikelihoodAIS:
         with frozen(model):
             decoder = observed(model, data, context, config)
             test = data.test.first(config.examples)
-            annealer = _Annealer(config, context, len(test), walks=1)
+            annealer = _Annealer(config, context, data.info, len(test), walks=1)
             walks: list[Walk] = []
-            for x in test.batches(config.at_once(test.stored.device), context.noise):
+            for x in test.batches(annealer.at_once, context.noise):
                 path = config.path(decoder, x)
                 walks.append(annealer.walk(path, start(path, config.chains, len(x), context.noise)))
             base = config.base(decoder, x)[1]
@@ -202,9 +202,9 @@ class AISGap:
         with frozen(model):
             decoder = observed(model, data, context, config)
             codes = draw(decoder.prior().expand((config.examples,)), noise)
-            annealer = _Annealer(config, context, config.examples, walks=2)
+            annealer = _Annealer(config, context, data.info, config.examples, walks=2)
             lower, upper, acceptance = [], [], []
-            for code in codes.split(config.at_once(noise.device)):
+            for code in codes.split(annealer.at_once):
                 x = draw(decoder.observation(code), noise)
                 path = config.path(decoder, x)
                 forward = annealer.walk(path, start(path, config.chains, len(x), noise))
@@ -239,14 +239,16 @@ class _Annealer:
     Args:
         config: the settings.
         context: of the measurement.
+        info: of the images.
         images: how many there are.
         walks: how many each image takes part in.
     """
 
-    def __init__(self, config: AnnealingSettings, context: Context, images: int, walks: int) -> None:
+    def __init__(self, config: AnnealingSettings, context: Context, info: DataInfo, images: int, walks: int) -> None:
         self.config, self.context = config, context
+        self.at_once = config.at_once(info, context.noise.device)
         self._betas = schedule(config.temperatures)
-        tuned_on = min(images, config.at_once(context.noise.device))
+        tuned_on = min(images, self.at_once)
         self._tuning = min(config.chains, _tuning_chains) * tuned_on * (settling + len(self._betas))
         self._trajectories = self._tuning + config.chains * images * walks * config.temperatures
         self._done = self._begun_walks = 0

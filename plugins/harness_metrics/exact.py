@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
-from harness import Context, Data, Estimate, HasDensity, NoSettings, density_measure
+from harness import Context, Data, Estimate, HasDensity, density_measure, setting
 from harness_metrics.likelihoods import per_dimension
 
 batch = 1000
@@ -21,18 +22,23 @@ class ExactLogLikelihood:
     no model can expect more.
     """
 
-    Config = NoSettings
+    @dataclass(frozen=True)
+    class Config:
+        """Settings."""
+
+        examples: int = setting(10_000, "how many test images, the first ones", minimum=2)
+
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
     needs: ClassVar = (HasDensity,)
 
-    def __init__(self, config: NoSettings) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
 
     def measure(self, model: HasDensity, data: Data, context: Context) -> Estimate:
         """Measure on the test split."""
         found, true = [], []
-        for x in data.test.batches(batch, context.noise):
+        for x in data.test.first(self.config.examples).batches(batch, context.noise):
             found.append(model.log_prob(x).double())
             if data.log_prob is not None:
                 true.append(data.log_prob(x))

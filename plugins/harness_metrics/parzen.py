@@ -35,6 +35,7 @@ class Parzen:
 
     unit: ClassVar = "nats"
     direction: ClassVar = None
+    effort: ClassVar = "samples"
     needs: ClassVar = (Samples,)
 
     def __init__(self, config: Config) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from tests.conftest import Call
 
-few = ("calibrate", "--examples", "10", "--latent-sizes", "2,10")
+few = ("calibrate", "--models", "ppca", "--examples", "10", "--latent-sizes", "2,10")
 quick = ("--set", "log-likelihood-ais.temperatures=50", "--set", "log-likelihood-ais.chains=8")
 bound = ("--metric", "log-likelihood-iw", "--set", "log-likelihood-iw.k=50")
 
@@ -40,15 +40,17 @@ def test_estimators_are_lower_bounds_that_tighten_with_effort(call: Call, tmp_pa
 def test_the_board_shows_the_bias_with_its_error_and_where_the_figure_is(call: Call) -> None:
     done = call("calibrate", "--examples", "10", "--latent-sizes", "2", *bound, "--replications", "2")
     assert done.code == 0, done.err
+    assert all(each in done.out for each in ("ppca", "factor-analysis", "0.5 sd"))
+    assert "left out log-likelihood-iw of gaussian-mixture" in done.err
     assert "k=50" in done.out
     assert "±" in done.out
-    assert "6 measurements of 10 images" in done.err
+    assert "12 measurements of 10 images" in done.err
     assert "wrote calibration/bias.png" in done.err
 
 
 def test_words_that_make_no_sense_are_refused_before_any_work(refused: Callable[..., str]) -> None:
     assert "Did you mean 'log-likelihood-iw'?" in refused("calibrate", "--metric", "log-likelihood-iv")
-    assert "no exact answers: it has no observation model" in refused("calibrate", "--model", "realnvp")
+    assert "no exact answers: it has no closed-form fit" in refused("calibrate", "--model", "realnvp")
     assert "whole numbers above 0" in refused("calibrate", "--latent-sizes", "2,x")
     assert "--examples" in refused("calibrate", "--set", "log-likelihood-iw.examples=5")
     assert "not an estimator" in refused("calibrate", "--set", "elbo.samples=5")

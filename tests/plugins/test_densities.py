@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from harness import Context, Data, DataInfo, Examples, Noise, NoSettings, NotApplicable, density_measure
+from harness import Context, Data, DataInfo, Examples, Noise, NotApplicable, density_measure
 from harness.transforms import Binarize, Dequantize
 from harness_densities.gaussian_mixture import GaussianMixture
 from harness_densities.realnvp import RealNVP
@@ -129,7 +129,7 @@ def test_bits_per_dimension_of_a_uniform_density_are_eight(small_data: Data) -> 
             return torch.zeros(len(x))
 
     data = Dequantize(Dequantize.Config()).apply(small_data)
-    metric = ExactLogLikelihood(NoSettings())
+    metric = ExactLogLikelihood(ExactLogLikelihood.Config())
     estimate = metric.measure(Uniform(), data, Context(Noise(0), None, None, 0))
     assert estimate.value == 0
     assert estimate.parts == {"per dimension (bits)": pytest.approx(8)}

@@ -13,7 +13,6 @@ from harness import (
     DataSource,
     Examples,
     Noise,
-    NoSettings,
     NotApplicable,
     elbo_terms,
     log_importance_weights,
@@ -190,5 +189,6 @@ def test_ppca_meets_its_known_log_density_on_dequantized_mnist(fit, data_dir: Pa
     data = Dequantize(Dequantize.Config()).apply(MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print)))
     for k, known in {2: 17.46, 10: 189.17, 32: 412.49}.items():
         model = fit(PPCA, PPCA.Config(latent_dim=k), data, epochs=1)
-        estimate = ExactLogLikelihood(NoSettings()).measure(model, data, Context(Noise(0), None, None, 0))
+        metric = ExactLogLikelihood(ExactLogLikelihood.Config())
+        estimate = metric.measure(model, data, Context(Noise(0), None, None, 0))
         assert estimate.value == pytest.approx(known, abs=0.05)
