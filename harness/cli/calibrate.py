@@ -134,26 +134,31 @@ def _show(findings: list[Finding], title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold")
-    words = ("estimator", "model")
-    for heading in (*words, "latent", "effort", "estimate", "exact", "bias", "coverage", "ESS"):
-        table.add_column(heading, justify="left" if heading in words else "right")
-    for each in sorted(findings, key=lambda finding: finding.estimator):
-        error = "" if each.bias_stderr is None else f" ± {each.bias_stderr:.3f}"
-        table.add_row(
-            each.estimator,
-            each.model,
-            "–" if each.latent_dim is None else str(each.latent_dim),
-            f"{each.effort}={each.value}",
-            f"{each.estimate:.2f}",
-            f"{each.exact:.2f}",
-            f"{each.bias:+.3f}{error}",
-            "–" if each.coverage is None else f"{each.coverage:.0%}",
-            "–" if each.effective_sample_size is None else f"{each.effective_sample_size:.1f}",
-        )
-    starts = {each.estimator: each.proposal for each in findings if each.proposal}
     console = Console(highlight=False, markup=False)
     console.print(title, style="bold")
-    console.print(table)
-    for estimator, proposal in starts.items():
-        console.print(f"{estimator} starts from the {proposal}.")
+    for name in dict.fromkeys(each.estimator for each in findings):
+        mine = [each for each in findings if each.estimator == name]
+        proposal = mine[0].proposal
+        table = Table(
+            box=None,
+            header_style="bold",
+            title=f"\n{name}{f', from the {proposal}' if proposal else ''}",
+            title_justify="left",
+            title_style="",
+        )
+        table.add_column("model")
+        for heading in ("latent", mine[0].effort, "estimate", "exact", "bias", "coverage", "ESS"):
+            table.add_column(heading, justify="right")
+        for each in mine:
+            error = "" if each.bias_stderr is None else f" ± {each.bias_stderr:.3f}"
+            table.add_row(
+                each.model,
+                "–" if each.latent_dim is None else str(each.latent_dim),
+                f"{each.value:,}",
+                f"{each.estimate:.2f}",
+                f"{each.exact:.2f}",
+                f"{each.bias:+.3f}{error}",
+                "–" if each.coverage is None else f"{each.coverage:.0%}",
+                "–" if each.effective_sample_size is None else f"{each.effective_sample_size:,.1f}",
+            )
+        console.print(table)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from harness import Context, Data, Examples, Noise
 from harness.products import fast_products
+from harness_metrics.ais import frozen
+from harness_metrics.annealing import DecoderPath, leapfrog, start
 from harness_metrics.importance import LogLikelihoodIW
 from harness_metrics.monte_carlo import LogLikelihoodMC
 from harness_vae.vae import VAE
@@ -82,6 +84,31 @@ def test_importance_weighting_beside_pythae(in_turns, model: VAE, data: Data, th
     in_turns(f"pythae's time over ours, {threads} threads", ours, theirs)
     print({name: f"{each.rate:,.0f} image-samples/s, {each.value:.2f} nats" for name, each in best.items()})
     assert best["ours"].value == pytest.approx(best["pythae"].value, abs=1)
+
+
+@torch.no_grad()
+def test_leapfrog_beside_the_bare_gradient_of_the_decoder(in_turns, model: VAE, data: Data, threads: int) -> None:
+    """A leapfrog step takes one gradient of log p(x, z); this is what it costs beyond the decoder's own passes."""
+    x, noise, chains, steps = data.test.first(60).all(Noise(0)), Noise(0), 16, 20
+    path = DecoderPath(model.prior(), model.prior(), model.observation, x)
+    with frozen(model), fast_products(torch.device("cpu")):
+        z = start(path, chains, len(x), noise)
+        point = path.at(z)
+
+        def ours() -> None:
+            leapfrog(path, point, noise.normal(*z.shape), 0.5, 1e-3, steps)
+
+        def bare() -> None:
+            with torch.enable_grad():
+                for _ in range(steps):
+                    codes = z.flatten(0, 1).detach().requires_grad_()
+                    torch.autograd.grad(model.decoded(codes).sum(), codes)
+
+        in_turns(f"a leapfrog step over the decoder's forward and backward, {threads} threads", bare, ours)
+        began = time.perf_counter()
+        ours()
+        rate = steps * chains * len(x) / (time.perf_counter() - began)
+    print(f"{rate:,.0f} gradients/s")
 
 
 @torch.no_grad()
