@@ -142,7 +142,7 @@ class Trainer(SteppingLoop):
         return {
             "models": [self.model.state_dict()],
             "optimizers": [each.state_dict() for each in self._optimizers],
-            "noise": [each.generator.get_state() for each in (self._order, self._data_noise, self._noise)],
+            "noise": [each.state for each in (self._order, self._data_noise, self._noise)],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -151,7 +151,7 @@ class Trainer(SteppingLoop):
         for optimizer, its_state in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(its_state)
         for noise, its_state in zip((self._order, self._data_noise, self._noise), state["noise"], strict=True):
-            noise.generator.set_state(its_state)
+            noise.go_on_from(its_state)
 
     def shuffled(self) -> Iterator[Tensor]:
         """Yield the index of each batch of one epoch, in a new order."""

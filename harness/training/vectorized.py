@@ -199,7 +199,7 @@ class VectorizedTrainer(SteppingLoop):
         return {
             "models": [model.state_dict() for model in self.synchronize()],
             "optimizers": [each.state_dict() for each in self._optimizers],
-            "noise": [each.generator.get_state() for each in self._streams],
+            "noise": [each.state for each in self._streams],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -212,7 +212,7 @@ class VectorizedTrainer(SteppingLoop):
         for optimizer, its_state in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(its_state)
         for noise, its_state in zip(self._streams, state["noise"], strict=True):
-            noise.generator.set_state(its_state)
+            noise.go_on_from(its_state)
 
     @property
     def _streams(self) -> list[Noise]:

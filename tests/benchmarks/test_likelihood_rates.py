@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from harness import Context, Data, Examples, Noise
 from harness.products import fast_products
-from harness_metrics.ais import frozen
-from harness_metrics.annealing import DecoderPath, leapfrog, start
-from harness_metrics.importance import LogLikelihoodIW
-from harness_metrics.monte_carlo import LogLikelihoodMC
+from harness_metrics.likelihood.ais import frozen
+from harness_metrics.likelihood.annealing import DecoderPath, leapfrog, start
+from harness_metrics.likelihood.importance import LogLikelihoodIW
+from harness_metrics.likelihood.monte_carlo import LogLikelihoodMC
 from harness_vae.vae import VAE
 
 images, k = 200, 500

@@ -24,7 +24,7 @@ from harness.products import fast_products
 from harness.run import Run
 from harness.store import Store
 from harness.training import Recipe, trainer_of
-from harness_metrics.elbo import ELBO
+from harness_metrics.likelihood.elbo import ELBO
 from harness_vae.vae import VAE
 
 

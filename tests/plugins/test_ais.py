@@ -19,8 +19,8 @@ from harness.errors import UsageError
 from harness.settings import build
 from harness_linear.linear_gaussian import LinearGaussian
 from harness_linear.ppca import PPCA
-from harness_metrics.ais import AISGap, AnnealingSettings, LogLikelihoodAIS
-from harness_metrics.annealing import (
+from harness_metrics.likelihood.ais import AISGap, AnnealingSettings, LogLikelihoodAIS
+from harness_metrics.likelihood.annealing import (
     DecoderPath,
     LinearPath,
     Path,
@@ -173,7 +173,7 @@ def test_step_sizes_are_frozen_before_the_measured_chains_draw(
         assert torch.equal(sizes, used[-1])
         return walk
 
-    monkeypatch.setattr("harness_metrics.ais.anneal", spied)
+    monkeypatch.setattr("harness_metrics.likelihood.ais.anneal", spied)
     model = PPCA(data.info, PPCA.Config(latent_dim=2))
     model.fit(data.train, Noise(0))
     metric = LogLikelihoodAIS(AnnealingSettings(examples=9, chains=4, temperatures=10, start="prior"))
@@ -286,7 +286,7 @@ def test_an_interrupted_measurement_ends_bit_for_bit_where_an_uninterrupted_one_
     data, said, told = small_kinds["binarized"], [], []
     torch.manual_seed(0)
     model = VAE(data.info, VAE.Config(hidden=(16,), latent_dim=2)).eval()
-    monkeypatch.setattr("harness_metrics.ais._worth_telling", 0)
+    monkeypatch.setattr("harness_metrics.likelihood.ais._worth_telling", 0)
     config = AnnealingSettings(examples=12, chains=4, temperatures=20, start="prior", memory=20 * mib_per_decoding)
     measure = metric(config).measure
     checkpoint = Checkpoint(tmp_path / "cell.pt", said.append, "measurement", interval=0)

@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from harness import Context, Data, Estimate, Examples, Noise, NotApplicable
-from harness_metrics.codes import ActiveUnits, Sparsity
-from harness_metrics.elbo import ELBO, Distortion, Rate
-from harness_metrics.kl import KL
+from harness_metrics.codes.units import ActiveUnits, Sparsity
+from harness_metrics.likelihood.elbo import ELBO, Distortion, Rate
+from harness_metrics.likelihood.kl import KL
 
 
 def measured(metric, model, data: Data, seed: int = 0, **settings) -> Estimate:

@@ -13,7 +13,7 @@ from harness import Context, Data, DataInfo, Examples, Noise, NotApplicable, den
 from harness.transforms import Binarize, Dequantize
 from harness_densities.gaussian_mixture import GaussianMixture
 from harness_densities.realnvp import RealNVP
-from harness_metrics.exact import ExactLogLikelihood
+from harness_metrics.likelihood.exact import ExactLogLikelihood
 
 
 def moons(n: int, seed: int) -> Examples:

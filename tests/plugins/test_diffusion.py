@@ -16,9 +16,9 @@ from harness.transforms import Binarize, Dequantize
 from harness_diffusion.ddpm import DDPM, Chain, alpha_bars, log_prob_of_level
 from harness_diffusion.flow_matching import FlowMatching
 from harness_diffusion.networks import UNet
-from harness_metrics import ode
-from harness_metrics.elbo import ELBO
-from harness_metrics.ode import LogLikelihoodODE
+from harness_metrics.likelihood import ode
+from harness_metrics.likelihood.elbo import ELBO
+from harness_metrics.likelihood.ode import LogLikelihoodODE
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from harness import Context, Data, Noise, log_importance_weights
 from harness.transforms import Binarize
-from harness_metrics.elbo import ELBO
-from harness_metrics.iw_bound import ImportanceWeightedBound
+from harness_metrics.likelihood.elbo import ELBO
+from harness_metrics.likelihood.iw_bound import ImportanceWeightedBound
 from harness_vae.iwae import IWAE
 from harness_vae.vae import VAE
 
@@ -68,7 +68,7 @@ def test_k_is_exact_whatever_the_size_of_a_chunk(small_data: Data, monkeypatch: 
     model = LinearGaussian(width=1, shift=0)
     sizes = []
     for rows in (7, 1000):
-        monkeypatch.setattr("harness_metrics.likelihoods._rows", {"cpu": rows})
+        monkeypatch.setattr("harness_metrics.likelihood.weights._rows", {"cpu": rows})
         estimate = ImportanceWeightedBound(ImportanceWeightedBound.Config(k=50)).measure(model, small_data, context())
         sizes.append(estimate.diagnostics["effective_sample_size_median"])
     assert sizes == pytest.approx([sizes[0]] * 2, rel=0.2)

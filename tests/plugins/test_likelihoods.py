@@ -30,12 +30,12 @@ from harness_linear.factor_analysis import FactorAnalysis
 from harness_linear.linear_gaussian import LinearGaussian
 from harness_linear.pca import PCA
 from harness_linear.ppca import PPCA
-from harness_metrics.exact import ExactLogLikelihood
-from harness_metrics.importance import LogLikelihoodIW
-from harness_metrics.likelihoods import Weights, importance_weighted, log_prob_of_pairs
-from harness_metrics.monte_carlo import LogLikelihoodMC
-from harness_metrics.parzen import Parzen
-from harness_metrics.posterior_gap import PosteriorGap
+from harness_metrics.likelihood.exact import ExactLogLikelihood
+from harness_metrics.likelihood.importance import LogLikelihoodIW
+from harness_metrics.likelihood.monte_carlo import LogLikelihoodMC
+from harness_metrics.likelihood.parzen import Parzen
+from harness_metrics.likelihood.posterior_gap import PosteriorGap
+from harness_metrics.likelihood.weights import Weights, importance_weighted, log_prob_of_pairs
 from harness_vae.vae import VAE
 
 

@@ -24,7 +24,7 @@ from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.linear_gaussian import LinearGaussian
 from harness_linear.pca import PCA
 from harness_linear.ppca import PPCA
-from harness_metrics.exact import ExactLogLikelihood
+from harness_metrics.likelihood.exact import ExactLogLikelihood
 
 
 @torch.no_grad()

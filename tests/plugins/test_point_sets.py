@@ -13,9 +13,9 @@ from harness_autoencoders.mlp_ae import MLPAutoencoder
 from harness_datasets.idx import MNIST
 from harness_datasets.mnist_10k import MNIST10k
 from harness_datasets.superpixels import MNISTSuperpixels, brightest, points_of, superpixels
-from harness_metrics.chamfer import Chamfer
-from harness_metrics.elbo import ELBO
-from harness_metrics.reconstruction import ReconstructionBCE, ReconstructionMSE
+from harness_metrics.likelihood.elbo import ELBO
+from harness_metrics.reconstruction.chamfer import Chamfer
+from harness_metrics.reconstruction.errors import ReconstructionBCE, ReconstructionMSE
 from harness_vae.convae import ConVAE
 from harness_vae.vae import VAE
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Context, Data, Estimate, Examples, Noise, NotApplicable
-from harness_metrics.image_quality import PSNR, SSIM
-from harness_metrics.reconstruction import ReconstructionBCE, ReconstructionMSE
+from harness_metrics.reconstruction.errors import ReconstructionBCE, ReconstructionMSE
+from harness_metrics.reconstruction.image_quality import PSNR, SSIM
 
 every = [ReconstructionMSE, ReconstructionBCE, PSNR, SSIM]
 

@@ -22,10 +22,10 @@ from harness.training import AdamSettings
 from harness_gan.gan import GAN
 from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.pca import PCA
-from harness_metrics import energy, timing
-from harness_metrics.energy import NvidiaCounter, PackageCounter
-from harness_metrics.flops import training_flops
-from harness_metrics.timing import competition, knee, least_disturbed
+from harness_metrics.speed import energy, timing
+from harness_metrics.speed.energy import NvidiaCounter, PackageCounter
+from harness_metrics.speed.flops import training_flops
+from harness_metrics.speed.timing import competition, knee, least_disturbed
 from harness_vae.vae import VAE
 
 registry = Registry.load()

@@ -24,7 +24,7 @@ from harness import (
 )
 from harness.transforms import Binarize, Dequantize
 from harness_datasets.idx import MNIST
-from harness_metrics.elbo import ELBO
+from harness_metrics.likelihood.elbo import ELBO
 from harness_vae.beta_vae import BetaVAE
 from harness_vae.cnn_vae import CNNVAE
 from harness_vae.gaussian_vae import GaussianVAE

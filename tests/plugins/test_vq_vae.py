@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from harness import Context, Data, DataInfo, Noise, NotApplicable
 from harness.training import objectives_of
 from harness.transforms import Binarize, Dequantize
-from harness_metrics.codebook import CodebookPerplexity
-from harness_metrics.elbo import ELBO
+from harness_metrics.codes.codebook import CodebookPerplexity
+from harness_metrics.likelihood.elbo import ELBO
 from harness_vae.vq_vae import VQVAE, CodePrior, straight_through
 
 tiny = VQVAE.Config(codebook_size=5, channels=4, halvings=2, prior_width=8)

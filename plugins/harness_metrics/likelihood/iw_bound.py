@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from harness import Context, Data, Decodes, Encodes, Estimate, likelihood_measure, setting
-from harness_metrics.likelihoods import effective, importance_weighted, rows_at_a_time
+from harness_metrics.likelihood.weights import effective, importance_weighted, rows_at_a_time
 
 
 class ImportanceWeightedBound:

@@ -16,9 +16,9 @@ from harness import (
     TrainsByObjectives,
     matrix_product_peak,
 )
-from harness_metrics import steps
-from harness_metrics.flops import training_flops
-from harness_metrics.timing import TimingSettings, competition, of_repeats, timing
+from harness_metrics.speed import steps
+from harness_metrics.speed.flops import training_flops
+from harness_metrics.speed.timing import TimingSettings, competition, of_repeats, timing
 
 
 class ModelFlopsUtilisation:

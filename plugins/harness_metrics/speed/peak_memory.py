@@ -20,8 +20,8 @@ from harness import (
     TrainsByObjectives,
     setting,
 )
-from harness_metrics import steps
-from harness_metrics.timing import Work, of_repeats
+from harness_metrics.speed import steps
+from harness_metrics.speed.timing import Work, of_repeats
 
 batch = 1000
 

@@ -19,7 +19,7 @@ from harness import (
     observed,
     setting,
 )
-from harness_metrics.likelihoods import Weights, log_likelihood_estimate, log_prob_of_pairs, rows_at_a_time
+from harness_metrics.likelihood.weights import Weights, log_likelihood_estimate, log_prob_of_pairs, rows_at_a_time
 
 _images = 1000
 _blocks = 32  # at least, of samples: their spread is what the estimator's error is from

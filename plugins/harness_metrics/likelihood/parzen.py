@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent, Normal
 
 from harness import Context, Data, Estimate, Samples, Split, density_measure, setting
-from harness_metrics.likelihoods import Weights, log_prob_of_pairs, per_dimension
+from harness_metrics.likelihood.weights import Weights, log_prob_of_pairs, per_dimension
 
 _images = 1000
 _at_a_time = 1000

@@ -17,8 +17,8 @@ from harness import (
     TrainsByObjectives,
     setting,
 )
-from harness_metrics import steps
-from harness_metrics.timing import TimingSettings, Work, sweep, throughput
+from harness_metrics.speed import steps
+from harness_metrics.speed.timing import TimingSettings, Work, sweep, throughput
 
 
 class TrainingThroughput:

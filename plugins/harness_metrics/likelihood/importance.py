@@ -18,7 +18,7 @@ from harness import (
     observed,
     setting,
 )
-from harness_metrics.likelihoods import importance_weighted, log_likelihood_estimate, rows_at_a_time
+from harness_metrics.likelihood.weights import importance_weighted, log_likelihood_estimate, rows_at_a_time
 
 
 class LogLikelihoodIW:

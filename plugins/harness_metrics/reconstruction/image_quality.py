@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from harness import Context, Data, Estimate, NotApplicable, Reconstructs
-from harness_metrics.reconstruction import ReconstructionSettings, per_example, require_unit_interval
+from harness_metrics.reconstruction.errors import ReconstructionSettings, per_example, require_unit_interval
 
 window = 11
 edge = window // 2

@@ -19,7 +19,7 @@ from harness import (
     TrainsByObjectives,
     setting,
 )
-from harness_metrics.timing import competition
+from harness_metrics.speed.timing import competition
 
 
 class TimeToQuality:

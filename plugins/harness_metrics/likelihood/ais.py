@@ -30,7 +30,7 @@ from harness import (
     setting,
     synchronize,
 )
-from harness_metrics.annealing import (
+from harness_metrics.likelihood.annealing import (
     Chains,
     DecoderPath,
     LinearPath,
@@ -46,7 +46,7 @@ from harness_metrics.annealing import (
     start,
     tune,
 )
-from harness_metrics.likelihoods import effective, log_likelihood_estimate, rows_at_a_time
+from harness_metrics.likelihood.weights import effective, log_likelihood_estimate, rows_at_a_time
 
 _tuning_chains = 4  # of each of the first images: hundreds of trajectories a temperature are enough for its step size
 _published = {"chains": 16, "temperatures": 10_000, "leapfrog": 10}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from harness import Context, Data, Estimate, Reconstructs, Samples
-from harness_metrics import steps
-from harness_metrics.timing import TimingSettings, competition, of_repeats, timing
+from harness_metrics.speed import steps
+from harness_metrics.speed.timing import TimingSettings, competition, of_repeats, timing
 
 
 class Latency:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from harness import Context, Data, Estimate, HasDensity, density_measure, setting
-from harness_metrics.likelihoods import per_dimension
+from harness_metrics.likelihood.weights import per_dimension
 
 batch = 1000
 

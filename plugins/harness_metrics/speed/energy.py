@@ -19,8 +19,8 @@ from harness import (
     setting,
     synchronize,
 )
-from harness_metrics import steps
-from harness_metrics.timing import TimingSettings, competition, enough_calls, least_disturbed, of_repeats
+from harness_metrics.speed import steps
+from harness_metrics.speed.timing import TimingSettings, competition, enough_calls, least_disturbed, of_repeats
 
 powercap = Path("/sys/class/powercap")
 

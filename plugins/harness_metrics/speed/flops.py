@@ -18,7 +18,7 @@ from harness import (
     Samples,
     usual_products,
 )
-from harness_metrics import steps
+from harness_metrics.speed import steps
 
 batch = 64
 
