@@ -156,7 +156,7 @@ def log_likelihood_estimate(
     parts = per_dimension(values, info) | {"effective sample size (median)": sizes.median()}
     base = observation.base_dist if isinstance(observation, Independent) else observation
     if isinstance(base, Normal):
-        parts["variance (of p(x|z))"] = base.variance
+        parts["variance (of the observation)"] = base.variance
     shown: dict[str, Any] = {
         **diagnostics,
         "direction_of_bias": "stochastic lower bound: unbiased in p(x), so too low in log p(x) on average",
