@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from pythae_twin import pythae_twin
 
 from harness import Context, Data, Examples, Noise
 from harness.products import fast_products
@@ -37,25 +37,6 @@ def data() -> Data:
 def model(data: Data) -> VAE:
     torch.manual_seed(0)
     return VAE(data.info, VAE.Config()).eval()
-
-
-def pythae_twin(model: VAE) -> nn.Module:
-    """Return pythae's VAE with the networks of ours."""
-    pythae = pytest.importorskip("pythae.models")
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
-
-    class Encoder(BaseEncoder):
-        def forward(self, x: Tensor) -> ModelOutput:
-            posterior = model.posterior(x)
-            return ModelOutput(embedding=posterior.mean, log_covariance=2 * posterior.stddev.log())
-
-    class Decoder(BaseDecoder):
-        def forward(self, z: Tensor) -> ModelOutput:
-            return ModelOutput(reconstruction=model.decode(z))
-
-    config = pythae.VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
-    return pythae.VAE(config, encoder=Encoder(), decoder=Decoder()).eval()
 
 
 @torch.no_grad()

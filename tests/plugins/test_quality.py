@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from harness import Context, Data, DataSource, Diverged, Estimate, Examples, Noise, NotApplicable
 from harness.transforms import Binarize
+from harness_datasets.idx import MNIST
 from harness_datasets.mnist_10k import MNIST10k
 from harness_metrics.quality import classifier, distances
 from harness_metrics.quality.classifier import classifier_of
@@ -228,6 +229,12 @@ def test_the_classifier_is_deterministic_and_trained_once(small_data: Data, tmp_
     assert len(first.digest) == 12
     assert file.stat().st_mtime_ns == written
     assert [file] == list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.full_mnist
+def test_the_classifier_names_99_percent_of_mnists_test_images(data_dir: Path, tmp_path: Path) -> None:
+    data = MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print))
+    assert classifier_of(data, None).accuracy >= 0.99
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,8 +1,9 @@
 """Precision, recall, density and coverage: whether samples lie among test images, and test images among samples.
 
 A point's ball reaches to its k-th nearest neighbour of its own set, itself left out by its place, so that a point
-equal to it counts as a neighbour at distance 0; what lies at exactly the radius is inside. Standard errors are over the
-points that are counted, the balls being what they are.
+equal to it counts as a neighbour at distance 0. What lies at exactly the radius is inside, as Kynkäänniemi et al.
+(2019) define it; the package prdc leaves it out. Standard errors are over the points that are counted, the balls being
+what they are.
 """
 
 from __future__ import annotations
