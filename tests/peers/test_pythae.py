@@ -13,7 +13,7 @@ from harness import Context, DataSource, Noise
 from harness.noise import global_seed
 from harness.transforms import Binarize
 from harness_datasets.mnist_10k import MNIST10k
-from harness_metrics.importance import LogLikelihoodIW
+from harness_metrics.likelihood.importance import LogLikelihoodIW
 from harness_vae.vae import VAE
 
 pytest.importorskip("pythae")
