@@ -26,12 +26,14 @@ from .data import Examples as Examples
 from .data import Split as Split
 from .data import Track as Track
 from .device import synchronize as synchronize
+from .device import using_threads as using_threads
 from .distributions import Bernoulli as Bernoulli
 
 # What to raise
 from .errors import DataError as DataError
 from .errors import Diverged as Diverged
 from .errors import NotApplicable as NotApplicable
+from .errors import StoreError as StoreError
 
 # Measuring
 from .estimate import Context as Context
@@ -46,6 +48,7 @@ from .likelihood import log_importance_weights as log_importance_weights
 from .likelihood import sum_of_softplus as sum_of_softplus
 from .load import CompetingLoad as CompetingLoad
 from .memory import PeakMemory as PeakMemory
+from .memory import rows_within as rows_within
 from .noise import Noise as Noise
 from .noise import derive_seed as derive_seed
 from .noise import draw as draw

@@ -7,6 +7,7 @@ any other sees no encoder, and starts from the prior.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist, mean, stdev
@@ -166,7 +167,7 @@ def ladder(estimator: Provided, values: dict[str, Any], examples: int) -> list[C
     """
     effort: str = _factory(estimator).effort
     full = choose(estimator, {**values, "examples": examples})
-    efforts = sorted({max(2, full.settings[effort] // rung) for rung in _rungs})
+    efforts = sorted({min(full.settings[effort], max(2, full.settings[effort] // rung)) for rung in _rungs})
     return [choose(estimator, {**values, "examples": examples, effort: each}) for each in efforts]
 
 
@@ -250,8 +251,9 @@ def _coverage(found: Sequence[Estimate], expectation: float) -> float | None:
     errors = [each.diagnostics.get("estimator_stderr") for each in found]
     if None in errors or len(found) == 1:
         return None
+    reach = _interval * math.sqrt(1 - 1 / len(found))  # each value is part of the mean, and by so much nearer to it
     pairs = zip(found, errors, strict=True)
-    return mean(abs(each.value - expectation) <= _interval * float(error or 0) for each, error in pairs)
+    return sum(abs(each.value - expectation) <= reach * float(error or 0) for each, error in pairs) / len(found)
 
 
 def _factory(provided: Provided) -> Any:

@@ -100,9 +100,12 @@ def measure_cell(
         failure = _unusable(estimate)
     except Exception as error:
         failure = failure_of(error)
-    tools.checkpoint.remove()
     if failure is not None:
-        return record_without_value(cell, failure, provenance), None
+        record = record_without_value(cell, failure, provenance)
+        if record.is_finished:
+            tools.checkpoint.remove()
+        return record, None
+    tools.checkpoint.remove()
     record = Record(
         **_common(cell, provenance),
         status="ok",

@@ -1,14 +1,17 @@
-"""Peak memory over a stretch of work."""
+"""Peak memory over a stretch of work, and how much work a given memory is enough for."""
 
 from __future__ import annotations
 
 import ctypes
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 _status = Path("/proc/self/status")
 _clear = Path("/proc/self/clear_refs")
@@ -53,6 +56,28 @@ class PeakMemory:
             self.bytes = torch.cuda.max_memory_allocated(self.device)
         else:
             self.bytes = _resident_peak()
+
+
+def rows_within(memory: float, compute: Callable[[Tensor], object], row: Tensor) -> int:
+    """Return how many rows like ``row``, ``(d,)``, to compute at a time within ``memory`` MiB, but at least one.
+
+    What one more takes is seen from computing one and two of them: all that torch keeps for gradients, and as much
+    again for the gradients, or for what comes and goes on the way.
+    """
+
+    def kept(rows: int) -> int:
+        total = 0
+
+        def count(tensor: Tensor) -> Tensor:
+            nonlocal total
+            total += tensor.nbytes
+            return tensor
+
+        with torch.enable_grad(), saved_tensors_hooks(count, lambda tensor: tensor):
+            compute(row.detach().repeat(rows, 1).requires_grad_())
+        return total
+
+    return max(1, int(memory * 2**20 / max(row.nbytes, 2 * (kept(2) - kept(1)))))
 
 
 def _hand_back_free_memory() -> None:

@@ -15,10 +15,12 @@ from harness.data import Data
 from harness.distributions import Bernoulli
 from harness.errors import NotApplicable
 from harness.estimate import Context
+from harness.memory import rows_within
 from harness.noise import Noise, derive_seed
 from harness.settings import setting
 
 _batch = 1000
+_images = 50  # at a time: the decoder is linearised at each, in a matrix of values × latent numbers
 _rounds = 5  # of expectation and maximisation; each leaves about latent / values of the error
 _steps = 60  # of Adam on the codes, before each round
 _step_size = 0.05
@@ -40,6 +42,7 @@ class ObservationSettings:
         100, "validation images that choose the variance of p(x|z), for a model without encoder", minimum=1
     )
     variance_samples: int = setting(100, "codes per image and round, for the same", minimum=2)
+    memory: float = setting(1024, "MiB that decoded codes may take", above=0)
 
 
 @dataclass(frozen=True)
@@ -178,14 +181,19 @@ def _most_likely_variance(
     def decode(z: Tensor) -> Tensor:
         return model.decode(z).flatten(1)  # type: ignore[no-any-return]
 
+    rows = min(_images, rows_within(settings.memory, decode, prior.mean))
     starts = prior.mean + prior.stddev * noise.normal(_starts, *prior.event_shape)
-    errors = torch.cdist(x, decode(starts)).square() / x.shape[1]
+    errors = torch.cat([torch.cdist(x, decode(each)) for each in starts.split(rows)], 1).square() / x.shape[1]
     modes = starts[errors.argmin(1)].clone()
     variance = float(errors.amin(1).mean())
     for _ in range(_rounds):
-        modes = _climb(decode, prior, x, modes, variance)
-        samples, log_weights = _around(decode, prior, x, modes, variance, settings.variance_samples, noise)
-        variance = float((log_weights.softmax(0) * samples).sum(0).mean())
+        climbed, expected = [], []
+        for images, begun in zip(x.split(rows), modes.split(rows), strict=True):
+            climbed.append(_climb(decode, prior, images, begun, variance))
+            around = _around(decode, prior, images, climbed[-1], variance, settings.variance_samples, noise)
+            errors, log_weights = around
+            expected.append((log_weights.softmax(0) * errors).sum(0))
+        modes, variance = torch.cat(climbed), float(torch.cat(expected).mean())
     return variance
 
 

@@ -103,23 +103,28 @@ def calibrate(
     measurements = len(pairs) * replications
     announce(f"{measurements} measurements of {examples} images: {len(rungs)} settings of {len(found)} estimators")
     findings = []
+    interrupted = False
     console = Console(stderr=True)
     with using_threads(threads), Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        subjects = [list(group) for _, group in itertools.groupby(pairs, lambda pair: pair[0])]
+        fits = [calibration.fitted(subject[0][0], data) for subject in subjects]
         bar = progress.add_task("measuring", total=measurements)
-        for exact, group in itertools.groupby(pairs, lambda pair: pair[0]):
-            fitted = calibration.fitted(exact, data)
-            for _, each in group:
-                try:
-                    findings.append(
-                        calibration.calibrate(each, exact, fitted, data, replications, lambda: progress.advance(bar))
-                    )
-                except NotApplicable as error:
-                    left_out[each.name, exact.name] = str(error)
-                    progress.advance(bar, replications)
+        try:
+            for fit, subject in zip(fits, subjects, strict=True):
+                for exact, each in subject:
+                    try:
+                        findings.append(
+                            calibration.calibrate(each, exact, fit, data, replications, lambda: progress.advance(bar))
+                        )
+                    except NotApplicable as error:
+                        left_out[each.name, exact.name] = str(error)
+                        progress.advance(bar, replications)
+        except KeyboardInterrupt:
+            interrupted = True
     for (estimator, model), reason in left_out.items():
         announce(f"left out {estimator} of {model}: {reason}")
     if not findings:
-        raise UsageError("none of the estimators applies")
+        raise KeyboardInterrupt if interrupted else UsageError("none of the estimators applies")
     if format_ == "json":
         click.echo(json.dumps([asdict(each) for each in findings], indent=2))
     else:
@@ -128,6 +133,8 @@ def calibrate(
     path.parent.mkdir(parents=True, exist_ok=True)
     calibration.bias_figure(findings).savefig(path, dpi=150, metadata={"Software": None})
     announce(f"wrote {path}")
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _show(findings: list[Finding], title: str) -> None:

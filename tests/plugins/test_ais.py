@@ -34,8 +34,6 @@ from harness_metrics.likelihood.annealing import (
 )
 from harness_vae.vae import VAE
 
-mib_per_decoding = 1.001 * 4 * 16 * 30 / 2**20  # of 6 x 5 values, hidden layers included
-
 
 @pytest.fixture(autouse=True)
 def _no_grad() -> object:
@@ -185,8 +183,8 @@ def test_step_sizes_are_frozen_before_the_measured_chains_draw(
     assert values[0] != values[1]
     assert torch.equal(used[0], used[1])
     used.clear()
-    in_threes = replace(metric.config, memory=12 * mib_per_decoding)
-    LogLikelihoodAIS(in_threes).measure(model, data, context())
+    monkeypatch.setattr("harness_metrics.likelihood.weights._rows", {"cpu": 12})
+    metric.measure(model, data, context())
     assert len(used) == 3
     assert all(torch.equal(each, used[0]) for each in used)
 
@@ -287,7 +285,8 @@ def test_an_interrupted_measurement_ends_bit_for_bit_where_an_uninterrupted_one_
     torch.manual_seed(0)
     model = VAE(data.info, VAE.Config(hidden=(16,), latent_dim=2)).eval()
     monkeypatch.setattr("harness_metrics.likelihood.ais._worth_telling", 0)
-    config = AnnealingSettings(examples=12, chains=4, temperatures=20, start="prior", memory=20 * mib_per_decoding)
+    monkeypatch.setattr("harness_metrics.likelihood.weights._rows", {"cpu": 20})
+    config = AnnealingSettings(examples=12, chains=4, temperatures=20, start="prior")
     measure = metric(config).measure
     checkpoint = Checkpoint(tmp_path / "cell.pt", said.append, "measurement", interval=0)
 

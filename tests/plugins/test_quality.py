@@ -311,3 +311,31 @@ def test_figures_of_the_trivial_samplers_are_computed_once(small_data: Data, mon
     first, second = (measured(Diversity, model, small_data, features="pixels") for _ in range(2))
     assert first.parts == second.parts
     assert next(scored) == 4  # two models, two trivial samplers
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_model_that_has_trained_on_is_sampled_anew(small_data: Data) -> None:
+    class Grows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.level = nn.Parameter(torch.tensor(0.1))
+
+        def sample(self, n: int, noise: Noise) -> Tensor:
+            return (self.level.detach() * noise.uniform(n, 1, 6, 5)).clamp(max=1)
+
+    model = Grows()
+    first = measured(Diversity, model, small_data, features="pixels").value
+    assert measured(Diversity, model, small_data, features="pixels").value == first
+    with torch.no_grad():
+        model.level.mul_(5)
+    assert measured(Diversity, model, small_data, features="pixels").value > 4 * first
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 6, 5), (7, 1, 6, 6)])
+def test_samples_that_are_too_few_or_shaped_otherwise_are_an_error(shape: tuple[int, ...], small_data: Data) -> None:
+    class Stubborn:
+        def sample(self, n: int, noise: Noise) -> Tensor:
+            return torch.zeros(shape)
+
+    with pytest.raises(ValueError, match="have the shape"):
+        measured(Diversity, Stubborn(), small_data, features="pixels", samples=7)

@@ -24,6 +24,7 @@ from harness import (
     NotApplicable,
     ObservationSettings,
     Observed,
+    StoreError,
     derive_seed,
     draw,
     observed,
@@ -77,7 +78,6 @@ class AnnealingSettings(ObservationSettings):
     preset: Literal["default", "published"] = setting(
         "default", "published: 16, 10000 and 10 of these, as Wu et al. (2017)"
     )
-    memory: float = setting(1024, "MiB that decoded samples may take", above=0)
 
     def __post_init__(self) -> None:
         if self.preset == "published":
@@ -105,14 +105,18 @@ class AnnealingSettings(ObservationSettings):
         """Return the path to p(x, z): in closed form for a linear-Gaussian model, else by back-propagation."""
         base, prior = self.base(decoder, x)[0], decoder.prior()
         model = decoder.model
+        general = DecoderPath(base, prior, decoder.observation, x)
         linear = all(hasattr(model, name) for name in LinearDecodes.__annotations__)
         if linear and isinstance(base, Independent) and isinstance(base.base_dist, Normal):
-            return LinearPath(base, model.loadings, model.mean, model.noise_variance, x)
-        return DecoderPath(base, prior, decoder.observation, x)
+            quick = LinearPath(base, model.loadings, model.mean, model.noise_variance, x)
+            z = (base.mean + 0.5 * base.stddev).expand(1, len(x), -1)
+            if torch.allclose(quick.at(z).joint, general.at(z).joint, rtol=1e-4, atol=1e-2):  # it is what it looks like
+                return quick
+        return general
 
-    def at_once(self, info: DataInfo, device: torch.device) -> int:
-        """Return how many images are worked on together."""
-        return max(1, rows_at_a_time(info, device, self.memory) // self.chains)
+    def at_once(self, decoder: Observed, info: DataInfo) -> int:
+        """Return how many images are worked on together; the chains of one are never divided."""
+        return max(1, rows_at_a_time(decoder, info, self.memory) // self.chains)
 
 
 class LogLikelihoodAIS:
@@ -149,7 +153,7 @@ class LogLikelihoodAIS:
         with frozen(model):
             decoder = observed(model, data, context, config)
             test = data.test.first(config.examples)
-            annealer = _Annealer(config, context, data.info, len(test), walks=1)
+            annealer = _Annealer(config, context, config.at_once(decoder, data.info), len(test), walks=1)
             walks: list[Walk] = []
             for x in test.batches(annealer.at_once, context.noise):
                 path = config.path(decoder, x)
@@ -202,7 +206,7 @@ class AISGap:
         with frozen(model):
             decoder = observed(model, data, context, config)
             codes = draw(decoder.prior().expand((config.examples,)), noise)
-            annealer = _Annealer(config, context, data.info, config.examples, walks=2)
+            annealer = _Annealer(config, context, config.at_once(decoder, data.info), config.examples, walks=2)
             lower, upper, acceptance = [], [], []
             for code in codes.split(annealer.at_once):
                 x = draw(decoder.observation(code), noise)
@@ -239,19 +243,20 @@ class _Annealer:
     Args:
         config: the settings.
         context: of the measurement.
-        info: of the images.
+        at_once: how many images each path is of, at most.
         images: how many there are.
         walks: how many each image takes part in.
     """
 
-    def __init__(self, config: AnnealingSettings, context: Context, info: DataInfo, images: int, walks: int) -> None:
+    def __init__(self, config: AnnealingSettings, context: Context, at_once: int, images: int, walks: int) -> None:
         self.config, self.context = config, context
-        self.at_once = config.at_once(info, context.noise.device)
+        self.at_once = at_once
         self._betas = schedule(config.temperatures)
         tuned_on = min(images, self.at_once)
         self._tuning = min(config.chains, _tuning_chains) * tuned_on * (settling + len(self._betas))
         self._trajectories = self._tuning + config.chains * images * walks * config.temperatures
         self._done = self._begun_walks = 0
+        self._checkpoint = context.checkpoint
         state = context.checkpoint.load() if context.checkpoint else None
         self._state: dict[str, Any] = state or {"sizes": None, "ended": [], "chains": None, "noise": None}
 
@@ -313,11 +318,14 @@ class _Annealer:
         self.context.progress(trajectories / self._trajectories)
 
     def _keep(self, chains: Chains) -> None:
-        checkpoint = self.context.checkpoint
-        if checkpoint is not None and checkpoint.is_due:
+        if self._checkpoint is not None and self._checkpoint.is_due:
             passed, point, *sums = chains
             kept = {"chains": (passed, tuple(point), *sums), "noise": self.context.noise.state}
-            checkpoint.save({**self._state, **kept}, f"{self._done / self._trajectories:.0%}")
+            try:
+                self._checkpoint.save({**self._state, **kept}, f"{self._done / self._trajectories:.0%}")
+            except StoreError as error:
+                self.context.announce(f"goes on without a checkpoint: {error}")
+                self._checkpoint = None
 
 
 def _duration(seconds: float) -> str:

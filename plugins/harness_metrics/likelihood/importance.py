@@ -38,7 +38,6 @@ class LogLikelihoodIW:
 
         k: int = setting(5000, "posterior samples per image", minimum=1)
         examples: int = setting(1000, "how many test images, the first ones", minimum=2)
-        memory: float = setting(1024, "MiB that decoded samples may take", above=0)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
@@ -52,7 +51,7 @@ class LogLikelihoodIW:
         """Measure on the test split."""
         target = observed(model, data, context, self.config)
         test = data.test.first(self.config.examples)
-        rows = rows_at_a_time(data.info, test.stored.device, self.config.memory)
+        rows = rows_at_a_time(target, data.info, self.config.memory)
         found = [weights for _, weights in importance_weighted(target, test, self.config.k, rows, context)]
         variances = torch.cat([each.variances for each in found])
         return log_likelihood_estimate(

@@ -37,7 +37,7 @@ class ImportanceWeightedBound:
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
         """Measure on the test split."""
         test = data.test.first(self.config.examples)
-        rows = rows_at_a_time(data.info, test.stored.device, self.config.memory)
+        rows = rows_at_a_time(model, data.info, self.config.memory)
         found = [weights for _, weights in importance_weighted(model, test, self.config.k, rows, context)]
         z = model.prior().mean.unsqueeze(0)
         return Estimate.over_examples(

@@ -19,10 +19,10 @@ from harness import (
     observed,
     setting,
 )
-from harness_metrics.likelihood.weights import Weights, log_likelihood_estimate, log_prob_of_pairs, rows_at_a_time
+from harness_metrics.likelihood.weights import Weights, log_likelihood_estimate, log_prob_of_pairs, mark, rows_at_a_time
 
 _images = 1000
-_blocks = 32  # at least, of samples: their spread is what the estimator's error is from
+_blocks = 32  # of samples: their spread is what the estimator's error is from
 
 
 class LogLikelihoodMC:
@@ -33,7 +33,8 @@ class LogLikelihoodMC:
 
     Since images share the samples their errors go together. ``estimator_stderr`` is of the mean over images, by the
     delta method: with a_b the share of block b of the samples in Σ p(x | zₘ), averaged over images, and f_b its share
-    of the samples, √(B / (B − 1) Σ (a_b − f_b)²) over the B blocks.
+    of the samples, √(B / (B − 1) Σ (a_b − f_b)²) over the B = 32 blocks.
+    Where the row is marked it is left out: a few samples that carry all the weight do not tell of those not drawn.
     """
 
     @dataclass(frozen=True)
@@ -42,7 +43,6 @@ class LogLikelihoodMC:
 
         samples: int = setting(100_000, "codes drawn from the prior, M", minimum=1)
         examples: int = setting(10_000, "how many test images, the first ones", minimum=2)
-        memory: float = setting(1024, "MiB that decoded samples may take", above=0)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
@@ -60,26 +60,44 @@ class LogLikelihoodMC:
         images = list(test.batches(_images, noise))
         weights = [Weights(len(x), x.device) for x in images]
         prior = target.prior()
-        rows = min(rows_at_a_time(data.info, test.stored.device, self.config.memory), -(-samples // _blocks))
-        blocks, sizes = [], []
-        for done in range(0, samples, rows):
-            sizes.append(min(rows, samples - done))
-            observation = target.observation(draw(prior, noise, sizes[-1]))
-            sums = [each.add(log_prob_of_pairs(observation, x)) for each, x in zip(weights, images, strict=True)]
-            blocks.append(torch.cat(sums))
-            context.progress((done + sizes[-1]) / samples)
+        rows = rows_at_a_time(target, data.info, self.config.memory)
+        blocks, done = [_Block(len(test), test.stored.device) for _ in range(min(samples, _blocks))], 0
+        for number, block in enumerate(blocks, 1):
+            end = samples * number // len(blocks)
+            while done < end:
+                size = min(rows, end - done)
+                observation = target.observation(draw(prior, noise, size))
+                sums = [each.add(log_prob_of_pairs(observation, x)) for each, x in zip(weights, images, strict=True)]
+                block.add(torch.cat(sums), size)
+                done += size
+                context.progress(done / samples)
+        sizes = torch.cat([each.effective_sizes for each in weights])
         log_sum = torch.cat([each.log_sum for each in weights])
+        # Where hardly a sample counts, the spread over blocks tells nothing of what other samples would have given.
+        told = len(blocks) > 1 and not mark(sizes)
         return log_likelihood_estimate(
             torch.cat([each.log_mean for each in weights]),
-            torch.cat([each.effective_sizes for each in weights]),
-            _stderr(torch.stack(blocks), log_sum, torch.tensor(sizes)) if len(blocks) > 1 else None,
+            sizes,
+            _stderr(blocks, log_sum) if told else None,
             data.info,
             observation,
             target.description,
         )
 
 
-def _stderr(log_sums: Tensor, log_sum: Tensor, sizes: Tensor) -> float:
-    shares = (log_sums - log_sum).exp().mean(1).cpu()  # (B,)
-    spread = (shares - sizes / sizes.sum()).square().sum()
-    return float((spread * len(sizes) / (len(sizes) - 1)).sqrt())
+class _Block:
+    """A part of the samples: how many, and the logarithm of the sum of their p(x | z) for each image."""
+
+    def __init__(self, images: int, device: torch.device) -> None:
+        self.size = 0
+        self.log_sum = torch.full((images,), -torch.inf, dtype=torch.float64, device=device)
+
+    def add(self, log_sum: Tensor, size: int) -> None:
+        self.log_sum = torch.logaddexp(self.log_sum, log_sum)
+        self.size += size
+
+
+def _stderr(blocks: list[_Block], log_sum: Tensor) -> float:
+    total = sum(each.size for each in blocks)
+    spread = sum((float((each.log_sum - log_sum).exp().mean()) - each.size / total) ** 2 for each in blocks)
+    return float((spread * len(blocks) / (len(blocks) - 1)) ** 0.5)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from harness import Context, Data, Estimate, Noise, NotApplicable, Transports, likelihood_measure, setting
+from harness_metrics.likelihood.weights import per_dimension
 
 batch = 100  # examples that are integrated together, with steps in common
 exact_up_to = 16  # values of an example for which the trace is taken in full
@@ -63,10 +64,11 @@ class LogLikelihoodODE:
             context.progress(sum(map(len, bases)) / min(self.config.examples, len(data.test)))
         base, trace, scale = torch.cat(bases), torch.cat(traces, dim=1), torch.cat(scales)
         change = trace.sum(0) if exact else trace.mean(0)
+        values = base + change + scale
         spread = torch.zeros_like(change) if exact else trace.std(0) / len(trace) ** 0.5
         return Estimate.over_examples(
-            base + change + scale,
-            parts={"base": base, "change of volume": change, "scale": scale},
+            values,
+            parts={"base": base, "change of volume": change, "scale": scale} | per_dimension(values, data.info),
             measure=likelihood_measure(data.info, Normal(0.0, 1.0)),
             diagnostics={
                 "trace": "exact" if exact else f"Hutchinson, {self.config.probes} probes",

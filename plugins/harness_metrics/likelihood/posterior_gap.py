@@ -38,7 +38,7 @@ class PosteriorGap:
         """Measure on the test split."""
         exact = isinstance(model, HasDensity)
         test = data.test.first(self.config.examples)
-        rows = rows_at_a_time(data.info, test.stored.device, self.config.memory)
+        rows = rows_at_a_time(model, data.info, self.config.memory)
         likelihoods, bounds, sizes = [], [], []
         for x, weights in importance_weighted(model, test, self.config.k, rows, context):
             likelihoods.append(model.log_prob(x).double() if exact else weights.log_mean)

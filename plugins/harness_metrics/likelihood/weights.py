@@ -14,17 +14,19 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from harness import (
     Context,
     DataInfo,
+    Decodes,
     Estimate,
     LatentVariableModel,
     Split,
     likelihood_measure,
     log_importance_weights,
+    rows_within,
     sum_of_softplus,
 )
 
 # Decodings at a time: more leave the processor's caches, fewer are bound by the overhead of each call.
 _rows = {"cpu": 1000, "cuda": 100_000}
-_copies = 16  # of an example's float32 values that a decoding takes, hidden layers included
+_exact_from = 5e-3  # variance of a Gaussian from which on float32 tells the distance of an example to its mean
 
 
 class Weights:
@@ -75,10 +77,14 @@ class Weights:
         return spread * self.count / max(1, self.count - 1)
 
 
-def rows_at_a_time(info: DataInfo, device: torch.device, memory: float) -> int:
-    """Return how many codes to decode at a time, within ``memory`` MiB."""
-    affordable = int(memory * 2**20 / (4 * _copies * info.dim))
-    return max(1, min(affordable, _rows.get(device.type, _rows["cpu"])))
+def rows_at_a_time(decoder: Decodes, info: DataInfo, memory: float) -> int:
+    """Return how many codes to decode at a time, within ``memory`` MiB, but at least one."""
+    mean = decoder.prior().mean
+
+    def log_prob(z: Tensor) -> Tensor:
+        return decoder.observation(z).log_prob(torch.zeros(len(z), *info.shape, device=z.device))
+
+    return min(rows_within(memory, log_prob, mean), _rows.get(mean.device.type, _rows["cpu"]))
 
 
 def importance_weighted(
@@ -100,7 +106,8 @@ def log_prob_of_pairs(observation: Distribution, x: Tensor) -> Tensor:
     """Return log p(x | z) for every example with every code, ``(M, N)`` in nats, for a batch of M distributions.
 
     For Bernoulli and Gaussian values it is a matrix product with a term for each code and one for each example. The
-    Gaussian's is taken about the mean of the M means, so that little cancels.
+    Gaussian's is taken about the mean of the M means, so that little cancels, and in float64 where the variance is so
+    small that this is not enough.
     """
     base = observation.base_dist if isinstance(observation, Independent) else observation
     flat = x.flatten(1)  # (N, d)
@@ -109,6 +116,8 @@ def log_prob_of_pairs(observation: Distribution, x: Tensor) -> Tensor:
         return F.linear(flat, logits, -sum_of_softplus(logits)).T
     if isinstance(base, Normal):
         mean, scale = base.loc.flatten(1), base.scale.flatten(1)
+        if float(scale.amin()) ** 2 < _exact_from:
+            flat, mean, scale = flat.double(), mean.double(), scale.double()
         centre = mean.mean(0)
         flat, mean = flat - centre, mean - centre
         precision = scale.square().reciprocal()

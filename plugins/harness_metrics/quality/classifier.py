@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness import Data, DataInfo, DataSource, Noise, NotApplicable, Split, derive_seed, usual_products
+from harness import Data, DataInfo, DataSource, Noise, NotApplicable, Split, derive_seed, using_threads, usual_products
 
 version = "2"  # raised when the network or its training changes
 width = 64
@@ -67,7 +67,7 @@ def classifier_of(data: Data, cache: Path | None) -> Classifier:
     """
     info, labels = data.info, data.train.labels
     info.as_image()
-    if info.classes is None or labels is None:
+    if info.classes is None or labels is None or data.test.labels is None:
         raise NotApplicable("the data has no labels to train a classifier on; see the setting features=pixels")
     network = _new(info, info.classes)
     if cache is None:
@@ -89,13 +89,13 @@ def _new(info: DataInfo, classes: int) -> Network:
 
 def _trained(network: Network, train: Split) -> dict[str, Tensor]:
     """Train with Adam on a one-cycle schedule (Smith and Topin, 2017) of so many steps; return the weights."""
-    assert train.labels is not None
+    assert train.labels is not None  # as classifier_of has seen
     order, noise = (Noise(derive_seed("classifier", each)) for each in ("batches", "noise"))
     optimizer = torch.optim.Adam(network.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
     epochs = -(-steps * batch // len(train))
     shown = torch.cat([order.permutation(len(train)) for _ in range(epochs)])
-    with torch.enable_grad(), usual_products():
+    with torch.enable_grad(), usual_products(), using_threads(1):  # others would give other last digits
         for index in shown[: steps * batch].split(batch):
             optimizer.zero_grad()
             F.cross_entropy(network(train.batch(index, noise)), train.labels[index]).backward()

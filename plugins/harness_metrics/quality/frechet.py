@@ -36,15 +36,16 @@ class FrechetDistance(SampleQuality):
         self.config = config
 
     def least(self, reference: Reference) -> int:
-        """Return one more than there are dimensions: with fewer a covariance is singular."""
-        return reference.space.dim + 1
+        """Return one more than there are dimensions, and a third at least: with fewer a covariance is singular."""
+        return max(3, reference.space.dim + 1)
 
     def score(self, samples: Tensor, reference: Reference) -> Score:
         """Score features of samples, ``(m, d)`` float64."""
         real = moments(reference.test)
         root = square_root(real.covariance)
-        group = torch.arange(len(samples), device=samples.device) % groups
-        left_out = [frechet_distance(moments(samples[group != each]), real, root) for each in range(groups)]
+        parts = min(groups, len(samples))
+        group = torch.arange(len(samples), device=samples.device) % parts
+        left_out = [frechet_distance(moments(samples[group != each]), real, root) for each in range(parts)]
         return Score(frechet_distance(moments(samples), real, root), jackknife(torch.tensor(left_out)))
 
 

@@ -3,7 +3,7 @@
 A point's ball reaches to its k-th nearest neighbour of its own set, itself left out by its place, so that a point
 equal to it counts as a neighbour at distance 0. What lies at exactly the radius is inside, as Kynkäänniemi et al.
 (2019) define it; the package prdc leaves it out. Standard errors are over the points that are counted, the balls being
-what they are.
+what they are; in few dimensions, where one sample decides over many test images, they are too small.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness import Context, Data, Diverged, Estimate, Noise, NotApplicable, Samples, derive_seed, setting
 from harness_metrics.quality.distances import nearest
@@ -94,7 +95,8 @@ def reference_of(data: Data, features: FeatureName | Literal["classes"], samples
     n = min(samples, len(test))
     order = Noise(derive_seed("quality", "test images")).permutation(len(test)).to(test.device)
     rest = torch.cat([test[order[n:]], validation])
-    mean = space(data.info.mean.unsqueeze(0)).expand(n, -1)
+    repeated = data.info.mean.expand(n, *data.info.shape)
+    mean = space(_on_scale(repeated, data, Noise(derive_seed("quality", "mean image"), test.device)))
     return Reference(data, space, test[order[:n]], rest[:n], mean)
 
 
@@ -135,7 +137,7 @@ class SampleQuality(ABC):
                 f"in {reference.space.dim} dimensions it needs {least:,} samples and as many test images, "
                 f"and has {reference.n:,}"
             )
-        samples = draw_samples(model, reference.n, data, context.noise.generator.initial_seed())  # type: ignore[arg-type]
+        samples = draw_samples(model, reference.n, data, context.noise.generator.initial_seed())
         score = self.score(reference.space(samples), reference)
         return Estimate(
             value=score.value,
@@ -168,17 +170,38 @@ class SampleQuality(ABC):
         return reference.scores[key]
 
 
-@functools.lru_cache(maxsize=1)
 def draw_samples(model: Samples, n: int, data: Data, seed: int) -> Tensor:
-    """Draw ``n`` samples, ``(n, *shape)``, on the scale of the data; once for all the metrics of one model.
+    """Draw ``n`` samples, ``(n, *shape)``, on the scale of the data; once for all metrics of the same weights.
 
     Raises:
         Diverged: one is not finite.
+        ValueError: there are not ``n`` of them, or they are not shaped as the data.
     """
-    noise = Noise(derive_seed("quality", "samples", seed), data.test.stored.device)
-    samples = torch.cat([model.sample(min(batch, n - start), noise) for start in range(0, n, batch)])
-    if not samples.isfinite().all():
-        raise Diverged("a sample is not finite")
+    key = (model, _weights(model), n, data, seed)
+    if key not in _drawn:
+        noise = Noise(derive_seed("quality", "samples", seed), data.test.stored.device)
+        samples = torch.cat([model.sample(min(batch, n - start), noise) for start in range(0, n, batch)])
+        if samples.shape != (n, *data.info.shape):
+            raise ValueError(f"{n} samples have the shape {tuple(samples.shape)}, not {(n, *data.info.shape)}")
+        if not samples.isfinite().all():
+            raise Diverged("a sample is not finite")
+        _drawn.clear()
+        _drawn[key] = _on_scale(samples, data, noise)
+    return _drawn[key]
+
+
+_drawn: dict[Hashable, Tensor] = {}  # the last samples
+
+
+def _weights(model: object) -> bytes:
+    """Hash the weights: a model that has trained on since makes other samples."""
+    digest = hashlib.sha256()
+    for each in model.state_dict().values() if isinstance(model, nn.Module) else ():
+        digest.update(each.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.digest()
+
+
+def _on_scale(samples: Tensor, data: Data, noise: Noise) -> Tensor:
     if data.info.support == "real":
         return samples
     samples = samples.clamp(0, 1)

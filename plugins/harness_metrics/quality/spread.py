@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from harness import Noise, derive_seed
+from harness import Noise, NotApplicable, derive_seed
 from harness_metrics.quality.distances import distances, jackknife, nearest, sums_over_others
 from harness_metrics.quality.sample_quality import QualitySettings, Reference, SampleQuality, Score
 
@@ -31,6 +31,8 @@ class Memorisation(SampleQuality):
 
     def score(self, samples: Tensor, reference: Reference) -> Score:
         """Score features of samples, ``(m, d)`` float64."""
+        if reference.test_to_train == 0:
+            raise NotApplicable("half of the test images and more are training images")
         found = nearest(samples, reference.train).cpu() / reference.test_to_train
         n, noise = len(found), Noise(derive_seed("quality", "bootstrap"))
         chosen = (noise.uniform(resamples, n) * n).long().clamp(max=n - 1)
@@ -59,6 +61,8 @@ class Diversity(SampleQuality):
         """Score features of samples, ``(m, d)`` float64."""
         n, real = len(samples), reference.test
         scale = sums_over_others(real, distances).sum() / (len(real) * (len(real) - 1))
+        if scale == 0:
+            raise NotApplicable("all test images are equal")
         sums = sums_over_others(samples, distances)
         left_out = (sums.sum() - 2 * sums) / ((n - 1) * (n - 2))
         return Score(float(sums.sum() / (n * (n - 1)) / scale), jackknife(left_out / scale))
