@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from harness.budget import Budget
-from harness.capabilities import Decodes, FitsInClosedForm, HasDensity, lacking
+from harness.capabilities import FitsInClosedForm, HasDensity, Samples, lacking
 from harness.data import Data
 from harness.errors import NotApplicable, UsageError, unknown
 from harness.estimate import Context, Estimate
@@ -46,7 +46,7 @@ class Finding:
         model: its name.
         latent_dim: its setting of that name, or None where it has none.
         estimator: name of the metric.
-        proposal: where its codes come from, in words; None where the model has no codes.
+        proposal: where its codes come from, in words; None where it takes samples and no codes.
         effort: the setting that buys accuracy, and ``value`` what it was.
         value: see ``effort``.
         estimate: mean over images and replications, in nats.
@@ -99,11 +99,12 @@ class Misfit:
 
 
 class WithoutEncoder:
-    """A fitted model of which only the decoder is seen, or the samples where there is none."""
+    """A fitted model of which the encoder is not seen."""
+
+    proposal = "prior"
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self.proposal = "prior" if lacking(model, (Decodes,)) is None else None
 
     def __getattr__(self, name: str) -> Any:
         if name in ("posterior", "encode"):
@@ -207,7 +208,7 @@ def calibrate(
         model=exact.name,
         latent_dim=exact.settings.get("latent_dim"),
         estimator=estimator.name,
-        proposal=view.proposal,
+        proposal=None if Samples in metric.needs else view.proposal,
         effort=metric.effort,
         value=settings[metric.effort],
         estimate=expectation,
@@ -226,24 +227,28 @@ def bias_figure(findings: Sequence[Finding]) -> Figure:
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(each.estimator for each in findings))
-    figure = Figure(figsize=(4.5 * len(names), 3.6), layout="constrained")
+    subjects = list(dict.fromkeys(each.subject for each in findings))
+    figure = Figure(figsize=(3 * len(names) + 2.5, 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False, sharey=True)[0], names, strict=True):
         mine = [each for each in findings if each.estimator == name]
-        for subject in dict.fromkeys(each.subject for each in mine):
+        for number, subject in enumerate(subjects):
             line = [each for each in mine if each.subject == subject]
             errors = [_interval * (each.bias_stderr or 0) for each in line]
+            places, biases = [each.value for each in line], [each.bias for each in line]
             axes.errorbar(
-                [each.value for each in line], [each.bias for each in line], errors, marker="o", capsize=2,
-                label=subject,
-            )  # fmt: skip
+                places, biases, errors, marker="o", markersize=4, capsize=2, color=f"C{number}", label=subject
+            )
         axes.axhline(0, color="grey", linewidth=0.8)
         axes.set_xscale("log")
         axes.set_yscale("symlog", linthresh=0.01)
-        proposals = [each.proposal for each in mine if each.proposal]
-        axes.set_title(f"{name}, from the {proposals[0]}" if proposals else name, fontsize=8)
+        proposal = f"from the {mine[0].proposal}" if mine[0].proposal else ""
+        axes.set_title(f"{name}\n{proposal}", fontsize=8)
         axes.set_xlabel(mine[0].effort)
-        axes.legend(fontsize=8)
+        axes.set_xticks(sorted({each.value for each in mine}), minor=False)
+        axes.set_xticks([], minor=True)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     figure.axes[0].set_ylabel("bias (nats)")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     return figure
 
 

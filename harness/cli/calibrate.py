@@ -125,14 +125,14 @@ def calibrate(
         announce(f"left out {estimator} of {model}: {reason}")
     if not findings:
         raise KeyboardInterrupt if interrupted else UsageError("none of the estimators applies")
-    if format_ == "json":
-        click.echo(json.dumps([asdict(each) for each in findings], indent=2))
-    else:
-        _show(findings, f"{dataset}, {findings[0].examples} images, {replications} replications, in nats")
     path = out / "bias.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     calibration.bias_figure(findings).savefig(path, dpi=150, metadata={"Software": None})
     announce(f"wrote {path}")
+    if format_ == "json":
+        click.echo(json.dumps([asdict(each) for each in findings], indent=2))
+    else:
+        _show(findings, f"{dataset}, {findings[0].examples} images, {replications} replications, in nats")
     if interrupted:
         raise KeyboardInterrupt
 
@@ -141,30 +141,29 @@ def _show(findings: list[Finding], title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from harness.leaderboard.text import decimals
+
     console = Console(highlight=False, markup=False)
     console.print(title, style="bold")
     for name in dict.fromkeys(each.estimator for each in findings):
         mine = [each for each in findings if each.estimator == name]
         proposal = mine[0].proposal
-        table = Table(
-            box=None,
-            header_style="bold",
-            title=f"\n{name}{f', from the {proposal}' if proposal else ''}",
-            title_justify="left",
-            title_style="",
-        )
-        table.add_column("model")
-        for heading in ("latent", mine[0].effort, "estimate", "exact", "bias", "coverage", "ESS"):
-            table.add_column(heading, justify="right")
+        start = f",\nfrom the {proposal}" if proposal else ""
+        console.print(f"\n{name} over {mine[0].effort}{start}")
+        table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+        table.add_column("model", no_wrap=True)
+        for heading in ("latent", "effort", "estimate", "exact", "bias", "covers", "ESS"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for each in mine:
-            error = "" if each.bias_stderr is None else f" ± {each.bias_stderr:.3f}"
+            digits = decimals(each.bias, each.bias_stderr)
+            error = "" if each.bias_stderr is None else f" ± {each.bias_stderr:.{digits}f}"
             table.add_row(
                 each.model,
                 "–" if each.latent_dim is None else str(each.latent_dim),
                 f"{each.value:,}",
                 f"{each.estimate:.2f}",
                 f"{each.exact:.2f}",
-                f"{each.bias:+.3f}{error}",
+                f"{each.bias:+.{digits}f}{error}",
                 "–" if each.coverage is None else f"{each.coverage:.0%}",
                 "–" if each.effective_sample_size is None else f"{each.effective_sample_size:,.1f}",
             )

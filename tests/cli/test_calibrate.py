@@ -42,7 +42,7 @@ def test_the_board_shows_the_bias_with_its_error_and_where_the_figure_is(call: C
     assert done.code == 0, done.err
     assert all(each in done.out for each in ("ppca", "factor-analysis", "0.5 sd"))
     assert "left out log-likelihood-iw of gaussian-mixture" in done.err
-    assert " k " in done.out
+    assert "log-likelihood-iw over k" in done.out
     assert "±" in done.out
     assert "12 measurements of 10 images" in done.err
     assert "wrote calibration/bias.png" in done.err
