@@ -95,8 +95,8 @@ def reference_of(data: Data, features: FeatureName | Literal["classes"], samples
     n = min(samples, len(test))
     order = Noise(derive_seed("quality", "test images")).permutation(len(test)).to(test.device)
     rest = torch.cat([test[order[n:]], validation])
-    repeated = data.info.mean.expand(n, *data.info.shape)
-    mean = space(_on_scale(repeated, data, Noise(derive_seed("quality", "mean image"), test.device)))
+    middle = data.info.mean.round() if data.info.support == "binary" else data.info.mean
+    mean = space(_on_scale(middle.unsqueeze(0), data, noise)).expand(n, -1)
     return Reference(data, space, test[order[:n]], rest[:n], mean)
 
 
@@ -104,7 +104,8 @@ class SampleQuality(ABC):
     """A metric of the model's samples, beside which two trivial samplers are measured.
 
     ``real images`` among the parts is what held-out real images reach, of which there are as many as samples where the
-    data has so many: about the best there is. ``mean image`` is what the mean training image reaches, repeated.
+    data has so many: about the best there is. ``mean image`` is what the mean training image reaches, repeated;
+    on binary data its pixels are rounded.
 
     Samples are put on the data's own scale first, so that no rounding tells them from real images: clipped to [0, 1]
     and, for 8-bit pixels, rounded to them. On binary data a value in between is a probability, and drawn.
