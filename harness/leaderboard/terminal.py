@@ -44,7 +44,7 @@ def render_svg(boards: Sequence[Board]) -> str:
 def table(board: Board) -> Group:
     """Return a board as a rich table with its title above and its captions below."""
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    least = {"model": max(len(name) for name in ("model", *(row.model for row in board.rows))), "note": 9}
+    least = {"model": max(len(name) for name in ("model", *(row.model for row in board.rows))), "note": 14}
     for name in columns(board):
         words = name in least
         grid.add_column(

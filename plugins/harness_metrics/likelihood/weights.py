@@ -162,10 +162,10 @@ def log_likelihood_estimate(
         diagnostics: more of them.
         trusted: a median effective sample size under this marks the row.
     """
-    parts = per_dimension(values, info) | {"effective sample size (median)": sizes.median()}
+    parts = per_dimension(values, info) | {"ESS (median)": sizes.median()}
     base = observation.base_dist if isinstance(observation, Independent) else observation
     if isinstance(base, Normal):
-        parts["variance (of the observation)"] = base.variance
+        parts["variance (x∣z)"] = base.variance
     shown: dict[str, Any] = {
         **diagnostics,
         "direction_of_bias": "stochastic lower bound: unbiased in p(x), so too low in log p(x) on average",
