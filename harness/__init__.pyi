@@ -25,6 +25,7 @@ from .data import DataSource as DataSource
 from .data import Examples as Examples
 from .data import Split as Split
 from .data import Track as Track
+from .decoded import digest_of as digest_of
 from .device import synchronize as synchronize
 from .device import using_threads as using_threads
 from .distributions import Bernoulli as Bernoulli

@@ -49,7 +49,7 @@ def _read(copy: Path, sources: str, announce: Callable[[str], None]) -> dict[str
             if metadata.get("sources") != sources:
                 return None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a mapping
-        if metadata.get("digest") == _digest(tensors):
+        if metadata.get("digest") == digest_of(tensors):
             return tensors
     except OSError:
         return None
@@ -65,16 +65,16 @@ def _write(copy: Path, sources: str, tensors: Mapping[str, Tensor], announce: Ca
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with replacing(copy) as temporary:
-            save_file(clones, temporary, {"sources": sources, "digest": _digest(clones)})
+            save_file(clones, temporary, {"sources": sources, "digest": digest_of(clones)})
     except (OSError, SafetensorError) as error:
         said = getattr(error, "strerror", None) or error
         announce(f"the decoded data cannot be kept in {copy.parent} ({said}): it is decoded again next time")
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
     """Hash names, types, shapes and values. Of the digests in hashlib, SHA-256 is the fastest on current processors."""
     digest = sha256()
     for name, each in sorted(tensors.items()):
         digest.update(json.dumps([name, str(each.dtype), each.shape]).encode())
-        digest.update(each.flatten().view(torch.uint8).numpy().data)
+        digest.update(each.detach().cpu().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

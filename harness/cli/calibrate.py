@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -93,25 +92,23 @@ def calibrate(
     data = load_dataset(of_dataset.spec, chosen.config, source_from(data_dir, announce))  # type: ignore[arg-type]
     data = data.to(prepare_torch("auto", deterministic=True))
     rungs = [each for ladder in ladders for each in ladder]
-    pairs, left_out = [], {}
-    for exact, each in itertools.product(answers, rungs):
-        reason = lacking(exact.factory, each.factory.needs)
-        if reason is None:
-            pairs.append((exact, each))
-        else:
-            left_out[each.name, exact.name] = reason
-    measurements = len(pairs) * replications
+    left_out: dict[tuple[str, str], str] = {}
+    subjects = []
+    for exact in answers:
+        lacks = {each.name: lacking(exact.factory, each.factory.needs) for each in rungs}
+        left_out |= {(name, exact.name): reason for name, reason in lacks.items() if reason}
+        subjects.append((exact, [each for each in rungs if not lacks[each.name]]))
+    measurements = sum(len(applicable) for _, applicable in subjects) * replications
     announce(f"{measurements} measurements of {examples} images: {len(rungs)} settings of {len(found)} estimators")
     findings = []
     interrupted = False
     console = Console(stderr=True)
     with using_threads(threads), Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        subjects = [list(group) for _, group in itertools.groupby(pairs, lambda pair: pair[0])]
-        fits = [calibration.fitted(subject[0][0], data) for subject in subjects]
+        fits = [(exact, calibration.fitted(exact, data), applicable) for exact, applicable in subjects if applicable]
         bar = progress.add_task("measuring", total=measurements)
         try:
-            for fit, subject in zip(fits, subjects, strict=True):
-                for exact, each in subject:
+            for exact, fit, applicable in fits:
+                for each in applicable:
                     try:
                         findings.append(
                             calibration.calibrate(each, exact, fit, data, replications, lambda: progress.advance(bar))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from harness import Data, DataError, DataSource, Examples
 validation_images = 5000
 
 
-class TorchvisionImages:
+class TorchvisionImages(ABC):
     """A set of 8-bit images that torchvision knows how to get and to read.
 
     The last 5,000 training images are the validation split, and those before them are trained on.
@@ -81,13 +82,13 @@ class TorchvisionImages:
 
         return getattr(datasets, self.name)
 
+    @abstractmethod
     def _files(self, root: Path, *, train: bool) -> list[Path]:
         """Return the files that torchvision needs for one part."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _tensors(self, part: Any) -> tuple[Tensor, Tensor]:
         """Return the images ``(N, C, H, W)`` and labels ``(N,)`` of what torchvision read."""
-        raise NotImplementedError
 
     def _not_found(self, root: Path) -> str:
         missing = next(path for path in self.files(root) if not path.is_file())

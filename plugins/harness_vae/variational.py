@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -30,7 +31,7 @@ class VariationalSettings(AdamSettings):
     )
 
 
-class VariationalAutoencoder(nn.Module):
+class VariationalAutoencoder(nn.Module, ABC):
     """Prior N(0, I), diagonal Gaussian posterior, Bernoulli or Gaussian observations, trained on the ELBO.
 
     A subclass builds the networks and says, in ``encoded`` and ``decoded``, what they make of x and z.
@@ -57,13 +58,13 @@ class VariationalAutoencoder(nn.Module):
             self.register_buffer("scaled_log_variance", scaled)
         self.register_buffer("zero", torch.zeros(config.latent_dim))
 
+    @abstractmethod
     def encoded(self, x: Tensor) -> Tensor:
         """Return means and pre-softplus standard deviations of q(z | x), ``(N, 2 latent)``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decoded(self, z: Tensor) -> Tensor:
         """Return logits or means of p(x | z), ``(N, *shape)``."""
-        raise NotImplementedError
 
     @property
     def variance(self) -> Tensor:

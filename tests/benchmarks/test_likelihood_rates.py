@@ -6,6 +6,7 @@ Run with ``pytest tests/benchmarks/test_likelihood_rates.py --benchmark-only -s`
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import time
 from types import SimpleNamespace
@@ -90,6 +91,12 @@ def test_leapfrog_beside_the_bare_gradient_of_the_decoder(in_turns, model: VAE, 
         ours()
         rate = steps * chains * len(x) / (time.perf_counter() - began)
     print(f"{rate:,.0f} gradients/s")
+    code = z.double().requires_grad_()
+    exact = copy.deepcopy(model).double()
+    with torch.enable_grad():
+        joint = exact.observation(code.flatten(0, 1)).log_prob(x.double().repeat(chains, 1, 1, 1)).sum()
+        (plain,) = torch.autograd.grad(joint + exact.prior().log_prob(code).sum(), code)
+    torch.testing.assert_close(point.joint_gradient.double(), plain, rtol=1e-3, atol=1e-3)
 
 
 @torch.no_grad()

@@ -26,12 +26,12 @@ from harness_metrics.likelihood.annealing import (
     Path,
     anneal,
     leapfrog,
-    log_mean_exp,
     schedule,
     start,
     transition,
     tune,
 )
+from harness_metrics.likelihood.weights import Weights
 from harness_vae.vae import VAE
 
 
@@ -107,7 +107,7 @@ def test_reverse_weights_from_exact_codes_average_to_one_over_the_likelihood() -
     z = mean + Noise(3).normal(20_000, 4, 2).double() @ factor.T
     path, betas = linear_path(model, x), schedule(20)
     walk = anneal(path, z, betas.flip(0), torch.full_like(betas, 0.3), 3, Noise(4))
-    torch.testing.assert_close(-log_mean_exp(walk.log_weights), model.log_prob(x), atol=0.1, rtol=0)
+    torch.testing.assert_close(-Weights.of(walk.log_weights).log_mean, model.log_prob(x), atol=0.1, rtol=0)
 
 
 def test_quadratic_form_is_what_back_propagation_finds() -> None:

@@ -39,15 +39,18 @@ from harness_metrics.likelihood.annealing import (
     Point,
     Walk,
     anneal,
-    effective_sample_size,
-    log_mean_exp,
-    log_mean_stderr,
     schedule,
     settling,
     start,
     tune,
 )
-from harness_metrics.likelihood.weights import effective, log_likelihood_estimate, rows_at_a_time
+from harness_metrics.likelihood.weights import (
+    Weights,
+    effective,
+    log_likelihood_estimate,
+    observation_at_mean,
+    rows_at_a_time,
+)
 
 _tuning_chains = 4  # of each of the first images: hundreds of trajectories a temperature are enough for its step size
 _published = {"chains": 16, "temperatures": 10_000, "leapfrog": 10}
@@ -153,20 +156,20 @@ class LogLikelihoodAIS:
         with frozen(model):
             decoder = observed(model, data, context, config)
             test = data.test.first(config.examples)
-            annealer = _Annealer(config, context, config.at_once(decoder, data.info), len(test), walks=1)
+            at_once = config.at_once(decoder, data.info)
+            annealer = _Annealer(config, context, at_once, len(test), walks=1)
             walks: list[Walk] = []
-            for x in test.batches(annealer.at_once, context.noise):
+            for x in test.batches(at_once, context.noise):
                 path = config.path(decoder, x)
                 walks.append(annealer.walk(path, start(path, config.chains, len(x), context.noise)))
             base = config.base(decoder, x)[1]
-        log_weights = torch.cat([walk.log_weights for walk in walks], dim=1)
-        values = log_mean_exp(log_weights)
+        weights = Weights.of(torch.cat([walk.log_weights for walk in walks], dim=1))
         return log_likelihood_estimate(
-            values,
-            effective_sample_size(log_weights),
-            float(log_mean_stderr(log_weights).square().sum().sqrt() / len(values)),
+            weights.log_mean,
+            weights.effective_sizes,
+            float(weights.variances.sum().sqrt() / len(weights.variances)),
             data.info,
-            decoder.observation(decoder.prior().mean.unsqueeze(0)),
+            observation_at_mean(decoder),
             {
                 "start": base,
                 "acceptance": float(torch.cat([walk.acceptance for walk in walks], dim=1).mean()),
@@ -206,9 +209,10 @@ class AISGap:
         with frozen(model):
             decoder = observed(model, data, context, config)
             codes = draw(decoder.prior().expand((config.examples,)), noise)
-            annealer = _Annealer(config, context, config.at_once(decoder, data.info), config.examples, walks=2)
+            at_once = config.at_once(decoder, data.info)
+            annealer = _Annealer(config, context, at_once, config.examples, walks=2)
             lower, upper, acceptance = [], [], []
-            for code in codes.split(annealer.at_once):
+            for code in codes.split(at_once):
                 x = draw(decoder.observation(code), noise)
                 path = config.path(decoder, x)
                 forward = annealer.walk(path, start(path, config.chains, len(x), noise))
@@ -217,8 +221,8 @@ class AISGap:
                 upper.append(reverse.log_weights)
                 acceptance += [forward.acceptance, reverse.acceptance]
             base = config.base(decoder, x)[1]
-        below, above = torch.cat(lower, dim=1), torch.cat(upper, dim=1)
-        bounds = {"lower bound": log_mean_exp(below), "upper bound": -log_mean_exp(above)}
+        below, above = Weights.of(torch.cat(lower, dim=1)), Weights.of(torch.cat(upper, dim=1))
+        bounds = {"lower bound": below.log_mean, "upper bound": -above.log_mean}
         found = Estimate.over_examples(
             bounds["upper bound"] - bounds["lower bound"],
             parts=bounds,
@@ -227,7 +231,7 @@ class AISGap:
                 "start": base,
                 "acceptance": float(torch.cat(acceptance, dim=1).mean()),
                 "evaluations": annealer.gradients,
-                **effective(effective_sample_size(below)),
+                **effective(below.effective_sizes),
                 **decoder.description,
             },
         )
@@ -250,10 +254,8 @@ class _Annealer:
 
     def __init__(self, config: AnnealingSettings, context: Context, at_once: int, images: int, walks: int) -> None:
         self.config, self.context = config, context
-        self.at_once = at_once
         self._betas = schedule(config.temperatures)
-        tuned_on = min(images, self.at_once)
-        self._tuning = min(config.chains, _tuning_chains) * tuned_on * (settling + len(self._betas))
+        self._tuning = min(config.chains, _tuning_chains) * min(images, at_once) * (settling + len(self._betas))
         self._trajectories = self._tuning + config.chains * images * walks * config.temperatures
         self._done = self._begun_walks = 0
         self._checkpoint = context.checkpoint

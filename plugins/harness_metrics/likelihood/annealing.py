@@ -249,19 +249,3 @@ def anneal(
             total = total + acceptance
         watch(Chains(t, point, log_weights, total))
     return Walk(log_weights, total / max(1, len(levels) - 2))
-
-
-def log_mean_exp(log_weights: Tensor) -> Tensor:
-    """Return the logarithm of the mean weight over chains, ``(N,)``."""
-    return log_weights.logsumexp(0) - math.log(len(log_weights))
-
-
-def effective_sample_size(log_weights: Tensor) -> Tensor:
-    """Return (Σw)² / Σw² over chains, ``(N,)``: between 1 and the number of chains."""
-    return (2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp()
-
-
-def log_mean_stderr(log_weights: Tensor) -> Tensor:
-    """Return the standard error of ``log_mean_exp``, ``(N,)``, to first order: that of the mean weight over it."""
-    chains = len(log_weights)
-    return ((chains / effective_sample_size(log_weights) - 1).clamp(min=0) / (chains - 1)).sqrt()

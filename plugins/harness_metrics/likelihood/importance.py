@@ -18,7 +18,12 @@ from harness import (
     observed,
     setting,
 )
-from harness_metrics.likelihood.weights import importance_weighted, log_likelihood_estimate, rows_at_a_time
+from harness_metrics.likelihood.weights import (
+    importance_weighted,
+    log_likelihood_estimate,
+    observation_at_mean,
+    rows_at_a_time,
+)
 
 
 class LogLikelihoodIW:
@@ -59,6 +64,6 @@ class LogLikelihoodIW:
             torch.cat([each.effective_sizes for each in found]),
             float(variances.sum().sqrt() / len(variances)) if self.config.k > 1 else None,
             data.info,
-            target.observation(target.prior().mean.unsqueeze(0)),
+            observation_at_mean(target),
             target.description,
         )

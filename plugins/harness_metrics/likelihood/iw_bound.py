@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from harness import Context, Data, Decodes, Encodes, Estimate, likelihood_measure, setting
-from harness_metrics.likelihood.weights import effective, importance_weighted, rows_at_a_time
+from harness_metrics.likelihood.weights import effective, importance_weighted, observation_at_mean, rows_at_a_time
 
 
 class ImportanceWeightedBound:
@@ -39,9 +39,8 @@ class ImportanceWeightedBound:
         test = data.test.first(self.config.examples)
         rows = rows_at_a_time(model, data.info, self.config.memory)
         found = [weights for _, weights in importance_weighted(model, test, self.config.k, rows, context)]
-        z = model.prior().mean.unsqueeze(0)
         return Estimate.over_examples(
             torch.cat([each.log_mean for each in found]),
-            measure=likelihood_measure(data.info, model.observation(z)),
+            measure=likelihood_measure(data.info, observation_at_mean(model)),
             diagnostics=effective(torch.cat([each.effective_sizes for each in found])),
         )

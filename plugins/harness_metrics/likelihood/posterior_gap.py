@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from harness import Context, Data, Decodes, Encodes, Estimate, HasDensity, likelihood_measure, setting
-from harness_metrics.likelihood.weights import effective, importance_weighted, mark, rows_at_a_time
+from harness_metrics.likelihood.weights import effective, importance_weighted, mark, observation_at_mean, rows_at_a_time
 
 
 class PosteriorGap:
@@ -57,6 +57,6 @@ class PosteriorGap:
         return Estimate.over_examples(
             log_likelihood - bound,
             parts={"log-likelihood": log_likelihood, "elbo": bound},
-            measure=likelihood_measure(data.info, model.observation(model.prior().mean.unsqueeze(0))),
+            measure=likelihood_measure(data.info, observation_at_mean(model)),
             diagnostics=how,
         )

@@ -42,6 +42,13 @@ class Weights:
         self.log_sum_of_squares = self.log_sum.clone()
         self.sum_of_logs = torch.zeros_like(self.log_sum)
 
+    @classmethod
+    def of(cls, log_weights: Tensor) -> Weights:
+        """Return weights that are all there, ``(k, n)``."""
+        weights = cls(log_weights.shape[1], log_weights.device)
+        weights.add(log_weights)
+        return weights
+
     def add(self, log_weights: Tensor) -> Tensor:
         """Add weights, ``(k, n)``; return the logarithm of their sum, ``(n,)``."""
         most = log_weights.amax(0)
@@ -85,6 +92,11 @@ def rows_at_a_time(decoder: Decodes, info: DataInfo, memory: float) -> int:
         return decoder.observation(z).log_prob(torch.zeros(len(z), *info.shape, device=z.device))
 
     return min(rows_within(memory, log_prob, mean), _rows.get(mean.device.type, _rows["cpu"]))
+
+
+def observation_at_mean(decoder: Decodes) -> Distribution:
+    """Return p(x | z) at the mean of the prior, for what is the same at every code: its kind, its variance."""
+    return decoder.observation(decoder.prior().mean.unsqueeze(0))
 
 
 def importance_weighted(

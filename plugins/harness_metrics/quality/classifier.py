@@ -13,7 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness import Data, DataInfo, DataSource, Noise, NotApplicable, Split, derive_seed, using_threads, usual_products
+from harness import (
+    Data,
+    DataInfo,
+    DataSource,
+    Noise,
+    NotApplicable,
+    Split,
+    derive_seed,
+    digest_of,
+    using_threads,
+    usual_products,
+)
 
 version = "2"  # raised when the network or its training changes
 width = 64
@@ -78,7 +89,7 @@ def classifier_of(data: Data, cache: Path | None) -> Classifier:
         weights = source.decoded(name, (), lambda: _trained(network, data.train.to("cpu")))
     network.load_state_dict(weights)
     network.to(labels.device).eval()
-    return Classifier(network, _digest(weights)[:12], _accuracy(network, data.test))
+    return Classifier(network, digest_of(weights)[:12], _accuracy(network, data.test))
 
 
 def _new(info: DataInfo, classes: int) -> Network:
@@ -116,12 +127,4 @@ def _identity(data: Data) -> str:
     assert data.train.labels is not None
     info = json.dumps([version, data.info.support, data.info.scale, data.info.classes, torch.__version__])
     tensors = {"values": data.train.stored, "labels": data.train.labels}
-    return hashlib.sha256((info + _digest(tensors)).encode()).hexdigest()[:16]
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, each in sorted(tensors.items()):
-        digest.update(json.dumps([name, str(each.dtype), each.shape]).encode())
-        digest.update(each.detach().cpu().contiguous().numpy().data)
-    return digest.hexdigest()
+    return hashlib.sha256((info + digest_of(tensors)).encode()).hexdigest()[:16]

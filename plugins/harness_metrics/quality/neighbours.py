@@ -8,6 +8,7 @@ what they are; in few dimensions, where one sample decides over many test images
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,9 +43,9 @@ class _Neighbours(SampleQuality):
         counted = self.counted(samples, reference.test).double()
         return Score(float(counted.mean()), float(counted.std() / len(counted) ** 0.5))
 
+    @abstractmethod
     def counted(self, samples: Tensor, real: Tensor) -> Tensor:
         """Return what is averaged: one number for each sample or each test image."""
-        raise NotImplementedError
 
 
 class Precision(_Neighbours):

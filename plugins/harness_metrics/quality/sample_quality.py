@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from harness import Context, Data, Diverged, Estimate, Noise, NotApplicable, Samples, derive_seed, setting
+from harness import Context, Data, Diverged, Estimate, Noise, NotApplicable, Samples, derive_seed, digest_of, setting
 from harness_metrics.quality.distances import nearest
 from harness_metrics.quality.features import FeatureName, FeatureSpace, feature_space
 
@@ -178,7 +177,8 @@ def draw_samples(model: Samples, n: int, data: Data, seed: int) -> Tensor:
         Diverged: one is not finite.
         ValueError: there are not ``n`` of them, or they are not shaped as the data.
     """
-    key = (model, _weights(model), n, data, seed)
+    weights = digest_of(model.state_dict()) if isinstance(model, nn.Module) else None  # of one that trains on, others
+    key = (model, weights, n, data, seed)
     if key not in _drawn:
         noise = Noise(derive_seed("quality", "samples", seed), data.test.stored.device)
         samples = torch.cat([model.sample(min(batch, n - start), noise) for start in range(0, n, batch)])
@@ -192,14 +192,6 @@ def draw_samples(model: Samples, n: int, data: Data, seed: int) -> Tensor:
 
 
 _drawn: dict[Hashable, Tensor] = {}  # the last samples
-
-
-def _weights(model: object) -> bytes:
-    """Hash the weights: a model that has trained on since makes other samples."""
-    digest = hashlib.sha256()
-    for each in model.state_dict().values() if isinstance(model, nn.Module) else ():
-        digest.update(each.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.digest()
 
 
 def _on_scale(samples: Tensor, data: Data, noise: Noise) -> Tensor:
