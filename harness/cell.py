@@ -142,7 +142,7 @@ def _context(cell: Cell, data: Data, noise: Noise, tools: Tools) -> Context:
 
     def refit(look: Look) -> Curves:
         assert budget is not None
-        recipe = Recipe(fit.model.factory, fit.model.config, data, budget, fit.engine.precision)
+        recipe = Recipe(fit.model.factory, fit.model.config, data, budget, fit.engine.precision, fit.engine.execution)
         with torch.enable_grad():
             fitted = fit_seed(recipe, fit.seed, Companions(look=look))
         if fitted.error is not None:
@@ -162,8 +162,13 @@ def _context(cell: Cell, data: Data, noise: Noise, tools: Tools) -> Context:
     )
     if budget is None:
         return context
-    precision = fit.engine.precision
-    return dataclasses.replace(context, batch_size=budget.batch_size, precision=precision, refit=refit)
+    return dataclasses.replace(
+        context,
+        batch_size=budget.batch_size,
+        precision=fit.engine.precision,
+        execution=fit.engine.execution,
+        refit=refit,
+    )
 
 
 def now() -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 Precision = Literal["float32", "tf32", "bf16", "bf16-products"]
 precisions: tuple[Precision, ...] = get_args(Precision)
+Execution = Literal["eager", "compiled", "captured"]
+executions: tuple[Execution, ...] = get_args(Execution)
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Engine:
         precision: see ``harness.training.precision``.
         path: each seed by itself (``single``), or all seeds of a model as one (``vectorized``).
         deterministic: whether only operations are used that repeat bit for bit.
+        execution: of steps: one operation after another (``eager``), with losses fused by ``torch.compile``
+            (``compiled``), or replayed whole as a CUDA graph (``captured``).
     """
 
     device: str = "cpu"
@@ -26,9 +30,19 @@ class Engine:
     precision: Precision = "float32"
     path: str = "single"
     deterministic: bool = True
+    execution: Execution = "eager"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The engine as JSON values; eager execution goes without saying, as it did before there was any other."""
+        found = asdict(self)
+        if self.execution == "eager":
+            del found["execution"]
+        return found
 
     @property
     def in_words(self) -> str:
         """The engine in a few words."""
         threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.device == "cpu" else ""
-        return f"{self.device}{threads}, {self.precision}"
+        execution = "" if self.execution == "eager" else f", {self.execution}"
+        return f"{self.device}{threads}, {self.precision}{execution}"

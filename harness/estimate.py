@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from harness.checkpoint import Checkpoint
 from harness.data import DataInfo
-from harness.engine import Precision
+from harness.engine import Execution, Precision
 from harness.errors import NotApplicable
 from harness.noise import Noise
 
@@ -85,6 +85,7 @@ class Context:
         batch_size: of the fit, or None for a closed-form one.
         seed: of the fit.
         precision: of the fit; see ``harness.training.precision``.
+        execution: of the steps of the fit; see ``harness.engine``.
         refit: trains the model anew from the seed and within the budget of its fit; calls a function with the model
             and the seconds of training after each epoch, until it returns True; returns the curves.
         metric: builds another metric by its name, with its default settings; raises ``NotApplicable`` where the model
@@ -100,6 +101,7 @@ class Context:
     batch_size: int | None
     seed: int
     precision: Precision = "float32"
+    execution: Execution = "eager"
     refit: Callable[[Look], Curves] = _nothing_to_refit
     metric: Callable[[str], Any] = _no_metrics
     cache: Path | None = None

@@ -86,7 +86,7 @@ class Fit:
             "model": self.model.identity,
             "seed": self.seed,
             "budget": self.budget.identity if self.budget else None,
-            "engine": dataclasses.asdict(self.engine),
+            "engine": self.engine.identity,
             "machine": self.machine,
         }
 

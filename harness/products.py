@@ -30,7 +30,8 @@ def fast_products(device: torch.device) -> Iterator[None]:
 
     The function itself is replaced: a ``TorchFunctionMode`` would do it too, and slow down every other operation.
     """
-    quick = device.type == "cpu" and onednn_is_faster() and not _usual_only
+    full_precision = torch.get_float32_matmul_precision() == "highest"
+    quick = device.type == "cpu" and full_precision and onednn_is_faster() and not _usual_only
     before = F.linear
     F.linear = _quick_linear if quick else before
     try:
@@ -64,8 +65,20 @@ def onednn_is_faster() -> bool:
 
 def onednn_product(x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x @ w.T + bias``, ``(N, out)``, for float32 ``x`` ``(N, in)`` and ``w`` ``(out, in)``."""
+    if torch.compiler.is_compiling():
+        opaque: Tensor = _opaque_product(x, w, bias)
+        return opaque
     product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, w, bias, "none", [], "")
     return product
+
+
+# The product as an operation that compilers leave alone: of torch's own they take ``w`` for a constant.
+torch.library.define("harness::onednn_product", "(Tensor x, Tensor w, Tensor? bias) -> Tensor")
+torch.library.impl("harness::onednn_product", "CPU", onednn_product)
+_opaque_product = torch.ops.harness.onednn_product.default
+
+
+torch.library.register_fake("harness::onednn_product", lambda x, w, bias: x.new_empty(x.shape[0], w.shape[0]))
 
 
 def _quick_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 -- F.linear's own
@@ -80,10 +93,12 @@ def _applies(x: Tensor, weight: Tensor) -> bool:
         x.dtype == weight.dtype == torch.float32
         and x.dim() == 2
         and x.shape[0] * weight.numel() >= _worthwhile
-        and torch.get_float32_matmul_precision() == "highest"
         and not torch.is_autocast_enabled("cpu")
-        and not any(map(torch._C._functorch.is_functorch_wrapped_tensor, (x, weight)))
+        and (torch.compiler.is_compiling() or not any(map(_is_wrapped, (x, weight))))
     )
+
+
+_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
 
 
 class _Linear(torch.autograd.Function):

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from harness.cli.options import Command
-from harness.engine import precisions
+from harness.engine import executions, precisions
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ def engine_options(command: Command) -> Command:
                      help="Fits side by side on the CPU; they change no number. [default: as many as there are cores]"),
         click.option("--vectorize/--no-vectorize", default=None,
                      help="Train the seeds of a model as one. [default: on CUDA]"),
+        click.option("--execution", type=click.Choice(executions), default="eager", show_default=True,
+                     help="Of training steps: as they come, compiled (worth it in fits of minutes), or captured as a "
+                     "CUDA graph."),
         click.option("--deterministic/--no-deterministic", default=True, show_default=True,
                      help="Use only operations that repeat bit for bit."),
     ]  # fmt: skip
@@ -96,17 +99,18 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
     """Set torch up and return the device and the engine that the options state.
 
     Raises:
-        UsageError: the device is not there, or has not the precision.
+        UsageError: the device is not there, or has not the precision or the execution.
     """
     import torch
 
     from harness.device import prepare_torch
     from harness.engine import Engine
-    from harness.training import require_precision
+    from harness.training import require_execution, require_precision
 
     device = prepare_torch(values["device"], deterministic=values["deterministic"])
     torch.set_num_threads(values["threads"])
     require_precision(values["precision"], device)
+    require_execution(values["execution"], device)
     vectorize = values["vectorize"]
     together = seeds > 1 and (device.type == "cuda" if vectorize is None else vectorize)
     return device, Engine(
@@ -115,6 +119,7 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
         precision=values["precision"],
         path="vectorized" if together else "single",
         deterministic=values["deterministic"],
+        execution=values["execution"],
     )
 
 

@@ -64,7 +64,13 @@ def profile(
         choose(each, {parameter: v[0] for (owner, parameter), v in settings.items() if owner == each.spec.name})
         for each in chosen.values()
     )
-    source = source_from(data_dir, lambda line: click.echo(line, err=True))
+    if engine.execution == "captured":
+        raise UsageError("--execution captured leaves a step no parts to time")
+
+    def announce(line: str) -> None:
+        click.echo(line, err=True)
+
+    source = source_from(data_dir, announce)
     data = load_dataset(of_dataset.provided.spec, of_dataset.config, source).to(device)  # type: ignore[arg-type]
     budget = Budget(steps=steps, batch_size=batch_size)
     recipe = Recipe(of_model.factory, of_model.config, data, budget, engine.precision)
@@ -72,7 +78,8 @@ def profile(
         trainer = trainer_of(recipe, seed=0)
     except NotApplicable as error:
         raise UsageError(f"{model} on {dataset}: {error}") from error
-    _show(profile_steps(trainer, steps), f"{model} on {dataset}: batch size {batch_size}, {engine.in_words}")
+    found = profile_steps(trainer, steps, engine.execution, announce)
+    _show(found, f"{model} on {dataset}: batch size {batch_size}, {engine.in_words}")
 
 
 def _show(found: StepProfile, title: str) -> None:

@@ -178,6 +178,7 @@ def _train(fits: Sequence[Fit], data: Data, bench: Bench, observer: Observer) ->
         data,
         first.budget or _no_budget,
         first.engine.precision,
+        first.engine.execution,
     )
     observer.reporter.fit_started(fits)
     started, start = now(), time.perf_counter()
@@ -230,6 +231,7 @@ def _described(fit: Fit, fitted: Fitted, failure: Failure | None, bench: Bench) 
         "reason": failure.reason if failure else None,
         "parameters": sum(each.numel() for each in fitted.model.parameters()) if fitted.model else None,
         "path": fitted.path,
+        "execution": fitted.execution,
         "group": list(fitted.group),
         "fallback": fitted.fallback,
         "curves": dataclasses.asdict(fitted.curves),

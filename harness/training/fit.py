@@ -17,14 +17,15 @@ from harness.budget import Budget, Pace
 from harness.capabilities import FitsInClosedForm, Samples, offers
 from harness.checkpoint import Checkpoint
 from harness.data import Data, Split
-from harness.engine import Precision
+from harness.engine import Execution, Precision
 from harness.errors import Diverged, NotApplicable, StoreError
 from harness.likelihood import has_bound, lower_bound
 from harness.memory import is_out_of_memory
 from harness.noise import Noise, derive_seed, global_seed, global_state, restore_global_state
 from harness.training.loop import Trainer, mean_losses
 from harness.training.objectives import bound_name, objectives_of
-from harness.training.vectorized import NotVectorizable, VectorizedTrainer
+from harness.training.replay import Unsuited
+from harness.training.vectorized import VectorizedTrainer
 
 _validation_batch = 1000
 _bound_examples = 500
@@ -65,6 +66,7 @@ class Recipe:
     data: Data
     budget: Budget
     precision: Precision = "float32"
+    execution: Execution = "eager"
 
 
 @dataclass
@@ -74,7 +76,9 @@ class Fitted:
     Args:
         path: how it was trained, ``single`` or ``vectorized``.
         group: the seeds that were trained together.
-        fallback: why it was trained alone where it should have been vectorised.
+        execution: how its steps were taken.
+        fallback: why it was trained alone where it should have been vectorised, or its steps were taken eagerly where
+            they should not have been.
         snapshots: samples ``(n, *shape)`` at the end of the first, the middle and the last epoch, by epoch; all of them
             from the same noise, which is to say the same latent points.
     """
@@ -84,6 +88,7 @@ class Fitted:
     error: Exception | None = None
     curves: Curves = field(default_factory=Curves)
     path: str = "single"
+    execution: Execution = "eager"
     group: tuple[int, ...] = ()
     fallback: str | None = None
     snapshots: dict[int, Tensor] = field(default_factory=dict)
@@ -120,7 +125,7 @@ def fit_seeds(
         return [fit_seed(recipe, seed, companions) for seed in seeds]
     try:
         return _fit_together(recipe, seeds, companions)
-    except NotVectorizable as error:
+    except Unsuited as error:
         reason = str(error)
     except StoreError:
         raise
@@ -135,7 +140,7 @@ def fit_seeds(
         companions.announce(f"trained seed by seed, since the model cannot be vectorised: {reason}")
         alone = [fit_seed(recipe, seed, companions) for seed in seeds]
         for each in alone:
-            each.fallback = reason
+            each.fallback = "; ".join(filter(None, (reason, each.fallback)))
         return alone
     half = len(seeds) // 2
     companions.announce(f"{len(seeds)} seeds at once do not fit into memory: trying {len(seeds) - half} and {half}")
@@ -175,7 +180,9 @@ def trainer_of(recipe: Recipe, seed: int) -> Trainer:
     """
     if offers(recipe.factory, FitsInClosedForm):
         raise NotApplicable("it is fitted in closed form and takes no training steps")
-    return _trainer(recipe, _built(recipe, seed), seed)
+    trainer = _trainer(recipe, _built(recipe, seed), seed)
+    trainer.execute(recipe.execution)
+    return trainer
 
 
 def _trainer(recipe: Recipe, model: nn.Module, seed: int) -> Trainer:
@@ -209,6 +216,7 @@ def _train(
         Diverged: the one model there is did.
         StoreError: a checkpoint could not be written.
     """
+    trainer.execute(recipe.execution, companions.announce)
     pace = Pace(recipe.budget, len(trainer.sizes))
     checkpoint = companions.checkpoint([course.fitted.seed for course in courses])
     epoch = 0
@@ -245,6 +253,7 @@ def _train(
             checkpoint.save(state, f"{pace.steps:,} steps")
     for course in courses:
         course.choose_weights()
+        course.fitted.execution, course.fitted.fallback = trainer.execution, trainer.fallback
     if len(courses) == 1 and courses[0].fitted.error is not None:
         raise courses[0].fitted.error
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -24,9 +25,15 @@ class AdamSettings:
     epsilon: float = setting(1e-8, "added to Adam's denominator", above=0)
     schedule: Schedule = setting("constant", "of the learning rate over the budget; staged: that of the IWAE paper")
 
-    def optimizer(self, parameters: Iterable[nn.Parameter]) -> Adam:
-        """Return Adam over the parameters, in one fused call a step where the device has that."""
+    def optimizer(self, parameters: Iterable[Tensor], capturable: bool = False) -> Adam:
+        """Return Adam over the parameters, in one fused call a step where the device has that.
+
+        Where its steps are to be captured as a CUDA graph, all that it goes by is on the device.
+        """
         kept = list(parameters)
+        if capturable:
+            rate = torch.tensor(self.learning_rate, device=kept[0].device)
+            return Adam(kept, rate, (self.beta1, self.beta2), self.epsilon, fused=True, capturable=True)
         fused = all(each.device.type in ("cpu", "cuda") and each.is_floating_point() for each in kept)
         return Adam(kept, lr=self.learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon, fused=fused)
 
@@ -34,7 +41,11 @@ class AdamSettings:
         """Set the learning rate for the step that begins when a share ``progress`` of the budget is spent."""
         if self.schedule != "constant":
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate * learning_rate_factor(self.schedule, progress)
+                rate = self.learning_rate * learning_rate_factor(self.schedule, progress)
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
 
 
 @dataclass(frozen=True)

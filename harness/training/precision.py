@@ -1,4 +1,7 @@
-"""The precision that training computes in. Metrics always compute in float32 or better."""
+"""The precision that training computes in, and how its steps are executed: what a device has of either.
+
+Metrics always compute in float32 or better.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 import torch
 
-from harness.engine import Precision
+from harness.engine import Execution, Precision
 from harness.errors import UsageError
 
 _matmul = {"float32": "highest", "tf32": "high", "bf16": "highest", "bf16-products": "medium"}
@@ -24,6 +27,16 @@ def require_precision(precision: Precision, device: torch.device) -> None:
         raise UsageError("--precision tf32 is of CUDA devices; on a CPU there are float32, bf16 and bf16-products.")
     if precision == "bf16-products" and device.type != "cpu":
         raise UsageError("--precision bf16-products is of CPUs; on CUDA there are float32, tf32 and bf16.")
+
+
+def require_execution(execution: Execution, device: torch.device) -> None:
+    """Check that the device has it.
+
+    Raises:
+        UsageError: it has not.
+    """
+    if execution == "captured" and device.type != "cuda":
+        raise UsageError("--execution captured is of CUDA devices; on a CPU there are eager and compiled.")
 
 
 @contextmanager

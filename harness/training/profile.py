@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from statistics import median
@@ -12,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.device import synchronize
+from harness.engine import Execution
 from harness.peak import matrix_product_peak, memory_bandwidth
 from harness.training.loop import Trainer
 
@@ -54,14 +56,20 @@ class StepProfile:
         return max(self.flops / self.peak, self.moved / self.bandwidth)
 
 
-def profile_steps(trainer: Trainer, steps: int) -> StepProfile:
-    """Time so many full steps of a trainer, after a tenth as many to warm up."""
+def profile_steps(
+    trainer: Trainer,
+    steps: int,
+    execution: Execution = "eager",
+    announce: Callable[[str], None] = lambda line: None,
+) -> StepProfile:
+    """Time so many full steps of a new trainer, eager or compiled, after a tenth as many to warm up."""
     device = trainer.device
     size = min(trainer.batch_size, len(trainer.train))
     batches = (index for _ in count() for index in trainer.shuffled() if len(index) >= size)
     trainer.model.train()
     with FlopCounterMode(display=False) as counter:
         trainer.step(next(batches))
+    trainer.execute(execution, announce)
     with trainer.computing():
         for _ in range(max(1, steps // 10)):
             trainer.step(next(batches))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from harness import Data, Noise
 from harness.budget import Budget
+from harness.engine import Execution
 from harness.peak import matrix_product_peak
 from harness.training import Recipe, trainer_of
 from harness.training.profile import profile_steps
@@ -27,9 +28,10 @@ Epoch = Callable[[], object]
 batch = 128
 
 
-@pytest.fixture(params=["float32", "bf16", "bf16-products"])
-def engine(request: pytest.FixtureRequest, mnist: Data) -> Epoch:
-    recipe = Recipe(VAE, VAE.Config(), mnist, Budget(epochs=1, batch_size=batch), request.param)
+@pytest.fixture(params=["float32", "compiled", "bf16", "bf16-products"])
+def engine(request: pytest.FixtureRequest, threads: int, mnist: Data) -> Epoch:
+    how = {"execution": "compiled"} if request.param == "compiled" else {"precision": request.param}
+    recipe = Recipe(VAE, VAE.Config(), mnist, Budget(epochs=1, batch_size=batch), **how)
     return trainer_of(recipe, seed=0).epoch
 
 
@@ -144,11 +146,12 @@ def test_beside_pythae(in_turns, threads: int, engine: Epoch, grey_mnist: Data, 
     assert in_turns("pythae / engine", engine, pythae(grey_mnist, tmp_path)) > 0
 
 
-def test_the_share_of_the_peak_in_a_long_fit(benchmark, threads: int, mnist: Data) -> None:
+@pytest.mark.parametrize("execution", ["eager", "compiled"])
+def test_the_share_of_the_peak_in_a_long_fit(benchmark, threads: int, execution: Execution, mnist: Data) -> None:
     recipe = Recipe(VAE, VAE.Config(), mnist, Budget(epochs=1, batch_size=batch))
     trainer = trainer_of(recipe, seed=0)
+    flops = profile_steps(trainer, 20, execution).flops
     trainer.epoch()
-    flops = profile_steps(trainer, 20).flops
     peak = matrix_product_peak(torch.device("cpu")).rate
     benchmark.pedantic(trainer.epoch, rounds=3)
     share = flops * len(trainer.sizes) / benchmark.stats.stats.min / peak

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.engine import Engine
+
 if TYPE_CHECKING:
     from tests.conftest import Call
 
+needs_a_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="torch.compile needs a C++ compiler"
+)
 tiny = ("--models", "linear-ae", "--metric", "reconstruction-mse", "--dataset", "tiny")
 
 
@@ -29,6 +35,7 @@ def record(folder: Path) -> dict:
         (("--weights", "worst"), "'worst' is not one of 'last', 'best'"),
         (("--precision", "float16"), "'float16' is not one of"),
         (("--device", "cpu", "--precision", "tf32"), "--precision tf32 is of CUDA devices"),
+        (("--device", "cpu", "--execution", "captured"), "--execution captured is of CUDA devices"),
         (("--threads", "0"), "0 is not in the range"),
         (("--jobs", "0"), "0 is not in the range"),
         (("--target", "elbow=3"), "Did you mean 'elbo'?"),
@@ -90,3 +97,26 @@ def test_what_takes_no_steps_has_no_profile(refused: Callable[..., str], faults:
     words = ("profile", "linear-ae", "--plugin", faults, "--dataset", "tiny")
     assert "not part of this profile" in refused(*words, "--set", "vae.latent_dim=3")
     assert "of one value, not of 2" in refused(*words, "--set", "linear-ae.latent_dim=3,4")
+
+
+@needs_a_compiler
+def test_the_execution_is_part_of_a_fit_unless_it_is_the_usual_one(call: Call, faults: str, tmp_path: Path) -> None:
+    words = (*tiny[:3], "reconstruction-mse,training-throughput", *tiny[4:])
+    for execution in ("eager", "compiled"):
+        done = call("run", "--plugin", faults, *words, "--epochs", "1", "--jobs", "1", "--execution", execution)
+        assert done.code == 0, done.err
+    lines = (tmp_path / "runs" / "records.jsonl").read_text().splitlines()
+    found = {json.loads(line)["engine"].get("execution"): json.loads(line) for line in lines}
+    assert found.keys() == {None, "compiled"}
+    assert all(each["status"] == "ok" for each in found.values())
+    fit = json.loads((tmp_path / "runs" / "fits" / found["compiled"]["fit_key"] / "fit.json").read_text())
+    assert (fit["execution"], fit["fallback"]) == ("compiled", None)
+    assert "compiled" in Engine(execution="compiled").in_words
+
+
+@needs_a_compiler
+def test_a_profile_of_compiled_steps_counts_the_same_operations(call: Call, faults: str) -> None:
+    words = ("profile", "linear-ae", "--plugin", faults, "--dataset", "tiny", "--steps", "10")
+    eager, compiled = (call(*words, "--execution", each).out for each in ("eager", "compiled"))
+    assert "compiled" in compiled
+    assert eager.split("Products: ")[1].split(",")[0] == compiled.split("Products: ")[1].split(",")[0]

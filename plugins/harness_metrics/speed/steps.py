@@ -48,11 +48,13 @@ def own_batch(data: Data, context: Context) -> int:
 def training(model: Any, data: Data, context: Context, batch: int) -> Callable[[], None]:
     """Return a function that takes a whole training step: batch, forward, backward and optimiser.
 
-    It trains a copy of the model, on ``batch`` examples at a time, drawn beforehand and without replacement.
+    It trains a copy of the model, on ``batch`` examples at a time, drawn beforehand and without replacement, in the
+    way that the fit did.
     """
     copied = copy.deepcopy(model).train()
     objectives = objectives_of(copied, context.config)
     trainer = Trainer(copied, objectives, data.train, batch, context.seed, context.precision)
+    trainer.execute(context.execution)
     order = Noise(derive_seed("timed batches", context.seed)).permutation(len(data.train))
     whole = order[: len(order) // batch * batch].to(data.train.stored.device)
     batches = cycle(whole.split(batch)[:rotation])

@@ -1,0 +1,120 @@
+"""Compiled steps are the steps that are taken eagerly, up to rounding."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness import AdamSettings, Data, Noise, derive_seed
+from harness.budget import Budget
+from harness.noise import global_seed
+from harness.plan import Chosen, choose
+from harness.plugins import Registry
+from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit_seed, objectives_of
+
+pytestmark = pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="torch.compile needs a C++ compiler"
+)
+small = {
+    "vae": {"latent_dim": "3", "hidden": "12"},
+    "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8", "collapse_fraction": "0"},
+    "cnn-ae": {"latent_dim": "3", "channels": "4-6"},
+}
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def chosen(name: str) -> Chosen:
+    return choose(Registry.load().get("model", name), small[name])
+
+
+def built(of: Chosen, data: Data, seed: int) -> Any:
+    with global_seed(derive_seed("initialisation", seed)):
+        return of.factory(data.info, of.config).double()
+
+
+def in_double(data: Data) -> Data:
+    draw = data.train.inputs
+    return replace(data, train=replace(data.train, inputs=lambda stored, noise: draw(stored, noise).double()))
+
+
+@pytest.mark.parametrize("name", small)
+@pytest.mark.usefixtures("float64")
+def test_the_first_fifty_steps_are_those_taken_eagerly(name: str, suited: Callable[[Chosen], Data]) -> None:
+    of = chosen(name)
+    data = in_double(suited(of))
+    models = [built(of, data, 0) for _ in range(2)]
+    eager, compiled = (Trainer(model, objectives_of(model, of.config), data.train, 32, 0) for model in models)
+    compiled.execute("compiled")
+    assert (compiled.execution, compiled.fallback) == ("compiled", None)
+    for key, value in models[0].state_dict().items():
+        assert torch.equal(value, models[1].state_dict()[key]), f"compiling has changed {key}"
+    taken = 0
+    while taken < 50:
+        for index, same in zip(compiled.shuffled(), eager.shuffled(), strict=True):
+            torch.testing.assert_close(compiled.step(index), eager.step(same), rtol=1e-9, atol=1e-9)
+            taken += 1
+    for (key, a), b in zip(models[1].state_dict().items(), models[0].state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9, msg=key)
+
+
+@pytest.mark.usefixtures("float64")
+def test_seeds_together_can_be_compiled_too(suited: Callable[[Chosen], Data]) -> None:
+    of, seeds = chosen("vae"), (0, 1, 5)
+    data = in_double(suited(of))
+    eager, compiled = (
+        VectorizedTrainer([built(of, data, seed) for seed in seeds], of.config, data.train, 32, seeds) for _ in range(2)
+    )
+    compiled.execute("compiled")
+    assert (compiled.execution, compiled.fallback) == ("compiled", None)
+    for index, same in zip(compiled.shuffled(), eager.shuffled(), strict=True):
+        torch.testing.assert_close(compiled.step(index), eager.step(same), rtol=1e-9, atol=1e-9)
+
+
+class LooksAtItsLoss(nn.Module):
+    Config = AdamSettings
+
+    def __init__(self, info, config: AdamSettings) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(info.dim))
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        loss = (x.flatten(1) - self.mean).square().mean()
+        return loss * 2 if loss.item() > 1 else loss
+
+
+class Counts(LooksAtItsLoss):
+    """Does otherwise at every step, in Python."""
+
+    def __init__(self, info, config: AdamSettings) -> None:
+        super().__init__(info, config)
+        self.steps = 0
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        self.steps += 1
+        return (x.flatten(1) - self.mean).square().mean() * self.steps
+
+
+@pytest.mark.parametrize("model", [LooksAtItsLoss, Counts])
+def test_what_cannot_be_compiled_is_trained_eagerly_and_says_why(model, small_data: Data) -> None:
+    said: list[str] = []
+    recipe = Recipe(model, AdamSettings(), small_data, Budget(epochs=2, batch_size=50))
+    fitted = fit_seed(replace(recipe, execution="compiled"), 0, Companions(announce=said.append))
+    assert fitted.error is None
+    assert len(said) == 1
+    assert said[0].startswith("steps are taken eagerly, since they cannot be compiled: ")
+    assert fitted.execution == "eager"
+    assert fitted.fallback.startswith("it cannot be compiled: ")
+    if model is LooksAtItsLoss:
+        assert torch.equal(fitted.model.mean, fit_seed(recipe, 0).model.mean)
