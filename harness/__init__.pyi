@@ -60,6 +60,10 @@ from .peak import matrix_product_peak as matrix_product_peak
 from .points import ChamferKind as ChamferKind
 from .points import chamfer as chamfer
 from .products import usual_products as usual_products
+from .recording import Record as Record
+from .recording import Work as Work
+from .recording import beside_the_main_stream as beside_the_main_stream
+from .recording import cuda_graph as cuda_graph
 from .settings import NoSettings as NoSettings
 from .settings import setting as setting
 from .specs import CommandSpec as CommandSpec

@@ -7,7 +7,7 @@ is done only once, while it is recorded, so that steps taken from the graph are 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -15,10 +15,8 @@ from torch import Tensor
 
 from harness.device import synchronize
 from harness.noise import Noise, global_state, restore_global_state
+from harness.recording import Record, Work, beside_the_main_stream, cuda_graph
 from harness.training.replay import Unsuited, answering_unsuited
-
-Work = Callable[[], None]
-Record = Callable[[Work, Sequence[Noise]], Work]
 
 _warm_up = 3  # eager steps before anything is recorded: optimisers and libraries allocate in the first
 _checked = 3  # steps taken both ways
@@ -38,16 +36,6 @@ class Steppable(Protocol):
 
     def streams(self) -> list[Noise]:
         """Return the streams on the device that steps draw from."""
-
-
-def cuda_graph(work: Work, streams: Sequence[Noise]) -> Work:
-    """Record ``work`` as a CUDA graph that draws from ``streams`` anew each time; return what replays it."""
-    graph = torch.cuda.CUDAGraph()
-    for stream in streams:
-        graph.register_generator_state(stream.generator)
-    with torch.cuda.graph(graph):
-        work()
-    return graph.replay
 
 
 class CapturedSteps:
@@ -82,7 +70,8 @@ class CapturedSteps:
             return self._loop.take(index)
         self._taken += 1
         if self._taken <= _warm_up:
-            return self._beside_the_main_stream(index)
+            with beside_the_main_stream(self._loop.device):
+                return self._loop.take(index)
         if self._replay is None:
             try:
                 self._capture(index)
@@ -93,17 +82,6 @@ class CapturedSteps:
         self._index.copy_(index)
         self._replay()
         return self._losses.clone()
-
-    def _beside_the_main_stream(self, index: Tensor) -> Tensor:
-        """Take a step as recording will: CUDA wants its warm-up on a stream of its own."""
-        if self._loop.device.type != "cuda":
-            return self._loop.take(index)
-        side = torch.cuda.Stream(self._loop.device)
-        side.wait_stream(torch.cuda.current_stream(self._loop.device))
-        with torch.cuda.stream(side):
-            losses = self._loop.take(index)
-        torch.cuda.current_stream(self._loop.device).wait_stream(side)
-        return losses
 
     def _capture(self, index: Tensor) -> None:
         """Record a step, and hold it against eager ones without leaving a trace.

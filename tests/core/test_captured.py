@@ -16,8 +16,9 @@ from harness.budget import Budget
 from harness.noise import global_seed
 from harness.plan import choose
 from harness.plugins import Registry
+from harness.recording import Work
 from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit_seeds, objectives_of
-from harness.training.captured import CapturedSteps, Work
+from harness.training.captured import CapturedSteps
 from harness.training.replay import Unsuited
 
 needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

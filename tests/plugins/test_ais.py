@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from harness import Context, Data, DataInfo, Estimate, Noise, NotApplicable
+from harness import Context, Data, DataInfo, Estimate, Noise, NotApplicable, Work
 from harness.checkpoint import Checkpoint
 from harness.errors import UsageError
 from harness.settings import build
@@ -24,6 +24,7 @@ from harness_metrics.likelihood.annealing import (
     DecoderPath,
     LinearPath,
     Path,
+    RecordedPath,
     anneal,
     leapfrog,
     schedule,
@@ -97,6 +98,53 @@ def test_mean_weight_is_the_likelihood_whatever_the_step_size(latent: int, dim: 
     upper = -anneal(path, known, betas.flip(0), sizes.flip(0), 3, Noise(2)).log_weights.mean(0)
     assert float(lower.mean()) < float(exact.mean()) + 0.1
     assert float((upper - lower).mean()) > 0
+
+
+def test_a_recorded_path_walks_as_the_path_does() -> None:
+    """A recorder that computes again stands for a CUDA graph: all but the graph is ours."""
+    model = linear_gaussian()
+    _, x = simulated(model, 3)
+    plain, betas, said = linear_path(model, x), schedule(10), []
+    recorded = RecordedPath(plain, said.append, record=lambda work, streams: work)
+    sizes = torch.full_like(betas, 0.3)
+    assert torch.equal(forward(recorded, 4, 3, betas, sizes), forward(plain, 4, 3, betas, sizes))
+    assert said == []
+
+
+def refuses(work: Work, streams: object) -> Work:
+    raise RuntimeError("operation not permitted when stream is capturing")
+
+
+def forgets_where_it_is(work: Work, streams: object) -> Work:
+    work()
+    return lambda: None
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"), [(refuses, "operation not permitted"), (forgets_where_it_is, "recorded ones differ")]
+)
+def test_a_recording_that_fails_or_tells_otherwise_is_not_used(record, reason: str) -> None:
+    model = linear_gaussian()
+    _, x = simulated(model, 3)
+    plain, betas, said = linear_path(model, x), schedule(10), []
+    sizes = torch.full_like(betas, 0.3)
+    walked = forward(RecordedPath(plain, said.append, record), 4, 3, betas, sizes)
+    assert torch.equal(walked, forward(plain, 4, 3, betas, sizes))
+    assert len(said) == 1
+    assert reason in said[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gradients_on_a_gpu_are_recorded() -> None:
+    model = VAE(DataInfo((1, 1, 5), "binary", torch.zeros(1, 1, 5)), VAE.Config(latent_dim=2, hidden=(8,))).to("cuda")
+    x = (Noise(0, "cuda").uniform(3, 1, 1, 5) < 0.5).float()
+    plain, said = DecoderPath(model.prior(), model.prior(), model.observation, x), []
+    recorded = RecordedPath(plain, said.append)
+    for seed in range(3):
+        z = Noise(seed, "cuda").normal(4, 3, 2)
+        for mine, its in zip(recorded.at(z), plain.at(z), strict=True):
+            torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-5)
+    assert said == []
 
 
 def test_reverse_weights_from_exact_codes_average_to_one_over_the_likelihood() -> None:

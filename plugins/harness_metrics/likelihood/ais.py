@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
@@ -37,6 +37,7 @@ from harness_metrics.likelihood.annealing import (
     LinearPath,
     Path,
     Point,
+    RecordedPath,
     Walk,
     anneal,
     schedule,
@@ -104,8 +105,15 @@ class AnnealingSettings(ObservationSettings):
             return decoder.posterior(x), "posterior"
         return decoder.prior(), "prior"
 
-    def path(self, decoder: Observed, x: Tensor) -> Path:
-        """Return the path to p(x, z): in closed form for a linear-Gaussian model, else by back-propagation."""
+    def path(self, decoder: Observed, x: Tensor, announce: Callable[[str], None]) -> Path:
+        """Return the path to p(x, z): in closed form for a linear-Gaussian model, else by back-propagation.
+
+        On a GPU its gradients are recorded; ``announce`` is told where they cannot be.
+        """
+        path = self._path(decoder, x)
+        return RecordedPath(path, announce) if x.device.type == "cuda" else path
+
+    def _path(self, decoder: Observed, x: Tensor) -> Path:
         base, prior = self.base(decoder, x)[0], decoder.prior()
         model = decoder.model
         general = DecoderPath(base, prior, decoder.observation, x)
@@ -160,7 +168,7 @@ class LogLikelihoodAIS:
             annealer = _Annealer(config, context, at_once, len(test), walks=1)
             walks: list[Walk] = []
             for x in test.batches(at_once, context.noise):
-                path = config.path(decoder, x)
+                path = config.path(decoder, x, context.announce)
                 walks.append(annealer.walk(path, start(path, config.chains, len(x), context.noise)))
             base = config.base(decoder, x)[1]
         weights = Weights.of(torch.cat([walk.log_weights for walk in walks], dim=1))
@@ -214,7 +222,7 @@ class AISGap:
             lower, upper, acceptance = [], [], []
             for code in codes.split(at_once):
                 x = draw(decoder.observation(code), noise)
-                path = config.path(decoder, x)
+                path = config.path(decoder, x, context.announce)
                 forward = annealer.walk(path, start(path, config.chains, len(x), noise))
                 reverse = annealer.walk(path, code.expand(config.chains, *code.shape), reverse=True)
                 lower.append(forward.log_weights)

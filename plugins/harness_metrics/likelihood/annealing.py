@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from harness import Noise, draw
+from harness import Noise, Record, beside_the_main_stream, cuda_graph, draw
 
 steepness = 4.0  # of the sigmoid schedule
 acceptance_aim = 0.65
 _rate = 0.7  # of the logarithm of the step size, for an acceptance that is off by 1
+_warm_up = 3  # gradients before any is recorded
 settling = 25  # trajectories at the base before the first temperature, to find its step size
 
 
@@ -126,6 +127,58 @@ class LinearPath:
         standard = (z - self.base.mean) / self.scale
         base = self.base_constant - 0.5 * standard.square().sum(-1)
         return Point(z, base, joint, -standard / self.scale, self.linear - curved)
+
+
+class RecordedPath:
+    """A path whose densities and gradients are replayed as a CUDA graph, recorded for each shape of z.
+
+    Recordings are held against the path itself; where they cannot be had, or tell otherwise, the path does the work.
+
+    Args:
+        path: the path.
+        announce: is told where the path does the work, and why.
+        record: records work and returns what replays it.
+    """
+
+    def __init__(self, path: Path, announce: Callable[[str], None], record: Record = cuda_graph) -> None:
+        self.base, self.scale = path.base, path.scale
+        self._path, self._announce, self._record = path, announce, record
+        self._recordings: dict[torch.Size, Callable[[Tensor], Point]] = {}
+
+    def at(self, z: Tensor) -> Point:
+        """Return the densities and gradients at z."""
+        if z.shape not in self._recordings:
+            self._recordings[z.shape] = self._recorded(z)
+        return self._recordings[z.shape](z)
+
+    def _recorded(self, z: Tensor) -> Callable[[Tensor], Point]:
+        placed = z.detach().clone()
+        with beside_the_main_stream(z.device):
+            for _ in range(_warm_up):
+                found = self._path.at(placed)
+        found = Point(*(torch.empty_like(each) for each in found))
+
+        def work() -> None:
+            for mine, its in zip(found, self._path.at(placed), strict=True):
+                mine.copy_(its)
+
+        try:
+            replay = self._record(work, ())
+        except RuntimeError as error:
+            self._announce(f"gradients are not recorded as a CUDA graph: {error}")
+            return self._path.at
+
+        def replayed(z: Tensor) -> Point:
+            placed.copy_(z)
+            replay()
+            return Point(*(each.clone() for each in found))
+
+        elsewhere = 0.5 * z
+        pairs = zip(replayed(elsewhere), self._path.at(elsewhere), strict=True)
+        if all(torch.allclose(mine, its, rtol=1e-3, atol=1e-3, equal_nan=True) for mine, its in pairs):
+            return replayed
+        self._announce("gradients are not recorded as a CUDA graph: recorded ones differ")
+        return self._path.at
 
 
 class Chains(NamedTuple):
