@@ -27,6 +27,8 @@ from harness.plan import Cell, Fit, Plan, Request, build_plan
 from harness.plugins import Registry
 from harness.store import Record, Store, Values
 
+_farewell = 5.0  # seconds for a process to end by itself
+
 
 @dataclass(frozen=True)
 class Blueprint:
@@ -85,6 +87,13 @@ class _Worker:
         self.open = {cell.key: cell for cell in task.cells}
         self.connection.send(([fit.key for fit in task.fits], [cell.key for cell in task.cells]))
 
+    def dismiss(self) -> None:
+        """Let the process end, which has nothing left to do."""
+        self.connection.close()
+        self.process.join(_farewell)
+        self.process.terminate()
+        self.process.join()
+
     def stop(self) -> None:
         """End the process, now."""
         self.process.terminate()
@@ -142,7 +151,7 @@ class _Crew:
                 worker.take(self.waiting.pop(0))
             else:
                 self.workers.remove(worker)
-                worker.stop()
+                worker.dismiss()
         elif method == "failed":
             raise arguments[0]
         else:

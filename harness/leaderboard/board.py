@@ -228,7 +228,7 @@ def _telling_settings(records: Sequence[Record]) -> dict[str, set[str]]:
     for record in records:
         for name, value in record.model["settings"].items():
             seen[record.model["name"], name].add(_key(value))
-        for name, value in {**(record.budget or {}), **record.engine}.items():
+        for name, value in _surroundings(record).items():
             seen["", name].add(_key(value))
         seen[record.model["name"], "version"].add(record.model["version"])
     for (model, name), values in seen.items():
@@ -237,8 +237,13 @@ def _telling_settings(records: Sequence[Record]) -> dict[str, set[str]]:
     return telling
 
 
+def _surroundings(record: Record) -> dict[str, Any]:
+    """Return the budget and the engine of a fit, of which records leave out eager execution."""
+    return {**(record.budget or {}), "execution": "eager", **record.engine}
+
+
 def _circumstances(record: Record, telling: Mapping[str, set[str]]) -> str:
-    differing = {**(record.budget or {}), **record.engine}
+    differing = _surroundings(record)
     label = _label(differing, [name for name in differing if name in telling.get("", ())])
     if "version" in telling.get(record.model["name"], ()):
         label += f" version={record.model['version']}"

@@ -5,6 +5,7 @@ Compiling takes seconds to a minute, so that it pays in fits of minutes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ def compiled(function: Function) -> Function:
     What it draws from torch's global generators is what it would draw without. Threads are named since they are
     built into the code.
     """
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # or it warns that there is no GPU
     options: dict[str, Any] = {"fallback_random": True, "cpp.threads": torch.get_num_threads()}
     return torch.compile(function, fullgraph=True, dynamic=False, options=options)  # type: ignore[return-value]
 

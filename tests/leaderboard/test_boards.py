@@ -115,6 +115,12 @@ def test_timings_on_other_devices_never_share_a_board_and_each_names_its_own(sto
         assert any(f"device {device}" in line for line in captions(board))
 
 
+def test_rows_whose_steps_were_taken_otherwise_say_so(store: Store) -> None:
+    compiled = {"device": "cpu", "threads": 2, "precision": "float32", "path": "single", "execution": "compiled"}
+    (board,) = build_boards([record("a"), record("a", engine=compiled)], store)
+    assert sorted(row.label for row in board.rows) == ["execution=compiled", "execution=eager"]
+
+
 def test_a_mark_is_shown_beside_the_figure_with_the_seeds_it_is_about(store: Store) -> None:
     marked = {"diagnostics": {"marked": "taken under 35% competing load"}}
     records = [record("a", **marked), record("b", seed=0), record("b", seed=1, **marked), record("c")]

@@ -248,11 +248,16 @@ def test_in_float32_an_estimate_is_within_a_hundredth_of_a_nat(binarized: Data) 
 def test_memory_is_bounded_however_many_samples(binarized: Data) -> None:
     wide = Data.from_tensors(*(Examples(torch.zeros(4, 1, 100, 100)) for _ in range(3)), support="binary")
     model = vae(wide)
+
+    def measure(samples: int) -> None:
+        LogLikelihoodIW(LogLikelihoodIW.Config(k=samples, memory=16.0)).measure(model, wide, context())
+        LogLikelihoodMC(LogLikelihoodMC.Config(samples=samples, memory=16.0)).measure(model, wide, context())
+
+    measure(10)  # what libraries allocate once is not the question
     with PeakMemory(torch.device("cpu")) as memory:
-        LogLikelihoodIW(LogLikelihoodIW.Config(k=3000, memory=16.0)).measure(model, wide, context())
-        LogLikelihoodMC(LogLikelihoodMC.Config(samples=3000, memory=16.0)).measure(model, wide, context())
+        measure(6000)
     if not memory.since_start:
-        assert memory.beyond < 40 * 2**20  # all codes of one image decoded take 114 MiB
+        assert memory.beyond < 80 * 2**20  # all codes of one image decoded take 229 MiB
 
 
 def test_memory_is_bounded_however_large_the_decoder_and_however_many_the_images() -> None:
