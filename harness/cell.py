@@ -144,7 +144,7 @@ def _context(cell: Cell, data: Data, noise: Noise, tools: Tools) -> Context:
         assert budget is not None
         recipe = Recipe(fit.model.factory, fit.model.config, data, budget, fit.engine.precision, fit.engine.execution)
         with torch.enable_grad():
-            fitted = fit_seed(recipe, fit.seed, Companions(look=look))
+            fitted = fit_seed(recipe, fit.seed, Companions(look=look, announce=tools.announce))
         if fitted.error is not None:
             raise fitted.error
         return fitted.curves

@@ -85,7 +85,7 @@ class Context:
         batch_size: of the fit, or None for a closed-form one.
         seed: of the fit.
         precision: of the fit; see ``harness.training.precision``.
-        execution: of the steps of the fit; see ``harness.engine``.
+        execution: that was asked for the steps of the fit; see ``harness.engine``.
         refit: trains the model anew from the seed and within the budget of its fit; calls a function with the model
             and the seconds of training after each epoch, until it returns True; returns the curves.
         metric: builds another metric by its name, with its default settings; raises ``NotApplicable`` where the model

@@ -178,7 +178,8 @@ def build_plan(request: Request, registry: Registry, engine: Engine, machine: st
     cells = []
     for dataset, model, seed in itertools.product(datasets, models, range(request.seeds)):
         budget = None if offers(model.factory, FitsInClosedForm) else request.budget
-        fit = Fit(dataset, model, seed, budget, engine, machine if budget and budget.seconds else None)
+        executed = engine if budget else dataclasses.replace(engine, execution="eager")  # there are no steps
+        fit = Fit(dataset, model, seed, budget, executed, machine if budget and budget.seconds else None)
         for metric in metrics:
             exclusive = getattr(metric.factory, "times_the_machine", False)
             cells.append(Cell(fit, metric, machine if exclusive else None))

@@ -33,7 +33,7 @@ def fast_products(device: torch.device) -> Iterator[None]:
     full_precision = torch.get_float32_matmul_precision() == "highest"
     quick = device.type == "cpu" and full_precision and onednn_is_faster() and not _usual_only
     before = F.linear
-    F.linear = _quick_linear if quick else before
+    F.linear = _quick_linear if quick else _usual_linear
     try:
         yield
     finally:
@@ -65,25 +65,14 @@ def onednn_is_faster() -> bool:
 
 def onednn_product(x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x @ w.T + bias``, ``(N, out)``, for float32 ``x`` ``(N, in)`` and ``w`` ``(out, in)``."""
-    if torch.compiler.is_compiling():
-        opaque: Tensor = _opaque_product(x, w, bias)
-        return opaque
     product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, w, bias, "none", [], "")
     return product
 
 
-# The product as an operation that compilers leave alone: of torch's own they take ``w`` for a constant.
-torch.library.define("harness::onednn_product", "(Tensor x, Tensor w, Tensor? bias) -> Tensor")
-torch.library.impl("harness::onednn_product", "CPU", onednn_product)
-_opaque_product = torch.ops.harness.onednn_product.default
-
-
-torch.library.register_fake("harness::onednn_product", lambda x, w, bias: x.new_empty(x.shape[0], w.shape[0]))
-
-
 def _quick_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 -- F.linear's own
     if _applies(input, weight):
-        result: Tensor = _Linear.apply(input, weight, bias)
+        linear = torch.ops.harness.linear if torch.compiler.is_compiling() else _Linear.apply
+        result: Tensor = linear(input, weight, bias)
         return result
     return _usual_linear(input, weight, bias)
 
@@ -120,3 +109,34 @@ class _Linear(torch.autograd.Function):
             product(gradient.t(), x.t()) if needs_weight else None,
             gradient.sum(0) if needs_bias else None,
         )
+
+
+# The same as an operation that compilers leave alone, since of torch's own they take ``w`` for a constant. It can be
+# differentiated any number of times.
+
+
+def _opaque(x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+    return onednn_product(x.contiguous(), w, bias)
+
+
+def _remember(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+    x, w, bias = inputs
+    ctx.save_for_backward(x, w)
+    ctx.has_bias = bias is not None
+
+
+def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    x, w = ctx.saved_tensors
+    linear = torch.ops.harness.linear
+    needs_x, needs_weight, _ = ctx.needs_input_grad
+    return (
+        linear(gradient, w.t(), None) if needs_x else None,
+        linear(gradient.t(), x.t(), None) if needs_weight else None,
+        gradient.sum(0) if ctx.has_bias else None,
+    )
+
+
+torch.library.define("harness::linear", "(Tensor x, Tensor w, Tensor? bias) -> Tensor")
+torch.library.impl("harness::linear", "CPU", _opaque)
+torch.library.register_fake("harness::linear", lambda x, w, bias: x.new_empty(x.shape[0], w.shape[0]))
+torch.library.register_autograd("harness::linear", _gradients, setup_context=_remember)

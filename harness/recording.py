@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 
@@ -32,8 +33,13 @@ def beside_the_main_stream(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    main, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    main, side = torch.cuda.current_stream(device), _side_stream(device)
     side.wait_stream(main)
     with torch.cuda.stream(side):
         yield
     main.wait_stream(side)
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ def profile(
     except NotApplicable as error:
         raise UsageError(f"{model} on {dataset}: {error}") from error
     found = profile_steps(trainer, steps, engine.execution, announce)
+    engine = replace(engine, execution=trainer.execution)
     _show(found, f"{model} on {dataset}: batch size {batch_size}, {engine.in_words}")
 
 

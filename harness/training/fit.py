@@ -173,16 +173,14 @@ def fit_seed(recipe: Recipe, seed: int, companions: Companions = Companions()) -
 
 
 def trainer_of(recipe: Recipe, seed: int) -> Trainer:
-    """Return what trains a new model from a seed, step by step.
+    """Return what trains a new model from a seed, step by step, once it is told how to ``execute`` steps, or eagerly.
 
     Raises:
         NotApplicable: the model is fitted in closed form, or cannot be built for this data.
     """
     if offers(recipe.factory, FitsInClosedForm):
         raise NotApplicable("it is fitted in closed form and takes no training steps")
-    trainer = _trainer(recipe, _built(recipe, seed), seed)
-    trainer.execute(recipe.execution)
-    return trainer
+    return _trainer(recipe, _built(recipe, seed), seed)
 
 
 def _trainer(recipe: Recipe, model: nn.Module, seed: int) -> Trainer:
@@ -210,32 +208,50 @@ def _fit_together(recipe: Recipe, seeds: Sequence[int], companions: Companions) 
 def _train(
     recipe: Recipe, trainer: Trainer | VectorizedTrainer, courses: Sequence[_Course], companions: Companions
 ) -> None:
-    """Spend the budget, looking at the models after each epoch.
+    """Spend the budget, in the way of the recipe, and note how that went.
 
     Raises:
         Diverged: the one model there is did.
         StoreError: a checkpoint could not be written.
     """
-    trainer.execute(recipe.execution, companions.announce)
     pace = Pace(recipe.budget, len(trainer.sizes))
+    with pace.running():  # compiling is part of training
+        trainer.execute(recipe.execution, companions.announce)
+    try:
+        _spend(pace, trainer, courses, companions)
+    finally:
+        trainer.finish()
+        for course in courses:
+            course.fitted.execution, course.fitted.fallback = trainer.execution, trainer.fallback
+    for course in courses:
+        course.choose_weights()
+    if len(courses) == 1 and courses[0].fitted.error is not None:
+        raise courses[0].fitted.error
+
+
+def _spend(
+    pace: Pace, trainer: Trainer | VectorizedTrainer, courses: Sequence[_Course], companions: Companions
+) -> None:
+    """Take steps, epoch by epoch, until the budget is spent; go on from the checkpoint where there is one."""
     checkpoint = companions.checkpoint([course.fitted.seed for course in courses])
-    epoch = 0
+    epoch, told = 0, 0.0
     if checkpoint is not None and (state := checkpoint.load()) is not None:
         epoch = state["epoch"]
         pace.steps, pace.spent = state["pace"]["steps"], state["pace"]["spent"]
+        told = pace.spent
         restore_global_state(state["global"])
         trainer.restore(state["trainer"])
         for course, its_state in zip(courses, state["courses"], strict=True):
             course.restore(its_state)
     while not pace.is_over:
         epoch += 1
-        spent = pace.spent
         with pace.running():
             losses = trainer.epoch(pace)
         trainer.synchronize()
         for course, its_losses in zip(courses, losses, strict=True):
-            course.end_epoch(its_losses, pace.spent - spent, pace.steps)
+            course.end_epoch(its_losses, pace.spent - told, pace.steps)
             course.keep_snapshot(epoch, pace.progress, companions)
+        told = pace.spent
         if all(course.fitted.error is not None for course in courses):
             break
         means = {name: fmean(each[name] for each in losses) for name in losses[0]}
@@ -251,11 +267,6 @@ def _train(
                 "courses": [course.state() for course in courses],
             }
             checkpoint.save(state, f"{pace.steps:,} steps")
-    for course in courses:
-        course.choose_weights()
-        course.fitted.execution, course.fitted.fallback = trainer.execution, trainer.fallback
-    if len(courses) == 1 and courses[0].fitted.error is not None:
-        raise courses[0].fitted.error
 
 
 def _built(recipe: Recipe, seed: int) -> nn.Module:

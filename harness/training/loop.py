@@ -17,11 +17,14 @@ from harness.data import Split
 from harness.engine import Execution, Precision
 from harness.noise import Noise, derive_seed
 from harness.products import fast_products
+from harness.recording import Record, cuda_graph
 from harness.training.captured import CapturedSteps
 from harness.training.compiled import CompiledLosses, rehearse
 from harness.training.objectives import Objective
 from harness.training.precision import autocast, computing_in
-from harness.training.replay import Losses, Unsuited, answering_unsuited
+from harness.training.replay import Losses, Unsuited, answering_unsuited, leaving_no_trace
+
+Loss = Callable[[int, Tensor, Noise], Tensor]
 
 
 class SteppingLoop(ABC):
@@ -46,27 +49,49 @@ class SteppingLoop(ABC):
         self.fallback: str | None = None
         self._optimizers: list[Adam] = []
         self._captured: CapturedSteps | None = None
+        self._progress = 0.0
 
-    def execute(self, execution: Execution, announce: Callable[[str], None] = lambda line: None) -> None:
+    def execute(
+        self, execution: Execution, announce: Callable[[str], None] = lambda line: None, record: Record = cuda_graph
+    ) -> None:
         """Have the steps of full batches taken so from now on, or else eagerly, which is announced.
 
-        To be called before the first step.
+        Captured steps are to be asked for before the first step; ``record`` is what records them.
         """
-
-        def fall_back(reason: Unsuited) -> None:
-            self.execution, self._captured = "eager", None
-            self.fallback = f"it cannot be {execution}: {reason}"
-            announce(f"steps are taken eagerly, since they cannot be {execution}: {reason}")
-
-        self.execution = execution
+        self.execution, self._announce = execution, announce
         if execution == "compiled":
             try:
                 self._compile()
             except Unsuited as error:
-                fall_back(error)
+                self._fall_back(error)
         elif execution == "captured":
-            self._prepare_optimizers(capturable=True)
-            self._captured = CapturedSteps(self, self.sizes[0], fall_back)
+            self._prepare_optimizers(capturable=self.device.type == "cuda")
+            self._captured = CapturedSteps(self, self.sizes[0], self._fall_back, record)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the steps to come are taken as they will be from then on: captured, or for good eagerly."""
+        return self._captured is None or self._captured.is_recorded
+
+    def finish(self) -> None:
+        """Let go of what was compiled or recorded, and with it of memory; to be called after the last step."""
+        if not self.is_settled:
+            self.execution, self.fallback = "eager", "there were too few full batches for it to be captured"
+        if self._captured is not None:
+            self._captured.release()
+        self._captured = None
+        self._forget_compiled()
+
+    def _fall_back(self, reason: Unsuited) -> None:
+        self._announce(f"steps are taken eagerly, since they cannot be {self.execution}: {reason}")
+        self._take_eagerly(f"it cannot be {self.execution}: {reason}")
+
+    def _take_eagerly(self, fallback: str) -> None:
+        self.execution, self.fallback, self._captured = "eager", fallback, None
+        self._forget_compiled()
+        for objective, optimizer in zip(self.objectives, self._optimizers, strict=True):
+            for group in optimizer.param_groups:
+                group.update(lr=objective.optimizer.rate(self._progress), capturable=False)
 
     def step(self, index: Tensor, progress: float = 0.0) -> Tensor:
         """Take one step on the examples at ``index`` ``(..., B)`` when a share ``progress`` of the budget is spent.
@@ -74,6 +99,7 @@ class SteppingLoop(ABC):
         Returns:
             The losses, ``(..., objectives)``.
         """
+        self._progress = progress
         for objective, optimizer in zip(self.objectives, self._optimizers, strict=True):
             objective.optimizer.follow_schedule(optimizer, progress)
         return self._captured(index) if self._captured else self.take(index)
@@ -85,6 +111,10 @@ class SteppingLoop(ABC):
     @abstractmethod
     def tensors(self) -> list[Tensor]:
         """Return all tensors that steps change, the same ones from the first step on."""
+
+    @abstractmethod
+    def networks(self) -> nn.Module:
+        """Return all modules that take part in a step, as one."""
 
     @abstractmethod
     def streams(self) -> list[Noise]:
@@ -99,6 +129,10 @@ class SteppingLoop(ABC):
         """
 
     @abstractmethod
+    def _forget_compiled(self) -> None:
+        """Have the losses computed as they were before they were compiled, if they were."""
+
+    @abstractmethod
     def _moved(self, which: int) -> list[Tensor]:
         """Return the parameters, of all models, that an objective moves."""
 
@@ -111,9 +145,23 @@ class SteppingLoop(ABC):
         states = (state for optimizer in self._optimizers for state in optimizer.state.values())
         return [value for state in states for value in state.values() if isinstance(value, Tensor)]
 
-    def _restore_optimizers(self, states: list[dict[str, Any]]) -> None:
-        for optimizer, state in zip(self._optimizers, states, strict=True):
-            optimizer.load_state_dict(state)
+    def _state(self, models: list[nn.Module], streams: list[Noise]) -> dict[str, Any]:
+        return {
+            "models": [model.state_dict() for model in models],
+            "optimizers": [each.state_dict() for each in self._optimizers],
+            "noise": [each.state for each in streams],
+            "fallback": self.fallback,
+        }
+
+    def _restore(self, state: dict[str, Any], streams: list[Noise]) -> None:
+        """Bring back the streams and the optimisers, and with them whether steps had turned out to be eager."""
+        assert self._captured is None or not self._captured.is_recorded
+        if state["fallback"] is not None:
+            self._take_eagerly(state["fallback"])
+        for noise, its_state in zip(streams, state["noise"], strict=True):
+            noise.go_on_from(its_state)
+        for optimizer, its_optimizer in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_optimizer)
             for group in optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):
                     group["lr"] = group["lr"].to(self.device)
@@ -182,7 +230,8 @@ class Trainer(SteppingLoop):
         self.model = model
         self._prepare_optimizers()
         self._bystanders = [_others(model, each) for each in objectives]
-        self._losses: Callable[[int, Tensor, Noise], Tensor] = Losses(model, objectives)
+        self._plain = Losses(model, objectives)
+        self._losses: Loss = self._plain
         self.mark: Callable[[str], None] = _unmarked
         self._order = Noise(derive_seed("batches", seed))
         self._data_noise = Noise(derive_seed("data", seed), self.device)
@@ -204,7 +253,7 @@ class Trainer(SteppingLoop):
         losses = []
         for which, (objective, optimizer) in enumerate(zip(self.objectives, self._optimizers, strict=True)):
             for _ in range(objective.repeats):
-                loss = self._loss(which, x, self._noise)
+                loss = self._loss(self._losses, which, x, self._noise)
                 self.mark("forward")
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward(inputs=objective.parameters)
@@ -225,48 +274,40 @@ class Trainer(SteppingLoop):
     def _moved(self, which: int) -> list[Tensor]:
         return list(self.objectives[which].parameters)
 
+    def networks(self) -> nn.Module:
+        """See ``SteppingLoop.networks``."""
+        return self.model
+
     def _compile(self) -> None:
         torch.compiler.reset()
-        size, losses = self.sizes[0], Losses(self.model, self.objectives)
-        before = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        self.model.train()
-        self._losses = CompiledLosses(losses, size)
-        noise = Noise(0, self.device)
-        try:
-            with answering_unsuited(), self.computing():
-                x = self.train.batch(torch.arange(size, device=self.device), noise)
-                for which in range(len(self.objectives)):
-                    rehearse(partial(self._gradient, which, x, noise))
-        except BaseException:
-            self._losses = losses
-            raise
-        finally:
-            with torch.no_grad():
-                for name, buffer in self.model.named_buffers():
-                    buffer.copy_(before[name])
+        fused, size = CompiledLosses(self._plain, self.sizes[0]), self.sizes[0]
+        with answering_unsuited(), leaving_no_trace(self.model.train()), self.computing():
+            x = self.train.batch(torch.arange(size, device=self.device), Noise(0, self.device))
+            for which in range(len(self.objectives)):
+                plain, compiled = (partial(self._gradient, losses, which, x) for losses in (self._plain, fused))
+                rehearse(plain, compiled, self.precision)
+        fused.refuse = self._fall_back
+        self._losses = fused
 
-    def _loss(self, which: int, x: Tensor, noise: Noise) -> Tensor:
+    def _forget_compiled(self) -> None:
+        self._losses = self._plain
+
+    def _loss(self, losses: Loss, which: int, x: Tensor, noise: Noise) -> Tensor:
         with autocast(self.precision, self.device), _without_gradient(self._bystanders[which]):
-            return self._losses(which, x, noise)
+            return losses(which, x, noise)
 
-    def _gradient(self, which: int, x: Tensor, noise: Noise) -> tuple[Tensor | None, ...]:
-        loss = self._loss(which, x, noise)
+    def _gradient(self, losses: Loss, which: int, x: Tensor) -> tuple[Tensor | None, ...]:
+        loss = self._loss(losses, which, x, Noise(0, self.device))
         return torch.autograd.grad(loss, self.objectives[which].parameters, allow_unused=True)
 
     def state(self) -> dict[str, Any]:
         """Return all that the next steps depend on."""
-        return {
-            "models": [self.model.state_dict()],
-            "optimizers": [each.state_dict() for each in self._optimizers],
-            "noise": [each.state for each in (self._order, self._data_noise, self._noise)],
-        }
+        return self._state([self.model], [self._order, *self.streams()])
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state`` returned."""
+        """Go on from what ``state`` returned; to be called before the first step."""
         self.model.load_state_dict(state["models"][0])
-        self._restore_optimizers(state["optimizers"])
-        for noise, its_state in zip((self._order, self._data_noise, self._noise), state["noise"], strict=True):
-            noise.go_on_from(its_state)
+        self._restore(state, [self._order, *self.streams()])
 
     def shuffled(self) -> Iterator[Tensor]:
         """Yield the index of each batch of one epoch, in a new order."""

@@ -41,11 +41,14 @@ class AdamSettings:
         """Set the learning rate for the step that begins when a share ``progress`` of the budget is spent."""
         if self.schedule != "constant":
             for group in optimizer.param_groups:
-                rate = self.learning_rate * learning_rate_factor(self.schedule, progress)
                 if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(rate)
+                    group["lr"].fill_(self.rate(progress))
                 else:
-                    group["lr"] = rate
+                    group["lr"] = self.rate(progress)
+
+    def rate(self, progress: float) -> float:
+        """Return the learning rate when a share ``progress`` of the budget is spent."""
+        return self.learning_rate * learning_rate_factor(self.schedule, progress)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,35 @@ def answering_unsuited() -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise Unsuited(" ".join(str(error).split())[:200] or type(error).__name__) from error
+        raise Unsuited(in_one_line(error)) from error
+
+
+def in_one_line(error: Exception) -> str:
+    """Return what an exception says, at most 200 characters of it."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+@contextmanager
+def leaving_no_trace(model: nn.Module) -> Iterator[None]:
+    """Bring a model's buffers, and what it counts in Python, back to what they were before the block."""
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    counters = counters_of(model)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])
+        for module, its_counters in zip(model.modules(), counters, strict=True):
+            vars(module).update(its_counters)
+
+
+def counters_of(model: nn.Module) -> list[dict[str, Any]]:
+    """Return the numbers, words and switches that each module keeps as attributes."""
+    return [
+        {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str)}
+        for module in model.modules()
+    ]
 
 
 @dataclass(frozen=True)

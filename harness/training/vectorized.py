@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,12 +19,22 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from harness.data import Split
 from harness.engine import Precision
+from harness.memory import is_out_of_memory
 from harness.noise import Noise, derive_seed
 from harness.training.compiled import compiled, rehearse
 from harness.training.loop import SteppingLoop
 from harness.training.objectives import objectives_of
 from harness.training.precision import autocast, computing_in
-from harness.training.replay import Draw, Losses, ReplayedNoise, Unsuited, answering_unsuited, draws_of
+from harness.training.replay import (
+    Draw,
+    Losses,
+    ReplayedNoise,
+    Unsuited,
+    answering_unsuited,
+    draws_of,
+    in_one_line,
+    leaving_no_trace,
+)
 
 
 class SplitNoise(Noise):
@@ -78,7 +89,7 @@ class VectorizedTrainer(SteppingLoop):
         super().__init__(objectives_of(template, config), train, batch_size, precision)
         self.models = list(models)
         self._losses = Losses(template, self.objectives)
-        self._compiles = False
+        self._compiles = self._rehearses = False
         self._functions: dict[tuple[int, int], Callable[..., Tensor]] = {}
         self._parameters, self._buffers = stack_module_state(self.models)
         names = {parameter: name for name, parameter in template.named_parameters()}
@@ -87,7 +98,10 @@ class VectorizedTrainer(SteppingLoop):
         self._order = [Noise(derive_seed("batches", seed)) for seed in seeds]
         self._data_noise = SplitNoise([Noise(derive_seed("data", seed), self.device) for seed in seeds])
         self._noise = [Noise(derive_seed("noise", seed), self.device) for seed in seeds]
-        self._rehearse()
+        with answering_unsuited():
+            gradient = self._rehearsed()
+            for which in range(len(self.objectives)):
+                gradient(which)
         self._prepare_optimizers()
 
     def take(self, index: Tensor) -> Tensor:
@@ -115,22 +129,20 @@ class VectorizedTrainer(SteppingLoop):
 
     def state(self) -> dict[str, Any]:
         """Return all that the next steps depend on."""
-        return {
-            "models": [model.state_dict() for model in self.synchronize()],
-            "optimizers": [each.state_dict() for each in self._optimizers],
-            "noise": [each.state for each in (*self._order, *self.streams())],
-        }
+        return self._state(self.synchronize(), [*self._order, *self.streams()])
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state`` returned."""
+        """Go on from what ``state`` returned; to be called before the first step."""
         with torch.no_grad():
             for i, its_state in enumerate(state["models"]):
                 for name, tensor in its_state.items():
                     stacked = self._parameters[name] if name in self._parameters else self._buffers[name]
                     stacked[i] = tensor
-        self._restore_optimizers(state["optimizers"])
-        for noise, its_state in zip((*self._order, *self.streams()), state["noise"], strict=True):
-            noise.go_on_from(its_state)
+        self._restore(state, [*self._order, *self.streams()])
+
+    def networks(self) -> nn.Module:
+        """See ``SteppingLoop.networks``."""
+        return self._losses.model
 
     def tensors(self) -> list[Tensor]:
         """See ``SteppingLoop.tensors``."""
@@ -164,16 +176,24 @@ class VectorizedTrainer(SteppingLoop):
         if key not in self._draws:
             self._draws[key] = draws_of(self._losses, which, x[0])
             self._functions[key] = self._mapped(which, self._draws[key], x.shape[1])
-        numbers = [torch.stack([draw.made_by(each) for each in noise]) for draw in self._draws[key]]
+        draws = self._draws[key]
+        numbers = [torch.stack([draw.made_by(each) for each in noise]) for draw in draws]
         with autocast(self.precision, self.device):
-            return self._functions[key](self._parameters, self._buffers, x, numbers)
+            try:
+                return self._functions[key](self._parameters, self._buffers, x, numbers)
+            except Exception as error:
+                if not self._compiles or self._rehearses or is_out_of_memory(error):
+                    raise
+                self._fall_back(Unsuited(in_one_line(error)))
+                return self._mapped(which, draws, x.shape[1])(self._parameters, self._buffers, x, numbers)
 
     def _mapped(self, which: int, draws: list[Draw], size: int) -> Callable[..., Tensor]:
         """Return the loss of one objective as a function of the state of all seeds."""
+        losses = self._losses
 
         def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, numbers: list[Tensor]) -> Tensor:
             state = {f"model.{name}": tensor for name, tensor in (*parameters.items(), *buffers.items())}
-            result: Tensor = functional_call(self._losses, state, (which, x, ReplayedNoise(draws, numbers)))
+            result: Tensor = functional_call(losses, state, (which, x, ReplayedNoise(draws, numbers)))
             return result
 
         mapped: Callable[..., Tensor] = vmap(loss)
@@ -181,32 +201,31 @@ class VectorizedTrainer(SteppingLoop):
 
     def _compile(self) -> None:
         torch.compiler.reset()
-        before = self._draws, self._functions
+        plain = self._rehearsed()
         self._compiles, self._draws, self._functions = True, {}, {}
         try:
-            self._rehearse()
+            fused = self._rehearsed()
+            for which in range(len(self.objectives)):
+                rehearse(partial(plain, which), partial(fused, which), self.precision)
         except BaseException:
-            self._compiles = False
-            self._draws, self._functions = before
+            self._forget_compiled()
             raise
 
-    def _rehearse(self) -> None:
-        """Try every objective on copies, so that what cannot be done for all seeds at once is found before training."""
-        rehearsal = copy.copy(self)
+    def _forget_compiled(self) -> None:
+        self._compiles, self._draws, self._functions = False, {}, {}
+
+    def _rehearsed(self) -> Callable[[int], tuple[Tensor | None, ...]]:
+        """Return the gradient of each objective for a full batch, as a function that leaves no trace in the models."""
+        rehearsal, size = copy.copy(self), self.sizes[0]
+        rehearsal._rehearses = True
         rehearsal._buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        size = self.sizes[0]
-        noise = [Noise(0, self.device) for _ in self.models]
         index = torch.arange(size, device=self.device).repeat(len(self.models))
-        with answering_unsuited(), self.computing():
-            x = self.train.batch(index, SplitNoise(noise)).unflatten(0, (len(self.models), size))
-            for which in range(len(self.objectives)):
 
-                def gradient(which: int = which) -> object:
-                    return torch.autograd.grad(
-                        rehearsal._losses_of_seeds(which, x, noise).sum(), self._moved(which), allow_unused=True
-                    )
+        def gradient(which: int) -> tuple[Tensor | None, ...]:
+            noise = [Noise(0, self.device) for _ in self.models]
+            with leaving_no_trace(self._losses.model), rehearsal.computing():
+                x = self.train.batch(index, SplitNoise(noise)).unflatten(0, (len(self.models), size))
+                loss = rehearsal._losses_of_seeds(which, x, noise)
+                return torch.autograd.grad(loss.sum(), self._moved(which), allow_unused=True)
 
-                if self._compiles:
-                    rehearse(gradient)
-                else:
-                    gradient()
+        return gradient

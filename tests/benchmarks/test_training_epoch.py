@@ -30,9 +30,11 @@ batch = 128
 
 @pytest.fixture(params=["float32", "compiled", "bf16", "bf16-products"])
 def engine(request: pytest.FixtureRequest, threads: int, mnist: Data) -> Epoch:
-    how = {"execution": "compiled"} if request.param == "compiled" else {"precision": request.param}
-    recipe = Recipe(VAE, VAE.Config(), mnist, Budget(epochs=1, batch_size=batch), **how)
-    return trainer_of(recipe, seed=0).epoch
+    compiled = request.param == "compiled"
+    precision = "float32" if compiled else request.param
+    trainer = trainer_of(Recipe(VAE, VAE.Config(), mnist, Budget(epochs=1, batch_size=batch), precision), seed=0)
+    trainer.execute("compiled" if compiled else "eager")
+    return trainer.epoch
 
 
 class ByHand(nn.Module):

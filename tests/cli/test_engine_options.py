@@ -105,6 +105,7 @@ def test_the_execution_is_part_of_a_fit_unless_it_is_the_usual_one(call: Call, f
     for execution in ("eager", "compiled"):
         done = call("run", "--plugin", faults, *words, "--epochs", "1", "--jobs", "1", "--execution", execution)
         assert done.code == 0, done.err
+        assert "eagerly" not in done.out + done.err  # neither the fit nor the timing fell back
     lines = (tmp_path / "runs" / "records.jsonl").read_text().splitlines()
     found = {json.loads(line)["engine"].get("execution"): json.loads(line) for line in lines}
     assert found.keys() == {None, "compiled"}

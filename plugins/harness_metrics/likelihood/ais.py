@@ -168,7 +168,7 @@ class LogLikelihoodAIS:
             annealer = _Annealer(config, context, at_once, len(test), walks=1)
             walks: list[Walk] = []
             for x in test.batches(at_once, context.noise):
-                path = config.path(decoder, x, context.announce)
+                path = config.path(decoder, x, annealer.tell_once)
                 walks.append(annealer.walk(path, start(path, config.chains, len(x), context.noise)))
             base = config.base(decoder, x)[1]
         weights = Weights.of(torch.cat([walk.log_weights for walk in walks], dim=1))
@@ -222,7 +222,7 @@ class AISGap:
             lower, upper, acceptance = [], [], []
             for code in codes.split(at_once):
                 x = draw(decoder.observation(code), noise)
-                path = config.path(decoder, x, context.announce)
+                path = config.path(decoder, x, annealer.tell_once)
                 forward = annealer.walk(path, start(path, config.chains, len(x), noise))
                 reverse = annealer.walk(path, code.expand(config.chains, *code.shape), reverse=True)
                 lower.append(forward.log_weights)
@@ -266,6 +266,7 @@ class _Annealer:
         self._tuning = min(config.chains, _tuning_chains) * min(images, at_once) * (settling + len(self._betas))
         self._trajectories = self._tuning + config.chains * images * walks * config.temperatures
         self._done = self._begun_walks = 0
+        self._told: set[str] = set()
         self._checkpoint = context.checkpoint
         state = context.checkpoint.load() if context.checkpoint else None
         self._state: dict[str, Any] = state or {"sizes": None, "ended": [], "chains": None, "noise": None}
@@ -322,6 +323,12 @@ class _Annealer:
         seconds = (time.perf_counter() - began) / (_timed * z.shape[0] * z.shape[1]) * self.gradients
         if seconds > _worth_telling:
             self.context.announce(f"annealing takes {self.gradients:,} gradients, about {_duration(seconds)}")
+
+    def tell_once(self, line: str) -> None:
+        """Announce a line, unless that was done before."""
+        if line not in self._told:
+            self._told.add(line)
+            self.context.announce(line)
 
     def _progress(self, trajectories: int) -> None:
         self._done = trajectories

@@ -143,13 +143,14 @@ class RecordedPath:
     def __init__(self, path: Path, announce: Callable[[str], None], record: Record = cuda_graph) -> None:
         self.base, self.scale = path.base, path.scale
         self._path, self._announce, self._record = path, announce, record
-        self._recordings: dict[torch.Size, Callable[[Tensor], Point]] = {}
+        self._recordings: dict[tuple[torch.Size, torch.dtype], Callable[[Tensor], Point]] = {}
 
     def at(self, z: Tensor) -> Point:
         """Return the densities and gradients at z."""
-        if z.shape not in self._recordings:
-            self._recordings[z.shape] = self._recorded(z)
-        return self._recordings[z.shape](z)
+        kind = z.shape, z.dtype
+        if kind not in self._recordings:
+            self._recordings[kind] = self._recorded(z)
+        return self._recordings[kind](z)
 
     def _recorded(self, z: Tensor) -> Callable[[Tensor], Point]:
         placed = z.detach().clone()
@@ -173,9 +174,8 @@ class RecordedPath:
             replay()
             return Point(*(each.clone() for each in found))
 
-        elsewhere = 0.5 * z
-        pairs = zip(replayed(elsewhere), self._path.at(elsewhere), strict=True)
-        if all(torch.allclose(mine, its, rtol=1e-3, atol=1e-3, equal_nan=True) for mine, its in pairs):
+        pairs = [pair for at in (z, 0.5 * z) for pair in zip(replayed(at), self._path.at(at), strict=True)]
+        if all(torch.allclose(mine, its, rtol=1e-5, atol=1e-4, equal_nan=True) for mine, its in pairs):
             return replayed
         self._announce("gradients are not recorded as a CUDA graph: recorded ones differ")
         return self._path.at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, ClassVar
 
@@ -58,8 +58,9 @@ class PeakMemoryUse:
         device = data.train.stored.device
         found: dict[str, list[float]] = {}
         if steps.trains_in_steps(model, context):
-            own = steps.own_batch(data, context)
-            found["training step"] = self._peaks(steps.training(model, data, context, own), device)
+            eager = replace(context, execution="eager")  # a recording would have its memory beforehand
+            step = steps.training(model, data, eager, steps.own_batch(data, context))
+            found["training step"] = self._peaks(step, device)
         if isinstance(model, Samples | Reconstructs):
             what, work = steps.forward(model, data, context, batch)
             found[f"{what} of {batch:,} examples"] = self._peaks(work, device)

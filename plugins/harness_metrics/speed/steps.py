@@ -49,12 +49,11 @@ def training(model: Any, data: Data, context: Context, batch: int) -> Callable[[
     """Return a function that takes a whole training step: batch, forward, backward and optimiser.
 
     It trains a copy of the model, on ``batch`` examples at a time, drawn beforehand and without replacement, in the
-    way that the fit did.
+    way that the fit was asked for.
     """
     copied = copy.deepcopy(model).train()
     objectives = objectives_of(copied, context.config)
     trainer = Trainer(copied, objectives, data.train, batch, context.seed, context.precision)
-    trainer.execute(context.execution)
     order = Noise(derive_seed("timed batches", context.seed)).permutation(len(data.train))
     whole = order[: len(order) // batch * batch].to(data.train.stored.device)
     batches = cycle(whole.split(batch)[:rotation])
@@ -63,6 +62,10 @@ def training(model: Any, data: Data, context: Context, batch: int) -> Callable[[
         with torch.enable_grad(), trainer.computing():
             trainer.step(next(batches))
 
+    with torch.enable_grad():
+        trainer.execute(context.execution, context.announce)
+    while not trainer.is_settled:
+        step()
     return step
 
 
