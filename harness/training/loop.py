@@ -156,7 +156,7 @@ class SteppingLoop(ABC):
     def _restore(self, state: dict[str, Any], streams: list[Noise]) -> None:
         """Bring back the streams and the optimisers, and with them whether steps had turned out to be eager."""
         assert self._captured is None or not self._captured.is_recorded
-        if state["fallback"] is not None:
+        if state.get("fallback") is not None:
             self._take_eagerly(state["fallback"])
         for noise, its_state in zip(streams, state["noise"], strict=True):
             noise.go_on_from(its_state)

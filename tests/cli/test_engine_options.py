@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from marks import needs_a_compiler
 
 from harness.engine import Engine
 
 if TYPE_CHECKING:
     from tests.conftest import Call
 
-needs_a_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="torch.compile needs a C++ compiler"
-)
 tiny = ("--models", "linear-ae", "--metric", "reconstruction-mse", "--dataset", "tiny")
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from marks import needs_a_gpu
 from torch import Tensor
 
 from harness import Data, Noise, derive_seed
@@ -23,7 +24,6 @@ from harness.plugins import Registry
 from harness.recording import Work
 from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit_seeds, objectives_of
 
-needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 small = {
     "vae": {"latent_dim": "3", "hidden": "12", "schedule": "cosine"},
     "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8", "collapse_fraction": "0"},

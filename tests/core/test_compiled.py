@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from marks import needs_a_compiler
 from torch import Tensor, nn
 
 from harness import AdamSettings, Data, Examples, Noise, derive_seed
@@ -20,9 +20,7 @@ from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit
 from harness.training.compiled import rehearse
 from harness.training.replay import Unsuited
 
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="torch.compile needs a C++ compiler"
-)
+pytestmark = needs_a_compiler
 small = {
     "vae": {"latent_dim": "3", "hidden": "12"},
     "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8", "collapse_fraction": "0"},

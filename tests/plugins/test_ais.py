@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marks import needs_a_gpu
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
@@ -134,7 +135,7 @@ def test_a_recording_that_fails_or_tells_otherwise_is_not_used(record, reason: s
     assert reason in said[0]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_a_gpu
 def test_gradients_on_a_gpu_are_recorded() -> None:
     model = VAE(DataInfo((1, 1, 5), "binary", torch.zeros(1, 1, 5)), VAE.Config(latent_dim=2, hidden=(8,))).to("cuda")
     x = (Noise(0, "cuda").uniform(3, 1, 1, 5) < 0.5).float()

@@ -1,0 +1,17 @@
+"""Marks of tests that ask for more than Python: a C++ compiler, a GPU."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+from pathlib import Path
+
+import pytest
+import torch
+
+_compiles = (
+    any(map(shutil.which, ("g++", "c++", "clang++"))) and Path(sysconfig.get_path("include"), "Python.h").exists()
+)
+
+needs_a_compiler = pytest.mark.skipif(not _compiles, reason="torch.compile needs a C++ compiler and Python's headers")
+needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
