@@ -91,6 +91,14 @@ def fit() -> Callable[..., nn.Module]:
 
 
 @pytest.fixture
+def float64() -> Iterator[None]:
+    """Compute in float64 where no type is named."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
 def small_data() -> Data:
     """Return 300 training, 60 validation and 60 test images of 6 × 5 grey pixels with two classes."""
     generator = torch.Generator().manual_seed(1)

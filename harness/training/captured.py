@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from harness.device import synchronize
 from harness.noise import Noise, global_state, restore_global_state
 from harness.recording import Record, Work, beside_the_main_stream, cuda_graph
-from harness.training.replay import Unsuited, answering_unsuited, counters_of
+from harness.training.replay import Unsuited, answering_unsuited, counters_of, restore_counters
 
 _warm_up = 3  # eager steps before anything is recorded: optimisers and libraries allocate in the first
 _checked = 3  # steps taken both ways
@@ -168,7 +168,6 @@ class _State:
         restore_global_state(self._global)
         for stream, state in zip(self._loop.streams(), self._streams, strict=True):
             stream.go_on_from(state)
-        for module, its_counters in zip(self._loop.networks().modules(), self._counters, strict=True):
-            vars(module).update(its_counters)
+        restore_counters(self._loop.networks(), self._counters)
         for now, before in zip(self._loop.tensors(), self._tensors, strict=True):
             now.copy_(before)

@@ -52,8 +52,7 @@ def leaving_no_trace(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for name, buffer in model.named_buffers():
                 buffer.copy_(buffers[name])
-        for module, its_counters in zip(model.modules(), counters, strict=True):
-            vars(module).update(its_counters)
+        restore_counters(model, counters)
 
 
 def counters_of(model: nn.Module) -> list[dict[str, Any]]:
@@ -62,6 +61,12 @@ def counters_of(model: nn.Module) -> list[dict[str, Any]]:
         {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str)}
         for module in model.modules()
     ]
+
+
+def restore_counters(model: nn.Module, counters: list[dict[str, Any]]) -> None:
+    """Set them to what ``counters_of`` returned."""
+    for module, its_counters in zip(model.modules(), counters, strict=True):
+        vars(module).update(its_counters)
 
 
 @dataclass(frozen=True)

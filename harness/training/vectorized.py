@@ -90,11 +90,10 @@ class VectorizedTrainer(SteppingLoop):
         self.models = list(models)
         self._losses = Losses(template, self.objectives)
         self._compiles = self._rehearses = False
-        self._functions: dict[tuple[int, int], Callable[..., Tensor]] = {}
         self._parameters, self._buffers = stack_module_state(self.models)
         names = {parameter: name for name, parameter in template.named_parameters()}
         self._names = [[names[parameter] for parameter in each.parameters] for each in self.objectives]
-        self._draws: dict[tuple[int, int], list[Draw]] = {}
+        self._functions: dict[tuple[int, int], tuple[list[Draw], Callable[..., Tensor]]] = {}
         self._order = [Noise(derive_seed("batches", seed)) for seed in seeds]
         self._data_noise = SplitNoise([Noise(derive_seed("data", seed), self.device) for seed in seeds])
         self._noise = [Noise(derive_seed("noise", seed), self.device) for seed in seeds]
@@ -173,14 +172,14 @@ class VectorizedTrainer(SteppingLoop):
     def _losses_of_seeds(self, which: int, x: Tensor, noise: Sequence[Noise]) -> Tensor:
         """Return the loss of one objective for every seed, ``(seeds,)``, each drawing from its own noise."""
         key = (which, x.shape[1])
-        if key not in self._draws:
-            self._draws[key] = draws_of(self._losses, which, x[0])
-            self._functions[key] = self._mapped(which, self._draws[key], x.shape[1])
-        draws = self._draws[key]
+        if key not in self._functions:
+            draws = draws_of(self._losses, which, x[0])
+            self._functions[key] = draws, self._mapped(which, draws, x.shape[1])
+        draws, function = self._functions[key]
         numbers = [torch.stack([draw.made_by(each) for each in noise]) for draw in draws]
         with autocast(self.precision, self.device):
             try:
-                return self._functions[key](self._parameters, self._buffers, x, numbers)
+                return function(self._parameters, self._buffers, x, numbers)
             except Exception as error:
                 if not self._compiles or self._rehearses or is_out_of_memory(error):
                     raise
@@ -202,7 +201,7 @@ class VectorizedTrainer(SteppingLoop):
     def _compile(self) -> None:
         torch.compiler.reset()
         plain = self._rehearsed()
-        self._compiles, self._draws, self._functions = True, {}, {}
+        self._compiles, self._functions = True, {}
         try:
             fused = self._rehearsed()
             for which in range(len(self.objectives)):
@@ -212,7 +211,7 @@ class VectorizedTrainer(SteppingLoop):
             raise
 
     def _forget_compiled(self) -> None:
-        self._compiles, self._draws, self._functions = False, {}, {}
+        self._compiles, self._functions = False, {}
 
     def _rehearsed(self) -> Callable[[int], tuple[Tensor | None, ...]]:
         """Return the gradient of each objective for a full batch, as a function that leaves no trace in the models."""

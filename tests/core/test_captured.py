@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 import torch
 from marks import needs_a_gpu
+from small_models import small
 from torch import Tensor
 
 from harness import Data, Noise, derive_seed
@@ -24,11 +25,8 @@ from harness.plugins import Registry
 from harness.recording import Work
 from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit_seeds, objectives_of
 
-small = {
-    "vae": {"latent_dim": "3", "hidden": "12", "schedule": "cosine"},
-    "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8", "collapse_fraction": "0"},
-    "cnn-ae": {"latent_dim": "3", "channels": "4-6"},
-}
+settings = {name: small[name] for name in ("vae", "gan", "cnn-ae")}
+settings["vae"] = {**settings["vae"], "schedule": "cosine"}
 
 
 class SlowUnlessReplayed(Trainer):
@@ -51,7 +49,7 @@ class SlowUnlessReplayed(Trainer):
 
 
 def trainer(name: str, data: Data, kind: type[Trainer] = Trainer) -> Trainer:
-    chosen = choose(Registry.load().get("model", name), small[name])
+    chosen = choose(Registry.load().get("model", name), settings[name])
     with global_seed(derive_seed("initialisation", 0)):
         model = chosen.factory(data.info, chosen.config)
     return kind(model.train(), objectives_of(model, chosen.config), data.train, 32, 0)
@@ -61,7 +59,7 @@ def same(a: Trainer, b: Trainer) -> bool:
     return all(torch.equal(mine, its) for mine, its in zip(a.tensors(), b.tensors(), strict=True))
 
 
-@pytest.mark.parametrize("name", small)
+@pytest.mark.parametrize("name", settings)
 def test_recorded_steps_are_the_eager_ones_bit_for_bit(name: str, small_data: Data) -> None:
     eager, captured = trainer(name, small_data), trainer(name, small_data, SlowUnlessReplayed)
     captured.execute("captured", record=captured.record)
@@ -190,7 +188,7 @@ def test_too_few_steps_to_be_captured_were_eager(small_data: Data) -> None:
 
 @pytest.mark.parametrize("execution", ["eager", "captured"])
 def test_nothing_is_left_of_a_trainer_that_is_done_with(execution, small_data: Data) -> None:
-    chosen = choose(Registry.load().get("model", "vae"), small["vae"])
+    chosen = choose(Registry.load().get("model", "vae"), settings["vae"])
     models = [chosen.factory(small_data.info, chosen.config) for _ in range(2)]
     together = VectorizedTrainer(models, chosen.config, small_data.train, 32, range(2))
     together.execute(execution, record=lambda work, streams: work)
@@ -206,11 +204,11 @@ def test_nothing_is_left_of_a_trainer_that_is_done_with(execution, small_data: D
 
 
 @needs_a_gpu
-@pytest.mark.parametrize("name", small)
+@pytest.mark.parametrize("name", settings)
 @pytest.mark.parametrize("vectorized", [False, True])
 def test_a_cuda_graph_takes_the_eager_steps(name: str, vectorized: bool, small_data: Data) -> None:
     data = small_data.to("cuda")
-    chosen = choose(Registry.load().get("model", name), small[name])
+    chosen = choose(Registry.load().get("model", name), settings[name])
     recipe = Recipe(chosen.factory, chosen.config, data, Budget(epochs=4, batch_size=32))
     said: list[str] = []
     eager, captured = (

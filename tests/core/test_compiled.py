@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from marks import needs_a_compiler
-from torch import Tensor, nn
+from small_models import Line, LooksAtItsLoss, in_double, small
+from torch import Tensor
 
 from harness import AdamSettings, Data, Examples, Noise, derive_seed
 from harness.budget import Budget
@@ -21,18 +22,6 @@ from harness.training.compiled import rehearse
 from harness.training.replay import Unsuited
 
 pytestmark = needs_a_compiler
-small = {
-    "vae": {"latent_dim": "3", "hidden": "12"},
-    "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8", "collapse_fraction": "0"},
-    "cnn-ae": {"latent_dim": "3", "channels": "4-6"},
-}
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def chosen(name: str) -> Chosen:
@@ -44,12 +33,7 @@ def built(of: Chosen, data: Data, seed: int) -> Any:
         return of.factory(data.info, of.config).double()
 
 
-def in_double(data: Data) -> Data:
-    draw = data.train.inputs
-    return replace(data, train=replace(data.train, inputs=lambda stored, noise: draw(stored, noise).double()))
-
-
-@pytest.mark.parametrize("name", small)
+@pytest.mark.parametrize("name", ["vae", "gan", "cnn-ae"])
 @pytest.mark.usefixtures("float64")
 def test_the_first_fifty_steps_are_those_taken_eagerly(name: str, suited: Callable[[Chosen], Data]) -> None:
     of = chosen(name)
@@ -112,20 +96,14 @@ def test_a_gradient_that_compiling_changes_is_refused() -> None:
     rehearse(lambda: plain, lambda: plain, "float32")
 
 
-class DrawsMoreLater(nn.Module):
+class DrawsMoreLater(Line):
     """Draws other numbers once it has been shown a while."""
 
-    Config = AdamSettings
-
-    def __init__(self, info, config: AdamSettings) -> None:
-        super().__init__()
-        self.mean = nn.Parameter(torch.zeros(info.dim))
-        self.register_buffer("seen", torch.zeros(()))
-        self.late = False
+    late = False
 
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
         jitter = noise.normal(len(x), 3 if self.late else 2).mean()
-        return (x.flatten(1) - self.mean).square().mean() * (1 + 0.01 * jitter)
+        return super().loss(x, noise) * (1 + 0.01 * jitter)
 
 
 def test_steps_that_can_no_longer_be_compiled_go_on_eagerly(small_data: Data) -> None:
@@ -144,19 +122,7 @@ def test_steps_that_can_no_longer_be_compiled_go_on_eagerly(small_data: Data) ->
     assert compiled.fallback.startswith("it cannot be compiled: ")
 
 
-class LooksAtItsLoss(nn.Module):
-    Config = AdamSettings
-
-    def __init__(self, info, config: AdamSettings) -> None:
-        super().__init__()
-        self.mean = nn.Parameter(torch.zeros(info.dim))
-
-    def loss(self, x: Tensor, noise: Noise) -> Tensor:
-        loss = (x.flatten(1) - self.mean).square().mean()
-        return loss * 2 if loss.item() > 1 else loss
-
-
-class Counts(LooksAtItsLoss):
+class Counts(Line):
     """Does otherwise at every step, in Python."""
 
     def __init__(self, info, config: AdamSettings) -> None:
@@ -165,7 +131,7 @@ class Counts(LooksAtItsLoss):
 
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
         self.steps += 1
-        return (x.flatten(1) - self.mean).square().mean() * self.steps
+        return super().loss(x, noise) * self.steps
 
 
 @pytest.mark.parametrize("model", [LooksAtItsLoss, Counts])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-
 import pytest
 import torch
+from small_models import Line, LooksAtItsLoss, in_double, small
 from torch import Tensor, nn
 
 from harness import AdamSettings, Data, Diverged, Noise, Objective, Split, derive_seed
@@ -23,40 +21,6 @@ gradient_models = [
     for each in registry.all("model")
     if each.plugin.distribution == "generative-harness" and not offers(each.spec.resolve(), FitsInClosedForm)
 ]
-small = {
-    "vae": {"latent_dim": "3", "hidden": "12"},
-    "iwae": {"latent_dim": "3", "hidden": "12", "k": "4"},
-    "gan": {"latent_dim": "3", "generator": "8-12", "discriminator": "8", "collapse_fraction": "0"},
-    "dcgan": {"latent_dim": "3", "generator": "6-4", "discriminator": "4-6", "collapse_fraction": "0"},
-    "wgan-gp": {
-        "latent_dim": "3",
-        "generator": "8-12",
-        "discriminator": "8",
-        "critic_steps": "2",
-        "collapse_fraction": "0",
-    },
-    "realnvp": {"layers": "3", "hidden": "8"},
-    "beta-vae": {"latent_dim": "3", "hidden": "12"},
-    "gaussian-vae": {"latent_dim": "3", "hidden": "12"},
-    "cnn-vae": {"latent_dim": "3", "channels": "4-6"},
-    "mlp-ae": {"hidden": "8-4"},
-    "cnn-ae": {"latent_dim": "3", "channels": "4-6"},
-    "sparse-ae": {"hidden": "12"},
-    "denoising-ae": {"hidden": "8-4"},
-    "denoising-cnn-ae": {"latent_dim": "3", "channels": "4-6"},
-    "linear-ae": {"latent_dim": "3"},
-    "convae": {"latent_dim": "3", "channels": "4-6", "dense": "12"},
-    "vq-vae": {"channels": "4", "codebook_size": "5", "prior_width": "8", "prior_layers": "1"},
-    "ddpm": {"channels": "4-8"},
-    "flow-matching": {"channels": "4-8"},
-}
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize("name", gradient_models)
@@ -64,8 +28,7 @@ def float64() -> Iterator[None]:
 def test_seeds_together_take_the_first_hundred_steps_they_take_alone(name: str, suited) -> None:
     chosen = choose(registry.get("model", name), small.get(name, {}))
     data = suited(chosen)
-    draw = data.train.inputs
-    train = replace(data.train, inputs=lambda stored, noise: draw(stored, noise).double())
+    train = in_double(data).train
     seeds = (0, 1, 5)
 
     def built(seed: int) -> nn.Module:
@@ -104,28 +67,9 @@ def test_a_fit_of_several_seeds_ends_where_each_alone_does_but_for_rounding(name
         assert not fitted.model.training
 
 
-class Line(nn.Module):
-    """A mean, learned from squared errors."""
-
-    Config = AdamSettings
-
-    def __init__(self, info, config: AdamSettings) -> None:
-        super().__init__()
-        self.mean = nn.Parameter(torch.zeros(info.dim))
-
-    def loss(self, x: Tensor, noise: Noise) -> Tensor:
-        return (x.flatten(1) - self.mean).square().mean()
-
-
 class DrawsGlobally(Line):
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
         return super().loss(x, noise) + torch.randn(()) * self.mean.sum()
-
-
-class LooksAtItsLoss(Line):
-    def loss(self, x: Tensor, noise: Noise) -> Tensor:
-        loss = super().loss(x, noise)
-        return loss * 2 if loss.item() > 1 else loss
 
 
 class ReplacesItsBuffer(Line):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -19,13 +18,6 @@ from harness_diffusion.networks import UNet
 from harness_metrics.likelihood import ode
 from harness_metrics.likelihood.elbo import ELBO
 from harness_metrics.likelihood.ode import LogLikelihoodODE
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def real(*shape: int) -> DataInfo:

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_models import in_double
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, MultivariateNormal, Normal
 
@@ -155,14 +155,6 @@ def test_estimates_are_lower_bounds_on_average(seed: int, k: int, shift: float, 
     for estimate in (weights.log_mean, weights.mean_log):
         gap = exact - estimate
         assert float(gap.mean()) > -5 * float(gap.std()) / len(gap) ** 0.5 - 1e-9
-
-
-def in_double(data: Data) -> Data:
-    splits = {
-        name: replace(each, inputs=lambda stored, noise, inputs=each.inputs: inputs(stored, noise).double())
-        for name, each in data.splits.items()
-    }
-    return replace(data, **splits)
 
 
 @pytest.mark.parametrize("kind", [Binarize, Dequantize])
