@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from harness.errors import UsageError
+from harness.memory import keep_freed_memory
 
 
 def prepare_torch(device: str, *, deterministic: bool = True) -> torch.device:
@@ -21,6 +22,7 @@ def prepare_torch(device: str, *, deterministic: bool = True) -> torch.device:
         UsageError: a GPU was asked for and there is none.
     """
     torch.set_flush_denormal(True)
+    keep_freed_memory()
     torch.backends.cudnn.allow_tf32 = False  # torch's default rounds convolutions; products it leaves alone
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

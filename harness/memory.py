@@ -16,6 +16,10 @@ from torch.autograd.graph import saved_tensors_hooks
 _status = Path("/proc/self/status")
 _clear = Path("/proc/self/clear_refs")
 
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_largest_mmap_threshold = 32 * 2**20
+
 
 class PeakMemory:
     """Measures the most memory in use within a ``with`` block, in bytes: ``PeakMemory(device).bytes``.
@@ -78,6 +82,17 @@ def rows_within(memory: float, compute: Callable[[Tensor], object], row: Tensor)
         return total
 
     return max(1, int(memory * 2**20 / max(row.nbytes, 2 * (kept(2) - kept(1)))))
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed for the next tensors; elsewhere, do nothing.
+
+    By itself it returns the gradients' pages to the system in each step, which clears and maps them anew in the next.
+    """
+    adjust = getattr(ctypes.CDLL(None), "mallopt", None)
+    if adjust is not None:
+        adjust(_M_MMAP_THRESHOLD, _largest_mmap_threshold)
+        adjust(_M_TRIM_THRESHOLD, 2**30)
 
 
 def _hand_back_free_memory() -> None:

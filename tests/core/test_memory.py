@@ -1,0 +1,32 @@
+"""Memory that is freed is kept for what comes next."""
+
+import subprocess
+import sys
+
+import pytest
+
+steps = """
+import resource, torch
+from harness.device import prepare_torch
+{}
+sizes = [5 * 2**20, 100, 3 * 2**20, 100, 6 * 2**20, 100, 3 * 2**20]
+def step():
+    tensors = [torch.ones(size // 4) for size in sizes]
+    tensors.reverse()
+for _ in range(20):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory")
+def test_freed_memory_is_not_mapped_anew() -> None:
+    def faults(setup: str) -> int:
+        command = [sys.executable, "-c", steps.format(setup)]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    assert faults('prepare_torch("cpu")') < 100
+    assert faults("") > 1000, "the steps are such as show it"
