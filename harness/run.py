@@ -15,7 +15,7 @@ import torch
 from harness.cell import Provenance
 from harness.data import DataSource
 from harness.environment import Environment, describe_commit
-from harness.executors import Bench, Blueprint, Reporter, Task, perform, perform_in_workers
+from harness.executors import Bench, Blueprint, Jobs, Reporter, Task, perform, perform_in_workers
 from harness.plan import Cell, Fit, Plan, hash_of
 from harness.plugins import Registry
 from harness.store import Record, Store, Values, failed
@@ -114,8 +114,8 @@ class Run:
             bench.data(cell.fit.dataset)
         return bench
 
-    def execute(self, bench: Bench, blueprint: Blueprint | None = None, jobs: int = 1) -> Outcome:
-        """Compute what is pending: in this process, or by ``jobs`` workers that are told of the run by ``blueprint``.
+    def execute(self, bench: Bench, blueprint: Blueprint | None = None, jobs: Jobs | None = None) -> Outcome:
+        """Compute what is pending: in this process, or by several workers that are told of the run by ``blueprint``.
 
         Timings come last, one by one in this process, which then has the machine and its cores to itself.
 
@@ -126,7 +126,7 @@ class Run:
         tasks = self.tasks()
         timings = [cell for cell in self.pending if cell.machine is not None]
         try:
-            if blueprint is not None and jobs > 1:
+            if blueprint is not None and jobs is not None and jobs.usual > 1:
                 perform_in_workers(tasks, blueprint, self, jobs)
             else:
                 for task in tasks:

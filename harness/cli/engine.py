@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from harness.budget import Budget
     from harness.engine import Engine
-    from harness.executors import Bench, Task
+    from harness.executors import Bench, Jobs, Task
 
 # Fits that show fewer examples, or take less time, end before a second process has begun.
 _long_examples, _long_seconds = 50_000, 5
@@ -123,22 +123,30 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
     )
 
 
-def jobs_from(values: Mapping[str, Any], engine: Engine, tasks: Sequence[Task], bench: Bench) -> int:
+def jobs_from(values: Mapping[str, Any], engine: Engine, tasks: Sequence[Task], bench: Bench) -> Jobs:
     """Return how many processes to use: as many as keep the cores busy, for fits that take long enough to be worth it.
+
+    Where the last of these would leave up to half of the cores idle, they share them with those before, unless the
+    budget is a time.
 
     Raises:
         UsageError: several were asked for on a GPU.
     """
+    from harness.executors import Jobs
     from harness.load import cores
 
     if engine.device != "cpu":
         if (values["jobs"] or 1) > 1:
             raise UsageError("--jobs is for CPUs; on a GPU the seeds of a model are trained as one instead.")
-        return 1
+        return Jobs()
     if values["jobs"]:
-        return int(min(values["jobs"], max(1, len(tasks))))
+        jobs = min(values["jobs"], max(1, len(tasks)))
+        return Jobs(jobs, jobs)
     long = [task for task in tasks if _is_long(task, bench)]
-    return max(1, min(cores() // engine.threads, len(long)))
+    usual = max(1, min(cores() // engine.threads, len(long)))
+    over = len(long) % usual
+    shares = over <= usual / 2 and not any(fit.budget and fit.budget.seconds for task in long for fit in task.fits)
+    return Jobs(usual, usual + over * shares)
 
 
 def _is_long(task: Task, bench: Bench) -> bool:

@@ -166,12 +166,14 @@ def _count(n: int, thing: str) -> str:
     return f"{n} {thing}{'s' * (n != 1)}"
 
 
-def _tell_how(reporter: Any, jobs: int, engine: Any, tasks: list[Any]) -> None:
+def _tell_how(reporter: Any, jobs: Any, engine: Any, tasks: list[Any]) -> None:
     """Say how the fits are made, where there is a choice that the user might want to make otherwise."""
     from harness.load import cores
 
-    if jobs > 1:
-        reporter.announce(f"{_count(len(tasks), 'fit')} by {jobs} processes, {_count(engine.threads, 'thread')} each")
+    if jobs.usual > 1:
+        together = f", the last {jobs.last} at once" * (jobs.last > jobs.usual)
+        each = _count(engine.threads, "thread")
+        reporter.announce(f"{_count(len(tasks), 'fit')} by {jobs.usual} processes, {each} each{together}")
     elif engine.device == "cpu" and cores() > engine.threads and any(fit.budget for task in tasks for fit in task.fits):
         reporter.announce(f"on {engine.threads} of {cores()} cores; --threads takes more, and other last digits")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.cell import Failure, Provenance, record_without_value
 from harness.data import DataSource
@@ -56,8 +56,18 @@ class Blueprint:
         return build_plan(self.request, self.registry, self.engine, self.machine)
 
 
-def perform_in_workers(tasks: Sequence[Task], blueprint: Blueprint, observer: Observer, jobs: int) -> None:
-    """Carry out tasks in ``jobs`` processes, in their order as workers become free.
+class Jobs(NamedTuple):
+    """How many processes carry out tasks at once, and how many from when only so many tasks are left.
+
+    Five equal tasks on two cores take as long as six, unless the last three share the cores.
+    """
+
+    usual: int = 1
+    last: int = 1
+
+
+def perform_in_workers(tasks: Sequence[Task], blueprint: Blueprint, observer: Observer, jobs: Jobs) -> None:
+    """Carry out tasks in several processes, in their order as workers become free.
 
     Raises:
         HarnessError: a worker could not go on, as with a full disk; records that came before are with the observer.
@@ -112,7 +122,7 @@ class _Worker:
 
 
 class _Crew:
-    def __init__(self, tasks: Sequence[Task], blueprint: Blueprint, observer: Observer, jobs: int) -> None:
+    def __init__(self, tasks: Sequence[Task], blueprint: Blueprint, observer: Observer, jobs: Jobs) -> None:
         self.waiting = list(tasks)
         self.blueprint = blueprint
         self.observer = observer
@@ -123,8 +133,7 @@ class _Crew:
 
     def work(self) -> None:
         try:
-            for _ in range(min(self.jobs, len(self.waiting))):
-                self._hire()
+            self._hire()
             while self.workers:
                 by_connection = {worker.connection: worker for worker in self.workers}
                 for ready in wait(list(by_connection)):
@@ -134,7 +143,9 @@ class _Crew:
                 worker.stop()
 
     def _hire(self) -> None:
-        if self.waiting:
+        unfinished = len(self.workers) + len(self.waiting)
+        places = self.jobs.last if unfinished <= self.jobs.last else self.jobs.usual
+        while self.waiting and len(self.workers) < places:
             worker = _Worker(self.blueprint)
             self.workers.append(worker)
             worker.take(self.waiting.pop(0))
@@ -149,6 +160,7 @@ class _Crew:
             worker.task = None
             if self.waiting:
                 worker.take(self.waiting.pop(0))
+                self._hire()
             else:
                 self.workers.remove(worker)
                 worker.dismiss()

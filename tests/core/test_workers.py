@@ -91,6 +91,21 @@ def test_work_is_done_by_other_processes_with_the_threads_of_one_fit(call: Call,
     assert os.getpid() not in {each["process"] for each in seen}
 
 
+@pytest.mark.parametrize(("more", "processes", "said"), [
+    ((), 3, "5 fits by 2 processes, 1 thread each, the last 3 at once\n"),
+    (("--jobs", "2"), 2, "5 fits by 2 processes, 1 thread each\n"),
+])  # fmt: skip
+def test_the_last_of_an_odd_number_of_fits_share_two_cores(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], processes: int, said: str
+) -> None:
+    monkeypatch.setattr("harness.load.cores", lambda: 2)
+    command = ["--seeds", "5", "--steps", "400", "--runs", "runs", *more]
+    done = call(*[word for word in words("mean", "where", *command) if word not in ("--epochs", "1")])
+    assert done.code == 0
+    assert said in done.err
+    assert len({each["diagnostics"]["process"] for each in records(folder)}) == processes
+
+
 def test_a_worker_that_is_killed_costs_its_own_cells_only(call: Call, folder: Path) -> None:
     done = call(*words("killed,mean", "reconstruction-mse,where", "--seeds", "2", "--jobs", "2"))
     assert done.code == 3
