@@ -1,0 +1,88 @@
+"""What a GPU is for: an epoch beside pythae's there, many seeds as one model, and what determinism costs.
+
+Each also runs on the CPU, over a part of the images, where it shows how little of this holds there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from marks import needs_a_compiler, needs_a_gpu
+from other_loops import Epoch, batch, pythae
+
+from harness import Data
+from harness.budget import Budget
+from harness.device import prepare_torch
+from harness.engine import Execution
+from harness.noise import derive_seed, global_seed
+from harness.plan import choose
+from harness.plugins import Registry
+from harness.training import Recipe, trainer_of
+from harness.training.vectorized import VectorizedTrainer
+from harness.transforms import Binarize
+from harness_vae.vae import VAE
+
+pytestmark = pytest.mark.full_mnist
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=needs_a_gpu)])
+def data(request: pytest.FixtureRequest, grey_mnist: Data) -> Data:
+    """Return binarised MNIST, drawn once."""
+    drawn = Binarize(Binarize.Config(binarization="static")).apply(grey_mnist)
+    device = prepare_torch(request.param)
+    return drawn.to(device) if device.type == "cuda" else replace(drawn, train=drawn.train.first(6_400))
+
+
+@pytest.fixture(params=["eager", pytest.param("compiled", marks=needs_a_compiler), "captured"])
+def execution(request: pytest.FixtureRequest, data: Data) -> Execution:
+    if request.param == "captured" and data.train.stored.device.type == "cpu":
+        pytest.skip("needs a GPU")
+    return request.param
+
+
+def one_seed(data: Data, execution: Execution, model: str = "vae") -> Epoch:
+    chosen = choose(Registry.load().get("model", model), {})
+    trainer = trainer_of(Recipe(chosen.factory, chosen.config, data, Budget(epochs=1, batch_size=batch)), seed=0)
+    trainer.execute(execution, print)
+    return trainer.epoch
+
+
+def many_seeds(data: Data, execution: Execution, seeds: range) -> Epoch:
+    models = []
+    for seed in seeds:
+        with global_seed(derive_seed("initialisation", seed)):
+            models.append(VAE(data.info, VAE.Config()).to(data.train.stored.device))
+    trainer = VectorizedTrainer(models, VAE.Config(), data.train, batch, seeds)
+    trainer.execute(execution, print)
+    return trainer.epoch
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_beside_pythae(in_turns, data: Data, execution: Execution, tmp_path: Path) -> None:
+    assert in_turns("pythae / engine", one_seed(data, execution), pythae(data, tmp_path)) > 0
+
+
+def test_sixteen_seeds_as_one_beside_one_seed(in_turns, data: Data, execution: Execution) -> None:
+    together = many_seeds(data, execution, range(16))
+    assert in_turns("16 seeds as one model / one seed", one_seed(data, execution), together) > 0
+
+
+@pytest.mark.parametrize("model", ["vae", "cnn-vae"])
+def test_what_determinism_costs(in_turns, data: Data, model: str) -> None:
+    def epoch_of(mode: str) -> Epoch:
+        epoch = one_seed(data, "eager", model)
+
+        def in_mode() -> None:
+            before = torch.get_deterministic_debug_mode()
+            torch.set_deterministic_debug_mode(mode)
+            try:
+                epoch()
+            finally:
+                torch.set_deterministic_debug_mode(before)
+
+        return in_mode
+
+    assert in_turns("deterministic / any operations", epoch_of("default"), epoch_of("error")) > 0
