@@ -47,7 +47,9 @@ def feature_space(data: Data, name: FeatureName | Literal["classes"], cache: Pat
         return FeatureSpace("pixels", data.info.dim, lambda x: x.flatten(1))
     if name == "inception":
         return FeatureSpace(
-            "torchvision's inception_v3", 2048, functools.partial(_inception_features, inception(data.info))
+            "torchvision's inception_v3 of inputs in [−1, 1]",
+            2048,
+            functools.partial(_inception_features, inception(data.info)),
         )
     classifier = classifier_of(data, cache)
     if name == "classes":
@@ -57,7 +59,7 @@ def feature_space(data: Data, name: FeatureName | Literal["classes"], cache: Pat
 
 
 def inception(info: DataInfo) -> Any:
-    """Return torchvision's Inception v3 without its last layer, with the weights learnt on ImageNet.
+    """Return torchvision's Inception v3 of inputs in [−1, 1], without its last layer, with ImageNet's weights.
 
     They are taken from torch's own cache, or downloaded.
 
@@ -74,7 +76,7 @@ def inception(info: DataInfo) -> Any:
     weights = Inception_V3_Weights.IMAGENET1K_V1
     try:
         with _short_patience():
-            network = inception_v3(weights=weights, progress=False)
+            network = inception_v3(weights=weights, progress=False, transform_input=False)
     except OSError as error:
         raise NotApplicable(f"the weights of Inception cannot be had from {weights.url} ({error})") from error
     network.fc = torch.nn.Identity()
