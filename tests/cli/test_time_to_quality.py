@@ -37,6 +37,32 @@ def test_a_target_that_is_not_reached_says_how_near_it_came(call: Call, tmp_path
     assert "the nearest was 0.0" in record["reason"]
 
 
+fading = """
+import harness
+
+class Fading:
+    unit, direction, needs, seen = "nats", "higher", (), []
+    def __init__(self, config): pass
+    def measure(self, model, data, context):
+        assert context.checkpoint is None  # an epoch's would be another's
+        self.seen.append(model)
+        return harness.Estimate([-200.0, -150.0, float("nan")][len(self.seen) - 1], None, 1)
+
+@harness.hookimpl
+def harness_metrics():
+    return [harness.MetricSpec("fading", Fading, "becomes no number")]
+"""
+
+
+def test_no_number_is_not_taken_for_a_target_reached(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "fading.py").write_text(fading)
+    words = ("--plugin", "fading.py", *chosen[:5], "3", *chosen[6:])
+    assert call("run", *words, "--target", "fading=-100").code == 4
+    record = last_record(tmp_path)
+    assert record["status"] == "n/a"
+    assert record["reason"].endswith("the nearest was -150")
+
+
 def test_a_metric_that_does_not_apply_is_no_target(call: Call, tmp_path: Path) -> None:
     assert call("run", *chosen, "--target", "elbo=-100").code == 4
     assert last_record(tmp_path)["reason"] == "elbo does not apply: it has no encoder and no observation model"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -75,7 +76,8 @@ class TimeToQuality:
         seen: list[tuple[float, float]] = []
 
         def look(trained: nn.Module, seconds: float) -> bool:
-            evaluation = replace(context, noise=Noise(0, device))
+            # Nothing of one epoch's measurement is to be taken for another's, nor for the whole.
+            evaluation = replace(context, noise=Noise(0, device), checkpoint=None, progress=lambda share: None)
             with torch.no_grad():
                 value: float = metric.measure(trained.eval(), watched, evaluation).value
             seen.append((seconds, value))
@@ -84,9 +86,10 @@ class TimeToQuality:
         with CompetingLoad() as load:
             context.refit(look)
         seconds, value = seen[-1]
-        if sign * value < sign * threshold:
-            best = max(seen, key=lambda each: sign * each[1])[1]
-            raise NotApplicable(f"not reached in {len(seen)} epochs ({seconds:.1f} s); the nearest was {best:.5g}")
+        if not sign * value >= sign * threshold:
+            known = [sign * each for _, each in seen if not math.isnan(each)]
+            nearest = f"the nearest was {sign * max(known):.5g}" if known else f"{name} was never a number"
+            raise NotApplicable(f"not reached in {len(seen)} epochs ({seconds:.1f} s); {nearest}")
         return Estimate(
             value=seconds,
             stderr=None,
