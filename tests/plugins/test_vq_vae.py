@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import Context, Data, DataInfo, Noise, NotApplicable
+from harness import Context, Data, DataInfo, Estimate, Noise, NotApplicable
 from harness.training import objectives_of
 from harness.transforms import Binarize, Dequantize
 from harness_metrics.codes.codebook import CodebookPerplexity
@@ -167,3 +167,17 @@ class Quantizer:
 def test_perplexity_counts_the_entries_that_are_used_alike(small_data: Data, codes, perplexity: float) -> None:
     estimate = CodebookPerplexity(None).measure(Quantizer(torch.tensor(codes)), small_data, context())
     assert estimate.value == pytest.approx(perplexity)
+
+
+def test_the_error_of_a_perplexity_is_what_other_examples_would_change(small_data: Data) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shares = torch.tensor([0.5, 0.25, 0.15, 0.1])
+
+    def measured() -> Estimate:
+        of_example = torch.multinomial(shares, 400, replacement=True, generator=generator)
+        codes = of_example.unsqueeze(1).repeat(1, 3)  # codes of one example are not independent
+        return CodebookPerplexity(None).measure(Quantizer(codes), small_data, context())
+
+    found = [measured() for _ in range(200)]
+    spread = float(torch.tensor([each.value for each in found]).std())
+    assert found[0].stderr == pytest.approx(spread, rel=0.2)

@@ -14,7 +14,8 @@ batch = 1000
 class CodebookPerplexity:
     """exp(−Σ p log p), where p are the frequencies of the codebook's entries over the codes of the test split.
 
-    All entries used alike give their number; a collapsed codebook gives 1.
+    All entries used alike give their number; a collapsed codebook gives 1. The standard error is over test examples, to
+    first order: that of the mean of −log p over an example's codes, times the perplexity.
     """
 
     Config = NoSettings
@@ -27,8 +28,10 @@ class CodebookPerplexity:
 
     def measure(self, model: Quantizes, data: Data, context: Context) -> Estimate:
         """Measure on the test split."""
-        codes = torch.cat([model.codes(x).flatten() for x in data.test.batches(batch, context.noise)])
-        _, counts = codes.unique(return_counts=True)
-        shares = counts.double() / len(codes)
-        perplexity = float((-(shares * shares.log()).sum()).exp())
-        return Estimate(perplexity, None, len(data.test), diagnostics={"entries_used": len(counts)})
+        found = torch.cat([model.codes(x) for x in data.test.batches(batch, context.noise)])
+        codes = found.reshape(len(found), -1)
+        _, which, counts = codes.unique(return_inverse=True, return_counts=True)
+        surprise = -(counts.double() / codes.numel()).log()[which].mean(1)  # its mean is the entropy
+        perplexity = float(surprise.mean().exp())
+        stderr = perplexity * float(surprise.std()) / len(codes) ** 0.5 if len(codes) > 1 else None
+        return Estimate(perplexity, stderr, len(codes), diagnostics={"entries_used": len(counts)})
