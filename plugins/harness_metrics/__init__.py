@@ -22,6 +22,7 @@ _provided: dict[str, tuple[str, ...]] = {
     "codebook-perplexity": (
         "codes.codebook:CodebookPerplexity",
         "how many entries of a codebook are used, as the exponential of their entropy",
+        "2",
     ),
     "elbo": ("likelihood.elbo:ELBO", "evidence lower bound, in nats per image"),
     "rate": ("likelihood.elbo:Rate", "nats that the bound spends on the code; rate + distortion = -elbo"),
@@ -43,6 +44,7 @@ _provided: dict[str, tuple[str, ...]] = {
     "posterior-gap": (
         "likelihood.posterior_gap:PosteriorGap",
         "log-likelihood less the evidence lower bound, in nats per image",
+        "2",
     ),
     "parzen": (
         "likelihood.parzen:Parzen",
@@ -95,7 +97,11 @@ _provided: dict[str, tuple[str, ...]] = {
         "speed.utilisation:ModelFlopsUtilisation",
         "training's share of the machine's matrix-product peak",
     ),
-    "time-to-quality": ("speed.time_to_quality:TimeToQuality", "seconds of training until a metric passes a threshold"),
+    "time-to-quality": (
+        "speed.time_to_quality:TimeToQuality",
+        "seconds of training until a metric passes a threshold",
+        "2",
+    ),
 }
 
 

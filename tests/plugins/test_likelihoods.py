@@ -136,6 +136,18 @@ def test_the_posterior_gap_is_the_divergence_from_the_true_posterior(dequantized
     estimated = PosteriorGap(PosteriorGap.Config(k=5000)).measure(model, dequantized, context())
     assert estimated.value == pytest.approx(known, abs=0.02)
     assert float(estimated.per_example.min()) >= 0
+    assert not estimated.diagnostics["flattering"]
+    assert estimated.measure != gap.measure, "an estimate is not ranked with what is exact"
+
+
+def test_a_posterior_gap_of_few_effective_samples_flatters_the_encoder(dequantized: Data) -> None:
+    model = Misplaced(fitted(PPCA, dequantized), shift=6.0)
+    exact = PosteriorGap(PosteriorGap.Config(k=50)).measure(model, dequantized, context())
+    del model.log_prob
+    loose = PosteriorGap(PosteriorGap.Config(k=50)).measure(model, dequantized, context())
+    assert loose.value < exact.value - 1
+    assert loose.diagnostics["flattering"]
+    assert "loose" in loose.diagnostics["marked"]
 
 
 @settings(deadline=None, max_examples=20)
