@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from harness_datasets.idx import MNIST
 from harness_datasets.mnist_10k import MNIST10k
 from harness_metrics.quality import classifier, distances
 from harness_metrics.quality.classifier import classifier_of
+from harness_metrics.quality.features import feature_space
 from harness_metrics.quality.frechet import FrechetDistance, Moments, frechet_distance, moments, square_root
 from harness_metrics.quality.kernel import KernelDistance, cubic_kernel, kernel_distance
 from harness_metrics.quality.modes import ModeCoverage
@@ -282,11 +284,13 @@ def test_no_model_is_compared_where_there_are_no_such_features(
 ) -> None:
     x = vectors(normal(50, 4))
     assert measured(Diversity, Shows(x.test.all(Noise(0))), x, features="pixels").value == pytest.approx(1)
-    with pytest.raises(NotApplicable, match="model of images"):
+    with pytest.raises(NotApplicable, match=r"takes images, and the examples are of shape \(4,\); features=pixels"):
         measured(Diversity, Shows(x.test.all(Noise(0))), x)
     unlabelled = Data.from_tensors(*(Examples(each.stored) for each in small_data.splits.values()))
-    with pytest.raises(NotApplicable, match="no labels"):
+    with pytest.raises(NotApplicable, match="no labels to train its classifier on; features=pixels needs none"):
         measured(Diversity, Shows(small_data.test.all(Noise(0))), unlabelled)
+    with pytest.raises(NotApplicable, match=r"no labels to train its classifier on$"):
+        measured(ModeCoverage, Shows(small_data.test.all(Noise(0))), unlabelled)
     for features in ("pixels", "classifier"):
         with pytest.raises(NotApplicable, match="sets of points"):
             measured(Diversity, Shows(small_points.test.all(Noise(0))), small_points, features=features)
@@ -302,6 +306,18 @@ def test_inception_without_its_weights_is_not_applicable(
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
     with pytest.raises(NotApplicable, match="weights of Inception cannot be had"):
         measured(Diversity, Shows(small_data.test.all(Noise(0))), small_data, features="inception")
+
+
+def test_inception_is_shown_images_from_minus_one_to_one(small_data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = torchvision.models.inception_v3(weights=None, init_weights=False)
+    weights, learnt = torchvision.models.Inception_V3_Weights, plain.state_dict()
+    monkeypatch.setattr(weights, "get_state_dict", lambda *given, **more: learnt)
+    white = torch.ones(1, *small_data.info.shape)
+    plain.fc = torch.nn.Identity()
+    with torch.no_grad():
+        expected = plain.eval()(torch.ones(1, 3, 299, 299))
+        found = feature_space(small_data, "inception", None)(white)
+    torch.testing.assert_close(found, expected.double(), rtol=1e-4, atol=1e-4)
 
 
 def test_figures_of_the_trivial_samplers_are_computed_once(small_data: Data, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ class LogLikelihoodODE:
         Raises:
             NotApplicable: the data is discrete, so that it has no density.
         """
-        if data.info.support != "real" and not data.info.dequantized:
+        if data.info.is_discrete:
             kind = "binary" if data.info.support == "binary" else "discrete and not dequantized"
             raise NotApplicable(f"a flow has a density, and the data is {kind}")
         exact = data.info.dim <= exact_up_to

@@ -77,9 +77,10 @@ def classifier_of(data: Data, cache: Path | None) -> Classifier:
         NotApplicable: the examples are no images, or have no labels.
     """
     info, labels = data.info, data.train.labels
-    info.as_image()
+    if len(info.shape) != 3:
+        raise NotApplicable(f"its classifier takes images, and the examples are of shape {info.shape}")
     if info.classes is None or labels is None or data.test.labels is None:
-        raise NotApplicable("the data has no labels to train a classifier on; see the setting features=pixels")
+        raise NotApplicable("the data has no labels to train its classifier on")
     network = _new(info, info.classes)
     if cache is None:
         weights: Mapping[str, Tensor] = _trained(network, data.train.to("cpu"))
