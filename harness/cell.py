@@ -112,6 +112,7 @@ def measure_cell(
         value=estimate.value,
         stderr=estimate.stderr,
         n=estimate.n,
+        counted=estimate.counted,
         unit=metric.unit,
         direction=metric.direction,
         measure=estimate.measure,

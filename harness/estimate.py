@@ -29,12 +29,15 @@ class Estimate:
 
     Args:
         value: the figure, in the metric's unit.
-        stderr: standard error over test examples (over repeats, for a timing); None where there is none.
+        stderr: standard error over test examples (over repeats, for a timing); 0 where the value is exact, None where
+            its error is not known.
         n: how many examples (or repeats) it rests on.
+        counted: what ``n`` counts and ``stderr`` is over, where it is not test examples: ``samples``.
         per_example: ``(n,)``, in the order of the test split; what paired comparisons need.
         parts: named summands or components, in the same unit unless the name says another: ``peak memory (MiB)``.
         diagnostics: anything else worth keeping, as JSON values. What is ``marked`` there, in words, is shown beside
-            the figure on every board: a reason to trust it less.
+            the figure on every board: a reason to trust it less. Where ``flattering`` is true besides, the figure errs
+            in the model's favour, and is shown without a rank.
         measure: what the figure is one of, where a metric has several kinds that may not be ranked together; for a
             likelihood, see ``likelihood_measure``.
         samples: raw repeats of a timing.
@@ -48,6 +51,7 @@ class Estimate:
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
     measure: str | None = None
     samples: tuple[float, ...] = ()
+    counted: str = "test examples"
 
     @classmethod
     def over_examples(cls, values: Tensor, parts: Mapping[str, Tensor] | None = None, **more: Any) -> Estimate:

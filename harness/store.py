@@ -56,6 +56,7 @@ class Record:
     value: float | None = None
     stderr: float | None = None
     n: int | None = None
+    counted: str | None = None
     unit: str | None = None
     direction: str | None = None
     measure: str | None = None

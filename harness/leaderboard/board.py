@@ -26,8 +26,8 @@ class Row:
     ``settings`` holds all of the model's settings, ``label`` those worth showing: the ones that were changed, or
     that tell rows of this board apart. ``value`` is the mean over the seeds that have one; ``stderr`` the standard
     error over examples; ``spread`` the standard deviation over seeds; ``fit_key`` the fit of the first seed that has a
-    value. ``reason`` says why there is no value, or why the
-    value is to be trusted less.
+    value. ``reason`` says why there is no value, or why the value is to be trusted less; where that ``flatters`` the
+    model, there is no rank. ``counted`` is what ``n`` counts.
     """
 
     model: str
@@ -39,6 +39,8 @@ class Row:
     reason: str | None
     measured: Measured | None
     n: int | None
+    counted: str
+    flatters: bool
     parts: Mapping[str, float]
     diagnostics: Mapping[str, Any]
     fit_key: str
@@ -104,9 +106,13 @@ def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
         for record in group:
             if record.status == "ok":
                 by_measure[_key([record.unit, record.measure, record.direction, _threads(record)])].append(record)
-        # What has no value has neither measure nor threads: it is shown once, below the largest board.
         families = sorted(by_measure.values(), key=len, reverse=True) or [[]]
-        families[0] = families[0] + [record for record in group if record.status != "ok"]
+        # What has no value has neither measure nor threads: it is shown once, with other seeds of its model or else
+        # below the largest board.
+        homes = {_row_of(record): family for family in reversed(families) for record in family}
+        for record in group:
+            if record.status != "ok":
+                homes.get(_row_of(record), families[0]).append(record)
         boards += [_board(family, store) for family in families]
     return sorted(boards, key=lambda each: (each.dataset, each.dataset_label, each.metric, each.metric_label))
 
@@ -130,9 +136,7 @@ def _board(records: Sequence[Record], store: Store) -> Board:
     first = next((record for record in records if record.status == "ok"), records[0])
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        model = record.model
-        identity = [model["name"], model["distribution"], model["version"], model["settings"]]
-        groups[_key([identity, record.budget, record.engine])].append(record)
+        groups[_row_of(record)].append(record)
     telling = _telling_settings(records)
     rows = [_row(group, telling, store) for group in groups.values()]
     return Board(
@@ -149,6 +153,13 @@ def _board(records: Sequence[Record], store: Store) -> Board:
         machine=first.machine,
         rows=tuple(_ranked(rows, first.direction)),
     )
+
+
+def _row_of(record: Record) -> str:
+    """Return what the records of one row, which differ in the seed, have in common."""
+    model = record.model
+    identity = [model["name"], model["distribution"], model["version"], model["settings"]]
+    return _key([identity, record.budget, record.engine])
 
 
 def _row(records: Sequence[Record], telling: Mapping[str, set[str]], store: Store) -> Row:
@@ -168,13 +179,18 @@ def _row(records: Sequence[Record], telling: Mapping[str, set[str]], store: Stor
         reason=_reason(measured_records, others),
         measured=_measured(measured_records, store) if measured_records else None,
         n=first.n,
-        parts={
-            name: fmean(record.parts[name] for record in measured_records if name in record.parts)
-            for name in part_names
-        },
+        counted=first.counted or ("repeats" if first.machine else "test examples"),
+        flatters=any(record.diagnostics.get("flattering") for record in measured_records),
+        parts={name: mean for name in part_names if (mean := _mean_part(measured_records, name)) is not None},
         diagnostics=first.diagnostics,
         fit_key=first.fit_key,
     )
+
+
+def _mean_part(records: Sequence[Record], name: str) -> float | None:
+    """Return the mean over seeds of a part, of which records keep None where it was not finite."""
+    known = [part for record in records if (part := record.parts.get(name)) is not None]
+    return fmean(known) if known else None
 
 
 def _measured(records: Sequence[Record], store: Store) -> Measured:
@@ -212,13 +228,16 @@ def _seeds(records: Sequence[Record]) -> str:
 
 def _ranked(rows: Sequence[Row], direction: str | None) -> list[Row]:
     valued = [row for row in rows if row.measured is not None]
+    flattered: list[Row] = []
     if direction is not None:
         best_first = sorted(valued, key=lambda row: row.value or 0.0, reverse=direction == "higher")
+        flattered = [row for row in best_first if row.flatters]
+        best_first = [row for row in best_first if not row.flatters]
         places = ranks([row.measured for row in best_first if row.measured], direction)
         valued = [replace(row, rank=rank) for row, rank in zip(best_first, places, strict=True)]
         valued.sort(key=lambda row: row.rank or 0)
     rest = sorted((row for row in rows if row.measured is None), key=lambda row: (row.model, row.label))
-    return [*valued, *rest]
+    return [*valued, *flattered, *rest]
 
 
 def _telling_settings(records: Sequence[Record]) -> dict[str, set[str]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from harness.budget import in_words
 from harness.errors import StoreError
 from harness.leaderboard import markdown, terminal
-from harness.leaderboard.board import Board, build_boards
+from harness.leaderboard.board import Board, Row, build_boards
 from harness.store import Store, replacing
 
 
@@ -54,16 +56,24 @@ def write_leaderboards(boards: Iterable[Board], folder: Path, store: Store) -> l
 def _copy_figures(boards: Sequence[Board], folder: Path, store: Store) -> dict[str, dict[str, str]]:
     """Copy the figures of the boards' fits, so that a page can be moved or published with its folder.
 
+    Names are those of a board's rows, which fits on other boards may share: then with the budget and the key besides.
+
     Returns:
         For each figure's name, the copies' paths from the page by the names of the rows they are of.
     """
     shutil.rmtree(folder, ignore_errors=True)
     rows = {row.fit_key: row for board in boards for row in board.rows}
+    names = Counter(row.name for row in rows.values())
     copied: dict[str, dict[str, str]] = {}
     for key, row in rows.items():
+        name = row.name if names[row.name] == 1 else f"{row.name} ({_told_apart(row, key)})"
         for figure in sorted(store.figures_folder(key).glob("*.png")):
             folder.mkdir(exist_ok=True)
             copy = folder / f"{row.model}-{key[:8]}-{figure.name}"
             shutil.copyfile(figure, copy)
-            copied.setdefault(figure.stem, {})[row.name] = f"{folder.name}/{copy.name}"
+            copied.setdefault(figure.stem, {})[name] = f"{folder.name}/{copy.name}"
     return copied
+
+
+def _told_apart(row: Row, key: str) -> str:
+    return ", ".join(filter(None, [in_words(dict(row.budget)) if row.budget else "", f"fit {key[:8]}"]))

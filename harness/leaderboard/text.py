@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from harness.budget import in_words
 from harness.leaderboard.board import Board, Row
@@ -54,20 +55,35 @@ def captions(board: Board) -> list[str]:
         told = f"; threads {', '.join(map(str, threads))}" if threads else ""
         lines.append(f"Machine: {board.machine}; device {', '.join(devices)}{told}.")
     settings = ", ".join(f"{name}={show(value)}" for name, value in board.metric_settings.items())
-    counted = sorted({row.n for row in valued if row.n is not None and row.stderr is not None})
-    over = f"n = {', '.join(f'{n:,}' for n in counted)}" if counted else ""
-    what = "repeats" if board.machine else f"{board.split} examples"
-    facts = [f"{over} {what}" if over else "", settings, _budget(board)]
+    counted = " and ".join(dict.fromkeys(row.counted for row in valued if row.stderr))
+    sizes = sorted({row.n for row in valued if row.n is not None and row.stderr})
+    over = f"n = {', '.join(f'{n:,}' for n in sizes)} {counted}" if sizes else ""
+    facts = [over, settings, _budget(board)]
     lines.append("; ".join(filter(None, facts)) + "." if any(facts) else "")
-    if board.direction and len(valued) > 1 and (_has_errors(board) or _has_spread(board)):
-        paired = any(row.measured and row.measured.values is not None for row in valued)
-        ties = f"rows that a {'paired ' * paired}95% interval cannot tell apart share a rank"
-        alone = any(row.seeds == 1 for row in valued)
-        lines.append(f"Ranks: {ties}." + (" One seed: ranks compare these fits, not the methods." if alone else ""))
+    ranked = [row for row in valued if row.rank is not None]
+    if len(ranked) > 1 and any(row.stderr != 0 or row.spread for row in ranked):
+        lines.append(_of_ranks(board, ranked))
     if _has_spread(board):
-        errors = "repeats" if board.machine else "test examples"
-        lines.append(f"Std. error is over {errors}, spread is the standard deviation over seeds.")
+        errors = f"Std. error is over {counted}, spread" if counted else "Spread"
+        lines.append(f"{errors} is the standard deviation over seeds.")
     return [line for line in lines if line]
+
+
+def _of_ranks(board: Board, ranked: Sequence[Row]) -> str:
+    """Say how rows were ranked, and what that leaves out."""
+    certain = [row for row in ranked if row.stderr is not None or row.spread is not None]
+    paired = any(row.measured and row.measured.values is not None for row in ranked)
+    if certain:
+        said = [f"Ranks: one more than the number of rows that a {'paired ' * paired}95% interval finds better."]
+    else:
+        said = ["Ranks: by value, of which no error is known."]
+    if 0 < len(certain) < len(ranked):
+        said.append("Of some rows no error is known.")
+    if any(row.seeds == 1 for row in ranked):
+        said.append("One seed: ranks compare these fits, not the methods.")
+    if board.machine and certain:
+        said.append("Errors are those within one measurement; rows were timed at different times.")
+    return " ".join(said)
 
 
 def number(value: float | None, digits: int) -> str:
@@ -104,7 +120,7 @@ def _has_spread(board: Board) -> bool:
 
 
 def _has_errors(board: Board) -> bool:
-    return any(row.stderr is not None for row in board.rows) or all(row.value is None for row in board.rows)
+    return any(row.stderr for row in board.rows) or all(row.value is None for row in board.rows)
 
 
 def _has_notes(board: Board) -> bool:

@@ -135,13 +135,53 @@ def test_a_mark_is_shown_beside_the_figure_with_the_seeds_it_is_about(store: Sto
 
 
 def test_counts_have_neither_decimals_nor_an_error_and_parts_the_digits_of_their_unit(store: Store) -> None:
-    exact = {"stderr": None, "n": 1, "measure": None}
+    exact = {"stderr": 0.0, "n": 1, "measure": None}
     (board,) = build_boards([record("a", 815824.0, **exact), record("b", 16464.0, **exact)], store)
     assert columns(board) == ["rank", "model", "elbo (nats) ↑"]
     assert [cells(board, row)[2] for row in board.rows] == ["815,824", "16,464"]
     assert not any("n =" in line or "Ranks" in line for line in captions(board))
     (board,) = build_boards([record("a", 3.14159, stderr=0.01, parts={"IQR": 0.5, "knee (batch size)": 64})], store)
     assert cells(board, board.rows[0])[2:6] == ["3.142", "0.010", "0.500", "64"]
+
+
+def test_ranks_by_values_whose_error_is_not_known_say_so(store: Store) -> None:
+    (board,) = build_boards([record("a", 12.31, stderr=None), record("b", 12.30, stderr=None)], store)
+    assert [row.rank for row in board.rows] == [1, 2]
+    (said,) = [line for line in captions(board) if "Ranks" in line]
+    assert said.startswith("Ranks: by value, of which no error is known. One seed")
+    (board,) = build_boards([record("a"), record("b", stderr=None)], store)
+    assert any("Of some rows no error is known." in line for line in captions(board))
+
+
+def test_captions_say_what_an_error_is_over(store: Store) -> None:
+    (board,) = build_boards([record("a", seed=seed, counted="samples") for seed in (0, 1)], store)
+    assert any("n = 100 samples" in line for line in captions(board))
+    assert any("Std. error is over samples" in line for line in captions(board))
+
+
+def test_what_errs_in_a_models_favour_is_shown_without_a_rank(store: Store) -> None:
+    flattering = {"diagnostics": {"marked": "loose", "flattering": True}}
+    (board,) = build_boards([record("a", -90.0, **flattering), record("b"), record("c", None)], store)
+    assert [(row.model, row.rank, row.value) for row in board.rows] == [
+        ("b", 1, -100),
+        ("a", None, -90),
+        ("c", None, None),
+    ]
+
+
+def test_a_part_that_is_not_finite_is_left_out(store: Store) -> None:
+    records = [record("a", parts={"x": None, "y": 1.0}), record("a", seed=1, parts={"x": 3.0, "y": None})]
+    (board,) = build_boards([*records, record("b", parts={"x": None})], store)
+    assert [row.parts for row in board.rows] == [{"x": 3.0, "y": 1.0}, {}]
+
+
+def test_a_failed_seed_is_told_of_beside_the_seeds_of_its_model(store: Store) -> None:
+    density = {"measure": "density on (pixel + u) / 256"}
+    failed = record("c", None, seed=1, status="diverged", reason="loss became nan")
+    boards = build_boards([record("a"), record("b"), record("c", **density), failed], store)
+    assert sorted(models_of(boards)) == [["a", "b"], ["c"]]
+    (reason,) = [row.reason for board in boards for row in board.rows if row.model == "c"]
+    assert reason == "without seed 1: diverged, loss became nan"
 
 
 def test_what_has_no_value_is_listed_once_below_the_rest_with_its_reason(store: Store) -> None:
@@ -223,3 +263,17 @@ def test_files_are_written_one_pair_a_data_set(store: Store, tmp_path: Path) -> 
     written = write_leaderboards(boards, tmp_path / "boards", store)
     assert sorted(path.name for path in written) == ["clothes.md", "clothes.svg", "digits.md", "digits.svg"]
     assert sorted(path.name for path in (tmp_path / "boards").iterdir()) == sorted(path.name for path in written)
+
+
+def test_the_pictures_of_every_fit_are_on_the_page_also_of_rows_of_one_name(store: Store, tmp_path: Path) -> None:
+    metric = named("parzen")
+    for key in ("first", "second"):
+        store.figures_folder(key).mkdir(parents=True)
+        store.write_figure(key, "samples", b"a picture")
+    longer = {"budget": {"epochs": 50, "batch_size": 128}, "fit_key": "second", "metric": metric}
+    boards = build_boards([record(fit_key="first"), record(**longer)], store)
+    page, *_ = write_leaderboards(boards, tmp_path / "boards", store)
+    text = page.read_text()
+    assert text.count("<img") == 2
+    assert "vae (20 epochs, batch size 128, fit first)" in text
+    assert "vae (50 epochs, batch size 128, fit second)" in text

@@ -233,6 +233,7 @@ class AISGap:
         bounds = {"lower bound": below.log_mean, "upper bound": -above.log_mean}
         found = Estimate.over_examples(
             bounds["upper bound"] - bounds["lower bound"],
+            counted="simulated images",
             parts=bounds,
             diagnostics={
                 "of": "images simulated from the model: it certifies the sampler on these, and no more",

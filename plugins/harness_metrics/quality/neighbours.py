@@ -67,6 +67,7 @@ class Recall(_Neighbours):
 
     Config = ThreeNeighbours
     unit: ClassVar = "share of test images"
+    error_is_over: ClassVar = "test examples"
 
     def __init__(self, config: ThreeNeighbours) -> None:
         self.config = config
@@ -99,6 +100,7 @@ class Coverage(_Neighbours):
 
     Config = FiveNeighbours
     unit: ClassVar = "share of test images"
+    error_is_over: ClassVar = "test examples"
 
     def __init__(self, config: FiveNeighbours) -> None:
         self.config = config

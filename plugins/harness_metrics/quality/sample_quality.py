@@ -111,6 +111,7 @@ class SampleQuality(ABC):
     """
 
     direction: ClassVar[str | None] = "higher"
+    error_is_over: ClassVar = "samples"
     needs: ClassVar = (Samples,)
 
     config: Any  # settings derived from QualitySettings
@@ -130,7 +131,12 @@ class SampleQuality(ABC):
             NotApplicable: there are too few of them, or the data has no such features.
             Diverged: a sample is not finite.
         """
-        reference = reference_of(data, self.config.features, self.config.samples, context.cache)
+        try:
+            reference = reference_of(data, self.config.features, self.config.samples, context.cache)
+        except NotApplicable as error:
+            if self.config.features != "classifier" or data.info.support == "points":
+                raise
+            raise NotApplicable(f"{error}; features=pixels needs none") from error
         least = self.least(reference)
         if reference.n < least:
             raise NotApplicable(
@@ -143,6 +149,7 @@ class SampleQuality(ABC):
             value=score.value,
             stderr=score.stderr,
             n=reference.n,
+            counted=self.error_is_over,
             parts={**score.parts, **self._trivial(reference, least)},
             diagnostics={
                 "test_images": reference.n,

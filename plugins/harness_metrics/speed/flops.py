@@ -52,7 +52,7 @@ class Flops:
             parts["training step"] = training_flops(model, data, context)
         return Estimate(
             value=counted(forward) / batch,
-            stderr=None,
+            stderr=0,
             n=1,
             parts=parts,
             diagnostics={"operation": what, "batch_size": batch},

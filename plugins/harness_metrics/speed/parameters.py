@@ -33,7 +33,7 @@ class Parameters:
         by_module = {name: sum(each.numel() for each in child.parameters()) for name, child in model.named_children()}
         return Estimate(
             value=sum(each.numel() for each in counted),
-            stderr=None,
+            stderr=0,
             n=1,
             diagnostics={
                 "trainable": trainable,

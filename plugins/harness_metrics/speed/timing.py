@@ -146,6 +146,7 @@ def of_repeats(
         value=median(samples),
         stderr=math.sqrt(math.pi / 2) * stdev(samples) / math.sqrt(len(samples)),
         n=len(samples),
+        counted="repeats",
         parts={"IQR": high - low, **(parts or {})},
         diagnostics={
             "interquartile_range": [low, high],
