@@ -53,9 +53,8 @@ class Lines:
 
     def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
         """Tell the losses about five times a fit."""
-        name = name_of(*fits)
-        if self._is_worth_telling(name, progress):
-            self.announce(f"  {name}: epoch {epoch}, {progress:.0%}: {told(losses)}")
+        if self._is_worth_telling(fits[0].key, progress):
+            self.announce(f"  {name_of(*fits)}: epoch {epoch}, {progress:.0%}: {told(losses)}")
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Say how long it took."""
@@ -63,14 +62,13 @@ class Lines:
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:
         """Tell about five times a measurement how far it is."""
-        name = measurement_of(cell)
-        if self._is_worth_telling(name, progress) and progress < 1:
-            self.announce(f"  {name}: {progress:.0%}")
+        if self._is_worth_telling(cell.key, progress) and progress < 1:
+            self.announce(f"  {measurement_of(cell)}: {progress:.0%}")
 
-    def _is_worth_telling(self, name: str, progress: float) -> bool:
-        if progress < min(1.0, self._told.get(name, 0.0) + 0.2):
+    def _is_worth_telling(self, key: str, progress: float) -> bool:
+        if progress < min(1.0, self._told.get(key, 0.0) + 0.2):
             return False
-        self._told[name] = progress
+        self._told[key] = progress
         return True
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
@@ -114,28 +112,27 @@ class Bars(Lines):
     def fit_started(self, fits: Sequence[Fit]) -> None:
         """Show a bar for its budget."""
         total = 1.0 if fits[0].budget else None
-        self._bars[name_of(*fits)] = self.progress.add_task(name_of(*fits), total=total, losses="")
+        self._bars[fits[0].key] = self.progress.add_task(name_of(*fits), total=total, losses="")
 
     def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
         """Move the bar on."""
-        bar = self._bars[name_of(*fits)]
+        bar = self._bars[fits[0].key]
         self.progress.update(bar, completed=progress, losses=f"epoch {epoch}: {told(losses)}")
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Take the bar away."""
-        self.progress.remove_task(self._bars.pop(name_of(*fits)))
+        self.progress.remove_task(self._bars.pop(fits[0].key))
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:
         """Show a bar for the measurement."""
-        name = measurement_of(cell)
-        if name not in self._bars:
-            self._bars[name] = self.progress.add_task(name, total=1.0, losses="")
-        self.progress.update(self._bars[name], completed=progress)
+        if cell.key not in self._bars:
+            self._bars[cell.key] = self.progress.add_task(measurement_of(cell), total=1.0, losses="")
+        self.progress.update(self._bars[cell.key], completed=progress)
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
         """Tell the outcome and move the bar of the cells on."""
         super().cell_reported(cell, record)
-        if (bar := self._bars.pop(measurement_of(cell), None)) is not None:
+        if (bar := self._bars.pop(cell.key, None)) is not None:
             self.progress.remove_task(bar)
         self.progress.update(self._cells_bar, completed=self.ended, losses=f"{self.ended} of {self.cells}")
 
@@ -146,11 +143,11 @@ def reporter_for(cells: int) -> Lines:
 
 
 def name_of(*fits: Fit) -> str:
-    """Name a fit, or fits that differ in the seed, for people: model, changed settings, data set, seeds."""
+    """Name a fit, or fits that differ in the seed, for people: model and data set with changed settings, seeds."""
     fit = fits[0]
-    model = _with_settings(fit.model.name, fit.model.settings, fit.model.changed)
+    model, dataset = (_with_settings(each.name, each.settings, each.changed) for each in (fit.model, fit.dataset))
     seeds = ", ".join(str(each.seed) for each in fits)
-    return f"{model} on {fit.dataset.name}, seed{'s' * (len(fits) > 1)} {seeds}"
+    return f"{model} on {dataset}, seed{'s' * (len(fits) > 1)} {seeds}"
 
 
 def measurement_of(cell: Cell) -> str:
