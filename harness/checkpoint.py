@@ -14,6 +14,8 @@ from harness.store import replacing
 
 State = dict[str, Any]
 
+layout = 2  # of what is kept; raised when it changes
+
 
 class Checkpoint:
     """A file that keeps the state of a fit or a measurement, to be written whenever it ``is_due``.
@@ -41,6 +43,9 @@ class Checkpoint:
         except Exception as error:
             self.announce(f"{self.path} cannot be read ({type(error).__name__}); the {self.work} begins anew")
             return None
+        if state.get("layout") != layout:
+            self.announce(f"{self.path} was written by another version; the {self.work} begins anew")
+            return None
         if state["torch"] != str(torch.__version__):
             self.announce(f"{self.path} was written by torch {state['torch']}; the {self.work} begins anew")
             return None
@@ -65,7 +70,7 @@ class Checkpoint:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as temporary:
-                torch.save({"torch": str(torch.__version__), "done": done, **state}, temporary)
+                torch.save({"torch": str(torch.__version__), "layout": layout, "done": done, **state}, temporary)
         except (OSError, RuntimeError) as error:
             raise StoreError(f"cannot write {self.path}: {error}") from error
         self._written = time.monotonic()

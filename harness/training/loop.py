@@ -22,7 +22,15 @@ from harness.training.captured import CapturedSteps
 from harness.training.compiled import CompiledLosses, rehearse
 from harness.training.objectives import Objective
 from harness.training.precision import autocast, computing_in
-from harness.training.replay import Losses, Unsuited, answering_unsuited, leaving_no_trace
+from harness.training.replay import (
+    Losses,
+    Unsuited,
+    answering_unsuited,
+    counters_of,
+    leaving_no_trace,
+    restore_counters,
+    tensors_of,
+)
 
 Loss = Callable[[int, Tensor, Noise], Tensor]
 
@@ -109,6 +117,10 @@ class SteppingLoop(ABC):
         """Take one step on the examples at ``index`` with the learning rates as they are; see ``step``."""
 
     @abstractmethod
+    def synchronize(self) -> list[nn.Module]:
+        """Bring the model of each seed to where training is, and return the models."""
+
+    @abstractmethod
     def tensors(self) -> list[Tensor]:
         """Return all tensors that steps change, the same ones from the first step on."""
 
@@ -147,17 +159,20 @@ class SteppingLoop(ABC):
 
     def _state(self, models: list[nn.Module], streams: list[Noise]) -> dict[str, Any]:
         return {
-            "models": [model.state_dict() for model in models],
+            "models": [tensors_of(model) for model in models],
+            "counters": [counters_of(each) for each in (self.networks(), *models)],
             "optimizers": [each.state_dict() for each in self._optimizers],
             "noise": [each.state for each in streams],
             "fallback": self.fallback,
         }
 
     def _restore(self, state: dict[str, Any], streams: list[Noise]) -> None:
-        """Bring back the streams and the optimisers, and with them whether steps had turned out to be eager."""
+        """Bring back streams, optimisers, what models count in Python, and whether steps had turned out to be eager."""
         assert self._captured is None or not self._captured.is_recorded
-        if state.get("fallback") is not None:
+        if state["fallback"] is not None:
             self._take_eagerly(state["fallback"])
+        for model, counters in zip((self.networks(), *self.synchronize()), state["counters"], strict=True):
+            restore_counters(model, counters)
         for noise, its_state in zip(streams, state["noise"], strict=True):
             noise.go_on_from(its_state)
         for optimizer, its_optimizer in zip(self._optimizers, state["optimizers"], strict=True):
@@ -306,7 +321,8 @@ class Trainer(SteppingLoop):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what ``state`` returned; to be called before the first step."""
-        self.model.load_state_dict(state["models"][0])
+        for name, tensor in tensors_of(self.model).items():
+            tensor.copy_(state["models"][0][name])
         self._restore(state, [self._order, *self.streams()])
 
     def shuffled(self) -> Iterator[Tensor]:

@@ -55,6 +55,11 @@ def leaving_no_trace(model: nn.Module) -> Iterator[None]:
         restore_counters(model, counters)
 
 
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers, also those that are left out of the state, each once."""
+    return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+
+
 def counters_of(model: nn.Module) -> list[dict[str, Any]]:
     """Return the numbers, words and switches that each module keeps as attributes."""
     return [

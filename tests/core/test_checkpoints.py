@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from harness import Data
+from harness import Data, Noise
 from harness.budget import Budget
 from harness.checkpoint import Checkpoint
 from harness.errors import StoreError
@@ -17,7 +18,24 @@ from harness.transforms import Binarize
 from harness_gan.gan import GAN
 from harness_vae.vae import VAE
 
+
+class Counting(VAE):
+    """Warms up by counting its own steps, in Python and in a buffer that no state holds; two layers are one."""
+
+    def __init__(self, info, config) -> None:
+        super().__init__(info, config)
+        self.steps = 0
+        self.register_buffer("seen", torch.zeros(()), persistent=False)
+        self.again = self.posterior_head
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        self.steps += 1
+        self.seen += 1
+        return (1 + self.steps + self.seen) * super().loss(x, noise)
+
+
 models = {
+    "counting": (Counting, VAE.Config(latent_dim=2, hidden=(8,), epsilon=0.1), "last"),
     "vae": (VAE, VAE.Config(latent_dim=2, hidden=(8,), schedule="cosine"), "best"),
     "gan": (GAN, GAN.Config(latent_dim=2, generator=(8,), discriminator=(8,)), "last"),
 }
@@ -67,6 +85,18 @@ def test_a_damaged_checkpoint_is_told_of_and_the_fit_begins_anew(tmp_path: Path)
     checkpoint.path.write_bytes(content[: len(content) // 2])
     assert checkpoint.load() is None
     assert "the fit begins anew" in said[0]
+
+
+def test_a_checkpoint_of_another_layout_is_told_of_and_the_fit_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    checkpoint = Checkpoint(tmp_path / "fit.pt", said.append)
+    monkeypatch.setattr("harness.checkpoint.layout", 1)
+    checkpoint.save({"epoch": 1}, "3 steps")
+    monkeypatch.undo()
+    assert checkpoint.load() is None
+    assert "another version; the fit begins anew" in said[0]
 
 
 def test_a_checkpoint_that_cannot_be_written_is_an_error_of_the_store(tmp_path: Path) -> None:
