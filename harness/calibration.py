@@ -23,7 +23,7 @@ from harness.data import Data
 from harness.errors import NotApplicable, UsageError, unknown
 from harness.estimate import Context, Estimate
 from harness.noise import Noise, derive_seed, global_seed
-from harness.plan import Chosen, choose
+from harness.plan import Chosen, choose, config_type_of
 from harness.plugins import Provided, Registry
 from harness.products import fast_products
 from harness.settings import describe
@@ -139,7 +139,7 @@ def exact_models(registry: Registry, wanted: Sequence[str], latent_sizes: Sequen
         if reason is not None:
             answers = [each.spec.name for each in registry.all("model") if lacking(_factory(each), _exact) is None]
             raise UsageError(f"{name} has no exact answers: {reason}. Models that have: {', '.join(answers)}.")
-        has_codes = "latent_dim" in {each.name for each in describe(factory.Config)}
+        has_codes = "latent_dim" in {each.name for each in describe(config_type_of(provided))}
         variants: list[dict[str, Any]] = [{"latent_dim": each} for each in latent_sizes] if has_codes else [{}]
         found += [choose(provided, each) for each in variants]
     return found
@@ -265,5 +265,5 @@ def _factory(provided: Provided) -> Any:
     """Return the class behind a name, or None where it cannot be imported, of which ``harness plugins`` tells."""
     try:
         return provided.spec.resolve()
-    except (ImportError, AttributeError):
+    except (ImportError, SyntaxError, AttributeError):
         return None

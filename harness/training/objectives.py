@@ -83,4 +83,8 @@ def objectives_of(model: Any, config: Any) -> list[Objective]:
     if hasattr(model, "objectives"):
         return list(model.objectives())
     adam = config if isinstance(config, AdamSettings) else AdamSettings()
-    return [Objective(getattr(model, "loss_name", "loss"), model.loss, list(model.parameters()), adam)]
+    return [Objective(getattr(model, "loss_name", "loss"), model.loss, _trainable(model), adam)]
+
+
+def _trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [each for each in model.parameters() if each.requires_grad]

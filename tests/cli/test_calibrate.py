@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from harness.calibration import exact_models
+from harness.plugins import Registry
+
 if TYPE_CHECKING:
     from tests.conftest import Call
 
@@ -54,3 +57,23 @@ def test_words_that_make_no_sense_are_refused_before_any_work(refused: Callable[
     assert "whole numbers above 0" in refused("calibrate", "--latent-sizes", "2,x")
     assert "--examples" in refused("calibrate", "--set", "log-likelihood-iw.examples=5")
     assert "not an estimator" in refused("calibrate", "--set", "elbo.samples=5")
+
+
+def test_a_model_of_exact_answers_without_settings_is_calibrated_too(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("""
+import torch, harness
+
+class Standard(torch.nn.Module):
+    def __init__(self, info, config):
+        super().__init__()
+    def fit(self, train, noise):
+        pass
+    def log_prob(self, x):
+        return torch.distributions.Normal(0.0, 1.0).log_prob(x).flatten(1).sum(1)
+
+@harness.hookimpl
+def harness_models():
+    return [harness.ModelSpec("standard", Standard, "N(0, I)")]
+""")
+    (chosen,) = exact_models(Registry.load((tmp_path / "mine.py",)), ["standard"], [2, 10])
+    assert chosen.name == "standard"

@@ -4,12 +4,13 @@ import re
 from dataclasses import replace
 
 import torch
-from torch import nn
+from small_models import Line
+from torch import Tensor, nn
 
-from harness import Data, Examples, Noise, derive_seed
+from harness import AdamSettings, Data, Examples, Noise, derive_seed
 from harness.budget import Budget
 from harness.errors import Diverged
-from harness.training import AdamSettings, Companions, Recipe, Trainer, fit_seed, objectives_of
+from harness.training import Companions, Recipe, Trainer, fit_seed, objectives_of
 from harness.transforms import Binarize
 from harness_vae.vae import VAE
 
@@ -83,6 +84,20 @@ def test_a_loss_that_is_not_finite_stops_the_fit_and_keeps_its_curve(small_data:
     assert re.fullmatch(r"loss became (inf|nan) in epoch 2, after 10 steps", str(fitted.error))
     assert seen == [1]
     assert len(fitted.curves.train["loss"]) == 2
+
+
+def test_what_is_frozen_stays_as_it_was_and_the_rest_is_trained(fit, small_data: Data) -> None:
+    class Frozen(Line):
+        def __init__(self, info, config) -> None:
+            super().__init__(info, config)
+            self.scale = nn.Parameter(torch.ones(info.dim), requires_grad=False)
+
+        def loss(self, x: Tensor, noise: Noise) -> Tensor:
+            return super().loss(x * self.scale.view(x.shape[1:]), noise)
+
+    model = fit(Frozen, AdamSettings(), small_data, epochs=1)
+    assert torch.equal(model.scale, torch.ones_like(model.scale))
+    assert float(model.mean.detach().abs().sum()) > 0
 
 
 def test_a_model_that_draws_from_the_global_generator_is_repeatable_too(fit, small_data: Data) -> None:
