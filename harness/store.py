@@ -12,13 +12,15 @@ Reading it imports neither torch nor safetensors.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,6 +36,8 @@ schema = 1
 
 finished = ("ok", "n/a", "diverged")
 failed = ("error", "out-of-memory", "diverged")
+
+_attempts = 10
 
 
 @dataclass(frozen=True)
@@ -176,17 +180,19 @@ class Store:
         path.parent.mkdir(exist_ok=True)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, ids=values.ids, values=values.values)
+            file.flush()
+            os.fsync(file.fileno())
 
     def values(self, cell_key: str) -> Values | None:
         """Return the per-example values of a cell, or None where there are none."""
         import numpy as np
 
         try:
-            with np.load(self.root / "values" / f"{cell_key}.npz") as arrays:
+            with (self.root / "values" / f"{cell_key}.npz").open("rb") as file, np.load(file) as arrays:
                 return Values(arrays["ids"], arrays["values"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             self.problems.append(f"values of cell {cell_key} cannot be read ({error}); compared without them")
             return None
 
@@ -229,7 +235,7 @@ class Store:
 
     def fit_keys(self) -> list[str]:
         """Return the keys of all fits."""
-        return sorted(path.parent.name for path in self.root.glob("fits/*/fit.json"))
+        return sorted(path.parent.name for path in self.root.glob("fits/[!.]*/fit.json"))
 
     def figures_folder(self, fit_key: str) -> Path:
         """Return the folder of a fit's figures."""
@@ -243,9 +249,15 @@ class Store:
         """
         path = self.figures_folder(fit_key) / f"{name}.png"
         with self._writing("a figure"):
-            path.parent.mkdir(exist_ok=True)
-            with replacing(path) as temporary:
-                temporary.write_bytes(png)
+            for attempts_left in reversed(range(_attempts)):
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with replacing(path) as temporary:
+                        temporary.write_bytes(png)
+                    break
+                except FileNotFoundError:  # another run has put the same fit in place meanwhile
+                    if not attempts_left:
+                        raise
         return path
 
     def write_fit(
@@ -274,9 +286,8 @@ class Store:
                         copies = {name: each.detach().cpu().contiguous().clone() for name, each in tensors.items()}
                         save_file(copies, temporary / file)
                 (temporary / "fit.json").write_text(json.dumps(_finite(dict(description)), indent=1))
-                shutil.rmtree(final, ignore_errors=True)
                 temporary.chmod(0o755)
-                temporary.replace(final)
+                _put_in_place(temporary, final)
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
@@ -342,6 +353,29 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _put_in_place(folder: Path, final: Path) -> None:
+    """Rename a folder to ``final``, in place of one that may be there, in which another run may be writing."""
+    aside = final.with_name(f".replaced-{folder.name}")
+    for attempts_left in reversed(range(_attempts)):
+        with suppress(FileNotFoundError):
+            final.rename(aside)
+        try:
+            folder.rename(final)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not attempts_left:
+                raise
+        finally:
+            _remove(aside)
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(_attempts):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
 
 
 def _finite(value: Any) -> Any:

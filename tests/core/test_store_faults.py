@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,30 @@ def test_records_and_values_come_back_as_they_were_written(store: Store) -> None
     assert found is not None
     assert (found.ids.tolist(), found.values.tolist()) == ([4, 7], [0.1, -2.0])
     assert store.values("b") is None
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_values_cut_short_are_told_of_and_done_without(store: Store, size: int) -> None:
+    store.append(another("a"), Values(np.arange(50), np.ones(50)))
+    file = store.root / "values" / "a.npz"
+    file.write_bytes(file.read_bytes()[:size])
+    assert store.values("a") is None
+    assert "values of cell a cannot be read" in store.problems[0]
+
+
+def test_two_runs_that_make_the_same_fit_do_each_other_no_harm(store: Store) -> None:
+    def work(number: int) -> None:
+        for _ in range(40):
+            store.write_fit("f", {"by": number}, {"w": torch.full((3,), float(number))})
+            for name in ("a", "b"):
+                store.write_figure("f", name, b"a picture")
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(work, range(2))) == [None, None]
+    fit = store.fit("f")
+    assert fit is not None
+    assert store.weights("f")["w"].tolist() == [fit["by"]] * 3
+    assert [path.name for path in (store.root / "fits").iterdir()] == ["f"]
 
 
 def test_a_torn_last_line_is_told_of_and_swallows_nothing(store: Store) -> None:
