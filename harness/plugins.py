@@ -139,6 +139,11 @@ class Registry:
         except KeyError:
             raise unknown(kind, name, [each.spec.name for each in self.all(kind)]) from None
 
+    @property
+    def takers_of_settings(self) -> list[str]:
+        """The names of all data sets, metrics and models."""
+        return [each.spec.name for kind in ("dataset", "metric", "model") for each in self.all(kind)]
+
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call a notice hook of every plugin; one that fails is told of once and keeps nobody else from it."""
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():

@@ -14,6 +14,7 @@ from harness.cli.main import load_registry
 from harness.cli.options import leaderboards_option, names_option, plugin_option, runs_option
 from harness.cli.settings import parse_assignments, set_option
 from harness.cli.study import assignments_of_study, take_study
+from harness.errors import unknown
 
 
 @click.command(
@@ -96,6 +97,8 @@ def run(
     for (owner, parameter), values in parse_assignments(assignments_of_study(context)).items():
         if owner in {*models, *metrics, *datasets}:
             settings.setdefault((owner, parameter), values)
+        elif owner not in registry.takers_of_settings:  # one that is there may have been left out by a flag
+            raise unknown("name in the study's [set]", owner, registry.takers_of_settings)
     if target is not None:
         registry.get("metric", target.partition("=")[0])
         settings["time-to-quality", "target"] = [target]

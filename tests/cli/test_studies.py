@@ -71,6 +71,11 @@ def test_a_wrong_setting_is_named_like_one_on_the_command_line(file: Path, refus
     assert "line 9: pca.latent_dim takes a value or a list of values" in refused("run", str(file))
 
 
+def test_a_misspelt_name_among_the_settings_is_told_of(file: Path, refused: Callable[..., str]) -> None:
+    file.write_text(study.replace("linear-ae.latent_dim = 3", "liner-ae.latent_dim = 3"))
+    assert "Did you mean 'linear-ae'?" in refused("run", str(file), "--dry-run")
+
+
 def test_a_study_that_is_not_there_is_told_of(refused: Callable[..., str]) -> None:
     assert "No such file" in refused("run", "missing.toml")
 
