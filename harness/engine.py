@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 Precision = Literal["float32", "tf32", "bf16", "bf16-products"]
@@ -39,6 +39,11 @@ class Engine:
         if self.execution == "eager":
             del found["execution"]
         return found
+
+    @property
+    def without_steps(self) -> Engine:
+        """The engine of a fit in closed form, which takes no steps that could be taken in this way or that."""
+        return replace(self, precision="float32", path="single", execution="eager")
 
     @property
     def in_words(self) -> str:

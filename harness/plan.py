@@ -178,8 +178,14 @@ def build_plan(request: Request, registry: Registry, engine: Engine, machine: st
     cells = []
     for dataset, model, seed in itertools.product(datasets, models, range(request.seeds)):
         budget = None if offers(model.factory, FitsInClosedForm) else request.budget
-        executed = engine if budget else dataclasses.replace(engine, execution="eager")  # there are no steps
-        fit = Fit(dataset, model, seed, budget, executed, machine if budget and budget.seconds else None)
+        fit = Fit(
+            dataset,
+            model,
+            seed,
+            budget,
+            engine if budget else engine.without_steps,
+            machine if budget and budget.seconds else None,
+        )
         for metric in metrics:
             exclusive = getattr(metric.factory, "times_the_machine", False)
             cells.append(Cell(fit, metric, machine if exclusive else None))
@@ -226,7 +232,7 @@ def config_type_of(provided: Provided) -> type:
     spec = provided.spec
     try:
         return dataset_config_type(spec) if spec.kind == "dataset" else config_type(spec.resolve())
-    except (ImportError, AttributeError, TypeError) as error:
+    except (ImportError, SyntaxError, AttributeError, TypeError) as error:
         raise UsageError(
             f"{spec.kind} {spec.name!r} of {provided.plugin.distribution} cannot be loaded: {error}"
         ) from error
@@ -248,8 +254,7 @@ def _check_owners(request: Request, registry: Registry) -> None:
     for owner, parameter in request.settings:
         if owner in named:
             continue
-        everything = [each.spec.name for kind in ("dataset", "metric", "model") for each in registry.all(kind)]
-        if owner not in everything:
+        if owner not in registry.takers_of_settings:
             raise unknown("name in --set", owner, named)
         raise UsageError(
             f"--set {owner}.{parameter}: {owner!r} is not part of this run, which has {', '.join(sorted(named))}"

@@ -61,3 +61,11 @@ def test_a_timing_belongs_to_its_machine_and_a_fit_does_not() -> None:
 
 def test_a_closed_form_fit_has_no_epochs_and_a_default_spelt_out_changes_nothing() -> None:
     assert keys(plan_of("pca")) == keys(plan_of("pca", epochs=3)) == keys(plan_of("pca", pca="20"))
+
+
+def test_how_steps_are_taken_is_no_part_of_a_fit_that_takes_none() -> None:
+    engines = [Engine(), Engine(precision="bf16-products"), Engine(path="vectorized"), Engine(execution="compiled")]
+    for model, different in (("pca", 1), ("linear-ae", 4)):
+        request = Request((model,), ("reconstruction-mse",), ("mnist-10k",))
+        plans = [build_plan(request, Registry.load(), engine, "this one") for engine in engines]
+        assert len({cell.key for plan in plans for cell in plan.cells}) == different
