@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -85,7 +87,8 @@ def measure_cell(
 ) -> tuple[Record, Values | None]:
     """Measure a fitted model; return the record and the per-example values, if any.
 
-    Whatever the metric raises ends up in the record, except an interruption, which leaves the checkpoint.
+    Whatever the metric raises ends up in the record, except an interruption. The checkpoint is left for whoever
+    writes the record to remove.
     """
     started, start = now(), time.perf_counter()
     if cell.lacking is not None:
@@ -97,38 +100,39 @@ def measure_cell(
         context = _context(cell, data, Noise(seed, device), tools)
         with PeakMemory(device) as memory, global_seed(seed), torch.no_grad(), fast_products(device):
             estimate = metric.measure(model.eval(), data, context)
-        failure = _unusable(estimate)
+        if (failure := _unusable(estimate)) is not None:
+            return record_without_value(cell, failure, provenance), None
+        record = Record(
+            **_common(cell, provenance),
+            status="ok",
+            value=estimate.value,
+            stderr=estimate.stderr,
+            n=estimate.n,
+            counted=estimate.counted,
+            unit=metric.unit,
+            direction=metric.direction,
+            measure=estimate.measure,
+            parts=dict(estimate.parts),
+            diagnostics=dict(estimate.diagnostics),
+            samples=tuple(estimate.samples),
+            seconds=time.perf_counter() - start,
+            peak_memory=memory.bytes,
+            started=started,
+            ended=now(),
+        )
+        json.dumps(dataclasses.asdict(record))  # what cannot be written is the metric's failure, not the store's
+        return record, _values(estimate, data)
     except Exception as error:
-        failure = failure_of(error)
-    if failure is not None:
-        record = record_without_value(cell, failure, provenance)
-        if record.is_finished:
-            tools.checkpoint.remove()
-        return record, None
-    tools.checkpoint.remove()
-    record = Record(
-        **_common(cell, provenance),
-        status="ok",
-        value=estimate.value,
-        stderr=estimate.stderr,
-        n=estimate.n,
-        counted=estimate.counted,
-        unit=metric.unit,
-        direction=metric.direction,
-        measure=estimate.measure,
-        parts=dict(estimate.parts),
-        diagnostics=dict(estimate.diagnostics),
-        samples=tuple(estimate.samples),
-        seconds=time.perf_counter() - start,
-        peak_memory=memory.bytes,
-        started=started,
-        ended=now(),
-    )
-    values = None
-    if estimate.per_example is not None:
-        ids = data.test.ids[: len(estimate.per_example)]
-        values = Values(ids.cpu().numpy(), estimate.per_example.cpu().numpy())
-    return record, values
+        return record_without_value(cell, failure_of(error), provenance), None
+
+
+def _values(estimate: Estimate, data: Data) -> Values | None:
+    if estimate.per_example is None:
+        return None
+    ids, values = data.test.ids[: len(estimate.per_example)], estimate.per_example
+    if values.shape != ids.shape:
+        raise ValueError(f"{len(ids)} examples have {tuple(values.shape)} values; there is one of each")
+    return Values(ids.cpu().numpy(), values.cpu().numpy())
 
 
 def _context(cell: Cell, data: Data, noise: Noise, tools: Tools) -> Context:
@@ -180,7 +184,7 @@ def now() -> str:
 def _unusable(estimate: Any) -> Failure | None:
     if not isinstance(estimate, Estimate):
         return Failure("error", f"the metric returned {type(estimate).__name__}, not an Estimate")
-    if not torch.isfinite(torch.tensor(estimate.value)):
+    if not math.isfinite(estimate.value):
         return Failure("diverged", f"the metric's value is {estimate.value}")
     return None
 

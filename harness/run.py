@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 
-from harness.cell import Provenance
+from harness.cell import Failure, Provenance, record_without_value
 from harness.data import DataSource
 from harness.environment import Environment, describe_commit
 from harness.executors import Bench, Blueprint, Jobs, Reporter, Task, perform, perform_in_workers
@@ -73,6 +73,7 @@ class Run:
         self.environment = environment
         self.fresh = fresh
         self.figures = figures
+        self._failed: dict[str, Failure] = {}
         stored = {} if fresh else {record.cell_key: record for record in store.records()}
         self._done = {key: record for key, record in stored.items() if record.is_finished}
         self.outcome = Outcome({cell.key: self._done[cell.key] for cell in plan.cells if cell.key in self._done})
@@ -132,12 +133,20 @@ class Run:
                 for task in tasks:
                     perform(task, bench, self)
             fitted = replace(bench, fresh=False)
-            for _, group in itertools.groupby(timings, lambda cell: cell.fit.key):
+            for key, group in itertools.groupby(timings, lambda cell: cell.fit.key):
                 cells = tuple(group)
-                perform(Task((cells[0].fit,), cells), fitted, self)
+                if key in self._failed:
+                    for cell in cells:
+                        self.cell_ended(cell, record_without_value(cell, self._failed[key], self.provenance), None)
+                else:
+                    perform(Task((cells[0].fit,), cells), fitted, self)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
         return self.outcome
+
+    def fit_failed(self, fit: Fit, failure: Failure) -> None:
+        """Remember it for its timings, which would have to train it again."""
+        self._failed[fit.key] = failure
 
     def cell_started(self, cell: Cell) -> None:
         """Tell the plugins."""
@@ -150,6 +159,8 @@ class Run:
     def cell_ended(self, cell: Cell, record: Record, values: Values | None) -> None:
         """Write the record, then tell the user and the plugins."""
         self.store.append(record, values)
+        if record.is_finished:
+            self.store.checkpoint_file([cell.key]).unlink(missing_ok=True)
         self.outcome.records[cell.key] = record
         self.outcome.computed += 1
         self.reporter.cell_reported(cell, record)

@@ -52,6 +52,9 @@ class Observer(Protocol):
     def reporter(self) -> Reporter:
         """Who tells the user."""
 
+    def fit_failed(self, fit: Fit, failure: Failure) -> None:
+        """Hear that there will be no model of a fit in this run."""
+
     def cell_started(self, cell: Cell) -> None:
         """Hear that a cell is about to be computed."""
 
@@ -110,6 +113,9 @@ def perform(task: Task, bench: Bench, observer: Observer) -> None:
     """
     data = bench.data(task.fits[0].dataset)
     models = _models(task, data, bench, observer)
+    for fit in task.fits:
+        if isinstance(failure := models[fit.key], Failure):
+            observer.fit_failed(fit, failure)
     for cell in task.cells:
         observer.cell_started(cell)
         model = models[cell.fit.key]
@@ -207,7 +213,7 @@ def _train(fits: Sequence[Fit], data: Data, bench: Bench, observer: Observer) ->
             ),
         )
     seconds = time.perf_counter() - start
-    failures = [failure_of(fitted.error) if fitted.error else None for fitted in ended]
+    failures = [failure_of(fitted.error) if fitted.error else _unstorable(fitted.model) for fitted in ended]
     statuses = dict.fromkeys(failure.status if failure else "ok" for failure in failures)
     observer.reporter.fit_ended(fits, ", ".join(statuses), seconds)
     models: dict[str, nn.Module | Failure] = {}
@@ -222,6 +228,12 @@ def _train(fits: Sequence[Fit], data: Data, bench: Bench, observer: Observer) ->
     for each in checkpoints:
         each.remove()
     return models
+
+
+def _unstorable(model: nn.Module | None) -> Failure | None:
+    state = model.state_dict() if model else {}
+    others = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
+    return Failure("error", f"its state cannot be stored: {', '.join(others)} is no tensor") if others else None
 
 
 def _described(fit: Fit, fitted: Fitted, failure: Failure | None, bench: Bench) -> dict[str, object]:

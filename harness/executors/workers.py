@@ -11,6 +11,7 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.connection import Connection, wait
@@ -89,13 +90,15 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.task: Task | None = None
+        self.has_models = False  # of the task
         self.open: dict[str, Cell] = {}
 
     def take(self, task: Task) -> None:
         """Hand it a task."""
-        self.task = task
+        self.task, self.has_models = task, False
         self.open = {cell.key: cell for cell in task.cells}
-        self.connection.send(([fit.key for fit in task.fits], [cell.key for cell in task.cells]))
+        with suppress(OSError):  # one that has died is heard of where it is listened to
+            self.connection.send(([fit.key for fit in task.fits], [cell.key for cell in task.cells]))
 
     def dismiss(self) -> None:
         """Let the process end, which has nothing left to do."""
@@ -138,6 +141,9 @@ class _Crew:
                 by_connection = {worker.connection: worker for worker in self.workers}
                 for ready in wait(list(by_connection)):
                     self._listen(by_connection[ready])
+        except KeyboardInterrupt:
+            self._take_what_is_finished()
+            raise
         finally:
             for worker in self.workers:
                 worker.stop()
@@ -153,7 +159,7 @@ class _Crew:
     def _listen(self, worker: _Worker) -> None:
         try:
             method, arguments = worker.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):
             self._bury(worker)
             return
         if method == "task_ended":
@@ -169,14 +175,27 @@ class _Crew:
         else:
             self._tell(worker, method, arguments)
 
+    def _take_what_is_finished(self) -> None:
+        """Take the records that workers have sent and that nobody has listened to yet."""
+        for worker in self.workers:
+            with suppress(EOFError, OSError):
+                while worker.connection.poll():
+                    method, arguments = worker.connection.recv()
+                    if method == "cell_ended":
+                        self._tell(worker, method, arguments)
+
     def _tell(self, worker: _Worker, method: str, arguments: tuple[Any, ...]) -> None:
         if method == "announce":
             self.observer.reporter.announce(*arguments)
         elif method.startswith("cell_"):
             key, *rest = arguments
+            worker.has_models = True
             if method == "cell_ended":
                 del worker.open[key]
             getattr(self.observer, method)(self.cells[key], *rest)
+        elif method == "fit_failed":
+            key, failure = arguments
+            self.observer.fit_failed(self.fits[key], failure)
         else:
             keys, *rest = arguments
             getattr(self.observer.reporter, method)([self.fits[key] for key in keys], *rest)
@@ -185,9 +204,12 @@ class _Crew:
         self.workers.remove(worker)
         said = worker.end_in_words
         worker.connection.close()
+        failure = Failure("error", said)
+        if worker.task is not None and not worker.has_models:
+            for fit in worker.task.fits:
+                self.observer.fit_failed(fit, failure)
         for cell in worker.open.values():
-            record = record_without_value(cell, Failure("error", said), self.blueprint.provenance)
-            self.observer.cell_ended(cell, record, None)
+            self.observer.cell_ended(cell, record_without_value(cell, failure, self.blueprint.provenance), None)
         if worker.task is not None and not worker.open:
             self.observer.reporter.announce(f"{worker.task.fits[0].model.name}: {said}")
         self._hire()
@@ -217,6 +239,9 @@ class _Messenger:
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         self._send("fit_ended", [fit.key for fit in fits], status, seconds)
+
+    def fit_failed(self, fit: Fit, failure: Failure) -> None:
+        self._send("fit_failed", fit.key, failure)
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:
         self._send("cell_progressed", cell.key, progress)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+
+from harness.executors import Jobs, Task
+from harness.executors.workers import _Crew, _Worker
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -119,6 +124,44 @@ def test_a_worker_that_is_killed_costs_its_own_cells_only(call: Call, folder: Pa
             )
         else:
             assert record["status"] == "ok"
+
+
+def test_what_killed_a_worker_is_not_trained_again_for_a_timing(call: Call, folder: Path) -> None:
+    assert call(*words("killed,mean", "reconstruction-mse,latency", "--jobs", "2")).code == 3
+    ended = {(each["model"]["name"], each["metric"]["name"]): each for each in records(folder)}
+    assert ended["mean", "latency"]["status"] == "ok"
+    assert ended["killed", "latency"]["status"] == "error"
+    assert "SIGKILL" in ended["killed", "latency"]["reason"]
+
+
+def test_a_worker_that_dies_between_tasks_or_amid_a_word_is_heard_of() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    worker = object.__new__(_Worker)
+    worker.connection = ours
+    os.write(theirs.fileno(), b"\x00\x00\x00\x64cut short")
+    theirs.close()
+    worker.take(Task((), ()))
+    with pytest.raises((EOFError, OSError)):
+        worker.connection.recv()
+
+
+def test_what_was_finished_before_an_interruption_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[object] = []
+    ours, theirs = multiprocessing.Pipe()
+    worker = object.__new__(_Worker)
+    worker.connection, worker.open = ours, {"key": object()}
+    monkeypatch.setattr(_Worker, "stop", lambda worker: None)
+    crew = _Crew([], None, SimpleNamespace(cell_ended=lambda *said: heard.append(said)), Jobs(2, 2))
+    crew.workers, crew.cells = [worker], {"key": "the cell"}
+
+    def interrupted(connections: object) -> None:
+        theirs.send(("cell_ended", ("key", "its record", None)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.executors.workers.wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        crew.work()
+    assert heard == [("the cell", "its record", None)]
 
 
 def test_a_fit_made_by_a_worker_is_used_by_the_next_run(call: Call, folder: Path) -> None:

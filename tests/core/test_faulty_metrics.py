@@ -1,0 +1,67 @@
+"""A metric that returns what cannot be kept costs its own cells only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.conftest import Call
+
+plugin = """
+import harness, numpy, torch
+
+class Sound:
+    unit, direction, needs = "nats", "higher", ()
+    def __init__(self, config): pass
+    def measure(self, model, data, context):
+        return harness.Estimate(1.0, 0.5, 2)
+
+class WithoutUnit:
+    direction, needs = "higher", ()
+    __init__, measure = Sound.__init__, Sound.measure
+
+class OfATensor(Sound):
+    def measure(self, model, data, context):
+        return harness.Estimate(torch.tensor(1.0), None, 1)
+
+class OfAnArray(Sound):
+    def measure(self, model, data, context):
+        return harness.Estimate(1.0, None, 1, per_example=numpy.ones(2000))
+
+class OfTooFew(Sound):
+    def measure(self, model, data, context):
+        return harness.Estimate(1.0, None, 1, per_example=torch.ones(2000, 2))
+
+class Diagnosed(Sound):
+    def measure(self, model, data, context):
+        return harness.Estimate(1.0, None, 1, diagnostics={"a": numpy.float32(1)})
+
+class Partly(Sound):
+    def measure(self, model, data, context):
+        return harness.Estimate(1.0, None, 1, parts={"a": float("nan"), "b": 2.0})
+
+faulty = [WithoutUnit, OfATensor, OfAnArray, OfTooFew, Diagnosed]
+
+@harness.hookimpl
+def harness_metrics():
+    return [harness.MetricSpec(each.__name__.lower(), each, "a metric") for each in [Sound, Partly, *faulty]]
+"""
+
+
+def test_what_cannot_be_kept_is_the_metrics_own_failure(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "metrics.py").write_text(plugin)
+    names = "withoutunit,ofatensor,ofanarray,oftoofew,diagnosed,partly,sound"
+    done = call("run", "--plugin", "metrics.py", "--models", "pca", "--metric", names)
+    assert done.code == 3
+    lines = (tmp_path / "runs" / "records.jsonl").read_text().splitlines()
+    found = {record["metric"]["name"]: record for record in map(json.loads, lines)}
+    assert {name: record["status"] for name, record in found.items()} == {
+        **dict.fromkeys(["withoutunit", "ofatensor", "ofanarray", "oftoofew", "diagnosed"], "error"),
+        **dict.fromkeys(["partly", "sound"], "ok"),
+    }
+    assert "Tensor is not JSON serializable" in found["ofatensor"]["reason"]
+    assert "2000 examples have (2000, 2) values" in found["oftoofew"]["reason"]
+    assert "float32 is not JSON serializable" in found["diagnosed"]["reason"]
+    assert all(name in done.out for name in ("partly", "sound"))
