@@ -65,7 +65,7 @@ def engine_options(command: Command) -> Command:
         click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
                      help="CPU threads of one fit; they change its last digits."),
         click.option("--jobs", type=click.IntRange(min=1), metavar="N",
-                     help="Fits side by side on the CPU; they change no number. [default: as many as there are cores]"),
+                     help="Fits side by side on the CPU; they change no number. [default: what keeps all cores busy]"),
         click.option("--vectorize/--no-vectorize", default=None,
                      help="Train the seeds of a model as one. [default: on CUDA]"),
         click.option("--execution", type=click.Choice(executions), default="eager", show_default=True,
@@ -126,8 +126,8 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
 def jobs_from(values: Mapping[str, Any], engine: Engine, tasks: Sequence[Task], bench: Bench) -> Jobs:
     """Return how many processes to use: as many as keep the cores busy, for fits that take long enough to be worth it.
 
-    Where the last of these would leave up to half of the cores idle, they share them with those before, unless the
-    budget is a time.
+    Where the last of these would leave half of the cores idle or more, they share the cores with those before, unless
+    the budget is a time or a fit has several threads, which wait for one another.
 
     Raises:
         UsageError: several were asked for on a GPU.
@@ -145,7 +145,8 @@ def jobs_from(values: Mapping[str, Any], engine: Engine, tasks: Sequence[Task], 
     long = [task for task in tasks if _is_long(task, bench)]
     usual = max(1, min(cores() // engine.threads, len(long)))
     over = len(long) % usual
-    shares = over <= usual / 2 and not any(fit.budget and fit.budget.seconds for task in long for fit in task.fits)
+    timed = any(fit.budget and fit.budget.seconds for task in long for fit in task.fits)
+    shares = over <= usual / 2 and engine.threads == 1 and not timed
     return Jobs(usual, usual + over * shares)
 
 

@@ -91,7 +91,7 @@ _provided: dict[str, tuple[str, ...]] = {
     "latency": ("speed.latency:Latency", "milliseconds to draw one example, or to rebuild one"),
     "parameters": ("speed.parameters:Parameters", "number of parameters"),
     "flops": ("speed.flops:Flops", "floating-point operations per example drawn or rebuilt, and trained on"),
-    "peak-memory": ("speed.peak_memory:PeakMemoryUse", "MiB that a training step takes"),
+    "peak-memory": ("speed.peak_memory:PeakMemoryUse", "MiB that a training step takes", "2"),
     "energy": ("speed.energy:Energy", "joules per training example, where the machine counts them"),
     "model-flops-utilisation": (
         "speed.utilisation:ModelFlopsUtilisation",
