@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from harness import DataInfo, NotApplicable
+from harness import Data, DataInfo, Noise, NotApplicable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _dpi = 100
 _gap = 0.06  # between tiles, in tiles
+_ranging = 100  # test examples whose extremes are black and white, where data have no bounds
 
 Row = tuple[str, Tensor]
 
@@ -29,45 +30,56 @@ def require_drawable(info: DataInfo) -> None:
         raise NotApplicable(f"examples of shape {info.shape} are no pictures")
 
 
-def draw_rows(rows: Sequence[Row], info: DataInfo, tile: float | None = None) -> Figure:
+def draw_rows(rows: Sequence[Row], data: Data, tile: float | None = None) -> Figure:
     """Draw rows of examples, each ``(n, *shape)``, with a word at the left of each.
 
     Args:
         rows: a word and the examples of each.
-        info: of the data.
-        tile: inches for an example; more for points than for images, where it is None.
+        data: what they are of, or like.
+        tile: inches that an example is wide; more for points than for images, where it is None.
 
     Raises:
         NotApplicable: examples are no pictures.
     """
     from matplotlib.figure import Figure
 
-    require_drawable(info)
-    tile = tile or (0.9 if info.support == "points" else 0.56)
+    require_drawable(data.info)
+    of_points = data.info.support == "points"
+    tile = tile or (0.9 if of_points else 0.56)
+    tall = tile if of_points else tile * data.info.shape[1] / data.info.shape[2]
     words = max(len(word) for word, _ in rows)
     margin = 0.075 * words + 0.12 if words else 0.04
     columns = max(len(examples) for _, examples in rows)
-    width, height = margin + tile * columns + 0.04, tile * len(rows) + 0.08
+    width, height = margin + tile * columns + 0.04, tall * len(rows) + 0.08
     figure = Figure(figsize=(width, height), dpi=_dpi)
-    axes = figure.add_axes((margin / width, 0.04 / height, tile * columns / width, tile * len(rows) / height))
+    axes = figure.add_axes((margin / width, 0.04 / height, tile * columns / width, tall * len(rows) / height))
     axes.set_yticks([i + 0.5 for i in range(len(rows))], [word for word, _ in rows], fontsize=9)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    draw = _draw_points if info.support == "points" else _draw_images
-    draw(axes, [examples.cpu() for _, examples in rows], columns)
+    examples = [each.cpu() for _, each in rows]
+    if of_points:
+        _draw_points(axes, examples)
+    else:
+        _draw_images(axes, examples, columns, _range_of(data))
     axes.set(xlim=(0, columns), ylim=(len(rows), 0))
     return figure
 
 
-def _draw_images(axes: Any, rows: Sequence[Tensor], columns: int) -> None:
-    """Draw rows of ``(n, channels, height, width)`` as one picture, from black at 0 to white at 1.
+def _range_of(data: Data) -> tuple[float, float]:
+    """Return the values that are black and white: 0 and 1, or of real data the extremes of the first test examples.
 
-    Values that stray far out of [0, 1], as those of data on another scale do, are shown in their own range.
+    What strays out of them is black or white too, so that all pictures of a data set are on one scale.
     """
-    low, high = min(float(row.min()) for row in rows), max(float(row.max()) for row in rows)
-    if low > -1 and high < 2:
-        low, high = 0.0, 1.0
+    if data.info.support != "real":
+        return 0.0, 1.0
+    examples = data.test.first(_ranging).all(Noise(0, data.test.stored.device))
+    return float(examples.min()), float(examples.max())
+
+
+def _draw_images(axes: Any, rows: Sequence[Tensor], columns: int, values: tuple[float, float]) -> None:
+    """Draw rows of ``(n, channels, height, width)`` as one picture, from black to white at two ``values``."""
+    low, high = values
     _, height, width = rows[0].shape[1:]
     gap = max(1, round(_gap * width))
     canvas = np.ones((len(rows) * (height + gap), columns * (width + gap), 3), np.float32)
@@ -79,7 +91,7 @@ def _draw_images(axes: Any, rows: Sequence[Tensor], columns: int) -> None:
     axes.imshow(canvas, extent=(0, columns, len(rows), 0), interpolation="nearest", aspect="auto")
 
 
-def _draw_points(axes: Any, rows: Sequence[Tensor], columns: int) -> None:
+def _draw_points(axes: Any, rows: Sequence[Tensor]) -> None:
     """Draw rows of ``(n, 1, 3, points)``: x to the right, y down, intensity as brightness on black."""
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Independent, Normal
 
 from harness import Data, Decodes, HasCode, HasDecoder, NotApplicable, Story, draw
-from harness_figures.canvas import draw_rows
+from harness_figures.canvas import draw_rows, require_drawable
 
 _ways, _steps = 5, 10
 _side = 15
@@ -28,18 +28,22 @@ class Interpolation:
 
     def draw(self, model: Any, data: Data, story: Story) -> Figure:
         """Draw a row for each way."""
-        decode = _decoder_of(model)
-        start, end = self._ends(model, data, story).split(_ways)  # (ways, latent) each
+        require_drawable(data.info)
+        decode, ends = _decoder_of(model), self._ends(model, data, story)
+        ways = len(ends) // 2
+        start, end = ends[: 2 * ways].split(ways)  # (ways, latent) each
         share = torch.linspace(0, 1, _steps, device=start.device).view(-1, 1, 1)
         codes = torch.lerp(start, end, share)  # (steps, ways, latent)
-        pictures = decode(codes.flatten(0, 1)).unflatten(0, (_steps, _ways))
-        return draw_rows([("", pictures[:, way]) for way in range(_ways)], data.info)
+        pictures = decode(codes.flatten(0, 1)).unflatten(0, (_steps, ways))
+        return draw_rows([("", pictures[:, way]) for way in range(ways)], data)
 
     def _ends(self, model: Any, data: Data, story: Story) -> Tensor:
         if hasattr(model, "prior"):
             return draw(model.prior(), story.noise, 2 * _ways)
         if not isinstance(model, HasCode):
             raise NotApplicable("it has neither a prior nor an encoder")
+        if len(data.test) < 2:
+            raise NotApplicable("there are no two test examples to go between")
         return model.encode(data.test.first(2 * _ways).all(story.noise))
 
 
@@ -68,7 +72,7 @@ class Manifold:
         across, down = torch.meshgrid(share, share.flip(0), indexing="xy")
         codes = base.icdf(torch.stack([across, down], dim=-1))  # (side, side, 2)
         pictures = _decoder_of(model)(codes.flatten(0, 1)).unflatten(0, (_side, _side))
-        return draw_rows([("", row) for row in pictures], data.info, tile=0.38)
+        return draw_rows([("", row) for row in pictures], data, tile=0.38)
 
 
 def _decoder_of(model: Any) -> Callable[[Tensor], Tensor]:

@@ -20,7 +20,7 @@ class Reconstructions:
     def draw(self, model: Reconstructs, data: Data, story: Story) -> Figure:
         """Draw two rows."""
         x = data.test.first(shown).all(story.noise)
-        return draw_rows([("original", x), ("reconstruction", model.reconstruct(x))], data.info)
+        return draw_rows([("original", x), ("reconstruction", model.reconstruct(x))], data)
 
 
 class DenoisingModel(Reconstructs, Corrupts, Protocol):
@@ -37,5 +37,5 @@ class Denoising:
         x = data.test.first(shown).all(story.noise)
         corrupted = model.corrupt(x, story.noise)
         return draw_rows(
-            [("corrupted", corrupted), ("reconstruction", model.reconstruct(corrupted)), ("clean", x)], data.info
+            [("corrupted", corrupted), ("reconstruction", model.reconstruct(corrupted)), ("clean", x)], data
         )

@@ -27,7 +27,7 @@ class SampleGrid:
             return _scatter(test, model.sample(len(test), story.noise))
         require_drawable(data.info)
         samples = model.sample(_rows * _columns, story.noise)
-        return draw_rows([("", row) for row in samples.split(_columns)], data.info)
+        return draw_rows([("", row) for row in samples.split(_columns)], data)
 
 
 class SamplesInTraining:
@@ -43,7 +43,7 @@ class SamplesInTraining:
         """
         if not story.snapshots:
             raise NotApplicable("no samples were kept while it trained")
-        return draw_rows([(f"epoch {epoch}", samples) for epoch, samples in story.snapshots.items()], data.info)
+        return draw_rows([(f"epoch {epoch}", samples) for epoch, samples in story.snapshots.items()], data)
 
 
 def _scatter(test: Tensor, samples: Tensor) -> Figure:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from harness import Data, DataInfo, Examples, Noise, NotApplicable, Story
+from harness import Data, Examples, Noise, NotApplicable, Story
 from harness.budget import Budget
 from harness.training import Companions, Curves, Recipe, fit_seed, fit_seeds
 from harness.transforms import Binarize
@@ -25,8 +25,9 @@ from harness_vae.iwae import IWAE
 from harness_vae.vae import VAE
 
 
-def info(shape: tuple[int, ...], support: str = "unit") -> DataInfo:
-    return DataInfo(shape, support, torch.zeros(shape))
+def like(shape: tuple[int, ...], support: str = "unit", n: int = 2) -> Data:
+    one = Examples(torch.linspace(-1, 1, n).view(-1, *[1] * len(shape)).expand(n, *shape).contiguous())
+    return Data.from_tensors(one, one, one, support=support)
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -43,17 +44,39 @@ def story(**given) -> Story:
 def test_a_tile_has_the_colour_of_its_image_and_stands_in_its_place(channels: int) -> None:
     shades = torch.tensor([[0.0, 0.2, 0.4], [0.6, 0.8, 1.0]])
     rows = [("", shade.view(3, 1, 1, 1).expand(3, channels, 28, 28)) for shade in shades]
-    drawn = pixels(draw_rows(rows, info((channels, 28, 28))))
+    drawn = pixels(draw_rows(rows, like((channels, 28, 28))))
     height, width, _ = drawn.shape
     for i, j in np.ndindex(2, 3):
         seen = drawn[int(height * (i + 0.5) / 2), int(width * (j + 0.5) / 3)]
         assert seen == pytest.approx(float(shades[i, j]), abs=0.01), (i, j)
 
 
+def test_a_picture_is_as_bright_whatever_is_drawn_beside_it() -> None:
+    clean, far_out = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 28, 28), torch.full((2, 1, 28, 28), 5.0)
+    drawn = pixels(draw_rows([("", far_out), ("", clean)], like((1, 28, 28))))
+    height, width, _ = drawn.shape
+    seen = [float(drawn[height * 3 // 4, width * (2 * j + 1) // 4].mean()) for j in range(2)]
+    assert seen == pytest.approx([0, 1], abs=0.01)
+
+
+def test_values_without_bounds_are_drawn_on_the_scale_of_the_test_examples() -> None:
+    middle = torch.tensor([0.0, 0.95]).view(2, 1, 1, 1).expand(2, 1, 28, 28)
+    drawn = pixels(draw_rows([("", middle)], like((1, 28, 28), "real")))
+    height, width, _ = drawn.shape
+    seen = [float(drawn[height // 2, width * (2 * j + 1) // 4].mean()) for j in range(2)]
+    assert seen == pytest.approx([0.5, 0.975], abs=0.01)
+
+
+def test_a_tile_has_the_sides_of_its_image() -> None:
+    rows = [("", torch.zeros(4, 3, 16, 64))] * 8
+    height, width, _ = pixels(draw_rows(rows, like((3, 16, 64)))).shape
+    assert height / width == pytest.approx(8 * 16 / (4 * 64), rel=0.1)
+
+
 def test_points_lie_right_and_down_of_the_corner_and_shine_by_their_intensity() -> None:
     left_top, right_bottom = [0.1, 0.1, 1.0], [0.9, 0.9, 1.0]
     sets = torch.tensor([[left_top] * 5, [right_bottom] * 5]).transpose(1, 2).unsqueeze(1)  # (2, 1, 3, 5)
-    drawn = pixels(draw_rows([("", sets)], info((1, 3, 5), "points"), tile=2))
+    drawn = pixels(draw_rows([("", sets)], like((1, 3, 5), "points"), tile=2))
     width = drawn.shape[1]
     first, second = drawn[:, : width // 2].sum(2), drawn[:, width // 2 :].sum(2)
     for tile, middle in ((first, (0.146, 0.146)), (second, (0.854, 0.854))):
@@ -64,7 +87,7 @@ def test_points_lie_right_and_down_of_the_corner_and_shine_by_their_intensity() 
 
 def test_what_is_no_picture_is_not_drawn() -> None:
     with pytest.raises(NotApplicable, match="no pictures"):
-        draw_rows([("", torch.zeros(2, 7))], info((7,)))
+        draw_rows([("", torch.zeros(2, 7))], like((7,)))
 
 
 class Plane:
@@ -99,6 +122,24 @@ def test_an_interpolation_is_straight_and_leads_from_one_draw_of_the_prior_to_an
     torch.testing.assert_close(steps, steps[:1].expand_as(steps))
     ends = torch.cat([ways[0], ways[-1]])
     torch.testing.assert_close(ends, Noise(0).normal(10, 2))
+
+
+class Codes:
+    """An autoencoder of images of thirty values."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z.view(-1, 1, 6, 5)
+
+
+@pytest.mark.parametrize(("n", "ways"), [(2, 1), (7, 3), (50, 5)])
+def test_an_interpolation_takes_as_many_ways_as_there_are_pairs_of_examples(n: int, ways: int) -> None:
+    figure = Interpolation().draw(Codes(), like((1, 6, 5), n=n), story())
+    assert len(figure.axes[0].get_yticks()) == ways
+    with pytest.raises(NotApplicable, match="no two test examples"):
+        Interpolation().draw(Codes(), like((1, 6, 5), n=1), story())
 
 
 def test_samples_in_training_are_of_the_same_latent_points(small_data: Data) -> None:
