@@ -13,7 +13,7 @@ def harness_models() -> list[ModelSpec]:
             "gaussian-mixture",
             "harness_densities.gaussian_mixture:GaussianMixture",
             "mixture of Gaussians; exact density",
-            version="1",
+            version="2",
         ),
         ModelSpec(
             "realnvp",

@@ -57,6 +57,7 @@ class GaussianMixture(nn.Module):
         """
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture as Estimator
+        from threadpoolctl import threadpool_limits
 
         config = self.config
         if config.components > len(train):
@@ -69,7 +70,7 @@ class GaussianMixture(nn.Module):
             tol=config.tolerance,
             random_state=int(noise.permutation(2**16)[0]),
         )
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(torch.get_num_threads()):
             warnings.simplefilter("ignore", ConvergenceWarning)  # the number of iterations is a setting
             estimator.fit(train.all(noise).flatten(1).double().cpu().numpy())
         covariances = torch.as_tensor(estimator.covariances_)

@@ -6,10 +6,12 @@ import math
 
 import pytest
 import torch
+from sklearn.mixture import GaussianMixture as Estimator
+from threadpoolctl import threadpool_info
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from harness import Context, Data, DataInfo, Examples, Noise, NotApplicable, density_measure
+from harness import Context, Data, DataInfo, Examples, Noise, NotApplicable, density_measure, using_threads
 from harness.transforms import Binarize, Dequantize
 from harness_densities.gaussian_mixture import GaussianMixture
 from harness_densities.realnvp import RealNVP
@@ -68,6 +70,21 @@ def test_a_mixture_scores_as_scikit_learns_and_draws_what_it_scores(fit, plane: 
     expected = spread + torch.einsum("k,kab->ab", weights, within.expand(4, 2, 2))
     torch.testing.assert_close(drawn.mean(0), mean, atol=0.03, rtol=0)
     torch.testing.assert_close(drawn.T.cov(), expected, atol=0.03, rtol=0)
+
+
+def test_a_mixture_is_fitted_with_the_threads_of_the_fit(fit, plane: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    usual = Estimator.fit
+
+    def watched(self: Estimator, x: object) -> object:
+        seen.extend(each["num_threads"] for each in threadpool_info() if each["prefix"] != "libiomp")
+        return usual(self, x)
+
+    monkeypatch.setattr(Estimator, "fit", watched)
+    with using_threads(1):
+        fit(GaussianMixture, GaussianMixture.Config(components=2), plane, epochs=1)
+    assert seen
+    assert set(seen) == {1}
 
 
 def test_a_mixture_refuses_more_components_than_examples(fit, plane: Data) -> None:
