@@ -76,6 +76,7 @@ class DDPM(nn.Module):
         variance = automatic if config.variance == "auto" else config.variance
         self.chain = Chain(alpha_bar, torch.arange(1, config.timesteps + 1), variance)
         kept = torch.linspace(1, config.timesteps, min(config.sampling_steps, config.timesteps)).round().long()
+        kept[-1] = config.timesteps  # also where it is the only one
         self.sampling_chain = Chain(alpha_bar, kept, "posterior")
 
     def loss(self, x: Tensor, noise: Noise) -> Tensor:

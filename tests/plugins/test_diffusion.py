@@ -155,6 +155,14 @@ def test_the_probabilities_of_all_levels_sum_to_one(levels: int, std: float) -> 
     torch.testing.assert_close(log_probs.exp().sum(0), torch.ones(7))
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5, 40])
+def test_sampling_begins_at_pure_noise_however_few_its_steps(steps: int) -> None:
+    info = DataInfo((1, 6, 5), "unit", torch.zeros(1, 6, 5))
+    model = DDPM(info, DDPM.Config(timesteps=40, channels=(8,), sampling_steps=steps))
+    assert float(model.sampling_chain.signal[-1]) == float(model.chain.signal[-1])
+    assert len(model.sampling_chain) == steps
+
+
 def test_pixels_that_became_floats_fall_into_bins_of_their_own_and_right_gradients() -> None:
     pixels = torch.arange(256) / 255
     mean = (2 * pixels - 1).requires_grad_()
