@@ -106,8 +106,9 @@ class TorchvisionImages(ABC):
     def _download(self, root: Path, source: DataSource) -> None:
         source.announce(f"{self.name} is not in {root} yet: downloading it with torchvision")
         try:
-            self._torchvision(root, train=True, download=True, **self.arguments)
-        except (OSError, RuntimeError) as error:
+            for train in (True, False):  # each of which some look for alone
+                self._torchvision(root, train=train, download=True, **self.arguments)
+        except Exception as error:
             said = " ".join(str(error).split())
             raise DataError(
                 f"{self.name} could not be downloaded into {root}: {said}. If you have the files in torchvision's "

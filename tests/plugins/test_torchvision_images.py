@@ -128,6 +128,32 @@ def test_what_is_missing_is_named_with_the_words_that_get_it(folder: Path, tmp_p
     assert list(folder.iterdir()) == []
 
 
+def test_a_download_that_was_interrupted_between_two_parts_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchvision's EMNIST, which looks for the files of one part alone before it downloads."""
+    from torchvision import datasets
+
+    root, emnist = tmp_path / "cache" / "data" / "EMNIST" / "raw", EMNIST(EMNIST.Config(split="digits"))
+    files = emnist.files(tmp_path / "cache" / "data")
+    write_idx(root / "emnist-digits-train-images-idx3-ubyte", random_images(training, 28, 28, seed=0))
+    write_idx(root / "emnist-digits-train-labels-idx1-ubyte", torch.zeros(training))
+    asked = []
+
+    class Interrupted(datasets.EMNIST):
+        def download(self) -> None:
+            asked.append(self.train)
+            if not self._check_exists():
+                write_idx(root / "emnist-digits-test-images-idx3-ubyte", random_images(test, 28, 28, seed=1))
+                write_idx(root / "emnist-digits-test-labels-idx1-ubyte", torch.zeros(test))
+
+    Interrupted.__name__ = "EMNIST"  # which names the folder
+    monkeypatch.setattr(datasets, "EMNIST", Interrupted)
+    assert not all(path.is_file() for path in files)
+    assert len(emnist.load(source(None, tmp_path)).test) == test
+    assert asked == [True, False]
+
+
 @pytest.fixture
 def cifar(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write CIFAR-10's files, and put their digests in place of those that torchvision knows of the real ones."""
