@@ -30,6 +30,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self, info: DataInfo, config: AutoencoderSettings) -> None:
         super().__init__()
+        info.as_vector()
         bounded = info.support in ("binary", "unit")
         if config.loss == "bce" and not bounded:
             raise NotApplicable(f"a cross-entropy needs data in [0, 1], and this is {info.support}; use loss=mse")

@@ -8,6 +8,7 @@ import signal
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class MNISTSuperpixels:
             DataError: MNIST is missing, damaged or cannot be downloaded.
         """
         mnist = MNIST(MNIST.Config())
-        of_slic = f"MNIST-slic-{self.config.segments}-{self.config.compactness:g}"
+        of_slic = f"MNIST-slic-{self.config.segments}-{self.config.compactness!r}-of-{version('scikit-image')}"
         files = mnist.files(mnist.root(source))
         found = source.decoded(of_slic, files, lambda: self._build(mnist.decoded(source), source))
         ids = torch.arange(len(found["sets"]))

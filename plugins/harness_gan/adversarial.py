@@ -64,7 +64,13 @@ class Adversarial(nn.Module):
         return layers.append(nn.Linear(widths[-1], 1))
 
     def _generate(self, n: int, noise: Noise) -> Tensor:
-        """Return ``n`` generated images as the discriminator sees them, ``(n, d)`` in [−1, 1]."""
+        """Return ``n`` generated images as the discriminator sees them, ``(n, d)`` in [−1, 1].
+
+        Raises:
+            NotApplicable: a single one has no batch statistics to be normalised by.
+        """
+        if n == 1 and self.training and any(isinstance(each, nn.BatchNorm1d) for each in self.generator):
+            raise NotApplicable("it normalises by batch, which takes two examples a step or more")
         return self.generator(noise.normal(n, len(self.zero)))  # type: ignore[no-any-return]
 
     def prior(self) -> Distribution:
