@@ -223,7 +223,7 @@ def _train(fits: Sequence[Fit], data: Data, bench: Bench, observer: Observer) ->
             description = {"seconds": seconds, "started": started, **_described(fit, fitted, failure, bench)}
             weights = fitted.model.state_dict() if fitted.model else None
             bench.store.write_fit(fit.key, description, weights, fitted.snapshots)
-        if fitted.model is not None and bench.figures:
+        if failure is None and fitted.model is not None and bench.figures:
             draw_figures(fit, fitted.model, data, bench.store, bench.registry, observer.reporter.announce)
     for each in checkpoints:
         each.remove()

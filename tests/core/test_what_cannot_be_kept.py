@@ -1,4 +1,4 @@
-"""A metric that returns what cannot be kept costs its own cells only."""
+"""What cannot be kept costs its own cells only."""
 
 from __future__ import annotations
 
@@ -44,6 +44,23 @@ class Partly(Sound):
 
 faulty = [WithoutUnit, OfATensor, OfAnArray, OfTooFew, Diagnosed]
 
+class Extra(torch.nn.Module):
+    def __init__(self, info, config):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.zeros(1))
+    def get_extra_state(self):
+        return {"calls": 3}
+    def set_extra_state(self, state):
+        pass
+    def reconstruct(self, x):
+        return x * self.w
+    def loss(self, x, noise):
+        return (self.reconstruct(x) - x).square().mean()
+
+@harness.hookimpl
+def harness_models():
+    return [harness.ModelSpec("extra", Extra, "has a state of more than tensors")]
+
 @harness.hookimpl
 def harness_metrics():
     return [harness.MetricSpec(each.__name__.lower(), each, "a metric") for each in [Sound, Partly, *faulty]]
@@ -65,3 +82,16 @@ def test_what_cannot_be_kept_is_the_metrics_own_failure(call: Call, tmp_path: Pa
     assert "2000 examples have (2000, 2) values" in found["oftoofew"]["reason"]
     assert "float32 is not JSON serializable" in found["diagnosed"]["reason"]
     assert all(name in done.out for name in ("partly", "sound"))
+
+
+def test_a_model_whose_state_cannot_be_stored_is_no_result(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "metrics.py").write_text(plugin)
+    words = ("--models", "extra,pca", "--metric", "reconstruction-mse,latency", "--steps", "2")
+    assert call("run", "--plugin", "metrics.py", *words).code == 3
+    lines = (tmp_path / "runs" / "records.jsonl").read_text().splitlines()
+    found = {(record["model"]["name"], record["metric"]["name"]): record for record in map(json.loads, lines)}
+    for metric in ("reconstruction-mse", "latency"):
+        assert found["pca", metric]["status"] == "ok"
+        assert found["extra", metric]["status"] == "error"
+        assert found["extra", metric]["reason"] == "its state cannot be stored: _extra_state is no tensor"
+    assert len(list((tmp_path / "runs" / "fits").iterdir())) == 1
