@@ -95,7 +95,7 @@ class Context:
         metric: builds another metric by its name, with its default settings; raises ``NotApplicable`` where the model
             lacks what it needs.
         cache: the harness's own folder, for what may be computed anew at any time; None where there is none.
-        checkpoint: where a long measurement keeps its state, or None; removed once the measurement has ended.
+        checkpoint: where a long measurement keeps its state, or None; removed once its record is written.
         announce: takes one line for the user: what a long measurement will cost.
         progress: takes the share of the measurement that is done.
     """

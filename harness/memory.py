@@ -89,7 +89,7 @@ def keep_freed_memory() -> None:
 
     By itself it returns the gradients' pages to the system in each step, which clears and maps them anew in the next.
     """
-    adjust = getattr(ctypes.CDLL(None), "mallopt", None)
+    adjust = _of_glibc("mallopt")
     if adjust is not None:
         adjust(_M_MMAP_THRESHOLD, _largest_mmap_threshold)
         adjust(_M_TRIM_THRESHOLD, 2**30)
@@ -97,9 +97,14 @@ def keep_freed_memory() -> None:
 
 def _hand_back_free_memory() -> None:
     """Have glibc return what is free, which would else hide what is taken from it; elsewhere, do nothing."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = _of_glibc("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    function: Callable[..., int] | None = getattr(ctypes.CDLL(None), name, None)
+    return function
 
 
 def _resident_peak() -> int:

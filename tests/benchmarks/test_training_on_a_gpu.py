@@ -17,13 +17,11 @@ from harness import Data
 from harness.budget import Budget
 from harness.device import prepare_torch
 from harness.engine import Execution
-from harness.noise import derive_seed, global_seed
 from harness.plan import choose
 from harness.plugins import Registry
 from harness.training import Recipe, trainer_of
 from harness.training.vectorized import VectorizedTrainer
 from harness.transforms import Binarize
-from harness_vae.vae import VAE
 
 pytestmark = pytest.mark.full_mnist
 
@@ -43,19 +41,21 @@ def execution(request: pytest.FixtureRequest, data: Data) -> Execution:
     return request.param
 
 
-def one_seed(data: Data, execution: Execution, model: str = "vae") -> Epoch:
+def recipe_of(model: str, data: Data) -> Recipe:
     chosen = choose(Registry.load().get("model", model), {})
-    trainer = trainer_of(Recipe(chosen.factory, chosen.config, data, Budget(epochs=1, batch_size=batch)), seed=0)
+    return Recipe(chosen.factory, chosen.config, data, Budget(epochs=1, batch_size=batch))
+
+
+def one_seed(data: Data, execution: Execution, model: str = "vae") -> Epoch:
+    trainer = trainer_of(recipe_of(model, data), seed=0)
     trainer.execute(execution, print)
     return trainer.epoch
 
 
 def many_seeds(data: Data, execution: Execution, seeds: range) -> Epoch:
-    models = []
-    for seed in seeds:
-        with global_seed(derive_seed("initialisation", seed)):
-            models.append(VAE(data.info, VAE.Config()).to(data.train.stored.device))
-    trainer = VectorizedTrainer(models, VAE.Config(), data.train, batch, seeds)
+    recipe = recipe_of("vae", data)
+    models = [trainer_of(recipe, seed).model for seed in seeds]
+    trainer = VectorizedTrainer(models, recipe.config, data.train, batch, seeds)
     trainer.execute(execution, print)
     return trainer.epoch
 
