@@ -63,6 +63,8 @@ def captions(board: Board) -> list[str]:
     ranked = [row for row in valued if row.rank is not None]
     if len(ranked) > 1 and any(row.stderr != 0 or row.spread for row in ranked):
         lines.append(_of_ranks(board, ranked))
+    if board.direction and any(row.flatters for row in valued):
+        lines.append("A figure without a rank errs in its model's favour.")
     if _has_spread(board):
         errors = f"Std. error is over {counted}, spread" if counted else "Spread"
         lines.append(f"{errors} is the standard deviation over seeds.")

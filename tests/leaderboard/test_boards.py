@@ -167,6 +167,7 @@ def test_what_errs_in_a_models_favour_is_shown_without_a_rank(store: Store) -> N
         ("a", None, -90),
         ("c", None, None),
     ]
+    assert "A figure without a rank errs in its model's favour." in captions(board)
 
 
 def test_a_part_that_is_not_finite_is_left_out(store: Store) -> None:
