@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class HarnessError(Exception):
@@ -34,6 +36,28 @@ class Diverged(Exception):  # noqa: N818 -- an outcome of training, not a fault 
 
     The fit is recorded as ``diverged``, with the message.
     """
+
+
+@contextmanager
+def no_exit() -> Iterator[None]:
+    """Turn an attempt of a plugin to end the process within the block into an error.
+
+    Raises:
+        RuntimeError: ``sys.exit`` was called.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"sys.exit({'' if error.code is None else repr(error.code)}) was called") from error
+
+
+class HarnessWarning(UserWarning):
+    """Something went wrong that did not stop the work."""
+
+
+def show_warning(message: str) -> None:
+    """Show a warning where no other way to show it was given."""
+    warnings.warn(message, HarnessWarning, stacklevel=3)
 
 
 def nearest(given: str, known: Iterable[str]) -> str | None:

@@ -15,8 +15,8 @@ import pluggy
 from harness.specs import CommandSpec, DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RendererSpec
 
 if TYPE_CHECKING:
-    from harness.plan import Cell
-    from harness.store import Record
+    from harness.contracts.events import Record
+    from harness.planning.plan import Cell
 
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Union
 
 from harness.errors import UsageError, unknown
@@ -35,6 +35,7 @@ class Setting:
     maximum: float | None = None
     above: float | None = None
     below: float | None = None
+    required: bool = False
 
     def expected(self) -> str:
         """Say in words which values are taken."""
@@ -81,14 +82,16 @@ def setting(
     maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    required: bool = False,
 ) -> Any:
-    """Declare a field of a ``Config`` with its help (say the unit) and its range.
+    """Declare a field of a ``Config`` with its help (state the unit) and its range.
 
-    ``minimum`` and ``maximum`` are themselves allowed; ``above`` and ``below`` are not. For a tuple they bound
-    each entry. A plain ``name: type = default`` does where neither help nor range is needed.
+    ``minimum`` and ``maximum`` are themselves allowed; ``above`` and ``below`` are not. For a tuple they bound each
+    entry. A ``required`` setting must be given by the user; its default is only an example. A plain
+    ``name: type = default`` is enough if neither help nor range is needed.
     """
     limits = {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
-    return dataclasses.field(default=default, metadata={"help": help, **limits})
+    return dataclasses.field(default=default, metadata={"help": help, **limits, "required": required})
 
 
 def config_type(factory: Any) -> type:
@@ -106,6 +109,11 @@ def describe(config: type) -> list[Setting]:
         Setting(field.name, hints[field.name], field.default, **{"help": "", **field.metadata})
         for field in dataclasses.fields(config)
     ]
+
+
+def missing(config: type, given: Iterable[str]) -> list[Setting]:
+    """Return the required settings of a ``Config`` that are not given."""
+    return [each for each in describe(config) if each.required and each.name not in given]
 
 
 def build(owner: str, config: type, values: Mapping[str, Any]) -> Any:

@@ -102,12 +102,12 @@ def resolve(reference: str | Callable[..., Any]) -> Any:
 
 def binarized(spec: DatasetSpec) -> DatasetSpec:
     """Return the data set ``binarized-NAME``: every pixel drawn from a Bernoulli with its intensity."""
-    return _variant(spec, "binarized", "harness.transforms:Binarize", "pixels drawn Bernoulli(intensity)")
+    return _variant(spec, "binarized", "harness.data.transforms:Binarize", "pixels drawn Bernoulli(intensity)")
 
 
 def dequantized(spec: DatasetSpec) -> DatasetSpec:
     """Return the data set ``dequantized-NAME``: (pixel + uniform noise) / 256, on which densities make sense."""
-    return _variant(spec, "dequantized", "harness.transforms:Dequantize", "(pixel + U(0,1)) / 256")
+    return _variant(spec, "dequantized", "harness.data.transforms:Dequantize", "(pixel + U(0,1)) / 256")
 
 
 def _variant(spec: DatasetSpec, prefix: str, transform: str, how: str) -> DatasetSpec:

@@ -15,11 +15,12 @@ import torch
 from torch import nn
 
 from harness import Data, Examples, NotApplicable
-from harness.budget import Budget
 from harness.cli import main
-from harness.plan import Chosen
-from harness.training import Recipe, fit_seed
-from harness.transforms import Binarize, Dequantize
+from harness.data.transforms import Binarize, Dequantize
+from harness.planning.budget import Budget
+from harness.planning.component import Component
+from harness.training.fit import fit_seed
+from harness.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,10 @@ def small_kinds(small_data: Data, small_points: Data) -> dict[str, Data]:
 
 
 @pytest.fixture
-def suited(small_kinds: dict[str, Data]) -> Callable[[Chosen], Data]:
+def suited(small_kinds: dict[str, Data]) -> Callable[[Component], Data]:
     """Return a function from a model to small data that it can be built for."""
 
-    def suited(chosen: Chosen) -> Data:
+    def suited(chosen: Component) -> Data:
         for data in small_kinds.values():
             try:
                 chosen.factory(data.info, chosen.config)

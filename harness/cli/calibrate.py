@@ -16,7 +16,7 @@ from harness.cli.settings import parse_assignments, set_option
 from harness.errors import NotApplicable, UsageError
 
 if TYPE_CHECKING:
-    from harness.calibration import Finding
+    from harness.calibration.calibrate import Finding
 
 
 @click.command(epilog="Example:  harness calibrate --metric log-likelihood-ais --latent-sizes 10 --replications 5")
@@ -63,12 +63,13 @@ def calibrate(
     registry = load_registry(plugin_files)
     of_dataset = registry.get("dataset", dataset)
 
-    from harness import calibration
-    from harness.capabilities import lacking
-    from harness.datasets import load_dataset
-    from harness.device import prepare_torch, using_threads
-    from harness.plan import choose
-    from harness.store import require_writable
+    from harness.atomic import require_writable
+    from harness.calibration import calibrate as calibration
+    from harness.contracts.models import lacking
+    from harness.data.loading import load_dataset
+    from harness.machine.device import prepare_torch, using_threads
+    from harness.planning.component import resolve_component
+    from harness.planning.plan import needs_of
 
     answers = calibration.exact_models(registry, models, [int(size) for size in sizes])
     found = calibration.estimators(registry, metrics)
@@ -88,14 +89,14 @@ def calibrate(
     def announce(line: str) -> None:
         click.echo(line, err=True)
 
-    chosen = choose(of_dataset, {})
+    chosen = resolve_component(of_dataset, {})
     data = load_dataset(of_dataset.spec, chosen.config, source_from(data_dir, announce))  # type: ignore[arg-type]
     data = data.to(prepare_torch("auto", deterministic=True))
     rungs = [each for ladder in ladders for each in ladder]
     left_out: dict[tuple[str, str], str] = {}
     subjects = []
     for exact in answers:
-        lacks = {each.name: lacking(exact.factory, each.factory.needs) for each in rungs}
+        lacks = {each.name: lacking(exact.factory, needs_of(each.factory)) for each in rungs}
         left_out |= {(name, exact.name): reason for name, reason in lacks.items() if reason}
         subjects.append((exact, [each for each in rungs if not lacks[each.name]]))
     measurements = sum(len(applicable) for _, applicable in subjects) * replications
@@ -104,7 +105,9 @@ def calibrate(
     interrupted = False
     console = Console(stderr=True)
     with using_threads(threads), Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        fits = [(exact, calibration.fitted(exact, data), applicable) for exact, applicable in subjects if applicable]
+        fits = [
+            (exact, calibration.fitted(exact, chosen, data), applicable) for exact, applicable in subjects if applicable
+        ]
         bar = progress.add_task("measuring", total=measurements)
         try:
             for exact, fit, applicable in fits:

@@ -13,7 +13,7 @@ from harness.cli.options import Command
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.data import DataSource
+    from harness.data.source import DataSource
 
 T = TypeVar("T")
 
@@ -35,12 +35,12 @@ def data_dir_option(command: Command) -> Command:
 
 def source_from(data_dir: Path | None, announce: Callable[[str], None]) -> DataSource:
     """Return where data come from: the user's folder, and the harness's own."""
-    from harness.data import DataSource
+    from harness.data.source import DataSource
 
-    return DataSource(data_dir, cache_dir(), announce, _bar)
+    return DataSource(data_dir, cache_dir(), announce, show_bar)
 
 
-def _bar(items: Iterable[T], doing: str, total: int) -> Iterable[T]:
+def show_bar(items: Iterable[T], doing: str, total: int) -> Iterable[T]:
     """Show a bar on a terminal while items come."""
     from rich.console import Console
     from rich.progress import track

@@ -10,18 +10,14 @@ import click
 from click.core import ParameterSource
 
 from harness.cli.options import Command
-from harness.engine import executions, precisions
+from harness.contracts.engine import precisions, step_modes
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
-    from harness.budget import Budget
-    from harness.engine import Engine
-    from harness.executors import Bench, Jobs, Task
-
-# Fits that show fewer examples, or take less time, end before a second process has begun.
-_long_examples, _long_seconds = 50_000, 5
+    from harness.contracts.engine import Engine
+    from harness.planning.budget import Budget
 
 _units = {"s": 1, "m": 60, "min": 60, "h": 3600}
 
@@ -68,9 +64,9 @@ def engine_options(command: Command) -> Command:
                      help="Fits side by side on the CPU; they change no number. [default: what keeps all cores busy]"),
         click.option("--vectorize/--no-vectorize", default=None,
                      help="Train the seeds of a model as one. [default: on CUDA]"),
-        click.option("--execution", type=click.Choice(executions), default="eager", show_default=True,
-                     help="Of training steps: as they come, compiled (worth it in fits of minutes), or captured as a "
-                     "CUDA graph."),
+        click.option("--step-mode", "--execution", "step_mode", type=click.Choice(step_modes), default="eager",
+                     show_default=True, help="How training steps run: operation by operation, compiled (pays in fits "
+                     "of minutes), or captured as a CUDA graph."),
         click.option("--deterministic/--no-deterministic", default=True, show_default=True,
                      help="Use only operations that repeat bit for bit."),
     ]  # fmt: skip
@@ -83,7 +79,7 @@ def budget_from(context: click.Context) -> Budget:
     Raises:
         UsageError: it is stated more than once.
     """
-    from harness.budget import Budget
+    from harness.planning.budget import Budget
 
     values = context.params
     lengths = {name: values[name] for name in ("epochs", "steps", "seconds") if values[name] is not None}
@@ -103,14 +99,14 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
     """
     import torch
 
-    from harness.device import prepare_torch
-    from harness.engine import Engine
-    from harness.training import require_execution, require_precision
+    from harness.contracts.engine import Engine
+    from harness.machine.device import prepare_torch
+    from harness.training.precision import require_precision, require_step_mode
 
     device = prepare_torch(values["device"], deterministic=values["deterministic"])
     torch.set_num_threads(values["threads"])
     require_precision(values["precision"], device)
-    require_execution(values["execution"], device)
+    require_step_mode(values["step_mode"], device)
     vectorize = values["vectorize"]
     together = seeds > 1 and (device.type == "cuda" if vectorize is None else vectorize)
     return device, Engine(
@@ -119,47 +115,8 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
         precision=values["precision"],
         path="vectorized" if together else "single",
         deterministic=values["deterministic"],
-        execution=values["execution"],
+        step_mode=values["step_mode"],
     )
-
-
-def jobs_from(values: Mapping[str, Any], engine: Engine, tasks: Sequence[Task], bench: Bench) -> Jobs:
-    """Return how many processes to use: as many as keep the cores busy, for fits that take long enough to be worth it.
-
-    Where the last of these would leave half of the cores idle or more, they share the cores with those before, unless
-    the budget is a time or a fit has several threads, which wait for one another.
-
-    Raises:
-        UsageError: several were asked for on a GPU.
-    """
-    from harness.executors import Jobs
-    from harness.load import cores
-
-    if engine.device != "cpu":
-        if (values["jobs"] or 1) > 1:
-            raise UsageError("--jobs is for CPUs; on a GPU the seeds of a model are trained as one instead.")
-        return Jobs()
-    if values["jobs"]:
-        jobs = min(values["jobs"], max(1, len(tasks)))
-        return Jobs(jobs, jobs)
-    long = [task for task in tasks if _is_long(task, bench)]
-    usual = max(1, min(cores() // engine.threads, len(long)))
-    over = len(long) % usual
-    timed = any(fit.budget and fit.budget.seconds for task in long for fit in task.fits)
-    shares = over <= usual / 2 and engine.threads == 1 and not timed
-    return Jobs(usual, usual + over * shares)
-
-
-def _is_long(task: Task, bench: Bench) -> bool:
-    from harness.data import Data
-
-    budget, data = task.fits[0].budget, bench.data(task.fits[0].dataset)
-    if budget is None or not isinstance(data, Data):
-        return False
-    if budget.seconds:
-        return budget.seconds >= _long_seconds
-    shown = budget.epochs * len(data.train) if budget.epochs else (budget.steps or 0) * budget.batch_size
-    return shown >= _long_examples
 
 
 def _all(options: Sequence[Any], command: Command) -> Command:

@@ -35,17 +35,26 @@ def figures(
     from rich.progress import track
     from torch import nn
 
-    from harness.data import Data
-    from harness.datasets import load_dataset
-    from harness.device import prepare_torch
-    from harness.executors import stored_model
-    from harness.figures import draw_figures
-    from harness.leaderboard import rewrite
-    from harness.plan import fit_from, hash_of
-    from harness.store import Store, require_writable
+    from harness.atomic import require_writable
+    from harness.data.dataset import Data
+    from harness.data.loading import load_dataset
+    from harness.execution.figures import draw_figures
+    from harness.execution.obtain_model import stored_model
+    from harness.leaderboard.files import rewrite
+    from harness.machine.device import prepare_torch
+    from harness.planning.identity import hash_of
+    from harness.planning.plan import fit_from
+    from harness.results.store import Store
 
     registry = load_registry(plugin_files)
-    store = Store(runs)
+
+    def announce(line: str) -> None:
+        click.echo(line, err=True)
+
+    def warn(line: str) -> None:
+        announce(f"warning: {line}")
+
+    store = Store(runs, warn)
     stored = {key: described for key in store.fit_keys() if (described := store.fit(key)) is not None}
     if not stored:
         raise UsageError(f"no fits in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
@@ -62,9 +71,6 @@ def figures(
     require_writable(runs, "--runs")
     require_writable(leaderboards, "--leaderboards")
 
-    def announce(line: str) -> None:
-        click.echo(line, err=True)
-
     device = prepare_torch("auto", deterministic=True)
     source = source_from(data_dir, announce)
     loaded: dict[str, Data] = {}
@@ -79,9 +85,9 @@ def figures(
         dataset = hash_of(fit.dataset.identity)
         if dataset not in loaded:
             loaded[dataset] = load_dataset(fit.dataset.provided.spec, fit.dataset.config, source).to(device)  # type: ignore[arg-type]
-        model = stored_model(fit, loaded[dataset], store, announce)
+        model = stored_model(fit, loaded[dataset], store, warn)
         if isinstance(model, nn.Module):
-            drawn += len(draw_figures(fit, model, loaded[dataset], store, registry, announce))
+            drawn += len(draw_figures(fit, model, loaded[dataset], store, registry, warn))
     click.echo(f"drew {drawn} figures of {len(stored)} fits, in {runs}/fits/*/figures")
     names = {described["identity"]["dataset"]["name"] for described in stored.values()}
     for path in rewrite(names, store, leaderboards):

@@ -10,8 +10,8 @@ import click
 from harness.cli.main import load_registry
 from harness.cli.options import names_option, plugin_option, runs_option
 from harness.errors import UsageError, unknown
-from harness.leaderboard import build_boards
-from harness.store import Store
+from harness.leaderboard.board import build_boards
+from harness.results.store import Store
 
 
 @click.command()
@@ -31,10 +31,8 @@ def leaderboard(
     """Show the leaderboards of everything that has been run."""
     registry = load_registry(plugin_files)
     render = registry.get("renderer", format_).spec.resolve()
-    store = Store(runs)
+    store = Store(runs, lambda line: click.echo(f"warning: {line}", err=True))
     records = store.records()
-    for problem in store.problems:
-        click.echo(f"warning: {problem}", err=True)
     if not records and (format_ == "terminal" or datasets or metrics):
         raise UsageError(f"no results in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
     for kind, wanted in (("dataset", datasets), ("metric", metrics)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from harness.errors import HarnessError, UsageError, nearest
-from harness.plugins import Registry
+from harness.registry import Registry
 
 usage_exit, failure_exit, interrupted_exit = 2, 3, 130
 

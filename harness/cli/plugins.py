@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import plugin_option
-from harness.plugins import Plugin, Registry
+from harness.registry import Plugin, Registry
 
 
 @click.command()

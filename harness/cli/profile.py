@@ -54,33 +54,36 @@ def profile(
         if len(values) > 1:
             raise UsageError(f"--set {owner}.{parameter}: a profile is of one value, not of {len(values)}")
 
-    from harness.budget import Budget
-    from harness.datasets import load_dataset
-    from harness.plan import choose
-    from harness.training import Recipe, trainer_of
+    from harness.data.loading import load_dataset
+    from harness.planning.budget import Budget
+    from harness.planning.component import resolve_component
+    from harness.planning.plan import Fit
+    from harness.training.fit import trainer_of
     from harness.training.profile import profile_steps
+    from harness.training.recipe import Recipe
 
     device, engine = engine_from(more, seeds=1)
     of_model, of_dataset = (
-        choose(each, {parameter: v[0] for (owner, parameter), v in settings.items() if owner == each.spec.name})
+        resolve_component(
+            each, {parameter: v[0] for (owner, parameter), v in settings.items() if owner == each.spec.name}
+        )
         for each in chosen.values()
     )
-    if engine.execution == "captured":
-        raise UsageError("--execution captured leaves a step no parts to time")
+    if engine.step_mode == "captured":
+        raise UsageError("--step-mode captured leaves a step no parts to time")
 
     def announce(line: str) -> None:
         click.echo(line, err=True)
 
     source = source_from(data_dir, announce)
     data = load_dataset(of_dataset.provided.spec, of_dataset.config, source).to(device)  # type: ignore[arg-type]
-    budget = Budget(steps=steps, batch_size=batch_size)
-    recipe = Recipe(of_model.factory, of_model.config, data, budget, engine.precision)
+    fit = Fit(of_dataset, of_model, 0, Budget(steps=steps, batch_size=batch_size), engine)
     try:
-        trainer = trainer_of(recipe, seed=0)
+        trainer = trainer_of(Recipe.of(fit, data), fit.seed)
     except NotApplicable as error:
         raise UsageError(f"{model} on {dataset}: {error}") from error
-    found = profile_steps(trainer, steps, engine.execution, announce)
-    engine = replace(engine, execution=trainer.execution)
+    found = profile_steps(trainer, steps, engine.step_mode, announce)
+    engine = replace(engine, step_mode=trainer.execution)
     _show(found, f"{model} on {dataset}: batch size {batch_size}, {engine.in_words}")
 
 

@@ -18,11 +18,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from harness.budget import in_words
+from harness.contracts.events import Record
 from harness.leaderboard.text import decimals, number
-from harness.plan import Cell, Fit
+from harness.planning.budget import in_words
+from harness.planning.plan import Cell, Fit
 from harness.settings import show
-from harness.store import Record
 
 
 class Lines:
@@ -44,6 +44,10 @@ class Lines:
     def announce(self, line: str) -> None:
         """Write a line."""
         print(line, file=sys.stderr, flush=True)
+
+    def warn(self, line: str) -> None:
+        """Write a warning."""
+        self.announce(f"warning: {line}")
 
     def fit_started(self, fits: Sequence[Fit]) -> None:
         """Say what is being fitted."""
@@ -168,8 +172,8 @@ def outcome_of(record: Record) -> str:
         return f"{metric}: {record.status}, {record.reason}"
     digits = decimals(record.value, record.stderr)
     error = f" ± {number(record.stderr, digits)}" if record.stderr is not None else ""
-    mark = f", {record.diagnostics['marked']}" if "marked" in record.diagnostics else ""
-    return f"{metric}: {number(record.value, digits)}{error} {record.unit}{mark}"
+    warning = f", {record.warning}" if record.warning else ""
+    return f"{metric}: {number(record.value, digits)}{error} {record.unit}{warning}"
 
 
 def _with_settings(name: str, settings: Mapping[str, Any], changed: Sequence[str]) -> str:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.data import cache_dir, data_dir_option, default_dataset, source_from
-from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, jobs_from
+from harness.cli.data import cache_dir, data_dir_option, default_dataset, show_bar
+from harness.cli.engine import budget_from, budget_options, engine_from, engine_options
 from harness.cli.main import load_registry
 from harness.cli.options import leaderboards_option, names_option, plugin_option, runs_option
 from harness.cli.settings import parse_assignments, set_option
 from harness.cli.study import assignments_of_study, take_study
-from harness.errors import unknown
+from harness.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from harness.contracts.events import Record
+    from harness.data.dataset import EvaluationSplit
+    from harness.execution.jobs import Jobs
+    from harness.execution.run import Run
+    from harness.registry import Registry
+    from harness.results.store import Store
+
+evaluation_splits = ("test", "validation")
 
 
 @click.command(
@@ -51,7 +62,11 @@ Examples:
 )
 @budget_options
 @set_option
-@click.option("--target", metavar="METRIC=V", help="What time-to-quality waits for, as in elbo=-100.")
+@click.option("--target", metavar="METRIC=V", help="For metrics that wait for a value of another, as in elbo=-100.")
+@click.option("--split", type=click.Choice(evaluation_splits), default="test", show_default=True,
+              help="Which images to measure on; choose settings on validation, report test.")  # fmt: skip
+@click.option("--evaluation-seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
+              help="Seed of the metrics' own randomness, apart from the seeds of training.")  # fmt: skip
 @engine_options
 @data_dir_option
 @runs_option
@@ -79,6 +94,8 @@ def run(
     figures: bool,
     dry_run: bool,
     fresh: bool,
+    split: EvaluationSplit,
+    evaluation_seed: int,
     **more: Any,
 ) -> int:
     """Train models, measure them, and write leaderboards.
@@ -86,81 +103,95 @@ def run(
     STUDY.toml is a file with any of the flags below as its keys; flags on the command line override it.
 
     What was finished before is not computed again: a new metric does not retrain a model, and an interrupted run
-    goes on where it stopped. Every model named is trained, also where the metric cannot apply to it ("n/a"), so
+    resumes where it stopped. Every model named is trained, also where the metric cannot apply to it ("n/a"), so
     that it is there for the next metric.
     """
     registry = load_registry(plugin_files)
     for kind, names in (("model", models), ("metric", metrics), ("dataset", datasets)):
         for name in names:
             registry.get(kind, name)
-    settings = parse_assignments(assignments)
-    for (owner, parameter), values in parse_assignments(assignments_of_study(context)).items():
-        if owner in {*models, *metrics, *datasets}:
-            settings.setdefault((owner, parameter), values)
-        elif owner not in registry.takers_of_settings:  # one that is there may have been left out by a flag
-            raise unknown("name in the study's [set]", owner, registry.takers_of_settings)
+    settings = _settings(context, registry, assignments, {*models, *metrics, *datasets})
     if target is not None:
-        registry.get("metric", target.partition("=")[0])
-        settings["time-to-quality", "target"] = [target]
+        settings |= _target(target, metrics, registry)
     budget = budget_from(context)
 
-    from harness.environment import describe_environment
-    from harness.executors import Blueprint
-    from harness.plan import Request, build_plan
-    from harness.run import Run
-    from harness.store import Store, require_writable
+    from harness.atomic import require_writable
+    from harness.cli.progress import reporter_for
+    from harness.execution.jobs import jobs_for
+    from harness.execution.run import Run
+    from harness.execution.specification import RunSpecification
+    from harness.planning.plan import Request
+    from harness.results.environment import describe_commit, describe_environment
 
     device, engine = engine_from(more, seeds)
-    environment = describe_environment(device)
-    request = Request(models, metrics, datasets, seeds, budget, settings)
-    plan = build_plan(request, registry, engine, environment.machine)
-    store = Store(runs)
-
-    from harness.cli.progress import reporter_for
-
-    reporter = reporter_for(0)
-    execution = Run(plan, store, registry, reporter, device, environment, fresh=fresh, figures=figures)
-    for problem in store.problems:
-        reporter.announce(f"warning: {problem}")
-    pending = execution.pending
-    if dry_run:
-        _show_plan(plan, execution)
-        return 0
-    require_writable(runs, "--runs")
-    require_writable(leaderboards, "--leaderboards")
-    reporter.announce(_summary(plan, pending))
-    bench = execution.bench(source_from(data_dir, reporter.announce))
-    tasks = execution.tasks()
-    jobs = jobs_from(more, engine, tasks, bench)
-    _tell_how(reporter, jobs, engine, tasks)
-    store.prepare()
-    blueprint = Blueprint(
-        request,
+    specification = RunSpecification(
+        Request(models, metrics, datasets, seeds, budget, settings, split, evaluation_seed),
         plugin_files,
         engine,
-        environment.machine,
+        describe_environment(device),
+        describe_commit(),
         runs,
         data_dir,
         cache_dir(),
-        execution.provenance,
         fresh,
         figures,
     )
-    with reporter_for(len(pending)) as execution.reporter:
-        outcome = execution.execute(bench, blueprint, jobs)
-    _write_boards(outcome.records, store, leaderboards)
+    reporter = reporter_for(0)
+    run = Run(specification, registry, reporter, show_bar)
+    if dry_run:
+        _show_plan(run)
+        return 0
+    require_writable(runs, "--runs")
+    require_writable(leaderboards, "--leaderboards")
+    reporter.announce(_summary(run))
+    run.load_data()
+    jobs = jobs_for(run.tasks, run.context, more["jobs"])
+    _show_jobs(run, jobs)
+    with reporter_for(len(run.pending)) as run.reporter:
+        outcome = run.execute(jobs)
+    _write_boards(outcome.records, run.store, leaderboards)
     if outcome.interrupted:
         click.echo(
-            f"interrupted: {_count(outcome.computed, 'finished cell')} kept; the same command goes on from there.",
+            f"interrupted: {_count(outcome.computed, 'finished cell')} kept; the same command resumes the run.",
             err=True,
         )
     return outcome.exit_code
 
 
-def _summary(plan: Any, pending: list[Any]) -> str:
-    cells, fits = len(plan.cells), len({cell.fit.key for cell in pending})
+def _settings(
+    context: click.Context, registry: Registry, assignments: tuple[str, ...], named: set[str]
+) -> dict[tuple[str, str], list[str]]:
+    """Return the settings of the command line and, below them, those of the study."""
+    settings = parse_assignments(assignments)
+    for (owner, setting), values in parse_assignments(assignments_of_study(context)).items():
+        if owner in named:
+            settings.setdefault((owner, setting), values)
+        elif owner not in registry.takers_of_settings:  # a known name may have been left out by a flag
+            raise unknown("name in the study's [set]", owner, registry.takers_of_settings)
+    return settings
+
+
+def _target(target: str, metrics: tuple[str, ...], registry: Registry) -> dict[tuple[str, str], list[str]]:
+    """Return the settings that give the target to every metric that waits for one."""
+    from harness.planning.component import config_type_of
+    from harness.settings import describe
+
+    registry.get("metric", target.partition("=")[0])
+    taking = [
+        name
+        for name in metrics
+        if "target" in {each.name for each in describe(config_type_of(registry.get("metric", name)))}
+    ]
+    if not taking:
+        raise UsageError(f"--target {target}: none of the metrics {', '.join(metrics)} waits for a target")
+    return {(name, "target"): [target] for name in taking}
+
+
+def _summary(run: Run) -> str:
+    cells, pending = len(run.plan.cells), run.pending
+    fits = len({cell.fit.key for cell in pending})
     if not pending:
-        return f"{_count(cells, 'cell')}, stored already; --fresh computes again"
+        return f"{_count(cells, 'cell')}, all stored already; use --fresh to compute again"
     stored = f", {cells - len(pending)} of them stored already" if len(pending) < cells else ""
     return f"{_count(cells, 'cell')}{stored}; {len(pending)} to compute from {_count(fits, 'fit')}"
 
@@ -169,43 +200,49 @@ def _count(n: int, thing: str) -> str:
     return f"{n} {thing}{'s' * (n != 1)}"
 
 
-def _tell_how(reporter: Any, jobs: Any, engine: Any, tasks: list[Any]) -> None:
-    """Say how the fits are made, where there is a choice that the user might want to make otherwise."""
-    from harness.load import cores
+def _show_jobs(run: Run, jobs: Jobs) -> None:
+    """Say how the work is divided, if the user may want to divide it differently."""
+    from harness.machine.cpu_load import cores
 
+    engine = run.specification.engine
     if jobs.usual > 1:
         together = f", the last {jobs.last} at once" * (jobs.last > jobs.usual)
         each = _count(engine.threads, "thread")
-        reporter.announce(f"{_count(len(tasks), 'fit')} by {jobs.usual} processes, {each} each{together}")
-    elif engine.device == "cpu" and cores() > engine.threads and any(fit.budget for task in tasks for fit in task.fits):
-        reporter.announce(f"on {engine.threads} of {cores()} cores; --threads takes more, and other last digits")
+        run.reporter.announce(f"{_count(len(run.tasks), 'fit')} by {jobs.usual} processes, {each} each{together}")
+        return
+    trains = any(fit.budget for task in run.tasks for fit in task.fits)
+    if engine.device == "cpu" and cores() > engine.threads and trains:
+        run.reporter.announce(
+            f"training on {engine.threads} of {cores()} cores; --threads uses more, which changes the last digits"
+        )
 
 
-def _show_plan(plan: Any, execution: Any) -> None:
+def _show_plan(run: Run) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from harness.cli.progress import name_of
 
-    pending = execution.pending
-    table = Table(box=None, header_style="bold", title=_summary(plan, pending), title_justify="left")
+    table = Table(box=None, header_style="bold", title=_summary(run), title_justify="left")
     for heading in ("fit", "metric", "what would happen", "cell"):
         table.add_column(heading, overflow="fold")
-    waiting = {cell.key for cell in pending}
-    for cell in plan.cells:
-        steps = ["" if execution.is_fitted(cell.fit) else "fit", f"n/a: {cell.lacking}" if cell.lacking else "measure"]
+    waiting = {cell.key for cell in run.pending}
+    for cell in run.plan.cells:
+        steps = ["" if run.is_fitted(cell.fit) else "fit", f"n/a: {cell.lacking}" if cell.lacking else "measure"]
         action = ", ".join(filter(None, steps)) if cell.key in waiting else "nothing: stored"
         table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key[:12])
     Console(highlight=False, markup=False).print(table)
 
 
-def _write_boards(records: dict[str, Any], store: Any, folder: Path) -> None:
-    """Show the boards of this run, and write those of everything in the store that shares its data sets."""
-    from harness.leaderboard import build_boards, rewrite
+def _write_boards(records: Mapping[str, Record], store: Store, folder: Path) -> None:
+    """Write the boards of everything in the store that shares the run's data sets, then show those of the run."""
+    from harness.leaderboard.board import build_boards
+    from harness.leaderboard.files import rewrite
     from harness.leaderboard.terminal import render
 
     if not records:
         return
+    written = rewrite({record.dataset["name"] for record in records.values()}, store, folder)
     sys.stdout.write(render(build_boards(records.values(), store)))
-    for path in rewrite({record.dataset["name"] for record in records.values()}, store, folder):
+    for path in written:
         click.echo(f"wrote {path}")

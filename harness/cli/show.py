@@ -11,7 +11,7 @@ import click
 from harness.cli.main import load_registry
 from harness.cli.options import plugin_option
 from harness.errors import unknown
-from harness.plugins import Provided
+from harness.registry import Provided
 
 kinds = ("model", "metric", "dataset")
 
@@ -33,7 +33,7 @@ def _show(provided: Provided) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from harness.plan import config_type_of
+    from harness.planning.component import config_type_of
     from harness.settings import describe
     from harness.settings import show as written
 
@@ -62,7 +62,7 @@ def _show(provided: Provided) -> None:
 
 
 def _facts(kind: str, factory: Any) -> list[tuple[str, str]]:
-    from harness.capabilities import all_capabilities, in_words, offers
+    from harness.contracts.models import all_capabilities, in_words, offers
 
     if kind == "model":
         offered = [in_words(each) for each in all_capabilities if offers(factory, each)]

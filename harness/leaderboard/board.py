@@ -10,89 +10,16 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
+from harness.contracts.boards import Board, Row
+from harness.contracts.events import Record
+from harness.errors import StoreError
+from harness.results.comparison import Measured, ranks
+from harness.results.store import Store
 from harness.settings import show
-from harness.statistics import Measured, ranks
-from harness.store import Record, Store
-
-
-@dataclass(frozen=True)
-class Row:
-    """One model with its settings, over its seeds.
-
-    ``settings`` holds all of the model's settings, ``label`` those worth showing: the ones that were changed, or
-    that tell rows of this board apart. ``value`` is the mean over the seeds that have one; ``stderr`` the standard
-    error over examples; ``spread`` the standard deviation over seeds; ``fit_key`` the fit of the first seed that has a
-    value. ``reason`` says why there is no value, or why the value is to be trusted less; where that ``flatters`` the
-    model, there is no rank. ``counted`` is what ``n`` counts.
-    """
-
-    model: str
-    settings: Mapping[str, Any]
-    label: str
-    budget: Mapping[str, Any] | None
-    engine: Mapping[str, Any]
-    status: str
-    reason: str | None
-    measured: Measured | None
-    n: int | None
-    counted: str
-    flatters: bool
-    parts: Mapping[str, float]
-    diagnostics: Mapping[str, Any]
-    fit_key: str
-    rank: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The model with the settings worth showing."""
-        return " ".join(filter(None, [self.model, self.label]))
-
-    @property
-    def value(self) -> float | None:
-        """The mean over seeds, or None."""
-        return self.measured.value if self.measured else None
-
-    @property
-    def stderr(self) -> float | None:
-        """The standard error over test examples, or None."""
-        return self.measured.stderr if self.measured else None
-
-    @property
-    def spread(self) -> float | None:
-        """The standard deviation over seeds, or None for fewer than two."""
-        return self.measured.spread if self.measured else None
-
-    @property
-    def seeds(self) -> int:
-        """How many seeds have a value."""
-        return len(self.measured.by_seed) if self.measured else 0
-
-
-@dataclass(frozen=True)
-class Board:
-    """Rows that may be compared, best first; those without a value last."""
-
-    dataset: str
-    dataset_settings: Mapping[str, Any]
-    dataset_label: str
-    metric: str
-    metric_settings: Mapping[str, Any]
-    metric_label: str
-    split: str
-    unit: str | None
-    direction: str | None
-    measure: str | None
-    machine: str | None
-    rows: tuple[Row, ...]
-
-    @property
-    def part_names(self) -> list[str]:
-        """The names of the parts that any row has, in order."""
-        return list(dict.fromkeys(name for row in self.rows for name in row.parts))
 
 
 def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
@@ -128,8 +55,8 @@ def _comparable(record: Record) -> list[Any]:
 
 
 def _threads(record: Record) -> int | None:
-    """Return how many threads a timing was taken with, as it says itself or else as its fit was made."""
-    return record.diagnostics.get("threads", record.engine["threads"]) if record.machine else None
+    """Return the threads of a timing: those that its metric states, or else those of its fit."""
+    return (record.threads or record.engine["threads"]) if record.machine else None
 
 
 def _board(records: Sequence[Record], store: Store) -> Board:
@@ -138,7 +65,9 @@ def _board(records: Sequence[Record], store: Store) -> Board:
     for record in records:
         groups[_row_of(record)].append(record)
     telling = _telling_settings(records)
-    rows = [_row(group, telling, store) for group in groups.values()]
+    unreadable: list[str] = []
+    rows = [_row(group, telling, store, unreadable) for group in groups.values()]
+    notes = [f"Not paired, since per-example values cannot be read: {', '.join(unreadable)}."] if unreadable else []
     return Board(
         dataset=first.dataset["name"],
         dataset_settings=first.dataset["settings"],
@@ -147,11 +76,13 @@ def _board(records: Sequence[Record], store: Store) -> Board:
         metric_settings=first.metric["settings"],
         metric_label=_label(first.metric["settings"], first.metric["changed"]),
         split=first.split,
+        evaluation_seed=first.evaluation_seed,
         unit=first.unit,
         direction=first.direction,
         measure=first.measure,
         machine=first.machine,
         rows=tuple(_ranked(rows, first.direction)),
+        notes=tuple(notes),
     )
 
 
@@ -162,29 +93,43 @@ def _row_of(record: Record) -> str:
     return _key([identity, record.budget, record.engine])
 
 
-def _row(records: Sequence[Record], telling: Mapping[str, set[str]], store: Store) -> Row:
-    measured_records = [record for record in records if record.status == "ok"]
+def _row(
+    records: Sequence[Record], telling: Mapping[str, set[str]], store: Store, unreadable: list[str]
+) -> tuple[Row, Measured | None]:
+    """Return a row with what its rank depends on; values that cannot be read are added to ``unreadable``."""
+    with_value = [record for record in records if record.status == "ok"]
     others = [record for record in records if record.status != "ok"]
-    first = min(measured_records or others, key=lambda record: record.seed)
+    first = min(with_value or others, key=lambda record: record.seed)
     model = first.model
     shown = [name for name in model["settings"] if name in {*model["changed"], *telling[model["name"]]}]
-    part_names = dict.fromkeys(name for record in measured_records for name in record.parts)
-    return Row(
+    part_names = dict.fromkeys(name for record in with_value for name in record.parts)
+    measured = _measured(with_value, store, unreadable) if with_value else None
+    row = Row(
         model=model["name"],
         settings=model["settings"],
         label=" ".join(filter(None, [_label(model["settings"], shown), _circumstances(first, telling)])),
         budget=first.budget,
         engine=first.engine,
-        status="ok" if measured_records else first.status,
-        reason=_reason(measured_records, others),
-        measured=_measured(measured_records, store) if measured_records else None,
+        status="ok" if with_value else first.status,
+        reason=_reason(with_value, others),
+        value=measured.value if measured else None,
+        stderr=measured.stderr if measured else None,
+        spread=measured.spread if measured else None,
+        by_seed=measured.by_seed if measured else {},
+        is_paired=measured is not None and measured.values is not None,
         n=first.n,
         counted=first.counted or ("repeats" if first.machine else "test examples"),
-        flatters=any(record.diagnostics.get("flattering") for record in measured_records),
-        parts={name: mean for name in part_names if (mean := _mean_part(measured_records, name)) is not None},
+        biased_in_favour=any(record.biased_in_favour for record in with_value),
+        parts={name: mean for name in part_names if (mean := _mean_part(with_value, name)) is not None},
         diagnostics=first.diagnostics,
+        threads=first.threads,
+        warning=first.warning,
+        estimator_stderr=first.estimator_stderr,
+        effective_sample_size=first.effective_sample_size,
+        degrees_of_freedom=first.degrees_of_freedom,
         fit_key=first.fit_key,
     )
+    return row, measured
 
 
 def _mean_part(records: Sequence[Record], name: str) -> float | None:
@@ -193,18 +138,26 @@ def _mean_part(records: Sequence[Record], name: str) -> float | None:
     return fmean(known) if known else None
 
 
-def _measured(records: Sequence[Record], store: Store) -> Measured:
+def _measured(records: Sequence[Record], store: Store, unreadable: list[str]) -> Measured:
     by_seed = {record.seed: record.value for record in records if record.value is not None}
     stderrs = tuple(record.stderr for record in records if record.stderr is not None)
-    found = [store.values(record.cell_key) for record in records]
-    known = [each for each in found if each is not None]
-    if len(known) < len(records) or any(len(ids) != len(known[0][0]) for ids, _ in known):
-        return Measured(by_seed, stderrs)
-    ids, first = known[0]
-    if any((other != ids).any() for other, _ in known[1:]):
-        return Measured(by_seed, stderrs)
-    values = sum((values for _, values in known[1:]), start=first) / len(known)
-    return Measured(by_seed, stderrs, ids, values)
+    freedoms = [record.degrees_of_freedom for record in records if record.degrees_of_freedom is not None]
+    unpaired = Measured(by_seed, stderrs, min(freedoms, default=None))
+    known = []
+    for record in records:
+        try:
+            found = store.values(record.cell_key)
+        except StoreError:
+            unreadable.append(f"{record.model['name']}, seed {record.seed}")
+            return unpaired
+        if found is None:
+            return unpaired
+        known.append(found)
+    ids = known[0].ids
+    if any(len(each.ids) != len(ids) or (each.ids != ids).any() for each in known):
+        return unpaired
+    values = sum((each.values for each in known[1:]), start=known[0].values) / len(known)
+    return replace(unpaired, ids=ids, values=values)
 
 
 def _reason(measured: Sequence[Record], others: Sequence[Record]) -> str | None:
@@ -213,12 +166,12 @@ def _reason(measured: Sequence[Record], others: Sequence[Record]) -> str | None:
     said = []
     if others:
         said.append(f"without seed {_seeds(others)}: {others[0].status}, {others[0].reason}")
-    marks: dict[str, list[Record]] = defaultdict(list)
+    warned: dict[str, list[Record]] = defaultdict(list)
     for record in measured:
-        if "marked" in record.diagnostics:
-            marks[str(record.diagnostics["marked"])].append(record)
-    for mark, marked in marks.items():
-        said.append(mark if len(marked) == len(measured) else f"seed {_seeds(marked)}: {mark}")
+        if record.warning is not None:
+            warned[record.warning].append(record)
+    for warning, those in warned.items():
+        said.append(warning if len(those) == len(measured) else f"seed {_seeds(those)}: {warning}")
     return "; ".join(said) or None
 
 
@@ -226,18 +179,18 @@ def _seeds(records: Sequence[Record]) -> str:
     return ", ".join(str(record.seed) for record in records)
 
 
-def _ranked(rows: Sequence[Row], direction: str | None) -> list[Row]:
-    valued = [row for row in rows if row.measured is not None]
-    flattered: list[Row] = []
-    if direction is not None:
-        best_first = sorted(valued, key=lambda row: row.value or 0.0, reverse=direction == "higher")
-        flattered = [row for row in best_first if row.flatters]
-        best_first = [row for row in best_first if not row.flatters]
-        places = ranks([row.measured for row in best_first if row.measured], direction)
-        valued = [replace(row, rank=rank) for row, rank in zip(best_first, places, strict=True)]
-        valued.sort(key=lambda row: row.rank or 0)
-    rest = sorted((row for row in rows if row.measured is None), key=lambda row: (row.model, row.label))
-    return [*valued, *flattered, *rest]
+def _ranked(rows: Sequence[tuple[Row, Measured | None]], direction: str | None) -> list[Row]:
+    """Rank the rows that have a value and are not biased in favour of their model; the rest follows without ranks."""
+    valued = [(row, measured) for row, measured in rows if measured is not None]
+    without_value = sorted((row for row, measured in rows if measured is None), key=lambda row: (row.model, row.label))
+    if direction is None:
+        return [*(row for row, _ in valued), *without_value]
+    valued.sort(key=lambda each: each[1].value, reverse=direction == "higher")
+    fair = [each for each in valued if not each[0].biased_in_favour]
+    places = ranks([measured for _, measured in fair], direction)
+    ranked = [replace(row, rank=rank) for (row, _), rank in zip(fair, places, strict=True)]
+    ranked.sort(key=lambda row: row.rank or 0)
+    return [*ranked, *(row for row, _ in valued if row.biased_in_favour), *without_value]
 
 
 def _telling_settings(records: Sequence[Record]) -> dict[str, set[str]]:

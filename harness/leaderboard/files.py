@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from harness.budget import in_words
+from harness.atomic import replacing
+from harness.contracts.boards import Board, Row
 from harness.errors import StoreError
 from harness.leaderboard import markdown, terminal
-from harness.leaderboard.board import Board, Row, build_boards
-from harness.store import Store, replacing
+from harness.leaderboard.board import build_boards
+from harness.planning.budget import in_words
+from harness.results.store import Store
 
 
 def rewrite(datasets: Collection[str], store: Store, folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
-from harness.leaderboard.board import Board, Row
+from harness.contracts.boards import Board, Row
 
 
 def rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ def _row(number: int, board: Board, row: Row) -> dict[str, Any]:
         "n": row.n,
         "seeds": row.seeds,
         "spread": row.spread,
-        "by_seed": {str(seed): value for seed, value in row.measured.by_seed.items()} if row.measured else {},
+        "by_seed": {str(seed): value for seed, value in row.by_seed.items()},
         "parts": dict(row.parts),
         "unit": board.unit,
         "direction": board.direction,
@@ -60,5 +60,20 @@ def _row(number: int, board: Board, row: Row) -> dict[str, Any]:
         "budget": dict(row.budget) if row.budget else None,
         "engine": dict(row.engine),
         "machine": board.machine,
-        "diagnostics": dict(row.diagnostics),
+        "diagnostics": {**dict(row.diagnostics), **_typed(row)},
+    }
+
+
+def _typed(row: Row) -> dict[str, Any]:
+    """Return the typed fields of an estimate that has them; records of schema 1 have them among the diagnostics."""
+    found = {
+        "warning": ("marked", row.warning),
+        "biased_in_favour": ("flattering", row.biased_in_favour or None),
+        "threads": ("threads", row.threads),
+        "estimator_stderr": ("estimator_stderr", row.estimator_stderr),
+        "effective_sample_size": ("effective_sample_size_median", row.effective_sample_size),
+        "degrees_of_freedom": ("degrees_of_freedom", row.degrees_of_freedom),
+    }
+    return {
+        name: value for name, (before, value) in found.items() if value is not None and before not in row.diagnostics
     }

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from tabulate import tabulate
 
-from harness.leaderboard.board import Board
+from harness.contracts.boards import Board
 from harness.leaderboard.text import captions, cells, columns, title
 
 

@@ -14,7 +14,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from harness.leaderboard.board import Board
+from harness.contracts.boards import Board
 from harness.leaderboard.text import captions, cells, columns, title
 
 

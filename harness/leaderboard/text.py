@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.budget import in_words
-from harness.leaderboard.board import Board, Row
+from harness.contracts.boards import Board, Row
+from harness.planning.budget import in_words
 from harness.settings import show
 
 
 def title(board: Board) -> str:
-    """Name a board: the data set and the metric with the settings that were changed."""
+    """Name a board: the data set and the metric with what is not at its default."""
     dataset = " ".join(filter(None, [board.dataset, board.dataset_label]))
     metric = " ".join(filter(None, [board.metric, board.metric_label]))
-    return f"{dataset} · {metric}"
+    split = "" if board.split == "test" else f" · {board.split} split"
+    seed = f" · evaluation seed {board.evaluation_seed}" if board.evaluation_seed else ""
+    return f"{dataset} · {metric}{split}{seed}"
 
 
 def columns(board: Board) -> list[str]:
@@ -51,7 +53,7 @@ def captions(board: Board) -> list[str]:
         lines.append(f"Measure: {board.measure}.")
     if board.machine:
         devices = sorted({row.engine["device"] for row in board.rows})
-        threads = sorted({row.diagnostics["threads"] for row in valued if "threads" in row.diagnostics})
+        threads = sorted({row.threads for row in valued if row.threads is not None})
         told = f"; threads {', '.join(map(str, threads))}" if threads else ""
         lines.append(f"Machine: {board.machine}; device {', '.join(devices)}{told}.")
     settings = ", ".join(f"{name}={show(value)}" for name, value in board.metric_settings.items())
@@ -63,18 +65,18 @@ def captions(board: Board) -> list[str]:
     ranked = [row for row in valued if row.rank is not None]
     if len(ranked) > 1 and any(row.stderr != 0 or row.spread for row in ranked):
         lines.append(_of_ranks(board, ranked))
-    if board.direction and any(row.flatters for row in valued):
+    if board.direction and any(row.biased_in_favour for row in valued):
         lines.append("A figure without a rank errs in its model's favour.")
     if _has_spread(board):
         errors = f"Std. error is over {counted}, spread" if counted else "Spread"
         lines.append(f"{errors} is the standard deviation over seeds.")
-    return [line for line in lines if line]
+    return [line for line in [*lines, *board.notes] if line]
 
 
 def _of_ranks(board: Board, ranked: Sequence[Row]) -> str:
     """Say how rows were ranked, and what that leaves out."""
     certain = [row for row in ranked if row.stderr is not None or row.spread is not None]
-    paired = any(row.measured and row.measured.values is not None for row in ranked)
+    paired = any(row.is_paired for row in ranked)
     if certain:
         said = [f"Ranks: one more than the number of rows that a {'paired ' * paired}95% interval finds better."]
     else:

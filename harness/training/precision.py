@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from harness.engine import Execution, Precision
+from harness.contracts.engine import Precision, StepMode
 from harness.errors import UsageError
 
 _matmul = {"float32": "highest", "tf32": "high", "bf16": "highest", "bf16-products": "medium"}
@@ -29,13 +29,13 @@ def require_precision(precision: Precision, device: torch.device) -> None:
         raise UsageError("--precision bf16-products is of CPUs; on CUDA there are float32, tf32 and bf16.")
 
 
-def require_execution(execution: Execution, device: torch.device) -> None:
+def require_step_mode(step_mode: StepMode, device: torch.device) -> None:
     """Check that the device has it.
 
     Raises:
         UsageError: it has not.
     """
-    if execution == "captured" and device.type != "cuda":
+    if step_mode == "captured" and device.type != "cuda":
         raise UsageError("--execution captured is of CUDA devices; on a CPU there are eager and compiled.")
 
 

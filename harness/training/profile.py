@@ -12,10 +12,10 @@ from statistics import median
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.device import synchronize
-from harness.engine import Execution
-from harness.peak import matrix_product_peak, memory_bandwidth
-from harness.training.loop import Trainer
+from harness.contracts.engine import StepMode
+from harness.machine.device import synchronize
+from harness.machine.peak_flops import matrix_product_peak, memory_bandwidth
+from harness.training.trainer import Trainer
 
 parts = ("data", "forward", "backward", "optimizer")
 
@@ -59,7 +59,7 @@ class StepProfile:
 def profile_steps(
     trainer: Trainer,
     steps: int,
-    execution: Execution = "eager",
+    execution: StepMode = "eager",
     announce: Callable[[str], None] = lambda line: None,
 ) -> StepProfile:
     """Time so many full steps of a new trainer, eager or compiled, after a tenth as many to warm up."""

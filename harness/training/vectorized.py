@@ -17,15 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from harness.data import Split
-from harness.engine import Precision
-from harness.memory import is_out_of_memory
+from harness.contracts.engine import Precision
+from harness.contracts.objectives import objectives_of
+from harness.data.dataset import Split
+from harness.machine.memory import is_out_of_memory
 from harness.noise import Noise, derive_seed
-from harness.training.compiled import compiled, rehearse
-from harness.training.loop import SteppingLoop
-from harness.training.objectives import objectives_of
 from harness.training.precision import autocast, computing_in
-from harness.training.replay import (
+from harness.training.pure_losses import (
     Draw,
     Losses,
     ReplayedNoise,
@@ -35,6 +33,8 @@ from harness.training.replay import (
     in_one_line,
     leaving_no_trace,
 )
+from harness.training.steps.compiled import compiled, rehearse
+from harness.training.trainer import SteppingLoop
 
 
 class SplitNoise(Noise):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness import ConvolutionalDecoder, ConvolutionalEncoder, DataInfo, setting
+from harness import DataInfo, setting
+from harness.toolkit import ConvolutionalDecoder, ConvolutionalEncoder
 from harness_autoencoders.autoencoder import Autoencoder, AutoencoderSettings
 
 

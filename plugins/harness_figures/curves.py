@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from harness import Data, NotApplicable, Story, TrainsByGradient, TrainsByObjectives, objectives_of
+from harness import Data, FigureContext, NotApplicable, TrainsByGradient, TrainsByObjectives, objectives_of
 
 
 class TrainingCurves:
@@ -18,17 +18,17 @@ class TrainingCurves:
 
     needs = (TrainsByGradient | TrainsByObjectives,)
 
-    def draw(self, model: Any, data: Data, story: Story) -> Figure:
+    def draw(self, model: Any, data: Data, context: FigureContext) -> Figure:
         """Draw a plot for each curve, side by side.
 
         Raises:
             NotApplicable: there are fewer than two epochs.
         """
-        curves = story.curves
+        curves = context.curves
         epochs = range(1, len(curves.seconds) + 1)
         if len(epochs) < 2:
             raise NotApplicable("a curve has two epochs at least")
-        landmarks = {each.name: each.landmark for each in objectives_of(model, story.config)}
+        landmarks = {each.name: each.landmark for each in objectives_of(model, context.config)}
         names = list(curves.validation)
         figure = Figure(figsize=(0.4 + 3.1 * len(names), 2.6), dpi=100, layout="constrained")
         for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):

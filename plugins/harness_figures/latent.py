@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from harness import Data, Decodes, HasCode, HasDecoder, NotApplicable, Story, draw
+from harness import Data, FigureContext, HasDecoder, HasEncoder, HasObservationModel, NotApplicable, draw
 from harness_figures.canvas import draw_rows, require_drawable
 
 _ways, _steps = 5, 10
@@ -24,12 +24,12 @@ class Interpolation:
     to that of another.
     """
 
-    needs: ClassVar = (Decodes | HasDecoder,)
+    needs: ClassVar = (HasObservationModel | HasDecoder,)
 
-    def draw(self, model: Any, data: Data, story: Story) -> Figure:
+    def draw(self, model: Any, data: Data, context: FigureContext) -> Figure:
         """Draw a row for each way."""
         require_drawable(data.info)
-        decode, ends = _decoder_of(model), self._ends(model, data, story)
+        decode, ends = _decoder_of(model), self._ends(model, data, context)
         ways = len(ends) // 2
         start, end = ends[: 2 * ways].split(ways)  # (ways, latent) each
         share = torch.linspace(0, 1, _steps, device=start.device).view(-1, 1, 1)
@@ -37,14 +37,14 @@ class Interpolation:
         pictures = decode(codes.flatten(0, 1)).unflatten(0, (_steps, ways))
         return draw_rows([("", pictures[:, way]) for way in range(ways)], data)
 
-    def _ends(self, model: Any, data: Data, story: Story) -> Tensor:
+    def _ends(self, model: Any, data: Data, context: FigureContext) -> Tensor:
         if hasattr(model, "prior"):
-            return draw(model.prior(), story.noise, 2 * _ways)
-        if not isinstance(model, HasCode):
+            return draw(model.prior(), context.noise, 2 * _ways)
+        if not isinstance(model, HasEncoder):
             raise NotApplicable("it has neither a prior nor an encoder")
         if len(data.test) < 2:
             raise NotApplicable("there are no two test examples to go between")
-        return model.encode(data.test.first(2 * _ways).all(story.noise))
+        return model.encode(data.test.first(2 * _ways).all(context.noise))
 
 
 class Manifold:
@@ -54,9 +54,9 @@ class Manifold:
     Welling, 2014, appendix A), so that each picture stands for as many samples as any other.
     """
 
-    needs: ClassVar = (Decodes | HasDecoder,)
+    needs: ClassVar = (HasObservationModel | HasDecoder,)
 
-    def draw(self, model: Any, data: Data, story: Story) -> Figure:
+    def draw(self, model: Any, data: Data, context: FigureContext) -> Figure:
         """Draw a square of pictures.
 
         Raises:

@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 
 from matplotlib.figure import Figure
 
-from harness import Corrupts, Data, Reconstructs, Story
+from harness import Corrupts, Data, FigureContext, Reconstructs
 from harness_figures.canvas import draw_rows
 
 shown = 10
@@ -17,9 +17,9 @@ class Reconstructions:
 
     needs: ClassVar = (Reconstructs,)
 
-    def draw(self, model: Reconstructs, data: Data, story: Story) -> Figure:
+    def draw(self, model: Reconstructs, data: Data, context: FigureContext) -> Figure:
         """Draw two rows."""
-        x = data.test.first(shown).all(story.noise)
+        x = data.test.first(shown).all(context.noise)
         return draw_rows([("original", x), ("reconstruction", model.reconstruct(x))], data)
 
 
@@ -32,10 +32,10 @@ class Denoising:
 
     needs: ClassVar = (Reconstructs, Corrupts)
 
-    def draw(self, model: DenoisingModel, data: Data, story: Story) -> Figure:
+    def draw(self, model: DenoisingModel, data: Data, context: FigureContext) -> Figure:
         """Draw three rows."""
-        x = data.test.first(shown).all(story.noise)
-        corrupted = model.corrupt(x, story.noise)
+        x = data.test.first(shown).all(context.noise)
+        corrupted = model.corrupt(x, context.noise)
         return draw_rows(
             [("corrupted", corrupted), ("reconstruction", model.reconstruct(corrupted)), ("clean", x)], data
         )

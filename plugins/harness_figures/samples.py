@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from harness import Data, NotApplicable, Samples, Story
+from harness import Data, FigureContext, NotApplicable, Samples
 from harness_figures.canvas import draw_rows, require_drawable
 
 _rows, _columns = 6, 10
@@ -20,13 +20,13 @@ class SampleGrid:
 
     needs: ClassVar = (Samples,)
 
-    def draw(self, model: Samples, data: Data, story: Story) -> Figure:
+    def draw(self, model: Samples, data: Data, context: FigureContext) -> Figure:
         """Draw a grid or a scatter plot."""
         if len(data.info.shape) == 1:
-            test = data.test.first(_dots).all(story.noise)
-            return _scatter(test, model.sample(len(test), story.noise))
+            test = data.test.first(_dots).all(context.noise)
+            return _scatter(test, model.sample(len(test), context.noise))
         require_drawable(data.info)
-        samples = model.sample(_rows * _columns, story.noise)
+        samples = model.sample(_rows * _columns, context.noise)
         return draw_rows([("", row) for row in samples.split(_columns)], data)
 
 
@@ -35,15 +35,15 @@ class SamplesInTraining:
 
     needs: ClassVar = (Samples,)
 
-    def draw(self, model: Samples, data: Data, story: Story) -> Figure:
+    def draw(self, model: Samples, data: Data, context: FigureContext) -> Figure:
         """Draw a row for each epoch that was kept.
 
         Raises:
             NotApplicable: none was, as of a model fitted in closed form.
         """
-        if not story.snapshots:
+        if not context.snapshots:
             raise NotApplicable("no samples were kept while it trained")
-        return draw_rows([(f"epoch {epoch}", samples) for epoch, samples in story.snapshots.items()], data)
+        return draw_rows([(f"epoch {epoch}", samples) for epoch, samples in context.snapshots.items()], data)
 
 
 def _scatter(test: Tensor, samples: Tensor) -> Figure:

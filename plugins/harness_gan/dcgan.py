@@ -7,7 +7,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from harness import DataInfo, halved_sides, setting
+from harness import DataInfo, setting
+from harness.toolkit import halved_sides
 from harness_gan.gan import GAN
 
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from harness import Noise, elbo_terms, setting
+from harness import Noise, setting
+from harness.toolkit import elbo_terms
 from harness_vae.vae import VAE
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from harness import ConvolutionalDecoder, ConvolutionalEncoder, DataInfo, setting
+from harness import DataInfo, setting
+from harness.toolkit import ConvolutionalDecoder, ConvolutionalEncoder
 from harness_vae.variational import VariationalAutoencoder, VariationalSettings
 
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
-from harness import AdamSettings, ChamferKind, DataInfo, Noise, NotApplicable, chamfer, draw, setting
+from harness import AdamSettings, DataInfo, Noise, NotApplicable, draw, setting
+from harness.toolkit import ChamferKind, chamfer
 
 
 class ConVAE(nn.Module):

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from harness import Noise, log_importance_weights, setting
+from harness import Noise, setting
+from harness.toolkit import log_importance_weights
 from harness_vae.vae import VAE
 
 

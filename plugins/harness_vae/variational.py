@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from harness import AdamSettings, Bernoulli, DataInfo, Noise, NotApplicable, Split, elbo_terms, setting
+from harness import AdamSettings, DataInfo, Noise, NotApplicable, Split, setting
+from harness.toolkit import Bernoulli, elbo_terms
 
 # Adam moves every parameter by about its step size, whatever its gradient: what is learned is the logarithm of the
 # variance over this, so that it finds its place within an epoch and not in twenty.

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from harness import AdamSettings, Bernoulli, DataInfo, Noise, Objective, likelihood_measure, setting
+from harness import AdamSettings, DataInfo, Noise, Objective, likelihood_measure, setting
+from harness.toolkit import Bernoulli
 from harness_vae.variational import log_variance_scale
 
 

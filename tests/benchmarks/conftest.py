@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from harness import Data, DataSource
-from harness.device import prepare_torch
-from harness.load import cores
-from harness.transforms import Binarize
+from harness.data.transforms import Binarize
+from harness.machine.cpu_load import cores
+from harness.machine.device import prepare_torch
 from harness_datasets.idx import MNIST
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import DataSource
-from harness.datasets import dataset_config_type, load_dataset
-from harness.device import prepare_torch
+from harness.data.loading import dataset_config_type, load_dataset
+from harness.machine.device import prepare_torch
 from harness_datasets import harness_datasets
 
 specs = {spec.name: spec for spec in harness_datasets()}

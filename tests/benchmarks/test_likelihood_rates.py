@@ -16,7 +16,7 @@ import torch
 from pythae_twin import pythae_twin
 
 from harness import Context, Data, Examples, Noise
-from harness.products import fast_products
+from harness.machine.fast_linear import fast_linear
 from harness_metrics.likelihood.ais import frozen
 from harness_metrics.likelihood.annealing import DecoderPath, leapfrog, start
 from harness_metrics.likelihood.importance import LogLikelihoodIW
@@ -52,7 +52,7 @@ def test_importance_weighting_beside_pythae(in_turns, model: VAE, data: Data, th
 
     def ours() -> None:
         start = time.perf_counter()
-        with fast_products(torch.device("cpu")):
+        with fast_linear(torch.device("cpu")):
             metric = LogLikelihoodIW(LogLikelihoodIW.Config(k=k, examples=images))
             estimate = metric.measure(model, data, Context(Noise(0), None, None, 0))
         note("ours", estimate.value, time.perf_counter() - start)
@@ -73,7 +73,7 @@ def test_leapfrog_beside_the_bare_gradient_of_the_decoder(in_turns, model: VAE, 
     """A leapfrog step takes one gradient of log p(x, z); this is what it costs beyond the decoder's own passes."""
     x, noise, chains, steps = data.test.first(60).all(Noise(0)), Noise(0), 16, 20
     path = DecoderPath(model.prior(), model.prior(), model.observation, x)
-    with frozen(model), fast_products(torch.device("cpu")):
+    with frozen(model), fast_linear(torch.device("cpu")):
         z = start(path, chains, len(x), noise)
         point = path.at(z)
 
@@ -104,7 +104,7 @@ def test_monte_carlo_pairs(benchmark, model: VAE, data: Data, threads: int) -> N
     metric = LogLikelihoodMC(LogLikelihoodMC.Config(samples=20_000))
 
     def measure() -> float:
-        with fast_products(torch.device("cpu")):
+        with fast_linear(torch.device("cpu")):
             return metric.measure(model, data, Context(Noise(0), None, None, 0)).value
 
     value = benchmark.pedantic(measure, rounds=3, warmup_rounds=1)

@@ -10,20 +10,21 @@ import pytest
 import torch
 
 from harness import Context, Data, DataSource, Noise
-from harness.budget import Budget
 from harness.cli.progress import Lines
-from harness.engine import Engine
-from harness.environment import describe_environment
-from harness.executors import stored_model
-from harness.figures import draw_figures
-from harness.load import cores
-from harness.peak import matrix_product_peak
-from harness.plan import Request, build_plan
-from harness.plugins import Registry
-from harness.products import fast_products
-from harness.run import Run
-from harness.store import Store
-from harness.training import Recipe, trainer_of
+from harness.contracts.engine import Engine
+from harness.execution.figures import draw_figures
+from harness.execution.obtain_model import stored_model
+from harness.execution.run import Run
+from harness.machine.cpu_load import cores
+from harness.machine.fast_linear import fast_linear
+from harness.machine.peak_flops import matrix_product_peak
+from harness.planning.budget import Budget
+from harness.planning.plan import Request, build_plan
+from harness.registry import Registry
+from harness.results.environment import describe_environment
+from harness.results.store import Store
+from harness.training.fit import trainer_of
+from harness.training.recipe import Recipe
 from harness_metrics.likelihood.elbo import ELBO
 from harness_vae.vae import VAE
 
@@ -51,7 +52,7 @@ def test_a_pass_of_the_elbo_beside_its_products_at_the_peak(benchmark, threads: 
     peak = matrix_product_peak(torch.device("cpu")).rate
 
     def measure() -> None:
-        with torch.no_grad(), fast_products(torch.device("cpu")):
+        with torch.no_grad(), fast_linear(torch.device("cpu")):
             ELBO(ELBO.Config()).measure(model, mnist, Context(Noise(0), None, None, 0))
 
     benchmark.pedantic(measure, rounds=9, warmup_rounds=1)

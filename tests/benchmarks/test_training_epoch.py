@@ -14,12 +14,13 @@ import torch
 from other_loops import Epoch, batch, from_a_loader, pythae, resident
 
 from harness import Data
-from harness.budget import Budget
-from harness.engine import Execution
-from harness.peak import matrix_product_peak
-from harness.training import Recipe, trainer_of
+from harness.contracts.engine import StepMode
+from harness.data.transforms import Binarize
+from harness.machine.peak_flops import matrix_product_peak
+from harness.planning.budget import Budget
+from harness.training.fit import trainer_of
 from harness.training.profile import profile_steps
-from harness.transforms import Binarize
+from harness.training.recipe import Recipe
 from harness_vae.vae import VAE
 
 pytestmark = pytest.mark.full_mnist
@@ -55,7 +56,7 @@ def test_beside_pythae(in_turns, engine: Callable[[Data], Epoch], grey_mnist: Da
 
 
 @pytest.mark.parametrize("execution", ["eager", "compiled"])
-def test_the_share_of_the_peak_in_a_long_fit(benchmark, threads: int, execution: Execution, mnist: Data) -> None:
+def test_the_share_of_the_peak_in_a_long_fit(benchmark, threads: int, execution: StepMode, mnist: Data) -> None:
     recipe = Recipe(VAE, VAE.Config(), mnist, Budget(epochs=1, batch_size=batch))
     trainer = trainer_of(recipe, seed=0)
     flops = profile_steps(trainer, 20, execution).flops

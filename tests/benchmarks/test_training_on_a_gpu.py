@@ -14,14 +14,15 @@ from marks import needs_a_compiler, needs_a_gpu
 from other_loops import Epoch, batch, pythae
 
 from harness import Data
-from harness.budget import Budget
-from harness.device import prepare_torch
-from harness.engine import Execution
-from harness.plan import choose
-from harness.plugins import Registry
-from harness.training import Recipe, trainer_of
+from harness.contracts.engine import StepMode
+from harness.data.transforms import Binarize
+from harness.machine.device import prepare_torch
+from harness.planning.budget import Budget
+from harness.planning.component import resolve_component
+from harness.registry import Registry
+from harness.training.fit import trainer_of
+from harness.training.recipe import Recipe
 from harness.training.vectorized import VectorizedTrainer
-from harness.transforms import Binarize
 
 pytestmark = pytest.mark.full_mnist
 
@@ -35,24 +36,24 @@ def data(request: pytest.FixtureRequest, grey_mnist: Data) -> Data:
 
 
 @pytest.fixture(params=["eager", pytest.param("compiled", marks=needs_a_compiler), "captured"])
-def execution(request: pytest.FixtureRequest, data: Data) -> Execution:
+def execution(request: pytest.FixtureRequest, data: Data) -> StepMode:
     if request.param == "captured" and data.train.stored.device.type == "cpu":
         pytest.skip("needs a GPU")
     return request.param
 
 
 def recipe_of(model: str, data: Data) -> Recipe:
-    chosen = choose(Registry.load().get("model", model), {})
+    chosen = resolve_component(Registry.load().get("model", model), {})
     return Recipe(chosen.factory, chosen.config, data, Budget(epochs=1, batch_size=batch))
 
 
-def one_seed(data: Data, execution: Execution, model: str = "vae") -> Epoch:
+def one_seed(data: Data, execution: StepMode, model: str = "vae") -> Epoch:
     trainer = trainer_of(recipe_of(model, data), seed=0)
     trainer.execute(execution, print)
     return trainer.epoch
 
 
-def many_seeds(data: Data, execution: Execution, seeds: range) -> Epoch:
+def many_seeds(data: Data, execution: StepMode, seeds: range) -> Epoch:
     recipe = recipe_of("vae", data)
     models = [trainer_of(recipe, seed).model for seed in seeds]
     trainer = VectorizedTrainer(models, recipe.config, data.train, batch, seeds)
@@ -61,11 +62,11 @@ def many_seeds(data: Data, execution: Execution, seeds: range) -> Epoch:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_beside_pythae(in_turns, data: Data, execution: Execution, tmp_path: Path) -> None:
+def test_beside_pythae(in_turns, data: Data, execution: StepMode, tmp_path: Path) -> None:
     assert in_turns("pythae / engine", one_seed(data, execution), pythae(data, tmp_path)) > 0
 
 
-def test_sixteen_seeds_as_one_beside_one_seed(in_turns, data: Data, execution: Execution) -> None:
+def test_sixteen_seeds_as_one_beside_one_seed(in_turns, data: Data, execution: StepMode) -> None:
     together = many_seeds(data, execution, range(16))
     assert in_turns("16 seeds as one model / one seed", one_seed(data, execution), together) > 0
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from harness.calibration import exact_models
-from harness.plugins import Registry
+from harness.calibration.calibrate import exact_models
+from harness.registry import Registry
 
 if TYPE_CHECKING:
     from tests.conftest import Call

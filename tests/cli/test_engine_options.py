@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from marks import needs_a_compiler
 
-from harness.engine import Engine
+from harness.contracts.engine import Engine
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -110,7 +110,7 @@ def test_the_execution_is_part_of_a_fit_unless_it_is_the_usual_one(call: Call, f
     assert all(each["status"] == "ok" for each in found.values())
     fit = json.loads((tmp_path / "runs" / "fits" / found["compiled"]["fit_key"] / "fit.json").read_text())
     assert (fit["execution"], fit["fallback"]) == ("compiled", None)
-    assert "compiled" in Engine(execution="compiled").in_words
+    assert "compiled" in Engine(step_mode="compiled").in_words
 
 
 @needs_a_compiler

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.plugins import Registry
+from harness.registry import Registry
 
 renderers = [each.spec.name for each in Registry.load().all("renderer")]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.plan import config_type_of
-from harness.plugins import Provided, Registry
+from harness.planning.component import config_type_of
+from harness.registry import Provided, Registry
 from harness.settings import describe, show
 
 if TYPE_CHECKING:

@@ -1,10 +1,10 @@
 """What is told of work that is going on."""
 
-from harness.budget import Budget
 from harness.cli.progress import Bars
-from harness.engine import Engine
-from harness.plan import Request, build_plan
-from harness.plugins import Registry
+from harness.contracts.engine import Engine
+from harness.planning.budget import Budget
+from harness.planning.plan import Request, build_plan
+from harness.registry import Registry
 
 
 def test_fits_that_differ_in_their_data_only_are_told_apart() -> None:

@@ -6,15 +6,18 @@ import time
 
 import pytest
 import torch
+from harness.contracts.schedule import learning_rate_factor
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from harness import AdamSettings, Data, Noise, NotApplicable
-from harness.budget import Budget
-from harness.training import Recipe, Trainer, fit_seed, objectives_of
-from harness.training.schedule import learning_rate_factor
-from harness.transforms import Binarize
+from harness.contracts.objectives import objectives_of
+from harness.data.transforms import Binarize
+from harness.planning.budget import Budget
+from harness.training.fit import fit_seed
+from harness.training.recipe import Recipe
+from harness.training.trainer import Trainer
 from harness_gan.gan import GAN
 from harness_vae.vae import VAE
 

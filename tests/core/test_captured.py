@@ -18,12 +18,16 @@ from small_models import small
 from torch import Tensor
 
 from harness import Data, Noise, derive_seed
-from harness.budget import Budget, Pace
+from harness.contracts.objectives import objectives_of
+from harness.machine.cuda_graphs import Work
 from harness.noise import global_seed
-from harness.plan import choose
-from harness.plugins import Registry
-from harness.recording import Work
-from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit_seeds, objectives_of
+from harness.planning.budget import Budget, BudgetProgress
+from harness.planning.component import resolve_component
+from harness.registry import Registry
+from harness.training.fit import fit_seeds
+from harness.training.recipe import Callbacks, Recipe
+from harness.training.trainer import Trainer
+from harness.training.vectorized import VectorizedTrainer
 
 settings = {name: small[name] for name in ("vae", "gan", "cnn-ae")}
 settings["vae"] = {**settings["vae"], "schedule": "cosine"}
@@ -49,7 +53,7 @@ class SlowUnlessReplayed(Trainer):
 
 
 def trainer(name: str, data: Data, kind: type[Trainer] = Trainer) -> Trainer:
-    chosen = choose(Registry.load().get("model", name), settings[name])
+    chosen = resolve_component(Registry.load().get("model", name), settings[name])
     with global_seed(derive_seed("initialisation", 0)):
         model = chosen.factory(data.info, chosen.config)
     return kind(model.train(), objectives_of(model, chosen.config), data.train, 32, 0)
@@ -63,7 +67,7 @@ def same(a: Trainer, b: Trainer) -> bool:
 def test_recorded_steps_are_the_eager_ones_bit_for_bit(name: str, small_data: Data) -> None:
     eager, captured = trainer(name, small_data), trainer(name, small_data, SlowUnlessReplayed)
     captured.execute("captured", record=captured.record)
-    paces = [Pace(Budget(epochs=3, batch_size=32), len(eager.sizes)) for _ in range(2)]
+    paces = [BudgetProgress(Budget(epochs=3, batch_size=32), len(eager.sizes)) for _ in range(2)]
     for _ in range(3):
         assert captured.epoch(paces[0]) == eager.epoch(paces[1])
     assert captured.is_settled
@@ -127,7 +131,7 @@ def test_a_recording_that_is_not_the_step_is_refused_and_leaves_no_trace(record,
     said: list[str] = []
     eager, captured = trainer("vae", small_data), trainer("vae", small_data)
     captured.execute("captured", said.append, record)
-    paces = [Pace(Budget(epochs=2, batch_size=32), len(eager.sizes)) for _ in range(2)]
+    paces = [BudgetProgress(Budget(epochs=2, batch_size=32), len(eager.sizes)) for _ in range(2)]
     for _ in range(2):
         assert captured.epoch(paces[0]) == eager.epoch(paces[1])
     assert captured.execution == "eager"
@@ -188,7 +192,7 @@ def test_too_few_steps_to_be_captured_were_eager(small_data: Data) -> None:
 
 @pytest.mark.parametrize("execution", ["eager", "captured"])
 def test_nothing_is_left_of_a_trainer_that_is_done_with(execution, small_data: Data) -> None:
-    chosen = choose(Registry.load().get("model", "vae"), settings["vae"])
+    chosen = resolve_component(Registry.load().get("model", "vae"), settings["vae"])
     models = [chosen.factory(small_data.info, chosen.config) for _ in range(2)]
     together = VectorizedTrainer(models, chosen.config, small_data.train, 32, range(2))
     together.execute(execution, record=lambda work, streams: work)
@@ -208,11 +212,11 @@ def test_nothing_is_left_of_a_trainer_that_is_done_with(execution, small_data: D
 @pytest.mark.parametrize("vectorized", [False, True])
 def test_a_cuda_graph_takes_the_eager_steps(name: str, vectorized: bool, small_data: Data) -> None:
     data = small_data.to("cuda")
-    chosen = choose(Registry.load().get("model", name), settings[name])
+    chosen = resolve_component(Registry.load().get("model", name), settings[name])
     recipe = Recipe(chosen.factory, chosen.config, data, Budget(epochs=4, batch_size=32))
     said: list[str] = []
     eager, captured = (
-        fit_seeds(each, (0, 1), vectorized=vectorized, companions=Companions(announce=said.append))
+        fit_seeds(each, (0, 1), vectorized=vectorized, companions=Callbacks(announce=said.append))
         for each in (recipe, replace(recipe, execution="captured"))
     )
     assert said == []

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from harness import Data, Noise
-from harness.budget import Budget
-from harness.checkpoint import Checkpoint
+from harness.data.transforms import Binarize
 from harness.errors import StoreError
-from harness.training import Companions, Recipe, fit_seeds
-from harness.transforms import Binarize
+from harness.planning.budget import Budget
+from harness.results.checkpoint import Checkpoint
+from harness.training.fit import fit_seeds
+from harness.training.recipe import Callbacks, Recipe
 from harness_gan.gan import GAN
 from harness_vae.vae import VAE
 
@@ -63,7 +64,7 @@ def test_an_interrupted_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(
             if epoch > last:
                 raise Interrupted
 
-        return Companions(on_epoch=on_epoch, checkpoint=checkpoint)
+        return Callbacks(on_epoch=on_epoch, checkpoint=checkpoint)
 
     whole = fit_seeds(recipe, seeds, vectorized=vectorized)
     for last in (2, 4):
@@ -92,7 +93,7 @@ def test_a_checkpoint_of_another_layout_is_told_of_and_the_fit_begins_anew(
 ) -> None:
     said: list[str] = []
     checkpoint = Checkpoint(tmp_path / "fit.pt", said.append)
-    monkeypatch.setattr("harness.checkpoint.layout", 1)
+    monkeypatch.setattr("harness.results.checkpoint.layout", 1)
     checkpoint.save({"epoch": 1}, "3 steps")
     monkeypatch.undo()
     assert checkpoint.load() is None

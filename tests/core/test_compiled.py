@@ -13,29 +13,33 @@ from small_models import Line, LooksAtItsLoss, in_double, small
 from torch import Tensor
 
 from harness import AdamSettings, Data, Examples, Noise, derive_seed
-from harness.budget import Budget
+from harness.contracts.objectives import objectives_of
 from harness.noise import global_seed
-from harness.plan import Chosen, choose
-from harness.plugins import Registry
-from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit_seed, objectives_of
-from harness.training.compiled import rehearse
-from harness.training.replay import Unsuited
+from harness.planning.budget import Budget
+from harness.planning.component import Component, resolve_component
+from harness.registry import Registry
+from harness.training.fit import fit_seed
+from harness.training.pure_losses import Unsuited
+from harness.training.recipe import Callbacks, Recipe
+from harness.training.steps.compiled import rehearse
+from harness.training.trainer import Trainer
+from harness.training.vectorized import VectorizedTrainer
 
 pytestmark = needs_a_compiler
 
 
-def chosen(name: str) -> Chosen:
-    return choose(Registry.load().get("model", name), small[name])
+def chosen(name: str) -> Component:
+    return resolve_component(Registry.load().get("model", name), small[name])
 
 
-def built(of: Chosen, data: Data, seed: int) -> Any:
+def built(of: Component, data: Data, seed: int) -> Any:
     with global_seed(derive_seed("initialisation", seed)):
         return of.factory(data.info, of.config).double()
 
 
 @pytest.mark.parametrize("name", ["vae", "gan", "cnn-ae"])
 @pytest.mark.usefixtures("float64")
-def test_the_first_fifty_steps_are_those_taken_eagerly(name: str, suited: Callable[[Chosen], Data]) -> None:
+def test_the_first_fifty_steps_are_those_taken_eagerly(name: str, suited: Callable[[Component], Data]) -> None:
     of = chosen(name)
     data = in_double(suited(of))
     models = [built(of, data, 0) for _ in range(2)]
@@ -54,7 +58,7 @@ def test_the_first_fifty_steps_are_those_taken_eagerly(name: str, suited: Callab
 
 
 @pytest.mark.usefixtures("float64")
-def test_seeds_together_can_be_compiled_too(suited: Callable[[Chosen], Data]) -> None:
+def test_seeds_together_can_be_compiled_too(suited: Callable[[Component], Data]) -> None:
     of, seeds = chosen("vae"), (0, 1, 5)
     data = in_double(suited(of))
     eager, compiled = (
@@ -71,7 +75,7 @@ def test_losses_wide_enough_for_quick_products_have_their_gradients(name: str) -
     """In float32, where products may go through oneDNN; what wgan-gp differentiates twice must not be lost there."""
     values = (Examples((Noise(i).uniform(200, 1, 28, 28) * 255).to(torch.uint8)) for i in range(3))
     data = Data.from_tensors(*values)
-    of = choose(Registry.load().get("model", name), {})
+    of = resolve_component(Registry.load().get("model", name), {})
     trainers = []
     for execution in ("eager", "compiled"):
         with global_seed(1):
@@ -138,7 +142,7 @@ class Counts(Line):
 def test_what_cannot_be_compiled_is_trained_eagerly_and_says_why(model, small_data: Data) -> None:
     said: list[str] = []
     recipe = Recipe(model, AdamSettings(), small_data, Budget(epochs=2, batch_size=50))
-    fitted = fit_seed(replace(recipe, execution="compiled"), 0, Companions(announce=said.append))
+    fitted = fit_seed(replace(recipe, execution="compiled"), 0, Callbacks(announce=said.append))
     assert fitted.error is None
     assert len(said) == 1
     assert said[0].startswith("steps are taken eagerly, since they cannot be compiled: ")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness.device import prepare_torch
+from harness.machine.device import prepare_torch
 
 
 def test_convolutions_are_not_rounded_unless_training_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Independent
 from torch.func import vmap
 
-from harness.distributions import Bernoulli
+from harness.toolkit.bernoulli import Bernoulli
 
 
 @settings(deadline=None)

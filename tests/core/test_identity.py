@@ -1,9 +1,9 @@
 """A cell's identity is all that can change its number, and nothing else."""
 
-from harness.budget import Budget
-from harness.engine import Engine
-from harness.plan import Plan, Request, build_plan
-from harness.plugins import Registry
+from harness.contracts.engine import Engine
+from harness.planning.budget import Budget
+from harness.planning.plan import Plan, Request, build_plan
+from harness.registry import Registry
 
 
 def plan_of(
@@ -64,7 +64,7 @@ def test_a_closed_form_fit_has_no_epochs_and_a_default_spelt_out_changes_nothing
 
 
 def test_how_steps_are_taken_is_no_part_of_a_fit_that_takes_none() -> None:
-    engines = [Engine(), Engine(precision="bf16-products"), Engine(path="vectorized"), Engine(execution="compiled")]
+    engines = [Engine(), Engine(precision="bf16-products"), Engine(path="vectorized"), Engine(step_mode="compiled")]
     for model, different in (("pca", 1), ("linear-ae", 4)):
         request = Request((model,), ("reconstruction-mse",), ("mnist-10k",))
         plans = [build_plan(request, Registry.load(), engine, "this one") for engine in engines]

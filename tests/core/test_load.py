@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import CompetingLoad, load
+from harness import load
+from harness.toolkit import CompetingLoad
 
 linux = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells")
 

@@ -7,7 +7,7 @@ import pytest
 
 steps = """
 import resource, torch
-from harness.device import prepare_torch
+from harness.machine.device import prepare_torch
 {}
 sizes = [5 * 2**20, 100, 3 * 2**20, 100, 6 * 2**20, 100, 3 * 2**20]
 def step():

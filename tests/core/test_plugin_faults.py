@@ -7,7 +7,7 @@ import pytest
 import harness
 from harness import ModelSpec, hookimpl
 from harness.errors import UsageError
-from harness.plugins import Plugin, Registry
+from harness.registry import Plugin, Registry
 
 
 def plugin_of(**hooks: object) -> SimpleNamespace:

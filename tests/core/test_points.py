@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness import chamfer
+from harness.toolkit import chamfer
 
 kinds = ("third-axis", "position-intensity")
 

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from harness import Data
-from harness.products import _Linear, fast_products, onednn_is_faster
-from harness.training import Trainer, objectives_of
-from harness.transforms import Binarize
+from harness.contracts.objectives import objectives_of
+from harness.data.transforms import Binarize
+from harness.machine.fast_linear import _Linear, fast_linear, onednn_is_faster
+from harness.training.trainer import Trainer
 from harness_vae.vae import VAE
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
@@ -51,7 +52,7 @@ def test_second_derivatives_are_right() -> None:
 @pytest.mark.skipif(not onednn_is_faster(), reason="this processor's usual products are the quicker ones")
 def test_they_are_taken_for_large_float32_layers_only_and_only_within_the_block() -> None:
     layer, x = torch.nn.Linear(784, 500), torch.randn(128, 784)
-    with fast_products(torch.device("cpu")):
+    with fast_linear(torch.device("cpu")):
         assert "_Linear" in type(layer(x).grad_fn).__name__
         assert "_Linear" not in type(layer(x[:1]).grad_fn).__name__
         assert "_Linear" not in type(layer.double()(x.double()).grad_fn).__name__

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.statistics import Measured, difference, ranks
+from harness.results.comparison import Measured, difference, ranks
 
 seeded = np.random.default_rng(0)
 

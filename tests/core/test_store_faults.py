@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from harness.contracts.events import Record, Values
 from harness.errors import StoreError, UsageError
-from harness.store import Record, Store, Values
+from harness.results.store import Store
 
 record = Record(
     cell_key="a",
@@ -113,7 +114,7 @@ def test_a_full_disk_is_told_of_and_loses_nothing_stored(store: Store) -> None:
 import dataclasses, json, resource, sys, torch
 from pathlib import Path
 from harness.errors import StoreError
-from harness.store import Store, Values
+from harness.results.store import Store, Values
 store = Store(Path({str(store.root)!r}))
 kept = store.records()[0]
 limit = store.records_file.stat().st_size + 50

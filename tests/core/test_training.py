@@ -8,10 +8,13 @@ from small_models import Line
 from torch import Tensor, nn
 
 from harness import AdamSettings, Data, Examples, Noise, derive_seed
-from harness.budget import Budget
+from harness.contracts.objectives import objectives_of
+from harness.data.transforms import Binarize
 from harness.errors import Diverged
-from harness.training import Companions, Recipe, Trainer, fit_seed, objectives_of
-from harness.transforms import Binarize
+from harness.planning.budget import Budget
+from harness.training.fit import fit_seed
+from harness.training.recipe import Callbacks, Recipe
+from harness.training.trainer import Trainer
 from harness_vae.vae import VAE
 
 
@@ -78,7 +81,7 @@ class Exploding(nn.Module):
 def test_a_loss_that_is_not_finite_stops_the_fit_and_keeps_its_curve(small_data: Data) -> None:
     seen: list[int] = []
     recipe = Recipe(Exploding, AdamSettings(), small_data, Budget(epochs=5, batch_size=60))
-    fitted = fit_seed(recipe, 0, Companions(on_epoch=lambda epoch, losses, progress: seen.append(epoch)))
+    fitted = fit_seed(recipe, 0, Callbacks(on_epoch=lambda epoch, losses, progress: seen.append(epoch)))
     assert fitted.model is None
     assert isinstance(fitted.error, Diverged)
     assert re.fullmatch(r"loss became (inf|nan) in epoch 2, after 10 steps", str(fitted.error))

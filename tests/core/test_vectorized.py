@@ -8,25 +8,29 @@ from small_models import Line, LooksAtItsLoss, in_double, small
 from torch import Tensor, nn
 
 from harness import AdamSettings, Data, Diverged, Noise, Objective, Split, derive_seed
-from harness.budget import Budget
-from harness.capabilities import FitsInClosedForm, offers
+from harness.contracts.models import FitsItself, offers
+from harness.contracts.objectives import objectives_of
 from harness.noise import global_seed
-from harness.plan import choose
-from harness.plugins import Registry
-from harness.training import Companions, Recipe, Trainer, VectorizedTrainer, fit_seed, fit_seeds, objectives_of
+from harness.planning.budget import Budget
+from harness.planning.component import resolve_component
+from harness.registry import Registry
+from harness.training.fit import fit_seed, fit_seeds
+from harness.training.recipe import Callbacks, Recipe
+from harness.training.trainer import Trainer
+from harness.training.vectorized import VectorizedTrainer
 
 registry = Registry.load()
 gradient_models = [
     each.spec.name
     for each in registry.all("model")
-    if each.plugin.distribution == "generative-harness" and not offers(each.spec.resolve(), FitsInClosedForm)
+    if each.plugin.distribution == "generative-harness" and not offers(each.spec.resolve(), FitsItself)
 ]
 
 
 @pytest.mark.parametrize("name", gradient_models)
 @pytest.mark.usefixtures("float64")
 def test_seeds_together_take_the_first_hundred_steps_they_take_alone(name: str, suited) -> None:
-    chosen = choose(registry.get("model", name), small.get(name, {}))
+    chosen = resolve_component(registry.get("model", name), small.get(name, {}))
     data = suited(chosen)
     train = in_double(data).train
     seeds = (0, 1, 5)
@@ -53,7 +57,7 @@ def test_seeds_together_take_the_first_hundred_steps_they_take_alone(name: str, 
 
 @pytest.mark.parametrize("name", gradient_models)
 def test_a_fit_of_several_seeds_ends_where_each_alone_does_but_for_rounding(name: str, suited) -> None:
-    chosen = choose(registry.get("model", name), small.get(name, {}))
+    chosen = resolve_component(registry.get("model", name), small.get(name, {}))
     data = suited(chosen)
     recipe = Recipe(chosen.factory, chosen.config, data, Budget(steps=7, batch_size=50))
     together = fit_seeds(recipe, (3, 4), vectorized=True)
@@ -86,7 +90,7 @@ class ReplacesItsBuffer(Line):
 def test_a_model_that_cannot_be_vectorised_is_trained_seed_by_seed_and_says_why(model, small_data: Data) -> None:
     said: list[str] = []
     recipe = Recipe(model, AdamSettings(), small_data, Budget(epochs=2, batch_size=50))
-    fits = fit_seeds(recipe, (0, 1), vectorized=True, companions=Companions(announce=said.append))
+    fits = fit_seeds(recipe, (0, 1), vectorized=True, companions=Callbacks(announce=said.append))
     assert len(said) == 1
     assert said[0].startswith("trained seed by seed, since the model cannot be vectorised: ")
     for fitted in fits:
@@ -108,7 +112,7 @@ class FitsThree(Line):
 def test_a_group_that_does_not_fit_into_memory_is_halved_until_it_does(small_data: Data) -> None:
     said: list[str] = []
     recipe = Recipe(FitsThree, AdamSettings(), small_data, Budget(epochs=1, batch_size=50))
-    fits = fit_seeds(recipe, range(8), vectorized=True, companions=Companions(announce=said.append))
+    fits = fit_seeds(recipe, range(8), vectorized=True, companions=Callbacks(announce=said.append))
     assert [fitted.group for fitted in fits] == [(0, 1)] * 2 + [(2, 3)] * 2 + [(4, 5)] * 2 + [(6, 7)] * 2
     assert said[0] == "8 seeds at once do not fit into memory: trying 4 and 4"
     assert all(fitted.error is None for fitted in fits)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.executors import Jobs, Task
-from harness.executors.workers import _Crew, _Worker
+from harness.execution.jobs import Jobs
+from harness.execution.task import Task
+from harness.execution.workers import _Crew, _Worker
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -103,7 +104,7 @@ def test_work_is_done_by_other_processes_with_the_threads_of_one_fit(call: Call,
 def test_the_last_of_an_odd_number_of_fits_share_two_cores(
     call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], processes: int, said: str
 ) -> None:
-    monkeypatch.setattr("harness.load.cores", lambda: 2)
+    monkeypatch.setattr("harness.machine.cpu_load.cores", lambda: 2)
     command = ["--seeds", "5", "--steps", "400", "--runs", "runs", *more]
     done = call(*[word for word in words("mean", "where", *command) if word not in ("--epochs", "1")])
     assert done.code == 0
@@ -158,7 +159,7 @@ def test_what_was_finished_before_an_interruption_is_kept(monkeypatch: pytest.Mo
         theirs.send(("cell_ended", ("key", "its record", None)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.executors.workers.wait", interrupted)
+    monkeypatch.setattr("harness.execution.workers.wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         crew.work()
     assert heard == [("the cell", "its record", None)]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from harness import hookspecs
-from harness.capabilities import all_capabilities, methods
+from harness.contracts.models import all_capabilities, methods
 
 root = Path(__file__).parents[2]
 page = (root / "docs" / "architecture.md").read_text(encoding="utf-8")

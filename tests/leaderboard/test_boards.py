@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from harness.leaderboard import Board, build_boards, write_leaderboards
+from harness.contracts.boards import Board
+from harness.contracts.events import Record, Values
+from harness.leaderboard.board import build_boards
+from harness.leaderboard.files import write_leaderboards
 from harness.leaderboard.text import captions, cells, columns
-from harness.plugins import Registry
-from harness.store import Record, Store, Values
+from harness.registry import Registry
+from harness.results.store import Store
 
 counter = iter(range(10**6))
 

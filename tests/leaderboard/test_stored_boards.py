@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.budget import Budget
-from harness.engine import Engine
-from harness.plan import Plan, Request, build_plan
-from harness.plugins import Registry
+from harness.contracts.engine import Engine
+from harness.planning.budget import Budget
+from harness.planning.plan import Plan, Request, build_plan
+from harness.registry import Registry
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -49,7 +49,7 @@ def test_every_model_metric_and_data_set_has_the_key_that_it_had() -> None:
 
 @pytest.mark.parametrize(("name", "engine", "budget"), [
     ("bf16", Engine(precision="bf16"), Budget(steps=10)),
-    ("compiled", Engine(execution="compiled"), Budget(epochs=3, weights="best")),
+    ("compiled", Engine(step_mode="compiled"), Budget(epochs=3, weights="best")),
     ("vectorized", Engine("cuda", 1, "tf32", "vectorized", False), Budget(seconds=60.0, batch_size=32)),
     ("threads", Engine(threads=4), Budget(epochs=2)),
 ])  # fmt: skip

@@ -10,8 +10,8 @@ import torch
 from pythae_twin import pythae_twin
 
 from harness import Context, DataSource, Noise
+from harness.data.transforms import Binarize
 from harness.noise import global_seed
-from harness.transforms import Binarize
 from harness_datasets.mnist_10k import MNIST10k
 from harness_metrics.likelihood.importance import LogLikelihoodIW
 from harness_vae.vae import VAE

@@ -14,10 +14,11 @@ from marks import needs_a_gpu
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from harness import Context, Data, DataInfo, Estimate, Noise, NotApplicable, Work
-from harness.checkpoint import Checkpoint
+from harness import Context, Data, DataInfo, Estimate, Noise, NotApplicable
 from harness.errors import UsageError
+from harness.results.checkpoint import Checkpoint
 from harness.settings import build
+from harness.toolkit import Work
 from harness_linear.linear_gaussian import LinearGaussian
 from harness_linear.ppca import PPCA
 from harness_metrics.likelihood.ais import AISGap, AnnealingSettings, LogLikelihoodAIS
@@ -253,11 +254,11 @@ def test_bias_on_mnist_is_what_we_measured_before(
 def mnist_ppca() -> tuple[PPCA, Data]:
     """Return probabilistic PCA with two codes, on the dequantised MNIST that comes with the harness."""
     from harness.cli.data import source_from
-    from harness.datasets import load_dataset
-    from harness.plan import choose
-    from harness.plugins import Registry
+    from harness.data.loading import load_dataset
+    from harness.planning.component import resolve_component
+    from harness.registry import Registry
 
-    chosen = choose(Registry.load([]).get("dataset", "dequantized-mnist-10k"), {})
+    chosen = resolve_component(Registry.load([]).get("dataset", "dequantized-mnist-10k"), {})
     data = load_dataset(chosen.provided.spec, chosen.config, source_from(None, lambda line: None))  # type: ignore[arg-type]
     model = PPCA(data.info, PPCA.Config(latent_dim=2))
     model.fit(data.train, Noise(0))

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness import ConvolutionalDecoder, ConvolutionalEncoder, Data, DataInfo, Noise, NotApplicable
+from harness import Data, DataInfo, Noise, NotApplicable
+from harness.toolkit import ConvolutionalDecoder, ConvolutionalEncoder
 from harness_autoencoders.cnn_ae import CNNAutoencoder
 from harness_autoencoders.denoising import DenoisingAutoencoder, DenoisingCNNAutoencoder
 from harness_autoencoders.mlp_ae import MLPAutoencoder

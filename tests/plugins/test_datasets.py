@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from harness import Data, DataError, DataSource, Noise, NoSettings, NotApplicable, derive_seed
-from harness.data import Examples, mean_of
-from harness.transforms import Binarize, Dequantize, bernoulli_of_pixels, dequantize_pixels
+from harness.data.dataset import Examples, mean_of
+from harness.data.transforms import Binarize, Dequantize, bernoulli_of_pixels, dequantize_pixels
 from harness_datasets import mnist_10k
 from harness_datasets.idx import MNIST, FashionMNIST
 from harness_datasets.mnist_10k import MNIST10k, unpack
@@ -81,9 +81,9 @@ def test_the_embedded_set_is_stratified_and_its_splits_share_no_image(embedded: 
 
 @pytest.mark.full_mnist
 def test_the_embedded_set_is_what_the_script_chooses(embedded: Data, data_dir: Path) -> None:
-    from harness_datasets.choose_mnist_10k import choose
+    from harness_datasets.choose_mnist_10k import resolve_component
 
-    for name, chosen in choose(data_dir).items():
+    for name, chosen in resolve_component(data_dir).items():
         split = getattr(embedded, name)
         assert torch.equal(split.ids, chosen.ids)
         assert torch.equal(split.labels, chosen.labels)

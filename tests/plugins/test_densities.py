@@ -11,8 +11,9 @@ from threadpoolctl import threadpool_info
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from harness import Context, Data, DataInfo, Examples, Noise, NotApplicable, density_measure, using_threads
-from harness.transforms import Binarize, Dequantize
+from harness import Context, Data, DataInfo, Examples, Noise, NotApplicable, density_measure
+from harness.data.transforms import Binarize, Dequantize
+from harness.toolkit import using_threads
 from harness_densities.gaussian_mixture import GaussianMixture
 from harness_densities.realnvp import RealNVP
 from harness_metrics.likelihood.exact import ExactLogLikelihood

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from harness import Context, Data, DataInfo, Examples, Noise, NotApplicable
-from harness.transforms import Binarize, Dequantize
+from harness.data.transforms import Binarize, Dequantize
 from harness_diffusion.ddpm import DDPM, Chain, alpha_bars, log_prob_of_level
 from harness_diffusion.flow_matching import FlowMatching
 from harness_diffusion.networks import UNet

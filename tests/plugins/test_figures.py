@@ -12,10 +12,12 @@ from PIL import Image
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from harness import Data, Examples, Noise, NotApplicable, Story
-from harness.budget import Budget
-from harness.training import Companions, Curves, Recipe, fit_seed, fit_seeds
-from harness.transforms import Binarize
+from harness import Data, Examples, FigureContext, Noise, NotApplicable
+from harness.contracts.curves import Curves
+from harness.data.transforms import Binarize
+from harness.planning.budget import Budget
+from harness.training.fit import fit_seed, fit_seeds
+from harness.training.recipe import Callbacks, Recipe
 from harness_figures.canvas import draw_rows
 from harness_figures.curves import TrainingCurves
 from harness_figures.latent import Interpolation, Manifold
@@ -36,8 +38,8 @@ def pixels(figure: Figure) -> np.ndarray:
     return np.asarray(Image.open(buffer).convert("RGB")).astype(float) / 255
 
 
-def story(**given) -> Story:
-    return Story(**{"config": None, "curves": Curves(), "snapshots": {}, "noise": Noise(0)} | given)
+def story(**given) -> FigureContext:
+    return FigureContext(**{"config": None, "curves": Curves(), "snapshots": {}, "noise": Noise(0)} | given)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -145,9 +147,9 @@ def test_an_interpolation_takes_as_many_ways_as_there_are_pairs_of_examples(n: i
 def test_samples_in_training_are_of_the_same_latent_points(small_data: Data) -> None:
     data = Binarize(Binarize.Config()).apply(small_data)
     recipe = Recipe(VAE, VAE.Config(latent_dim=2, hidden=(8,)), data, Budget(epochs=5, batch_size=50))
-    fitted = fit_seed(recipe, 3, Companions(snapshots=4))
+    fitted = fit_seed(recipe, 3, Callbacks(snapshots=4))
     assert list(fitted.snapshots) == [1, 3, 5]
-    again = fit_seed(recipe, 3, Companions(snapshots=4))
+    again = fit_seed(recipe, 3, Callbacks(snapshots=4))
     for epoch, samples in fitted.snapshots.items():
         assert samples.shape == (4, 1, 6, 5)
         assert torch.equal(samples, again.snapshots[epoch])
@@ -160,7 +162,7 @@ def test_keeping_samples_changes_no_weight(small_data: Data, vectorized: bool) -
     config = GAN.Config(latent_dim=2, generator=(8,), discriminator=(8,))
     recipe = Recipe(GAN, config, small_data, Budget(epochs=3, batch_size=50))
     for with_samples, without in zip(
-        fit_seeds(recipe, (0, 1), vectorized=vectorized, companions=Companions(snapshots=5)),
+        fit_seeds(recipe, (0, 1), vectorized=vectorized, companions=Callbacks(snapshots=5)),
         fit_seeds(recipe, (0, 1), vectorized=vectorized),
         strict=True,
     ):
@@ -178,7 +180,7 @@ def test_samples_that_cannot_be_drawn_are_told_of_and_cost_nothing_else(small_da
 
     said: list[str] = []
     recipe = Recipe(Mute, VAE.Config(latent_dim=2, hidden=(8,)), small_data, Budget(epochs=1))
-    fitted = fit_seed(recipe, 0, Companions(snapshots=4, announce=said.append))
+    fitted = fit_seed(recipe, 0, Callbacks(snapshots=4, announce=said.append))
     assert fitted.error is None
     assert said == ["no samples could be drawn in epoch 1: no words"]
 

@@ -7,9 +7,12 @@ import torch
 from torch import nn
 
 from harness import Data, DataInfo, Diverged, Noise, NotApplicable
-from harness.budget import Budget
-from harness.training import Recipe, Trainer, fit_seed, objectives_of
-from harness.transforms import Binarize
+from harness.contracts.objectives import objectives_of
+from harness.data.transforms import Binarize
+from harness.planning.budget import Budget
+from harness.training.fit import fit_seed
+from harness.training.recipe import Recipe
+from harness.training.trainer import Trainer
 from harness_gan.dcgan import DCGAN
 from harness_gan.gan import GAN
 from harness_gan.wgan_gp import WGANGP

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from harness import Context, Data, Noise, log_importance_weights
-from harness.transforms import Binarize
+from harness import Context, Data, Noise
+from harness.data.transforms import Binarize
+from harness.toolkit import log_importance_weights
 from harness_metrics.likelihood.elbo import ELBO
 from harness_metrics.likelihood.iw_bound import ImportanceWeightedBound
 from harness_vae.iwae import IWAE

@@ -11,19 +11,9 @@ from small_models import in_double
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, MultivariateNormal, Normal
 
-from harness import (
-    Context,
-    Data,
-    Examples,
-    Noise,
-    NotApplicable,
-    ObservationSettings,
-    PeakMemory,
-    draw,
-    observed,
-    sum_of_softplus,
-)
-from harness.transforms import Binarize, Dequantize
+from harness import Context, Data, Examples, Noise, NotApplicable, draw
+from harness.data.transforms import Binarize, Dequantize
+from harness.toolkit import ObservationSettings, PeakMemory, observed, sum_of_softplus
 from harness_autoencoders.mlp_ae import MLPAutoencoder
 from harness_gan.dcgan import DCGAN
 from harness_gan.gan import GAN

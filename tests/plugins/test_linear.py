@@ -7,17 +7,9 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from harness import (
-    Context,
-    Data,
-    DataSource,
-    Examples,
-    Noise,
-    NotApplicable,
-    elbo_terms,
-    log_importance_weights,
-)
-from harness.transforms import Dequantize
+from harness import Context, Data, DataSource, Examples, Noise, NotApplicable
+from harness.data.transforms import Dequantize
+from harness.toolkit import elbo_terms, log_importance_weights
 from harness_datasets.idx import MNIST
 from harness_linear.factor_analysis import FactorAnalysis
 from harness_linear.linear_ae import LinearAutoencoder

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from harness import Data, Noise, NotApplicable
-from harness.capabilities import HasDensity, Reconstructs, Samples, offers
-from harness.plan import Chosen, choose
-from harness.plugins import Registry
-from harness.store import Store
+from harness.contracts.models import HasDensity, Reconstructs, Samples, offers
+from harness.planning.component import Component, resolve_component
+from harness.registry import Registry
+from harness.results.store import Store
 
 registry = Registry.load()
 models = [each.spec.name for each in registry.all("model") if each.plugin.distribution == "generative-harness"]
@@ -19,13 +19,13 @@ models = [each.spec.name for each in registry.all("model") if each.plugin.distri
 settings = {"dcgan": {"collapse_fraction": "0"}}
 
 
-def chosen_of(name: str) -> Chosen:
-    return choose(registry.get("model", name), settings.get(name, {}))
+def chosen_of(name: str) -> Component:
+    return resolve_component(registry.get("model", name), settings.get(name, {}))
 
 
 @pytest.fixture
 def fitted(fit):
-    def fitted(chosen: Chosen, data: Data, seed: int = 0):
+    def fitted(chosen: Component, data: Data, seed: int = 0):
         return fit(chosen.factory, chosen.config, data, epochs=2, batch_size=64, seed=seed)
 
     return fitted

@@ -6,9 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from harness import Context, Data, DataError, DataInfo, DataSource, Decodes, Noise, NoSettings, NotApplicable, chamfer
-from harness.capabilities import Reconstructs, Samples, lacking, offers
-from harness.data import untracked
+from harness import (
+    Context,
+    Data,
+    DataError,
+    DataInfo,
+    DataSource,
+    HasObservationModel,
+    Noise,
+    NoSettings,
+    NotApplicable,
+)
+from harness.contracts.models import Reconstructs, Samples, lacking, offers
+from harness.data.source import untracked
+from harness.toolkit import chamfer
 from harness_autoencoders.mlp_ae import MLPAutoencoder
 from harness_datasets.idx import MNIST
 from harness_datasets.mnist_10k import MNIST10k
@@ -101,7 +112,7 @@ def test_it_refuses_what_is_no_set_of_points_with_intensity_and_image_models_ref
 
 
 def test_it_has_no_likelihood_so_that_no_bound_is_one() -> None:
-    assert not offers(ConVAE, Decodes)
+    assert not offers(ConVAE, HasObservationModel)
     assert lacking(ConVAE, ELBO.needs) == "it has no observation model"
     assert offers(ConVAE, Reconstructs)
     assert offers(ConVAE, Samples)

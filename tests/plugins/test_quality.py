@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from harness import Context, Data, DataSource, Diverged, Estimate, Examples, Noise, NotApplicable
-from harness.transforms import Binarize
+from harness.data.transforms import Binarize
 from harness_datasets.idx import MNIST
 from harness_datasets.mnist_10k import MNIST10k
 from harness_metrics.quality import classifier, distances

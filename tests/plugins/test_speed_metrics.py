@@ -14,11 +14,12 @@ import pytest
 import torch
 from torch import nn
 
-from harness import Context, Data, Estimate, Noise, NotApplicable, matrix_product_peak, peak, products
-from harness.capabilities import lacking
-from harness.plan import choose
-from harness.plugins import Registry
-from harness.training import AdamSettings
+from harness import Context, Data, Estimate, Noise, NotApplicable, peak, products
+from harness.contracts.models import lacking
+from harness.contracts.objectives import AdamSettings
+from harness.planning.component import resolve_component
+from harness.registry import Registry
+from harness.toolkit import matrix_product_peak
 from harness_gan.gan import GAN
 from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.pca import PCA
@@ -58,7 +59,7 @@ def fitted(fit) -> Callable[[type, Data], nn.Module]:
 
 @torch.no_grad()
 def measured(metric: str, model: nn.Module, data: Data, context: Context | None = None) -> Estimate:
-    chosen = choose(registry.get("metric", metric), settings.get(metric, {}))
+    chosen = resolve_component(registry.get("metric", metric), settings.get(metric, {}))
     return chosen.factory(chosen.config).measure(model, data, context or context_of(type(model)))
 
 
@@ -117,7 +118,7 @@ def test_the_count_is_the_same_on_machines_with_quicker_products(small_data: Dat
     model = GAN(small_data.info, config)
     context = Context(Noise(0), config, batch_size=64, seed=0)
     plain = measured("flops", model, small_data, context)
-    with products.fast_products(torch.device("cpu")):
+    with products.fast_linear(torch.device("cpu")):
         quick = measured("flops", model, small_data, context)
     assert quick.value == plain.value == 2 * (20 * 500 + 500 * 600 + 600 * d)
     assert quick.parts == plain.parts

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from harness import Data, DataError, DataSource, Noise, NoSettings
-from harness.datasets import dataset_config_type, load_dataset
-from harness.plugins import Registry
+from harness.data.loading import dataset_config_type, load_dataset
+from harness.registry import Registry
 from harness_datasets import idx
 from harness_datasets.cifar10 import CIFAR10
 from harness_datasets.idx import EMNIST, KMNIST, Part

@@ -12,17 +12,9 @@ from scipy.stats import norm
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
-from harness import (
-    Context,
-    Data,
-    DataInfo,
-    DataSource,
-    Noise,
-    NotApplicable,
-    elbo_terms,
-    likelihood_measure,
-)
-from harness.transforms import Binarize, Dequantize
+from harness import Context, Data, DataInfo, DataSource, Noise, NotApplicable, likelihood_measure
+from harness.data.transforms import Binarize, Dequantize
+from harness.toolkit import elbo_terms
 from harness_datasets.idx import MNIST
 from harness_metrics.likelihood.elbo import ELBO
 from harness_vae.beta_vae import BetaVAE

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from harness import Context, Data, DataInfo, Estimate, Noise, NotApplicable
-from harness.training import objectives_of
-from harness.transforms import Binarize, Dequantize
+from harness.contracts.objectives import objectives_of
+from harness.data.transforms import Binarize, Dequantize
 from harness_metrics.codes.codebook import CodebookPerplexity
 from harness_metrics.likelihood.elbo import ELBO
 from harness_vae.vq_vae import VQVAE, CodePrior, straight_through

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from harness import Context, Data, Encodes, Estimate, HasCode, setting
+from harness import Context, Data, Estimate, HasEncoder, HasPosterior, setting
 
 batch = 1000
 
 
 def codes(model: Any, data: Data, context: Context) -> Tensor:
     """Return the codes of the test examples, ``(N, code)``: what ``encode`` gives, or else the posterior's means."""
-    code = model.encode if isinstance(model, HasCode) else lambda x: model.posterior(x).mean
+    code = model.encode if isinstance(model, HasEncoder) else lambda x: model.posterior(x).mean
     return torch.cat([code(x).flatten(1) for x in data.test.batches(batch, context.noise)])
 
 
@@ -34,7 +34,7 @@ class Sparsity:
 
     unit: ClassVar = "share of units"
     direction: ClassVar = None
-    needs: ClassVar = (HasCode | Encodes,)
+    needs: ClassVar = (HasEncoder | HasPosterior,)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -60,7 +60,7 @@ class ActiveUnits:
 
     unit: ClassVar = "units"
     direction: ClassVar = "higher"
-    needs: ClassVar = (Encodes,)
+    needs: ClassVar = (HasPosterior,)
 
     def __init__(self, config: Config) -> None:
         self.config = config

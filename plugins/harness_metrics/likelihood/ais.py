@@ -17,20 +17,17 @@ from harness import (
     Context,
     Data,
     DataInfo,
-    Decodes,
     Estimate,
     HasDecoder,
+    HasObservationModel,
     Noise,
     NotApplicable,
-    ObservationSettings,
-    Observed,
     StoreError,
     derive_seed,
     draw,
-    observed,
     setting,
-    synchronize,
 )
+from harness.toolkit import ObservationSettings, Observed, observed, synchronize
 from harness_metrics.likelihood.annealing import (
     Chains,
     DecoderPath,
@@ -60,7 +57,7 @@ _worth_telling = 10.0  # seconds
 _trusted = 0.2  # share of the chains that the effective sample size must reach
 
 
-class LinearDecodes(Protocol):
+class LinearObservationModel(Protocol):
     """A model x = W z + μ + ε with z from N(0, I) and ε from N(0, diag(ψ)), whose paths have a closed form."""
 
     loadings: Tensor  # W, (dim, latent)
@@ -117,7 +114,7 @@ class AnnealingSettings(ObservationSettings):
         base, prior = self.base(decoder, x)[0], decoder.prior()
         model = decoder.model
         general = DecoderPath(base, prior, decoder.observation, x)
-        linear = all(hasattr(model, name) for name in LinearDecodes.__annotations__)
+        linear = all(hasattr(model, name) for name in LinearObservationModel.__annotations__)
         if linear and isinstance(base, Independent) and isinstance(base.base_dist, Normal):
             quick = LinearPath(base, model.loadings, model.mean, model.noise_variance, x)
             z = (base.mean + 0.5 * base.stddev).expand(1, len(x), -1)
@@ -148,7 +145,7 @@ class LogLikelihoodAIS:
     Config = AnnealingSettings
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
-    needs: ClassVar = (Decodes | HasDecoder,)
+    needs: ClassVar = (HasObservationModel | HasDecoder,)
     effort: ClassVar = "temperatures"
 
     def __init__(self, config: AnnealingSettings) -> None:
@@ -202,7 +199,7 @@ class AISGap:
     Config = AnnealingSettings
     unit: ClassVar = "nats"
     direction: ClassVar = "lower"
-    needs: ClassVar = (Decodes | HasDecoder,)
+    needs: ClassVar = (HasObservationModel | HasDecoder,)
 
     def __init__(self, config: AnnealingSettings) -> None:
         self.config = config

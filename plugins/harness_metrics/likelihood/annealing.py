@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from harness import Noise, Record, beside_the_main_stream, cuda_graph, draw
+from harness import Noise, draw
+from harness.toolkit import GraphRecorder, beside_the_main_stream, cuda_graph
 
 steepness = 4.0  # of the sigmoid schedule
 acceptance_aim = 0.65
@@ -140,7 +141,7 @@ class RecordedPath:
         record: records work and returns what replays it.
     """
 
-    def __init__(self, path: Path, announce: Callable[[str], None], record: Record = cuda_graph) -> None:
+    def __init__(self, path: Path, announce: Callable[[str], None], record: GraphRecorder = cuda_graph) -> None:
         self.base, self.scale = path.base, path.scale
         self._path, self._announce, self._record = path, announce, record
         self._recordings: dict[tuple[torch.Size, torch.dtype], Callable[[Tensor], Point]] = {}

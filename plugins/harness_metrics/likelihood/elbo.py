@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from harness import (
-    Bounds,
     Context,
     Data,
-    Decodes,
-    Encodes,
     Estimate,
+    HasBound,
+    HasObservationModel,
+    HasPosterior,
     NotApplicable,
-    elbo_terms,
     likelihood_measure,
     setting,
 )
+from harness.toolkit import elbo_terms
 
 batch = 1000
 
@@ -46,7 +46,7 @@ class BoundSettings:
 
 
 def _terms(model: Any, x: Tensor, data: Data, context: Context) -> tuple[dict[str, Tensor], str | None]:
-    if isinstance(model, Bounds):
+    if isinstance(model, HasBound):
         return model.elbo_terms(x, context.noise), getattr(model, "measure", None)
     terms = elbo_terms(model, x, context.noise)
     measure = likelihood_measure(data.info, terms.observation)
@@ -63,7 +63,7 @@ class ELBO:
     Config = BoundSettings
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
-    needs: ClassVar = (Encodes | Bounds, Decodes | Bounds)
+    needs: ClassVar = (HasPosterior | HasBound, HasObservationModel | HasBound)
 
     def __init__(self, config: BoundSettings) -> None:
         self.config = config
@@ -87,7 +87,7 @@ class Rate:
     Config = BoundSettings
     unit: ClassVar = "nats"
     direction: ClassVar = None
-    needs: ClassVar = (Encodes | Bounds, Decodes | Bounds)
+    needs: ClassVar = (HasPosterior | HasBound, HasObservationModel | HasBound)
 
     def __init__(self, config: BoundSettings) -> None:
         self.config = config
@@ -109,7 +109,7 @@ class Distortion:
     Config = BoundSettings
     unit: ClassVar = "nats"
     direction: ClassVar = "lower"
-    needs: ClassVar = (Encodes | Bounds, Decodes | Bounds)
+    needs: ClassVar = (HasPosterior | HasBound, HasObservationModel | HasBound)
 
     def __init__(self, config: BoundSettings) -> None:
         self.config = config

@@ -7,17 +7,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from harness import (
-    Context,
-    Data,
-    Decodes,
-    Encodes,
-    Estimate,
-    HasDecoder,
-    ObservationSettings,
-    observed,
-    setting,
-)
+from harness import Context, Data, Estimate, HasDecoder, HasObservationModel, HasPosterior, setting
+from harness.toolkit import ObservationSettings, observed
 from harness_metrics.likelihood.weights import (
     importance_weighted,
     log_likelihood_estimate,
@@ -47,7 +38,7 @@ class LogLikelihoodIW:
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
     effort: ClassVar = "k"
-    needs: ClassVar = (Encodes, Decodes | HasDecoder)
+    needs: ClassVar = (HasPosterior, HasObservationModel | HasDecoder)
 
     def __init__(self, config: Config) -> None:
         self.config = config

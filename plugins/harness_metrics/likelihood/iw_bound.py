@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from harness import Context, Data, Decodes, Encodes, Estimate, likelihood_measure, setting
+from harness import Context, Data, Estimate, HasObservationModel, HasPosterior, likelihood_measure, setting
 from harness_metrics.likelihood.weights import effective, importance_weighted, observation_at_mean, rows_at_a_time
 
 
@@ -29,7 +29,7 @@ class ImportanceWeightedBound:
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
-    needs: ClassVar = (Encodes, Decodes)
+    needs: ClassVar = (HasPosterior, HasObservationModel)
 
     def __init__(self, config: Config) -> None:
         self.config = config

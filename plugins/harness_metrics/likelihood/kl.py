@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from harness import Context, Data, Decodes, Encodes, Estimate, draw, elbo_terms, setting
+from harness import Context, Data, Estimate, HasObservationModel, HasPosterior, draw, setting
+from harness.toolkit import elbo_terms
 
 batch = 1000
 
@@ -28,7 +29,7 @@ class KL:
 
     unit: ClassVar = "nats"
     direction: ClassVar = None
-    needs: ClassVar = (Encodes, Decodes)
+    needs: ClassVar = (HasPosterior, HasObservationModel)
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -8,17 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from harness import (
-    Context,
-    Data,
-    Decodes,
-    Estimate,
-    HasDecoder,
-    ObservationSettings,
-    draw,
-    observed,
-    setting,
-)
+from harness import Context, Data, Estimate, HasDecoder, HasObservationModel, draw, setting
+from harness.toolkit import ObservationSettings, observed
 from harness_metrics.likelihood.weights import Weights, log_likelihood_estimate, log_prob_of_pairs, mark, rows_at_a_time
 
 _images = 1000
@@ -47,7 +38,7 @@ class LogLikelihoodMC:
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
     effort: ClassVar = "samples"
-    needs: ClassVar = (Decodes | HasDecoder,)
+    needs: ClassVar = (HasObservationModel | HasDecoder,)
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from harness import Context, Data, Decodes, Encodes, Estimate, HasDensity, likelihood_measure, setting
+from harness import Context, Data, Estimate, HasDensity, HasObservationModel, HasPosterior, likelihood_measure, setting
 from harness_metrics.likelihood.weights import effective, importance_weighted, mark, observation_at_mean, rows_at_a_time
 
 
@@ -30,7 +30,7 @@ class PosteriorGap:
 
     unit: ClassVar = "nats"
     direction: ClassVar = "lower"
-    needs: ClassVar = (Encodes, Decodes)
+    needs: ClassVar = (HasPosterior, HasObservationModel)
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -11,18 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
-from harness import (
-    Context,
-    DataInfo,
-    Decodes,
-    Estimate,
-    LatentVariableModel,
-    Split,
-    likelihood_measure,
-    log_importance_weights,
-    rows_within,
-    sum_of_softplus,
-)
+from harness import Context, DataInfo, Estimate, HasObservationModel, Split, likelihood_measure
+from harness.toolkit import LatentVariableModel, log_importance_weights, rows_within, sum_of_softplus
 
 # Decodings at a time: more leave the processor's caches, fewer are bound by the overhead of each call.
 _rows = {"cpu": 1000, "cuda": 100_000}
@@ -84,7 +74,7 @@ class Weights:
         return spread * self.count / max(1, self.count - 1)
 
 
-def rows_at_a_time(decoder: Decodes, info: DataInfo, memory: float) -> int:
+def rows_at_a_time(decoder: HasObservationModel, info: DataInfo, memory: float) -> int:
     """Return how many codes to decode at a time, within ``memory`` MiB, but at least one."""
     mean = decoder.prior().mean
 
@@ -94,7 +84,7 @@ def rows_at_a_time(decoder: Decodes, info: DataInfo, memory: float) -> int:
     return min(rows_within(memory, log_prob, mean), _rows.get(mean.device.type, _rows["cpu"]))
 
 
-def observation_at_mean(decoder: Decodes) -> Distribution:
+def observation_at_mean(decoder: HasObservationModel) -> Distribution:
     """Return p(x | z) at the mean of the prior, for what is the same at every code: its kind, its variance."""
     return decoder.observation(decoder.prior().mean.unsqueeze(0))
 

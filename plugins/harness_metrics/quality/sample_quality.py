@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from harness import Context, Data, Diverged, Estimate, Noise, NotApplicable, Samples, derive_seed, digest_of, setting
+from harness import Context, Data, Diverged, Estimate, Noise, NotApplicable, Samples, derive_seed, setting
+from harness.toolkit import digest_of
 from harness_metrics.quality.distances import nearest
 from harness_metrics.quality.features import FeatureName, FeatureSpace, feature_space
 

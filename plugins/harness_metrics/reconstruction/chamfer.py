@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import torch
 
-from harness import ChamferKind, Context, Data, Estimate, NotApplicable, Reconstructs, chamfer, setting
+from harness import Context, Data, Estimate, NotApplicable, Reconstructs, setting
+from harness.toolkit import ChamferKind, chamfer
 
 batch = 500
 

@@ -9,16 +9,8 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from harness import (
-    Context,
-    Data,
-    Estimate,
-    NotApplicable,
-    TrainsByGradient,
-    TrainsByObjectives,
-    setting,
-    synchronize,
-)
+from harness import Context, Data, Estimate, NotApplicable, TrainsByGradient, TrainsByObjectives, setting
+from harness.toolkit import synchronize
 from harness_metrics.speed import steps
 from harness_metrics.speed.timing import TimingSettings, competition, enough_calls, least_disturbed, of_repeats
 

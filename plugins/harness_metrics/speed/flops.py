@@ -10,15 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness import (
-    Context,
-    Data,
-    Estimate,
-    NoSettings,
-    Reconstructs,
-    Samples,
-    usual_products,
-)
+from harness import Context, Data, Estimate, NoSettings, Reconstructs, Samples
+from harness.toolkit import standard_linear
 from harness_metrics.speed import steps
 
 batch = 64
@@ -67,14 +60,14 @@ def training_flops(model: Any, data: Data, context: Context) -> float:
         NotApplicable: the model was fitted in closed form.
     """
     size = steps.own_batch(data, context)
-    eager = replace(context, execution="eager")  # the counter sees nothing of what is compiled or captured
+    eager = replace(context, step_mode="eager")  # the counter sees nothing of what is compiled or captured
     return counted(steps.training(model, data, eager, size)) / size
 
 
 def counted(work: Callable[[], object]) -> int:
     """Return the floating-point operations of a call."""
     # Whatever takes over torch's functions to speed them up is left out, so that the count is the model's alone.
-    with usual_products(), _layers_unfused(), FlopCounterMode(display=False) as counter:
+    with standard_linear(), _layers_unfused(), FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from harness import Context, Data, Estimate, FitsInClosedForm, NoSettings
+from harness import Context, Data, Estimate, FitsItself, NoSettings
 
 
 class Parameters:
@@ -28,7 +28,7 @@ class Parameters:
         """Count them."""
         counted: list[Tensor] = list(model.parameters())
         trainable = sum(each.numel() for each in counted if each.requires_grad)
-        if isinstance(model, FitsInClosedForm):
+        if isinstance(model, FitsItself):
             counted += [each for each in model.buffers() if each.is_floating_point()]
         by_module = {name: sum(each.numel() for each in child.parameters()) for name, child in model.named_children()}
         return Estimate(

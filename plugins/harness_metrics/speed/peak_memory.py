@@ -13,13 +13,13 @@ from harness import (
     Data,
     Estimate,
     NotApplicable,
-    PeakMemory,
     Reconstructs,
     Samples,
     TrainsByGradient,
     TrainsByObjectives,
     setting,
 )
+from harness.toolkit import PeakMemory
 from harness_metrics.speed import steps
 from harness_metrics.speed.timing import Work, of_repeats
 
@@ -58,7 +58,7 @@ class PeakMemoryUse:
         device = data.train.stored.device
         found: dict[str, list[float]] = {}
         if steps.trains_in_steps(model, context):
-            eager = replace(context, execution="eager")  # a recording would have its memory beforehand
+            eager = replace(context, step_mode="eager")  # a recording would have its memory beforehand
             step = steps.training(model, data, eager, steps.own_batch(data, context))
             found["training step"] = self._peaks(step, device)
         if isinstance(model, Samples | Reconstructs):

@@ -13,8 +13,8 @@ from torch import Tensor
 from harness import (
     Context,
     Data,
-    Encodes,
-    HasCode,
+    HasEncoder,
+    HasPosterior,
     Noise,
     NotApplicable,
     Reconstructs,
@@ -63,7 +63,7 @@ def training(model: Any, data: Data, context: Context, batch: int) -> Callable[[
             trainer.step(next(batches))
 
     with torch.enable_grad():
-        trainer.execute(context.execution, context.announce)
+        trainer.execute(context.step_mode, context.announce)
     while not trainer.is_settled:
         step()
     return step
@@ -87,10 +87,10 @@ def forward(model: Any, data: Data, context: Context, batch: int) -> tuple[str, 
     return "reconstruction", reconstructing(model, data, context, batch)
 
 
-def encoding(model: Encodes | HasCode, data: Data, context: Context, batch: int) -> Callable[[], object]:
+def encoding(model: HasPosterior | HasEncoder, data: Data, context: Context, batch: int) -> Callable[[], object]:
     """Return a function that encodes ``batch`` test examples: to q(z | x) where there is one, else to codes."""
     x = some(data, context, batch)
-    if isinstance(model, Encodes):
+    if isinstance(model, HasPosterior):
         return lambda: model.posterior(x)
     return lambda: model.encode(x)
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from harness import (
     Context,
     Data,
-    Encodes,
     Estimate,
-    HasCode,
+    HasEncoder,
+    HasPosterior,
     Samples,
     TrainsByGradient,
     TrainsByObjectives,
@@ -96,13 +96,13 @@ class EncodingThroughput:
     Config = SweepSettings
     unit: ClassVar = "examples/s"
     direction: ClassVar = "higher"
-    needs: ClassVar = (Encodes | HasCode,)
+    needs: ClassVar = (HasPosterior | HasEncoder,)
     times_the_machine: ClassVar = True
 
     def __init__(self, config: SweepSettings) -> None:
         self.config = config
 
-    def measure(self, model: Encodes | HasCode, data: Data, context: Context) -> Estimate:
+    def measure(self, model: HasPosterior | HasEncoder, data: Data, context: Context) -> Estimate:
         """Time ``model.posterior``, or ``model.encode`` where there is none."""
         return _fastest(lambda batch: steps.encoding(model, data, context, batch), data, self.config)
 

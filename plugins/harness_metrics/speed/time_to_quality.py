@@ -9,17 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from harness import (
-    CompetingLoad,
-    Context,
-    Data,
-    Estimate,
-    Noise,
-    NotApplicable,
-    TrainsByGradient,
-    TrainsByObjectives,
-    setting,
-)
+from harness import Context, Data, Estimate, Noise, NotApplicable, TrainsByGradient, TrainsByObjectives, setting
+from harness.toolkit import CompetingLoad
 from harness_metrics.speed.timing import competition
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from harness import CompetingLoad, Estimate, setting, synchronize
+from harness import Estimate, setting
+from harness.toolkit import CompetingLoad, synchronize
 
 Work = Callable[[], object]
 

@@ -6,16 +6,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from harness import (
-    CompetingLoad,
-    Context,
-    Data,
-    Estimate,
-    NotApplicable,
-    TrainsByGradient,
-    TrainsByObjectives,
-    matrix_product_peak,
-)
+from harness import Context, Data, Estimate, NotApplicable, TrainsByGradient, TrainsByObjectives
+from harness.toolkit import CompetingLoad, matrix_product_peak
 from harness_metrics.speed import steps
 from harness_metrics.speed.flops import training_flops
 from harness_metrics.speed.timing import TimingSettings, competition, of_repeats, timing

@@ -1,0 +1,1 @@
+"""Calibration: estimators of log p(x) compared with exact answers."""

@@ -1,0 +1,1 @@
+"""The contracts between the harness and its plugins, as code."""

@@ -1,0 +1,109 @@
+"""The contract of a renderer: the boards that it receives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model with its settings, over its seeds.
+
+    Args:
+        model: name.
+        settings: all settings of the model.
+        label: the settings worth showing: those that were changed, and those in which rows of this board differ.
+        budget: of training, as in records; None for a closed-form fit.
+        engine: of training, as in records.
+        status: ``ok`` if any seed has a value, else why there is none, in a word.
+        reason: why there is no value, or why to trust it less; None if there is nothing to say.
+        value: the mean over the seeds that have one, in the board's unit, or None.
+        stderr: the standard error of ``value`` over what is ``counted``, or None.
+        spread: the standard deviation over seeds; None for fewer than two.
+        by_seed: the value of each seed that has one.
+        is_paired: whether per-example values are at hand, on which comparisons are paired.
+        n: number of test examples, samples or repeats.
+        counted: what ``n`` counts.
+        biased_in_favour: whether the error of the value is known to favour the model; such a row has no rank.
+        parts: named summands or components, averaged over seeds.
+        diagnostics: of the first seed.
+        threads: CPU threads that a timing was taken with.
+        warning: of the first seed, as the metric gave it.
+        estimator_stderr: of the first seed, in the board's unit.
+        effective_sample_size: of the first seed.
+        degrees_of_freedom: of ``stderr``, of the first seed.
+        fit_key: the fit of the first seed that has a value.
+        rank: one more than the number of rows that are significantly better; None for a row without rank.
+    """
+
+    model: str
+    settings: Mapping[str, Any]
+    label: str
+    budget: Mapping[str, Any] | None
+    engine: Mapping[str, Any]
+    status: str
+    reason: str | None
+    value: float | None
+    stderr: float | None
+    spread: float | None
+    by_seed: Mapping[int, float]
+    is_paired: bool
+    n: int | None
+    counted: str
+    biased_in_favour: bool
+    parts: Mapping[str, float]
+    diagnostics: Mapping[str, Any]
+    threads: int | None
+    warning: str | None
+    estimator_stderr: float | None
+    effective_sample_size: float | None
+    degrees_of_freedom: float | None
+    fit_key: str
+    rank: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The model with the settings worth showing."""
+        return " ".join(filter(None, [self.model, self.label]))
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds have a value."""
+        return len(self.by_seed)
+
+
+@dataclass(frozen=True)
+class Board:
+    """Rows that may be compared, best first; those without a value last.
+
+    ``notes`` say what the ranks could not take into account, such as per-example values that cannot be read.
+    """
+
+    dataset: str
+    dataset_settings: Mapping[str, Any]
+    dataset_label: str
+    metric: str
+    metric_settings: Mapping[str, Any]
+    metric_label: str
+    split: str
+    evaluation_seed: int
+    unit: str | None
+    direction: str | None
+    measure: str | None
+    machine: str | None
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def part_names(self) -> list[str]:
+        """The names of the parts that any row has, in order."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.parts))
+
+
+class Renderer(Protocol):
+    """A renderer: a function from boards to text."""
+
+    def __call__(self, boards: Sequence[Board]) -> str:
+        """Return the boards as text."""

@@ -1,0 +1,136 @@
+"""What notice hooks receive: the cell that is computed, and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+schema = 2  # of records; 1 kept in ``diagnostics`` what are fields of their own now
+finished = ("ok", "n/a", "diverged")
+failed = ("error", "out-of-memory", "diverged")
+
+
+class Component(Protocol):
+    """A data set, model or metric with its settings."""
+
+    @property
+    def name(self) -> str:
+        """The name users type."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Every setting, as JSON values."""
+
+    @property
+    def changed(self) -> Sequence[str]:
+        """The names of the settings that are not at their defaults."""
+
+
+class Fit(Protocol):
+    """A model that is trained on a data set from a seed."""
+
+    @property
+    def dataset(self) -> Component:
+        """The data set."""
+
+    @property
+    def model(self) -> Component:
+        """The model."""
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+
+    @property
+    def key(self) -> str:
+        """The hash of all that can change the fitted weights."""
+
+
+class Cell(Protocol):
+    """A metric that is measured on a fit."""
+
+    @property
+    def fit(self) -> Fit:
+        """The fit."""
+
+    @property
+    def metric(self) -> Component:
+        """The metric."""
+
+    @property
+    def split(self) -> str:
+        """The split that is measured, ``test`` or ``validation``."""
+
+    @property
+    def evaluation_seed(self) -> int:
+        """The seed of the metric's randomness."""
+
+    @property
+    def key(self) -> str:
+        """The hash of all that can change the measured value."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The outcome of one cell.
+
+    ``status`` is one of ``ok``, ``n/a``, ``diverged``, ``error`` and ``out-of-memory``; ``reason`` says why there is no
+    value. The fields from ``value`` to ``degrees_of_freedom`` are those of ``harness.Estimate``, in ``unit``.
+    ``seconds`` are wall-clock time, ``peak_memory`` is in bytes.
+    """
+
+    cell_key: str
+    fit_key: str
+    dataset: Mapping[str, Any]
+    model: Mapping[str, Any]
+    metric: Mapping[str, Any]
+    seed: int
+    budget: Mapping[str, Any] | None
+    engine: Mapping[str, Any]
+    machine: str | None
+    split: str
+    evaluation_seed: int
+    status: str
+    reason: str | None = None
+    value: float | None = None
+    stderr: float | None = None
+    n: int | None = None
+    counted: str | None = None
+    unit: str | None = None
+    direction: str | None = None
+    measure: str | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    samples: tuple[float, ...] = ()
+    warning: str | None = None
+    biased_in_favour: bool = False
+    threads: int | None = None
+    estimator_stderr: float | None = None
+    effective_sample_size: float | None = None
+    degrees_of_freedom: float | None = None
+    seconds: float | None = None
+    peak_memory: int | None = None
+    environment: str | None = None
+    commit: str | None = None
+    dirty: bool | None = None
+    started: str | None = None
+    ended: str | None = None
+    traceback: str | None = None
+    schema: int = schema
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the cell need not be computed again: a failure is never taken for a result."""
+        return self.status in finished
+
+
+class Values(NamedTuple):
+    """A metric's value for each example: the example's place in its source, and the value; both ``(n,)``."""
+
+    ids: NDArray[np.int64]
+    values: NDArray[np.float64]

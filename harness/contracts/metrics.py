@@ -1,0 +1,180 @@
+"""The contract of a metric: what it declares, what it receives, and the estimate that it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from harness.contracts.checkpoints import Checkpoint
+from harness.contracts.curves import Curves
+from harness.contracts.engine import Precision, StepMode
+from harness.data.dataset import Data, DataInfo
+from harness.errors import NotApplicable
+from harness.noise import Noise
+
+Direction = Literal["higher", "lower"]
+
+AfterEpoch = Callable[[nn.Module, float], bool]
+
+
+class Metric(Protocol):
+    """A metric: a class built as ``Metric(config)`` with these attributes, which is checked before any training.
+
+    Three more attributes are optional:
+
+    - ``needs``, a sequence of capabilities that the model must have (see ``harness.contracts.models``), or of unions
+      such as ``HasPosterior | HasBound``, one of which is enough. Without it every model is measured.
+    - ``times_the_machine = True``: the result is a timing. The machine is then part of its identity, and it is
+      measured last, with no other work of the run beside it.
+    - ``effort``, the name of the integer setting that buys accuracy. Such a metric estimates log p(x), also has a
+      setting ``examples``, and is checked by ``harness calibrate`` against exact answers.
+
+    A metric with settings has a frozen dataclass ``Config``.
+    """
+
+    @property
+    def unit(self) -> str:
+        """The unit of the value, such as ``nats``."""
+
+    @property
+    def direction(self) -> Direction | None:
+        """Which values are better: ``higher``, ``lower``, or None if neither is; rows are then not ranked."""
+
+    def measure(self, model: Any, data: Data, context: Context) -> Estimate:
+        """Measure a fitted model, which is in evaluation mode, without gradients.
+
+        Args:
+            model: has every capability in ``needs``.
+            data: the model was fitted on ``data.train``; measure on ``data.test``.
+            context: randomness and other services.
+
+        Raises:
+            NotApplicable: the metric has no meaning for this model or data; recorded as ``n/a`` with the reason.
+        """
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured value with its uncertainty.
+
+    Args:
+        value: in the metric's unit.
+        stderr: standard error over test examples (over repeats, for a timing); 0 if the value is exact, None if its
+            error is not known.
+        n: number of examples (or repeats) that it rests on.
+        per_example: ``(n,)``, in the order of the test split, for paired comparisons.
+        parts: named summands or components, in the same unit unless the name ends with another: ``peak memory (MiB)``.
+        diagnostics: anything else worth keeping, as JSON values. Nothing here changes a rank.
+        measure: the reference measure, for a metric with several kinds of values that must not be ranked together; for
+            a likelihood, what ``likelihood_measure`` returns.
+        samples: raw repeats of a timing.
+        counted: what ``n`` counts and ``stderr`` is over, if not test examples, such as ``samples``.
+        warning: a reason to trust the value less; shown beside it on every board.
+        biased_in_favour: whether the error is known to favour the model; the row then has no rank.
+        threads: CPU threads that a timing was taken with; timings with different threads are not ranked together.
+        estimator_stderr: the part of the error that comes from the estimator's own randomness, in the metric's unit.
+        effective_sample_size: of an importance-weighted estimate, the median over examples.
+        degrees_of_freedom: of ``stderr``; None if it has many. A jackknife over ten groups has nine.
+    """
+
+    value: float
+    stderr: float | None
+    n: int
+    per_example: Tensor | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    measure: str | None = None
+    samples: Sequence[float] = ()
+    counted: str = "test examples"
+    warning: str | None = None
+    biased_in_favour: bool = False
+    threads: int | None = None
+    estimator_stderr: float | None = None
+    effective_sample_size: float | None = None
+    degrees_of_freedom: float | None = None
+
+    @classmethod
+    def over_examples(cls, values: Tensor, parts: Mapping[str, Tensor] | None = None, **more: Any) -> Estimate:
+        """Average one value per test example, ``(n,)``, in float64; parts likewise."""
+        exact = values.detach().double().cpu()
+        return cls(
+            value=float(exact.mean()),
+            stderr=float(exact.std() / len(exact) ** 0.5) if len(exact) > 1 else None,
+            n=len(exact),
+            per_example=exact,
+            parts={name: float(part.detach().double().mean()) for name, part in (parts or {}).items()},
+            **more,
+        )
+
+
+def _no_refit(after_epoch: AfterEpoch) -> Curves:
+    raise NotApplicable("it is fitted in closed form, in one go")
+
+
+def _ignore(value: object) -> None:
+    pass
+
+
+def _no_metrics(name: str) -> Any:
+    raise LookupError(name)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a metric receives beside the model and the data.
+
+    Args:
+        noise: randomness of the evaluation, on the device; the same for every model.
+        config: the model's settings, as its ``Config``.
+        batch_size: of the fit, or None for a closed-form one.
+        seed: of the fit.
+        precision: of the fit.
+        step_mode: of the fit, as requested.
+        refit: trains the model again, from the seed and within the budget of its fit; calls a function with the model
+            and the seconds of training after each epoch, until it returns True; returns the curves.
+        metric: builds another metric by its name, with its default settings; raises ``NotApplicable`` if the model
+            lacks what that metric needs.
+        cache: the harness's own folder, for files that can be computed again at any time; None if there is none.
+        checkpoint: where a long measurement keeps its state, or None; removed once the result is stored.
+        announce: shows the user one line, such as how long a measurement will take.
+        progress: reports which share of the measurement is done, from 0 to 1.
+    """
+
+    noise: Noise
+    config: Any
+    batch_size: int | None
+    seed: int
+    precision: Precision = "float32"
+    step_mode: StepMode = "eager"
+    refit: Callable[[AfterEpoch], Curves] = _no_refit
+    metric: Callable[[str], Any] = _no_metrics
+    cache: Path | None = None
+    checkpoint: Checkpoint | None = None
+    announce: Callable[[str], None] = _ignore
+    progress: Callable[[float], None] = _ignore
+
+
+def likelihood_measure(info: DataInfo, observation: Distribution) -> str:
+    """Return the reference measure of a log-likelihood under this observation model, in words.
+
+    Two likelihoods may be ranked together only if this text is the same.
+    """
+    if observation.support.is_discrete:  # type: ignore[union-attr]
+        if info.support == "binary":
+            return "probability mass on binary pixels"
+        return "none: a Bernoulli cross-entropy on grey pixels is not a likelihood"
+    return density_measure(info)
+
+
+def density_measure(info: DataInfo) -> str:
+    """Return the reference measure of a log-density of the data, in words."""
+    if info.is_discrete:
+        return f"density on {info.scale or 'binary values'}, which is discrete: not dequantized"
+    if info.support == "points":
+        return "density on points"
+    return f"density on {info.scale or 'real values'}"

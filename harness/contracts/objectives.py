@@ -1,0 +1,109 @@
+"""What a gradient model minimises: one loss, or several objectives with their own parameters and optimisers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from harness.noise import Noise
+from harness.settings import setting
+
+Schedule = Literal["constant", "cosine", "staged"]
+
+stages = 8
+_passes = sum(3**i for i in range(stages))  # 3,280
+
+
+def learning_rate_factor(schedule: Schedule, progress: float) -> float:
+    """Return what the learning rate is multiplied by when a share ``progress`` of the budget is spent.
+
+    ``cosine`` falls from 1 to 0 along half a cosine (Loshchilov and Hutter, 2017). ``staged`` is 10^(−i/7) in stage
+    i = 0, …, 7, which lasts 3^i of 3,280 parts of the budget (Burda, Grosse and Salakhutdinov, 2016).
+    """
+    if schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    if schedule == "staged":
+        stage = sum(progress >= (3**i - 1) / 2 / _passes for i in range(1, stages))
+        return float(10 ** (-stage / 7))
+    return 1.0
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    """Settings of Adam (Kingma and Ba, 2015); a model's ``Config`` may derive from it to make them settable."""
+
+    learning_rate: float = setting(1e-3, "step size of Adam", above=0)
+    beta1: float = setting(0.9, "decay of Adam's first moment", minimum=0, below=1)
+    beta2: float = setting(0.999, "decay of Adam's second moment", minimum=0, below=1)
+    epsilon: float = setting(1e-8, "added to Adam's denominator", above=0)
+    schedule: Schedule = setting("constant", "of the learning rate over the budget; staged: that of the IWAE paper")
+
+    def optimizer(self, parameters: Iterable[Tensor], capturable: bool = False) -> Adam:
+        """Return Adam over the parameters, in one fused call a step where the device has that.
+
+        Where its steps are to be captured as a CUDA graph, all that it goes by is on the device.
+        """
+        kept = list(parameters)
+        if capturable:
+            rate = torch.tensor(self.learning_rate, device=kept[0].device)
+            return Adam(kept, rate, (self.beta1, self.beta2), self.epsilon, fused=True, capturable=True)
+        fused = all(each.device.type in ("cpu", "cuda") and each.is_floating_point() for each in kept)
+        return Adam(kept, lr=self.learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon, fused=fused)
+
+    def follow_schedule(self, optimizer: Optimizer, progress: float) -> None:
+        """Set the learning rate for the step that begins when a share ``progress`` of the budget is spent."""
+        if self.schedule != "constant":
+            for group in optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(self.rate(progress))
+                else:
+                    group["lr"] = self.rate(progress)
+
+    def rate(self, progress: float) -> float:
+        """Return the learning rate when a share ``progress`` of the budget is spent."""
+        return self.learning_rate * learning_rate_factor(self.schedule, progress)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One thing to minimise.
+
+    Args:
+        name: of its curve.
+        loss: from a batch ``(B, *shape)`` and noise to the mean loss, a scalar.
+        parameters: those that this objective moves; no others get a gradient from it.
+        optimizer: the settings of its optimiser.
+        repeats: how often it is stepped in each step, on the same batch with fresh noise; its curve shows the last.
+        landmark: a value worth a line in its curve, with its name: ``("equilibrium, −V = log 4", log(4))``.
+    """
+
+    name: str
+    loss: Callable[[Tensor, Noise], Tensor]
+    parameters: list[nn.Parameter]
+    optimizer: AdamSettings
+    repeats: int = 1
+    landmark: tuple[str, float] | None = None
+
+
+bound_name = "negative ELBO"
+
+
+def objectives_of(model: Any, config: Any) -> list[Objective]:
+    """Return a model's objectives, or its one loss as an objective over all its parameters.
+
+    The loss is called what the model calls it by ``loss_name``: ``negative ELBO`` where it is the bound.
+    """
+    if hasattr(model, "objectives"):
+        return list(model.objectives())
+    adam = config if isinstance(config, AdamSettings) else AdamSettings()
+    return [Objective(getattr(model, "loss_name", "loss"), model.loss, _trainable(model), adam)]
+
+
+def _trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [each for each in model.parameters() if each.requires_grad]

@@ -1,0 +1,235 @@
+"""Data sets in memory: what they are (``DataInfo``) and their splits as tensors on the device (``Data``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.errors import DataError, NotApplicable
+from harness.noise import Noise
+
+Support = Literal["binary", "unit", "real", "points"]
+SplitName = Literal["train", "validation", "test"]
+EvaluationSplit = Literal["test", "validation"]
+evaluation_splits: tuple[EvaluationSplit, ...] = get_args(EvaluationSplit)
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a model must know about the data to be built for it.
+
+    Args:
+        shape: of one example, channels first: ``(1, 28, 28)``.
+        support: ``binary`` {0, 1}; ``unit`` [0, 1]; ``real``; ``points``, a set of points as ``(1, features, points)``
+            with features in [0, 1].
+        mean: mean training example, ``(*shape)``, on the scale that models see.
+        scale: how inputs came from what was stored, as in ``pixel / 255``: a density depends on it.
+        dequantized: whether uniform noise was added to discrete values, so that densities are proper.
+        classes: number of label classes, or None where there are no labels.
+    """
+
+    shape: tuple[int, ...]
+    support: Support
+    mean: Tensor
+    scale: str = ""
+    dequantized: bool = False
+    classes: int | None = None
+
+    @property
+    def dim(self) -> int:
+        """Number of values in one example."""
+        return math.prod(self.shape)
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether values are steps of a scale, on which a density can grow without bound."""
+        return self.support == "binary" or (bool(self.scale) and not self.dequantized)
+
+    def as_vector(self) -> int:
+        """Return the number of values, for a model of values that each have their place.
+
+        Raises:
+            NotApplicable: the examples are sets of points, whose order means nothing.
+        """
+        if self.support == "points":
+            raise NotApplicable("it models values in fixed places, and the examples are sets of points")
+        return self.dim
+
+    def as_image(self) -> tuple[int, int, int]:
+        """Return channels, height and width.
+
+        Raises:
+            NotApplicable: the examples are no images.
+        """
+        if self.support == "points" or len(self.shape) != 3:
+            kind = "sets of points" if self.support == "points" else f"of shape {self.shape}"
+            raise NotApplicable(f"it is a model of images, and the examples are {kind}")
+        channels, height, width = self.shape
+        return channels, height, width
+
+    def as_points(self) -> tuple[int, int]:
+        """Return how many features a point has, and how many points there are, for examples ``(1, features, points)``.
+
+        Raises:
+            NotApplicable: the examples are no sets of points.
+        """
+        if self.support != "points":
+            raise NotApplicable(f"it is a model of point sets, and the data is {self.support} of shape {self.shape}")
+        _, features, points = self.shape
+        return features, points
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples kept as they are stored and turned into model inputs batch by batch, on the device.
+
+    Args:
+        stored: ``(N, *shape)``, bytes or floats.
+        labels: ``(N,)`` int64, or None.
+        ids: ``(N,)`` int64, the place of each example in its source: what paired comparisons join on.
+        inputs: turns stored values ``(B, *shape)`` into float32 inputs; it may draw from the noise.
+    """
+
+    stored: Tensor
+    labels: Tensor | None
+    ids: Tensor
+    inputs: Callable[[Tensor, Noise], Tensor]
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def batch(self, index: Tensor, noise: Noise) -> Tensor:
+        """Return the inputs of the examples at ``index``, ``(B, *shape)`` float32."""
+        return self.inputs(self.stored.index_select(0, index), noise)  # copies rows, as stored[index] does not
+
+    def batches(self, size: int, noise: Noise) -> Iterator[Tensor]:
+        """Yield the inputs in order, ``size`` at a time, the last batch shorter where need be."""
+        for stored in self.stored.split(size):
+            yield self.inputs(stored, noise)
+
+    def all(self, noise: Noise) -> Tensor:
+        """Return the inputs of the whole split, ``(N, *shape)`` float32."""
+        return self.inputs(self.stored, noise)
+
+    def first(self, n: int) -> Split:
+        """Return the split of the first ``n`` examples, or of all where there are fewer."""
+        labels = None if self.labels is None else self.labels[:n]
+        return replace(self, stored=self.stored[:n], labels=labels, ids=self.ids[:n])
+
+    def to(self, device: torch.device | str) -> Split:
+        """Return the split with its tensors on ``device``."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, stored=self.stored.to(device), labels=labels, ids=self.ids.to(device))
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set: models are fitted on ``train``, watched on ``validation``, and never shown ``test``.
+
+    ``log_prob`` is there where the distribution that the examples were drawn from is known: from examples
+    ``(N, *shape)`` on any device to their exact log-density in nats, ``(N,)`` float64 on the CPU. No model can have a
+    higher expectation of it. What transforms the examples drops it.
+    """
+
+    info: DataInfo
+    train: Split
+    validation: Split
+    test: Split
+    log_prob: Callable[[Tensor], Tensor] | None = None
+
+    def to(self, device: torch.device | str) -> Data:
+        """Return the data set with its splits on ``device``."""
+        splits: dict[str, Any] = {name: split.to(device) for name, split in self.splits.items()}
+        return replace(self, info=replace(self.info, mean=self.info.mean.to(device)), **splits)
+
+    @property
+    def splits(self) -> dict[SplitName, Split]:
+        """The splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @classmethod
+    def from_tensors(
+        cls,
+        train: Examples,
+        validation: Examples,
+        test: Examples,
+        *,
+        support: Support = "real",
+        classes: int | None = None,
+        log_prob: Callable[[Tensor], Tensor] | None = None,
+    ) -> Data:
+        """Build a data set from tensors ``(N, *shape)``: bytes are 8-bit pixels, floats are taken as they are.
+
+        Raises:
+            DataError: a split is empty, or shapes, types or lengths disagree.
+        """
+        given = {"train": train, "validation": validation, "test": test}
+        for name, examples in given.items():
+            _check(name, examples, train)
+        pixels = train.values.dtype == torch.uint8
+        inputs = pixels_to_unit if pixels else floats
+        info = DataInfo(
+            shape=tuple(train.values.shape[1:]),
+            support="unit" if pixels else support,
+            mean=mean_of(train.values) / 255 if pixels else mean_of(train.values),
+            scale="pixel / 255" if pixels else "",
+            classes=classes,
+        )
+        splits = {name: Split(each.values, each.labels, _ids(each), inputs) for name, each in given.items()}
+        return cls(info, **splits, log_prob=log_prob)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The raw material of a split: values ``(N, *shape)``, labels ``(N,)`` and source ids ``(N,)``."""
+
+    values: Tensor
+    labels: Tensor | None = None
+    ids: Tensor | None = None
+
+
+def pixels_to_unit(stored: Tensor, noise: Noise) -> Tensor:
+    """Map bytes to [0, 1]."""
+    return stored.to(torch.float32) / 255
+
+
+def floats(stored: Tensor, noise: Noise) -> Tensor:
+    """Take values as they are, in float32."""
+    return stored.to(torch.float32)
+
+
+def mean_of(values: Tensor) -> Tensor:
+    """Return the mean over examples, ``(*shape)`` float32: bytes are summed exactly, floats in float64."""
+    if values.dtype == torch.uint8:
+        # In numpy, which sums bytes in one pass; 2^24 of them stay below 2^32.
+        total = sum(part.cpu().numpy().sum(0, dtype=np.uint32).astype(np.float64) for part in values.split(2**24))
+    else:
+        total = sum(part.to(torch.float64).sum(0) for part in values.split(8192))
+    return torch.as_tensor(total / len(values), dtype=torch.float32, device=values.device)
+
+
+def _ids(examples: Examples) -> Tensor:
+    return torch.arange(len(examples.values)) if examples.ids is None else examples.ids
+
+
+def _check(name: str, examples: Examples, train: Examples) -> None:
+    values = examples.values
+    if len(values) == 0:
+        raise DataError(f"the {name} split is empty")
+    if values.shape[1:] != train.values.shape[1:] or values.dtype != train.values.dtype:
+        raise DataError(f"the {name} split is {_described(values)}, the train split {_described(train.values)}")
+    for kind, each in (("labels", examples.labels), ("ids", examples.ids)):
+        if each is not None and len(each) != len(values):
+            raise DataError(f"the {name} split has {len(values)} examples but {len(each)} {kind}")
+    if values.is_floating_point() and not bool(values.isfinite().all()):
+        raise DataError(f"the {name} split has values that are not finite")
+
+
+def _described(values: Tensor) -> str:
+    return f"{values.dtype} of shape {tuple(values.shape[1:])}"

@@ -1,0 +1,80 @@
+"""Decoded data sets on disk, so that decoding is paid for once: files mapped into memory and checked by a digest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from harness.atomic import replacing
+
+
+def read_or_decode(
+    folder: Path,
+    name: str,
+    files: Sequence[Path],
+    decode: Callable[[], Mapping[str, Tensor]],
+    announce: Callable[[str], None],
+) -> dict[str, Tensor]:
+    """Return what ``decode`` returns, from the copy in ``folder`` where that is whole and ``files`` are unchanged.
+
+    A copy that is damaged or cannot be written is announced in one line and costs only the decoding.
+
+    Raises:
+        OSError: one of the files is not there.
+    """
+    resolved = [path.resolve() for path in files]
+    # Taken before decoding: a file that changes meanwhile is decoded again next time.
+    sources = json.dumps([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in resolved])
+    place = sha256(json.dumps([str(path) for path in resolved]).encode()).hexdigest()[:16]
+    copy = folder / f"{name}-{place}.safetensors"
+    tensors = _read(copy, sources, announce)
+    if tensors is None:
+        tensors = dict(decode())
+        _write(copy, sources, tensors, announce)
+    return tensors
+
+
+def _read(copy: Path, sources: str, announce: Callable[[str], None]) -> dict[str, Tensor] | None:
+    """Map a copy, privately: what is written to its tensors never reaches the file."""
+    try:
+        with safe_open(copy, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("sources") != sources:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a mapping
+        if metadata.get("digest") == digest_of(tensors):
+            return tensors
+    except OSError:
+        return None
+    except SafetensorError:
+        pass
+    announce(f"{copy} is damaged: decoding the data again")
+    return None
+
+
+def _write(copy: Path, sources: str, tensors: Mapping[str, Tensor], announce: Callable[[str], None]) -> None:
+    # Clones, since safetensors refuses tensors that share memory, as slices of one tensor do.
+    clones = {name: each.contiguous().clone() for name, each in tensors.items()}
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(copy) as temporary:
+            save_file(clones, temporary, {"sources": sources, "digest": digest_of(clones)})
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or error
+        announce(f"the decoded data cannot be kept in {copy.parent} ({said}): it is decoded again next time")
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """Hash names, types, shapes and values. Of the digests in hashlib, SHA-256 is the fastest on current processors."""
+    digest = sha256()
+    for name, each in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(each.dtype), each.shape]).encode())
+        digest.update(each.detach().cpu().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,32 @@
+"""Loads the data set that a spec names, transform and all."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, cast
+
+from harness.data.dataset import Data
+from harness.data.source import DataSource
+from harness.settings import config_type
+from harness.specs import DatasetSpec, Spec, resolve
+
+
+def dataset_config_type(spec: Spec) -> type:
+    """Return the settings of a data set together with those of its transform, as one dataclass."""
+    base = config_type(spec.resolve())
+    transform = cast("DatasetSpec", spec).transform
+    if transform is None:
+        return base
+    bases = (config_type(resolve(transform)), base)
+    return dataclasses.make_dataclass("Config", [], bases=bases, frozen=True)
+
+
+def load_dataset(spec: DatasetSpec, config: Any, source: DataSource) -> Data:
+    """Load a data set and apply its transform.
+
+    Raises:
+        DataError: it is missing, incomplete or corrupt.
+        NotApplicable: the transform cannot be applied to this data.
+    """
+    data = cast("Data", spec.resolve()(config).load(source))
+    return data if spec.transform is None else cast("Data", resolve(spec.transform)(config).apply(data))

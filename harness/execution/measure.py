@@ -1,0 +1,162 @@
+"""Measures one cell: a metric on a fitted model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.contracts.curves import Curves
+from harness.contracts.events import Record, Values
+from harness.contracts.metrics import AfterEpoch, Context, Estimate
+from harness.contracts.models import lacking
+from harness.data.dataset import Data
+from harness.errors import Diverged, NotApplicable, no_exit
+from harness.execution.failure import Failure, failure_of
+from harness.execution.records import now, record_of, record_without_value
+from harness.execution.specification import WorkerContext
+from harness.machine.cpu_load import cores
+from harness.machine.device import using_threads
+from harness.machine.fast_linear import fast_linear
+from harness.machine.memory import PeakMemory
+from harness.noise import Noise, derive_seed, global_seed
+from harness.planning.component import resolve_component
+from harness.planning.plan import Cell, needs_of
+from harness.training.fit import fit_seed
+from harness.training.recipe import Callbacks, Recipe
+
+_seconds_between_reports = 2.0
+
+
+def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) -> tuple[Record, Values | None]:
+    """Measure a fitted model; return the record and the per-example values, if any.
+
+    Whatever the metric raises ends up in the record, except an interruption. The checkpoint of the measurement is left
+    to be removed by whoever writes the record.
+    """
+    specification = context.specification
+    if cell.lacking is not None:
+        return record_without_value(cell, Failure("n/a", cell.lacking), specification), None
+    # A timing has the machine to itself, and all of it.
+    threads = cores() if cell.machine else cell.fit.engine.threads
+    data = dataclasses.replace(data, test=data.splits[cell.split])
+    started, start = now(), time.perf_counter()
+    try:
+        metric = cell.metric.factory(cell.metric.config)
+        estimate, peak_memory = _measured(cell, metric, model, data, context, threads)
+        record = record_of(
+            cell,
+            specification,
+            "ok",
+            **_fields(estimate, cell.split),
+            unit=metric.unit,
+            direction=metric.direction,
+            seconds=time.perf_counter() - start,
+            peak_memory=peak_memory,
+            started=started,
+        )
+        json.dumps(dataclasses.asdict(record))  # what cannot be written is the metric's failure, not the store's
+        return record, _values(estimate, data)
+    except Exception as error:
+        return record_without_value(cell, failure_of(error), specification), None
+
+
+def _measured(
+    cell: Cell, metric: Any, model: nn.Module, data: Data, context: WorkerContext, threads: int
+) -> tuple[Estimate, int]:
+    """Return the estimate, and the most memory in use meanwhile, in bytes."""
+    device = data.test.stored.device
+    seed = derive_seed("evaluation", cell.evaluation_seed)
+    given = _context(cell, data, Noise(seed, device), context)
+    services = (using_threads(threads), no_exit(), global_seed(seed), torch.no_grad(), fast_linear(device))
+    with PeakMemory(device) as memory, ExitStack() as stack:
+        for each in services:
+            stack.enter_context(each)
+        estimate = metric.measure(model.eval(), data, given)
+    if not isinstance(estimate, Estimate):
+        raise TypeError(f"the metric returned {type(estimate).__name__}, not an Estimate")
+    if not math.isfinite(estimate.value):
+        raise Diverged(f"the metric's value is {estimate.value}")
+    return estimate, memory.bytes
+
+
+def _fields(estimate: Estimate, split: str) -> dict[str, Any]:
+    """Return the fields of an estimate that a record has too."""
+    names = [field.name for field in dataclasses.fields(estimate) if field.name != "per_example"]
+    found = {name: getattr(estimate, name) for name in names}
+    found |= {"parts": dict(estimate.parts), "diagnostics": dict(estimate.diagnostics)}
+    found["samples"] = tuple(estimate.samples)
+    if split != "test" and estimate.counted == "test examples":
+        found["counted"] = f"{split} examples"
+    return found
+
+
+def _values(estimate: Estimate, data: Data) -> Values | None:
+    if estimate.per_example is None:
+        return None
+    ids, values = data.test.ids[: len(estimate.per_example)], estimate.per_example
+    if values.shape != ids.shape:
+        raise ValueError(f"{len(ids)} examples have {tuple(values.shape)} values; there is one of each")
+    return Values(ids.cpu().numpy(), values.cpu().numpy())
+
+
+def _context(cell: Cell, data: Data, noise: Noise, context: WorkerContext) -> Context:
+    fit, budget, events = cell.fit, cell.fit.budget, context.events
+
+    def announce(line: str) -> None:
+        events.announce(f"{cell.metric.name} of {fit.model.name}: {line}")
+
+    def metric(name: str) -> Any:
+        component = resolve_component(context.registry.get("metric", name), {})
+        reason = lacking(fit.model.factory, needs_of(component.factory))
+        if reason is not None:
+            raise NotApplicable(f"{name} does not apply: {reason}")
+        return component.factory(component.config)
+
+    def refit(after_epoch: AfterEpoch) -> Curves:
+        with torch.enable_grad():
+            fitted = fit_seed(Recipe.of(fit, data), fit.seed, Callbacks(after_epoch=after_epoch, announce=announce))
+        if fitted.error is not None:
+            raise fitted.error
+        return fitted.curves
+
+    found = Context(
+        noise,
+        fit.model.config,
+        None,
+        fit.seed,
+        metric=metric,
+        cache=context.specification.cache_dir,
+        checkpoint=context.checkpoint([cell.key], announce, "measurement"),
+        announce=announce,
+        progress=_now_and_then(lambda share: events.cell_progressed(cell, share)),
+    )
+    if budget is None:
+        return found
+    return dataclasses.replace(
+        found,
+        batch_size=budget.batch_size,
+        precision=fit.engine.precision,
+        step_mode=fit.engine.step_mode,
+        refit=refit,
+    )
+
+
+def _now_and_then(report: Callable[[float], None]) -> Callable[[float], None]:
+    """Return a function that passes on what it is called with, but only every few seconds."""
+    reported = time.monotonic()
+
+    def progress(share: float) -> None:
+        nonlocal reported
+        if time.monotonic() - reported > _seconds_between_reports:
+            reported = time.monotonic()
+            report(share)
+
+    return progress

@@ -1,0 +1,184 @@
+"""Carries out a plan: fits what is not fitted, measures what is not measured, and keeps every record.
+
+A cell's record is on disk before it is reported; a fault in one cell leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from harness.contracts.events import Record, Values, failed
+from harness.data.source import Track, untracked
+from harness.execution.events import Reporter
+from harness.execution.failure import Failure
+from harness.execution.jobs import Jobs, one_job
+from harness.execution.records import record_without_value
+from harness.execution.specification import RunSpecification, WorkerContext
+from harness.execution.task import Task, perform
+from harness.execution.workers import perform_in_workers
+from harness.planning.identity import hash_of
+from harness.planning.plan import Cell, Fit
+from harness.registry import Registry
+from harness.results.store import Store
+
+
+@dataclass
+class Outcome:
+    """The records of a plan's cells, by cell key, computed now or before."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    computed: int = 0
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """130: interrupted; 3: some cells failed; 4: nothing was measured; 0: all is well."""
+        statuses = [record.status for record in self.records.values()]
+        if self.interrupted:
+            return 130
+        if any(status in failed for status in statuses):
+            return 3
+        return 0 if "ok" in statuses else 4
+
+
+class Run:
+    """One execution of a plan: tells the reporter and the plugins of what happens, and writes the records.
+
+    Args:
+        specification: of the run.
+        registry: the plugins.
+        reporter: shows the user what happens.
+        track: shows the progress of what takes long while data are loaded.
+
+    Raises:
+        UsageError: something in the request is wrong.
+    """
+
+    def __init__(
+        self, specification: RunSpecification, registry: Registry, reporter: Reporter, track: Track = untracked
+    ) -> None:
+        self.specification = specification
+        self.registry = registry
+        self.reporter = reporter
+        self.plan = specification.plan(registry)
+        self.store = Store(specification.store, reporter.warn)
+        self.context = WorkerContext(specification, registry, self, track)
+        self._failed: dict[str, Failure] = {}
+        stored = [] if specification.fresh else self.store.records()
+        self._done = {record.cell_key: record for record in stored if record.is_finished}
+        self.outcome = Outcome({cell.key: self._done[cell.key] for cell in self.plan.cells if cell.key in self._done})
+
+    @property
+    def pending(self) -> list[Cell]:
+        """The cells that have no finished record."""
+        return [cell for cell in self.plan.cells if cell.key not in self._done]
+
+    def is_fitted(self, fit: Fit) -> bool:
+        """Return whether a fit is in the store and may be used."""
+        return not self.specification.fresh and self.store.fit(fit.key) is not None
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """What was pending at first, timings apart: a fit, or seeds that are trained as one, with its cells."""
+        pending = self.pending
+        by_fit = {cell.fit.key: cell.fit for cell in pending}
+        cells: dict[str, list[Cell]] = {key: [] for key in by_fit}
+        for cell in pending:
+            if cell.machine is None:
+                cells[cell.fit.key].append(cell)
+        wanted = [fit for fit in by_fit.values() if cells[fit.key] or not self.is_fitted(fit)]
+        groups = [list(group) for _, group in itertools.groupby(wanted, _trained_together)]
+        return [Task(tuple(group), tuple(cell for fit in group for cell in cells[fit.key])) for group in groups]
+
+    def load_data(self) -> None:
+        """Load every data set that is needed.
+
+        Raises:
+            DataError: one is missing, incomplete or corrupt.
+        """
+        for cell in self.pending:
+            self.context.data(cell.fit.dataset)
+
+    def execute(self, jobs: Jobs = one_job) -> Outcome:
+        """Compute what is pending, in this process or in several workers.
+
+        Timings come last, one by one in this process, which then has the machine and its cores to itself.
+
+        Raises:
+            StoreError: a result could not be written; those before it are stored.
+        """
+        environment = self.specification.environment.as_json()
+        self.store.write_environment(hash_of(environment), environment)
+        timings = [cell for cell in self.pending if cell.machine is not None]
+        try:
+            if jobs.usual > 1:
+                perform_in_workers(self.tasks, self.specification, self, jobs)
+            else:
+                for task in self.tasks:
+                    perform(task, self.context)
+            # Models that were fitted afresh are there by now.
+            fitted = dataclasses.replace(
+                self.context, specification=dataclasses.replace(self.specification, fresh=False)
+            )
+            for key, group in itertools.groupby(timings, lambda cell: cell.fit.key):
+                cells = tuple(group)
+                if key in self._failed:
+                    for cell in cells:
+                        record = record_without_value(cell, self._failed[key], self.specification)
+                        self.cell_ended(cell, record, None)
+                else:
+                    perform(Task((cells[0].fit,), cells), fitted)
+        except KeyboardInterrupt:
+            self.outcome.interrupted = True
+        return self.outcome
+
+    def announce(self, line: str) -> None:
+        """Show the user a line."""
+        self.reporter.announce(line)
+
+    def warn(self, line: str) -> None:
+        """Show the user a warning."""
+        self.reporter.warn(line)
+
+    def fit_started(self, fits: Sequence[Fit]) -> None:
+        """Show it to the user."""
+        self.reporter.fit_started(fits)
+
+    def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
+        """Show it to the user."""
+        self.reporter.epoch_ended(fits, epoch, losses, progress)
+
+    def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
+        """Show it to the user."""
+        self.reporter.fit_ended(fits, status, seconds)
+
+    def fit_failed(self, fit: Fit, failure: Failure) -> None:
+        """Remember it for the timings of the fit, for which the model would be trained again."""
+        self._failed[fit.key] = failure
+
+    def cell_started(self, cell: Cell) -> None:
+        """Notify the plugins."""
+        self.registry.notify("harness_cell_started", self.reporter.warn, cell=cell)
+
+    def cell_progressed(self, cell: Cell, progress: float) -> None:
+        """Show it to the user."""
+        self.reporter.cell_progressed(cell, progress)
+
+    def cell_ended(self, cell: Cell, record: Record, values: Values | None) -> None:
+        """Write the record, then show it to the user and notify the plugins."""
+        self.store.append(record, values)
+        if record.is_finished:
+            self.store.checkpoint_file([cell.key]).unlink(missing_ok=True)
+        self.outcome.records[cell.key] = record
+        self.outcome.computed += 1
+        self.reporter.cell_reported(cell, record)
+        self.registry.notify("harness_cell_finished", self.reporter.warn, cell=cell, record=record)
+
+
+def _trained_together(fit: Fit) -> str:
+    """Return what fits that may be trained as one have in common."""
+    return hash_of({**fit.identity, "seed": None}) if fit.engine.path == "vectorized" else fit.key

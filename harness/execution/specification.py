@@ -1,0 +1,114 @@
+"""What a process needs in order to carry out a run: its specification, and the context built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from harness.contracts.engine import Engine
+from harness.data.dataset import Data
+from harness.data.loading import load_dataset
+from harness.data.source import DataSource, Track, untracked
+from harness.errors import DataError, no_exit
+from harness.execution.events import Events
+from harness.execution.failure import Failure, failure_of
+from harness.planning.component import Component
+from harness.planning.identity import hash_of
+from harness.planning.plan import Plan, Request, build_plan
+from harness.registry import Registry
+from harness.results.checkpoint import FileCheckpoint
+from harness.results.environment import Commit, Environment
+from harness.results.store import Store
+
+
+@dataclass(frozen=True)
+class RunSpecification:
+    """A run as data that can be sent to another process, which then does exactly what this one would do.
+
+    Args:
+        request: what the user asked for.
+        plugin_files: plugins that are loaded beside those installed.
+        engine: how models are trained.
+        environment: the software and the machine.
+        commit: of the folder that the run was started in.
+        store: the folder of results.
+        data_dir: the user's folder of data sets, or None.
+        cache_dir: the harness's own folder.
+        fresh: whether to compute again what is stored.
+        figures: whether to draw the figures of each fit.
+    """
+
+    request: Request
+    plugin_files: tuple[Path, ...]
+    engine: Engine
+    environment: Environment
+    commit: Commit
+    store: Path
+    data_dir: Path | None
+    cache_dir: Path
+    fresh: bool = False
+    figures: bool = True
+
+    def plan(self, registry: Registry) -> Plan:
+        """Return the plan of the run.
+
+        Raises:
+            UsageError: something in the request is wrong.
+        """
+        return build_plan(self.request, registry, self.engine, self.environment.machine)
+
+
+@dataclass
+class WorkerContext:
+    """What work is done with in one process: the specification, the plugins, and data sets once they are loaded.
+
+    Args:
+        specification: of the run.
+        registry: the plugins.
+        events: where progress and outcomes go.
+        track: shows the progress of what takes long while data are loaded.
+    """
+
+    specification: RunSpecification
+    registry: Registry
+    events: Events
+    track: Track = untracked
+    _loaded: dict[str, Data | Failure] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        """The results."""
+        return Store(self.specification.store, self.events.warn)
+
+    @property
+    def source(self) -> DataSource:
+        """Where data come from."""
+        return DataSource(self.specification.data_dir, self.specification.cache_dir, self.events.announce, self.track)
+
+    def data(self, dataset: Component) -> Data | Failure:
+        """Return a data set on the device, or why it cannot be had.
+
+        Raises:
+            DataError: it is missing, incomplete or corrupt.
+        """
+        key = hash_of(dataset.identity)
+        if key not in self._loaded:
+            try:
+                with no_exit():
+                    data = load_dataset(dataset.provided.spec, dataset.config, self.source)  # type: ignore[arg-type]
+                self._loaded[key] = data.to(torch.device(self.specification.engine.device))
+            except DataError:
+                raise
+            except Exception as error:
+                self._loaded[key] = failure_of(error)
+        return self._loaded[key]
+
+    def checkpoint(self, keys: Sequence[str], announce: Callable[[str], None], work: str = "fit") -> FileCheckpoint:
+        """Return the checkpoint of fits that are trained together, or of a cell; an empty one for a fresh run."""
+        checkpoint = FileCheckpoint(self.store.checkpoint_file(keys), announce, work)
+        if self.specification.fresh:
+            checkpoint.remove()
+        return checkpoint

@@ -1,0 +1,45 @@
+"""Work on a GPU recorded once and replayed as a CUDA graph: one launch for all of its kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+
+from harness.noise import Noise
+
+Work = Callable[[], None]
+GraphRecorder = Callable[[Work, Sequence[Noise]], Work]
+
+
+def cuda_graph(work: Work, streams: Sequence[Noise] = ()) -> Work:
+    """Record ``work`` as a CUDA graph that draws from ``streams`` anew each time; return what replays it.
+
+    What Python does in ``work`` is done only once, here; every tensor that it reads or writes stays where it is.
+    """
+    graph = torch.cuda.CUDAGraph()
+    for stream in streams:
+        graph.register_generator_state(stream.generator)
+    with torch.cuda.graph(graph):
+        work()
+    return graph.replay
+
+
+@contextmanager
+def beside_the_main_stream(device: torch.device) -> Iterator[None]:
+    """Compute within the block on a CUDA stream of its own, as the warm-up of what will be recorded must."""
+    if device.type != "cuda":
+        yield
+        return
+    main, side = torch.cuda.current_stream(device), _side_stream(device)
+    side.wait_stream(main)
+    with torch.cuda.stream(side):
+        yield
+    main.wait_stream(side)
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)

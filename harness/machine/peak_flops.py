@@ -1,0 +1,99 @@
+"""The peak of a device: the highest rate at which it multiplies float32 matrices."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.machine.device import synchronize
+from harness.machine.fast_linear import onednn_product
+
+_smallest, _largest = 512, 8192  # squares, a side
+_slow = 0.1  # seconds: a square whose product would last longer is not tried
+_repeats = 5
+_shortest = 0.01  # seconds that a repeat lasts at least
+
+
+@dataclass(frozen=True)
+class MatrixPeak:
+    """The best rate seen.
+
+    Args:
+        rate: in FLOP/s, a product of ``(m, k)`` and ``(k, n)`` counted as 2·m·n·k.
+        shape: ``(m, k, n)`` of the product that reached it.
+        kernel: which of torch's products it was.
+    """
+
+    rate: float
+    shape: tuple[int, int, int]
+    kernel: str
+
+
+@torch.no_grad()
+def matrix_product_peak(device: torch.device, shapes: Iterable[tuple[int, int, int]] = ()) -> MatrixPeak:
+    """Measure the highest rate of float32 matrix products, with the threads and precision that torch is set to.
+
+    Squares of growing size are tried, and ``shapes``, each ``(m, k, n)``: the best of a few repeats each. On a CPU
+    oneDNN's product is tried beside ``torch.mm``, since on AMD it is often twice as fast.
+    """
+    found = [_best(device, shape) for shape in dict.fromkeys(shapes)]
+    for side in _squares():
+        found.append(_best(device, (side, side, side)))
+        if 2 * (2 * side) ** 3 / found[-1].rate > _slow:
+            break
+    return max(found, key=lambda each: each.rate)
+
+
+def _squares() -> Iterator[int]:
+    side = _smallest
+    while side <= _largest:
+        yield side
+        side *= 2
+
+
+def _best(device: torch.device, shape: tuple[int, int, int]) -> MatrixPeak:
+    m, k, n = shape
+    a, b = torch.rand(m, k, device=device), torch.rand(n, k, device=device)
+    rates = {
+        name: 2 * m * n * k / _seconds(lambda product=product: product(a, b), device)  # type: ignore[misc]
+        for name, product in _products(device).items()
+    }
+    kernel = max(rates, key=lambda name: rates[name])
+    return MatrixPeak(rates[kernel], shape, kernel)
+
+
+def _products(device: torch.device) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """Return the ways to multiply ``(m, k)`` by the transpose of ``(n, k)``."""
+    products: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"torch.mm": lambda a, b: torch.mm(a, b.T)}
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+        products["oneDNN"] = onednn_product
+    return products
+
+
+def _seconds(product: Callable[[], Tensor], device: torch.device) -> float:
+    """Return how long one product takes at best."""
+
+    def timed(calls: int) -> float:
+        synchronize(device)
+        start = time.perf_counter()
+        for _ in range(calls):
+            product()
+        synchronize(device)
+        return (time.perf_counter() - start) / calls
+
+    timed(1)
+    calls = max(1, math.ceil(_shortest / timed(1)))
+    return min(timed(calls) for _ in range(_repeats))
+
+
+@torch.no_grad()
+def memory_bandwidth(device: torch.device) -> float:
+    """Measure the highest rate of copying far more than any cache holds, in bytes/s, read and written."""
+    source = torch.zeros(2**26, device=device)  # 256 MiB
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / _seconds(lambda: target.copy_(source), device)

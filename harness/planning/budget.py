@@ -1,0 +1,83 @@
+"""How long a gradient model trains, and which of its weights are kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Budget:
+    """So many epochs, or steps, or seconds: exactly one of the three is set.
+
+    Args:
+        epochs: passes over the training split.
+        steps: steps of the optimiser.
+        seconds: time spent in training steps; validation is not counted.
+        batch_size: training examples a step.
+        weights: the last ones, or the best by validation loss, seen once an epoch.
+    """
+
+    epochs: int | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    batch_size: int = 128
+    weights: Literal["last", "best"] = "last"
+
+    def __post_init__(self) -> None:
+        if sum(each is not None for each in (self.epochs, self.steps, self.seconds)) != 1:
+            raise ValueError("a budget is stated in epochs, in steps or in seconds")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What was stated, as JSON values."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+
+def in_words(budget: Mapping[str, Any]) -> str:
+    """Write the identity of a budget in a few words."""
+    if "epochs" in budget:
+        length = f"{budget['epochs']:,} epoch{'s' * (budget['epochs'] > 1)}"
+    else:
+        length = f"{budget['steps']:,} steps" if "steps" in budget else f"{budget['seconds']:g} s of training"
+    best = ", best weights by validation loss" if budget.get("weights") == "best" else ""
+    return f"{length}, batch size {budget['batch_size']}{best}"
+
+
+class BudgetProgress:
+    """How far a fit has come in its budget."""
+
+    def __init__(self, budget: Budget, steps_per_epoch: int) -> None:
+        self.seconds = budget.seconds
+        self.total_steps = budget.epochs * steps_per_epoch if budget.epochs else budget.steps
+        self.steps = 0
+        self.spent = 0.0
+        self._started: float | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time within the block."""
+        self._started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent += time.perf_counter() - self._started
+            self._started = None
+
+    @property
+    def progress(self) -> float:
+        """The share of the budget that is spent, from 0 to 1."""
+        if self.total_steps is not None:
+            return self.steps / self.total_steps
+        assert self.seconds is not None
+        running = time.perf_counter() - self._started if self._started is not None else 0.0
+        return min(1.0, (self.spent + running) / self.seconds)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the budget is spent."""
+        return self.progress >= 1

@@ -1,0 +1,212 @@
+"""Plans: the grid of cells that a request spells out, all of it resolved and checked before any work is done.
+
+A fit is a data set × a model × a seed × a budget; a cell is a fit × a metric. Each has a key: a hash of everything
+that can change its result and of nothing else. So a new metric retrains no model, and neither the order of the models
+nor the folder of the run is part of a key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from harness.contracts.engine import Engine
+from harness.contracts.models import FitsItself, lacking, offers
+from harness.data.dataset import EvaluationSplit
+from harness.errors import UsageError, unknown
+from harness.planning.budget import Budget
+from harness.planning.component import Component, resolve_component
+from harness.planning.identity import hash_of
+from harness.registry import Registry
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A model to be trained on a data set from a seed.
+
+    ``budget`` is None for a closed-form fit; ``machine`` is part of the identity if the budget is in seconds.
+    """
+
+    dataset: Component
+    model: Component
+    seed: int
+    budget: Budget | None
+    engine: Engine
+    machine: str | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that can change the fitted weights, as JSON values."""
+        return {
+            "dataset": self.dataset.identity,
+            "model": self.model.identity,
+            "seed": self.seed,
+            "budget": self.budget.identity if self.budget else None,
+            "engine": self.engine.identity,
+            "machine": self.machine,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of the identity."""
+        return hash_of(self.identity)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric to be measured on a split with a fit; ``machine`` is part of the identity of a timing."""
+
+    fit: Fit
+    metric: Component
+    machine: str | None
+    split: EvaluationSplit = "test"
+    evaluation_seed: int = 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that can change the measured value, as JSON values."""
+        return {
+            "fit": self.fit.key,
+            "metric": self.metric.identity,
+            "split": self.split,
+            "evaluation_seed": self.evaluation_seed,
+            "machine": self.machine,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of the identity."""
+        return hash_of(self.identity)
+
+    @cached_property
+    def lacking(self) -> str | None:
+        """Which capabilities the metric needs and the model does not have, in words; else None."""
+        return lacking(self.fit.model.factory, needs_of(self.metric.factory))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a run, in the order they are computed: all metrics of a fit together."""
+
+    cells: tuple[Cell, ...]
+
+    @cached_property
+    def fits(self) -> list[Fit]:
+        """The distinct fits, in order."""
+        return list({cell.fit.key: cell.fit for cell in self.cells}.values())
+
+    @property
+    def datasets(self) -> list[Component]:
+        """The distinct data sets, in order."""
+        return list({hash_of(fit.dataset.identity): fit.dataset for fit in self.fits}.values())
+
+    def cells_of(self, fit: Fit) -> list[Cell]:
+        """Return the cells of one fit, in order."""
+        return [cell for cell in self.cells if cell.fit.key == fit.key]
+
+
+def needs_of(factory: Any) -> Sequence[Any]:
+    """Return the capabilities that a metric or a figure needs of a model."""
+    needs: Sequence[Any] = getattr(factory, "needs", ())
+    return needs
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for, not yet checked.
+
+    Args:
+        models: names.
+        metrics: names.
+        datasets: names.
+        seeds: train each model from the seeds 0 to ``seeds`` − 1.
+        budget: how long to train.
+        settings: the values that a setting takes, one cell each, by ``(name, setting)``.
+        split: what is measured.
+        evaluation_seed: of the metrics' randomness.
+    """
+
+    models: Sequence[str]
+    metrics: Sequence[str]
+    datasets: Sequence[str]
+    seeds: int = 1
+    budget: Budget = Budget(epochs=20)
+    settings: Mapping[tuple[str, str], Sequence[Any]] = dataclasses.field(default_factory=dict)
+    split: EvaluationSplit = "test"
+    evaluation_seed: int = 0
+
+    @property
+    def names(self) -> set[str]:
+        """The names of everything in the run."""
+        return {*self.models, *self.metrics, *self.datasets}
+
+
+def build_plan(request: Request, registry: Registry, engine: Engine, machine: str) -> Plan:
+    """Resolve every name, check every setting and every plugin's contract, and spell out the grid of cells.
+
+    Raises:
+        UsageError: something is unknown, of the wrong type or out of range, or does not keep its contract.
+    """
+    datasets = _resolved("dataset", request.datasets, request, registry)
+    models = _resolved("model", request.models, request, registry)
+    metrics = _resolved("metric", request.metrics, request, registry)
+    _check_owners(request, registry)
+    cells = []
+    for dataset, model, seed in itertools.product(datasets, models, range(request.seeds)):
+        budget = None if offers(model.factory, FitsItself) else request.budget
+        fit = Fit(
+            dataset,
+            model,
+            seed,
+            budget,
+            engine if budget else engine.without_steps,
+            machine if budget and budget.seconds else None,
+        )
+        for metric in metrics:
+            is_timing = getattr(metric.factory, "times_the_machine", False)
+            cells.append(Cell(fit, metric, machine if is_timing else None, request.split, request.evaluation_seed))
+    return Plan(tuple({cell.key: cell for cell in cells}.values()))
+
+
+def fit_from(identity: Mapping[str, Any], registry: Registry) -> Fit:
+    """Build a stored fit again from its identity.
+
+    Raises:
+        UsageError: the data set, the model or a setting no longer exists, or is of another version.
+    """
+    dataset, model = (
+        resolve_component(registry.get(kind, identity[kind]["name"]), identity[kind]["settings"])
+        for kind in ("dataset", "model")
+    )
+    budget = None if identity["budget"] is None else Budget(**identity["budget"])
+    engine = Engine.from_identity(identity["engine"])
+    fit = Fit(dataset, model, identity["seed"], budget, engine, identity["machine"])
+    if fit.identity != identity:
+        raise UsageError(f"{model.name} on {dataset.name} was fitted by another version")
+    return fit
+
+
+def _resolved(kind: str, names: Sequence[str], request: Request, registry: Registry) -> list[Component]:
+    found = []
+    for name in names:
+        provided = registry.get(kind, name)
+        grid = {setting: values for (owner, setting), values in request.settings.items() if owner == name}
+        found += [
+            resolve_component(provided, dict(zip(grid, values, strict=True)))
+            for values in itertools.product(*grid.values())
+        ]
+    return found
+
+
+def _check_owners(request: Request, registry: Registry) -> None:
+    for owner, setting in request.settings:
+        if owner in request.names:
+            continue
+        if owner not in registry.takers_of_settings:
+            raise unknown(f"name in {owner}.{setting}", owner, request.names)
+        named = ", ".join(sorted(request.names))
+        raise UsageError(f"{owner}.{setting} is set, but {owner!r} is not part of this run, which has {named}")

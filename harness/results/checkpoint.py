@@ -1,0 +1,82 @@
+"""Checkpoints on disk, from which long work resumes after an interruption, bit for bit as if there had been none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from harness.atomic import replacing
+from harness.contracts.checkpoints import State
+from harness.errors import StoreError
+
+layout = 2  # of what is kept; raised when it changes
+
+
+class FileCheckpoint:
+    """A file that keeps the state of a fit or a measurement; see ``harness.contracts.checkpoints``.
+
+    Args:
+        path: of the file; its folder is created.
+        announce: shows the user one line.
+        work: what the state is of, in a word or two.
+        interval: seconds between two saves.
+    """
+
+    def __init__(self, path: Path, announce: Callable[[str], None], work: str = "fit", interval: float = 30.0) -> None:
+        self.path = path
+        self.announce = announce
+        self.work = work
+        self.interval = interval
+        self._written = time.monotonic()
+
+    def load(self) -> State | None:
+        """Return the state that was kept, or None where the work starts from the beginning."""
+        try:
+            state: State = torch.load(self.path, weights_only=True)
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            self.announce(
+                f"{self.path} cannot be read ({type(error).__name__}); the {self.work} starts from the beginning"
+            )
+            return None
+        if state.get("layout") != layout:
+            self.announce(f"{self.path} was written by another version; the {self.work} starts from the beginning")
+            return None
+        if state["torch"] != str(torch.__version__):
+            self.announce(
+                f"{self.path} was written by torch {state['torch']}; the {self.work} starts from the beginning"
+            )
+            return None
+        self.announce(f"resuming the {self.work} from a checkpoint after {state['done']}")
+        return state
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() - self._written >= self.interval
+
+    def save(self, state: State, done: str) -> None:
+        """Keep a state in place of the one before.
+
+        Args:
+            state: numbers, words and tensors, in lists and dictionaries.
+            done: how far the work has got, in words.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written to.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self.path) as temporary:
+                torch.save({"torch": str(torch.__version__), "layout": layout, "done": done, **state}, temporary)
+        except (OSError, RuntimeError) as error:
+            raise StoreError(f"cannot write {self.path}: {error}") from error
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """Forget the state: the work has ended."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,312 @@
+"""What a run leaves on disk, so that nothing is lost when something fails.
+
+    records.jsonl            one line a finished cell, appended, flushed and synced
+    fits/<fit key>/          weights.safetensors, fit.json, samples seen while training, and figures/*.png
+    values/<cell key>.npz    per-example values with example ids, for paired comparisons
+    environments/<id>.json   software and machine
+    checkpoints/<fit key>.pt the state of a fit that is not done
+
+Reading it imports neither torch nor safetensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.atomic import replacing
+from harness.contracts.events import Record, Values, schema
+from harness.errors import StoreError, show_warning
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_attempts = 10
+
+
+# Where records of schema 1 kept what are fields of their own now.
+_fields_of_schema_1 = {
+    "warning": "marked",
+    "biased_in_favour": "flattering",
+    "threads": "threads",
+    "estimator_stderr": "estimator_stderr",
+    "effective_sample_size": "effective_sample_size_median",
+}
+
+
+class Store:
+    """The results under one folder.
+
+    Args:
+        root: the folder, which need not exist to be read.
+        warn: shows the user one line about something that cannot be read.
+    """
+
+    def __init__(self, root: Path, warn: Callable[[str], None] = show_warning) -> None:
+        self.root = root
+        self.warn = warn
+
+    @property
+    def records_file(self) -> Path:
+        """The file of records."""
+        return self.root / "records.jsonl"
+
+    def records(self) -> list[Record]:
+        """Return the latest record of every cell, in the order in which the cells first ended.
+
+        A finished record is not displaced by a later failure. Lines that cannot be read are left out with a warning.
+
+        Raises:
+            StoreError: the file exists but cannot be read.
+        """
+        latest: dict[str, Record] = {}
+        for number, line in enumerate(self._lines(), start=1):
+            record = self._parse(number, line)
+            if record is None:
+                continue
+            before = latest.get(record.cell_key)
+            if before is None or record.is_finished or not before.is_finished:
+                latest[record.cell_key] = record
+        return list(latest.values())
+
+    def _lines(self) -> list[bytes]:
+        try:
+            content = self.records_file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StoreError(f"cannot read {self.records_file}: {error.strerror}") from error
+        return [line for line in content.split(b"\n") if line.strip()]
+
+    def _parse(self, number: int, line: bytes) -> Record | None:
+        try:
+            fields = json.loads(line)
+            if fields["schema"] > schema:
+                self.warn(f"{self.records_file}, line {number}: written by a newer version; left out")
+                return None
+            if fields["schema"] == 1:
+                before = fields["diagnostics"]
+                fields |= {name: before[key] for name, key in _fields_of_schema_1.items() if key in before}
+            return Record(**{**fields, "samples": tuple(fields["samples"])})
+        except (ValueError, TypeError, KeyError):
+            self.warn(f"{self.records_file}, line {number}: not a readable record; left out")
+            return None
+
+    def append(self, record: Record, values: Values | None = None) -> None:
+        """Write a record, after its per-example values if any, and sync both to disk.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written to.
+        """
+        with self._writing("the record of a cell"):
+            self.root.mkdir(parents=True, exist_ok=True)
+            if values is not None:
+                self._write_values(record.cell_key, values)
+            line = json.dumps(_finite(dataclasses.asdict(record)), allow_nan=False)
+            with self.records_file.open("ab") as file:
+                # A line torn by an earlier crash must not swallow this one.
+                torn = file.tell() > 0 and not self._ends_in_newline()
+                file.write(b"\n" * torn + line.encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+    def _ends_in_newline(self) -> bool:
+        with self.records_file.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+    def _write_values(self, cell_key: str, values: Values) -> None:
+        import numpy as np
+
+        path = self.root / "values" / f"{cell_key}.npz"
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, ids=values.ids, values=values.values)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def values(self, cell_key: str) -> Values | None:
+        """Return the per-example values of a cell, or None if it has none.
+
+        Raises:
+            StoreError: they are damaged.
+        """
+        import numpy as np
+
+        try:
+            with (self.root / "values" / f"{cell_key}.npz").open("rb") as file, np.load(file) as arrays:
+                return Values(arrays["ids"], arrays["values"])
+        except FileNotFoundError:
+            return None
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise StoreError(f"the per-example values of cell {cell_key} cannot be read: {error}") from error
+
+    def fit(self, fit_key: str) -> dict[str, Any] | None:
+        """Return what is known of a fit, or None where it has to be trained."""
+        path = self.root / "fits" / fit_key / "fit.json"
+        try:
+            return dict(json.loads(path.read_text()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            self.warn(f"{path} cannot be read; the model is trained again")
+            return None
+
+    def weights(self, fit_key: str) -> dict[str, Tensor]:
+        """Return the stored weights of a fit, by name.
+
+        Raises:
+            StoreError: they are missing or damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self.root / "fits" / fit_key / "weights.safetensors"
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise StoreError(f"{path} cannot be read: {error}") from error
+
+    def snapshots(self, fit_key: str) -> dict[int, Tensor]:
+        """Return the samples that were kept while training, by epoch; none where they are missing or damaged."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self.root / "fits" / fit_key / "snapshots.safetensors"
+        try:
+            return {int(epoch): samples for epoch, samples in sorted(load_file(path).items(), key=lambda e: int(e[0]))}
+        except (OSError, SafetensorError):
+            return {}
+
+    def fit_keys(self) -> list[str]:
+        """Return the keys of all fits."""
+        return sorted(path.parent.name for path in self.root.glob("fits/[!.]*/fit.json"))
+
+    def figures_folder(self, fit_key: str) -> Path:
+        """Return the folder of a fit's figures."""
+        return self.root / "fits" / fit_key / "figures"
+
+    def write_figure(self, fit_key: str, name: str, png: bytes) -> Path:
+        """Write a figure beside its fit and return its path.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written to.
+        """
+        path = self.figures_folder(fit_key) / f"{name}.png"
+        with self._writing("a figure"):
+            for attempts_left in reversed(range(_attempts)):
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with replacing(path) as temporary:
+                        temporary.write_bytes(png)
+                    break
+                except FileNotFoundError:  # another run has put the same fit in place meanwhile
+                    if not attempts_left:
+                        raise
+        return path
+
+    def write_fit(
+        self,
+        fit_key: str,
+        description: Mapping[str, Any],
+        weights: Mapping[str, Tensor] | None,
+        snapshots: Mapping[int, Tensor] | None = None,
+    ) -> None:
+        """Write a fit so that it is there whole or not at all.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written to.
+        """
+        from safetensors.torch import save_file
+
+        final = self.root / "fits" / fit_key
+        with self._writing("a fitted model"):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=final.parent))
+            try:
+                named = {str(epoch): samples for epoch, samples in (snapshots or {}).items()}
+                for tensors, file in ((weights, "weights.safetensors"), (named or None, "snapshots.safetensors")):
+                    if tensors is not None:
+                        # Copies, since safetensors refuses tensors that share memory, as tied weights do.
+                        copies = {name: each.detach().cpu().contiguous().clone() for name, each in tensors.items()}
+                        save_file(copies, temporary / file)
+                (temporary / "fit.json").write_text(json.dumps(_finite(dict(description)), indent=1))
+                temporary.chmod(0o755)
+                _put_in_place(temporary, final)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+
+    def checkpoint_file(self, keys: Sequence[str]) -> Path:
+        """Return the file for the state of fits while they are trained together, or of a cell while it is measured."""
+        name = keys[0] if len(keys) == 1 else f"{keys[0]}-and-{len(keys) - 1}-more"
+        return self.root / "checkpoints" / f"{name}.pt"
+
+    def write_environment(self, identifier: str, description: Mapping[str, Any]) -> None:
+        """Write what a run was computed with, once.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written to.
+        """
+        path = self.root / "environments" / f"{identifier}.json"
+        if not path.exists():
+            with self._writing("the environment"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(path) as temporary:
+                    temporary.write_text(json.dumps(description, indent=1))
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        from safetensors import SafetensorError
+
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            raise StoreError(
+                f"cannot write {what} under {self.root}: {getattr(error, 'strerror', None) or error}. "
+                "Every cell reported before this is stored."
+            ) from error
+
+
+def _put_in_place(folder: Path, final: Path) -> None:
+    """Rename a folder to ``final``, in place of one that may be there, in which another run may be writing."""
+    aside = final.with_name(f".replaced-{folder.name}")
+    for attempts_left in reversed(range(_attempts)):
+        with suppress(FileNotFoundError):
+            final.rename(aside)
+        try:
+            folder.rename(final)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not attempts_left:
+                raise
+        finally:
+            _remove(aside)
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(_attempts):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON has no word for, infinities and not-a-number, by null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value

@@ -1,0 +1,1 @@
+"""Training steps: eager, compiled or captured."""
