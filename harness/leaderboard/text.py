@@ -1,4 +1,4 @@
-"""How figures and boards are put into words, the same in every format that people read."""
+"""The text of boards: titles, column heads, cells and captions, the same in every format that people read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def cells(board: Board, row: Row) -> list[str]:
 
 
 def captions(board: Board) -> list[str]:
-    """Say what a reader must know to read the figures right."""
+    """Return what a reader must know to understand the values."""
     valued = [row for row in board.rows if row.value is not None]
     lines = []
     if board.measure:
@@ -54,8 +54,8 @@ def captions(board: Board) -> list[str]:
     if board.machine:
         devices = sorted({row.engine["device"] for row in board.rows})
         threads = sorted({row.threads for row in valued if row.threads is not None})
-        told = f"; threads {', '.join(map(str, threads))}" if threads else ""
-        lines.append(f"Machine: {board.machine}; device {', '.join(devices)}{told}.")
+        with_threads = f"; threads {', '.join(map(str, threads))}" if threads else ""
+        lines.append(f"Machine: {board.machine}; device {', '.join(devices)}{with_threads}.")
     settings = ", ".join(f"{name}={show(value)}" for name, value in board.metric_settings.items())
     counted = " and ".join(dict.fromkeys(row.counted for row in valued if row.stderr))
     sizes = sorted({row.n for row in valued if row.n is not None and row.stderr})
@@ -66,7 +66,7 @@ def captions(board: Board) -> list[str]:
     if len(ranked) > 1 and any(row.stderr != 0 or row.spread for row in ranked):
         lines.append(_of_ranks(board, ranked))
     if board.direction and any(row.biased_in_favour for row in valued):
-        lines.append("A figure without a rank errs in its model's favour.")
+        lines.append("A value without a rank has an error that is known to favour its model.")
     if _has_spread(board):
         errors = f"Std. error is over {counted}, spread" if counted else "Spread"
         lines.append(f"{errors} is the standard deviation over seeds.")
@@ -74,31 +74,31 @@ def captions(board: Board) -> list[str]:
 
 
 def _of_ranks(board: Board, ranked: Sequence[Row]) -> str:
-    """Say how rows were ranked, and what that leaves out."""
+    """Return how rows were ranked, and what the ranks do not take into account."""
     certain = [row for row in ranked if row.stderr is not None or row.spread is not None]
     paired = any(row.is_paired for row in ranked)
     if certain:
-        said = [f"Ranks: one more than the number of rows that a {'paired ' * paired}95% interval finds better."]
+        lines = [f"Ranks: one more than the number of rows that a {'paired ' * paired}95% interval finds better."]
     else:
-        said = ["Ranks: by value, of which no error is known."]
+        lines = ["Ranks: by value; its error is not known."]
     if 0 < len(certain) < len(ranked):
-        said.append("Of some rows no error is known.")
+        lines.append("The error of some rows is not known.")
     if any(row.seeds == 1 for row in ranked):
-        said.append("One seed: ranks compare these fits, not the methods.")
+        lines.append("One seed: ranks compare these fits, not the methods.")
     if board.machine and certain:
-        said.append("Errors are those within one measurement; rows were timed at different times.")
-    return " ".join(said)
+        lines.append("Errors are those within one measurement; rows were timed at different times.")
+    return " ".join(lines)
 
 
 def number(value: float | None, digits: int) -> str:
-    """Write a number with so many decimals; nothing for None."""
+    """Format a number with ``digits`` decimals; None becomes an empty string."""
     return "" if value is None else f"{value:,.{digits}f}".replace("-", "−")
 
 
 def decimals(value: float, stderr: float | None = None) -> int:
-    """Return the decimals worth showing: two digits of the standard error or, without one, four of the value.
+    """Return the number of decimals to show: two digits of the standard error or, without one, four of the value.
 
-    A whole number without a standard error is a count and has none.
+    A whole number without a standard error is a count, with no decimals.
     """
     if stderr:
         return min(8, max(0, 1 - math.floor(math.log10(stderr))))
@@ -106,7 +106,7 @@ def decimals(value: float, stderr: float | None = None) -> int:
 
 
 def _part(row: Row, name: str, digits: int) -> str:
-    """Write a part of a figure, with as many decimals as the figure where it is in the same unit."""
+    """Format a part of a value, with as many decimals as the value if it is in the same unit."""
     part = row.parts.get(name)
     has_own_unit = name.endswith(")")
     return number(part, decimals(part) if part is not None and has_own_unit else digits)

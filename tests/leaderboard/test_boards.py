@@ -1,6 +1,7 @@
-"""Boards put side by side only what may be compared."""
+"""Boards rank only what may be compared."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -15,7 +16,7 @@ from harness.contracts.boards import Board
 from harness.contracts.events import Record, Values
 from harness.leaderboard.board import build_boards
 from harness.leaderboard.files import write_leaderboards
-from harness.leaderboard.text import captions, cells, columns
+from harness.leaderboard.text import captions, cells, columns, title
 from harness.registry import Registry
 from harness.results.store import Store
 
@@ -54,9 +55,7 @@ def record(name: str = "vae", value: float | None = -100.0, **changes: Any) -> R
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    made = Store(tmp_path / "runs")
-    made.prepare()
-    return made
+    return Store(tmp_path / "runs")
 
 
 def models_of(boards: list[Board]) -> list[list[str]]:
@@ -76,38 +75,38 @@ def models_of(boards: list[Board]) -> list[list[str]]:
         {"machine": "another, 8 cores"},
     ],
 )
-def test_what_may_not_be_compared_never_shares_a_board(store: Store, change: dict[str, Any]) -> None:
+def test_results_that_may_not_be_compared_never_share_a_board(store: Store, change: dict[str, Any]) -> None:
     boards = build_boards([record("a"), record("b", **change)], store)
     assert sorted(models_of(boards)) == [["a"], ["b"]]
     assert all(row.rank == 1 for board in boards for row in board.rows)
 
 
-def test_a_metric_of_which_neither_end_is_better_is_shown_without_ranks(store: Store) -> None:
+def test_a_metric_without_a_direction_is_shown_without_ranks(store: Store) -> None:
     (board,) = build_boards([record("a", 3.0, direction=None), record("b", 2.0, direction=None)], store)
     assert [row.rank for row in board.rows] == [None, None]
     assert columns(board)[2] == "elbo (nats)"
     assert not any("rank" in line for line in captions(board))
 
 
-def test_timings_on_other_threads_never_share_a_board(store: Store) -> None:
+def test_timings_with_different_threads_never_share_a_board(store: Store) -> None:
     engine = {"device": "cpu", "threads": 1, "precision": "float32", "path": "single"}
     timing = {"machine": "this one, 2 cores", "unit": "examples/s", "measure": None}
     boards = build_boards([record("a", **timing), record("b", engine=engine, **timing)], store)
     assert sorted(models_of(boards)) == [["a"], ["b"]]
 
 
-def test_timings_are_compared_by_the_threads_they_were_taken_with(store: Store) -> None:
+def test_timings_are_compared_by_the_threads_that_their_metric_states(store: Store) -> None:
     def timing(name: str, fitted_with: int, timed_with: int) -> Record:
         engine = {"device": "cpu", "threads": fitted_with, "precision": "float32", "path": "single"}
         given = {"machine": "this one, 8 cores", "unit": "examples/s", "measure": None}
-        return record(name, engine=engine, diagnostics={"threads": timed_with}, **given)
+        return record(name, engine=engine, threads=timed_with, **given)
 
     boards = build_boards([timing("a", 1, 8), timing("b", 8, 8), timing("c", 8, 4)], store)
     assert sorted(map(sorted, models_of(boards))) == [["a", "b"], ["c"]]
     assert any("threads 8." in line for line in captions(boards[0]))
 
 
-def test_timings_on_other_devices_never_share_a_board_and_each_names_its_own(store: Store) -> None:
+def test_timings_on_different_devices_never_share_a_board_and_each_board_names_its_device(store: Store) -> None:
     def timing(name: str, device: str) -> Record:
         engine = {"device": device, "threads": 2, "precision": "float32", "path": "single"}
         return record(name, engine=engine, machine="this one, 2 cores", unit="examples/s", measure=None)
@@ -118,15 +117,15 @@ def test_timings_on_other_devices_never_share_a_board_and_each_names_its_own(sto
         assert any(f"device {device}" in line for line in captions(board))
 
 
-def test_rows_whose_steps_were_taken_otherwise_say_so(store: Store) -> None:
+def test_rows_with_different_step_modes_say_so(store: Store) -> None:
     compiled = {"device": "cpu", "threads": 2, "precision": "float32", "path": "single", "execution": "compiled"}
     (board,) = build_boards([record("a"), record("a", engine=compiled)], store)
     assert sorted(row.label for row in board.rows) == ["execution=compiled", "execution=eager"]
 
 
-def test_a_mark_is_shown_beside_the_figure_with_the_seeds_it_is_about(store: Store) -> None:
-    marked = {"diagnostics": {"marked": "taken under 35% competing load"}}
-    records = [record("a", **marked), record("b", seed=0), record("b", seed=1, **marked), record("c")]
+def test_a_warning_is_shown_beside_the_value_with_its_seeds(store: Store) -> None:
+    warning = {"warning": "taken under 35% competing load"}
+    records = [record("a", **warning), record("b", seed=0), record("b", seed=1, **warning), record("c")]
     (board,) = build_boards(records, store)
     assert {row.model: row.reason for row in board.rows} == {
         "a": "taken under 35% competing load",
@@ -137,7 +136,7 @@ def test_a_mark_is_shown_beside_the_figure_with_the_seeds_it_is_about(store: Sto
         assert "taken under 35%" in re.sub(r"\s+|&#160;", " ", each.spec.resolve()([board]))
 
 
-def test_counts_have_neither_decimals_nor_an_error_and_parts_the_digits_of_their_unit(store: Store) -> None:
+def test_counts_have_no_decimals_and_parts_have_the_decimals_of_their_unit(store: Store) -> None:
     exact = {"stderr": 0.0, "n": 1, "measure": None}
     (board,) = build_boards([record("a", 815824.0, **exact), record("b", 16464.0, **exact)], store)
     assert columns(board) == ["rank", "model", "elbo (nats) ↑"]
@@ -147,30 +146,30 @@ def test_counts_have_neither_decimals_nor_an_error_and_parts_the_digits_of_their
     assert cells(board, board.rows[0])[2:6] == ["3.142", "0.010", "0.500", "64"]
 
 
-def test_ranks_by_values_whose_error_is_not_known_say_so(store: Store) -> None:
+def test_captions_say_that_errors_are_not_known(store: Store) -> None:
     (board,) = build_boards([record("a", 12.31, stderr=None), record("b", 12.30, stderr=None)], store)
     assert [row.rank for row in board.rows] == [1, 2]
-    (said,) = [line for line in captions(board) if "Ranks" in line]
-    assert said.startswith("Ranks: by value, of which no error is known. One seed")
+    (line,) = [line for line in captions(board) if "Ranks" in line]
+    assert line.startswith("Ranks: by value; its error is not known. One seed")
     (board,) = build_boards([record("a"), record("b", stderr=None)], store)
-    assert any("Of some rows no error is known." in line for line in captions(board))
+    assert any("The error of some rows is not known." in line for line in captions(board))
 
 
-def test_captions_say_what_an_error_is_over(store: Store) -> None:
+def test_captions_say_what_errors_are_over(store: Store) -> None:
     (board,) = build_boards([record("a", seed=seed, counted="samples") for seed in (0, 1)], store)
     assert any("n = 100 samples" in line for line in captions(board))
     assert any("Std. error is over samples" in line for line in captions(board))
 
 
-def test_what_errs_in_a_models_favour_is_shown_without_a_rank(store: Store) -> None:
-    flattering = {"diagnostics": {"marked": "loose", "flattering": True}}
-    (board,) = build_boards([record("a", -90.0, **flattering), record("b"), record("c", None)], store)
+def test_a_value_that_is_biased_in_favour_of_its_model_has_no_rank(store: Store) -> None:
+    biased = {"warning": "loose", "biased_in_favour": True}
+    (board,) = build_boards([record("a", -90.0, **biased), record("b"), record("c", None)], store)
     assert [(row.model, row.rank, row.value) for row in board.rows] == [
         ("b", 1, -100),
         ("a", None, -90),
         ("c", None, None),
     ]
-    assert "A figure without a rank errs in its model's favour." in captions(board)
+    assert "A value without a rank has an error that is known to favour its model." in captions(board)
 
 
 def test_a_part_that_is_not_finite_is_left_out(store: Store) -> None:
@@ -179,7 +178,7 @@ def test_a_part_that_is_not_finite_is_left_out(store: Store) -> None:
     assert [row.parts for row in board.rows] == [{"x": 3.0, "y": 1.0}, {}]
 
 
-def test_a_failed_seed_is_told_of_beside_the_seeds_of_its_model(store: Store) -> None:
+def test_a_failed_seed_is_named_beside_the_other_seeds_of_its_model(store: Store) -> None:
     density = {"measure": "density on (pixel + u) / 256"}
     failed = record("c", None, seed=1, status="diverged", reason="loss became nan")
     boards = build_boards([record("a"), record("b"), record("c", **density), failed], store)
@@ -188,7 +187,7 @@ def test_a_failed_seed_is_told_of_beside_the_seeds_of_its_model(store: Store) ->
     assert reason == "without seed 1: diverged, loss became nan"
 
 
-def test_what_has_no_value_is_listed_once_below_the_rest_with_its_reason(store: Store) -> None:
+def test_rows_without_a_value_are_listed_once_below_the_rest_with_their_reason(store: Store) -> None:
     density = {"measure": "density on (pixel + u) / 256"}
     boards = build_boards([record("gan", None), record("a"), record("b", -90.0), record("c", **density)], store)
     assert sorted(models_of(boards)) == [["b", "a", "gan"], ["c"]]
@@ -196,7 +195,7 @@ def test_what_has_no_value_is_listed_once_below_the_rest_with_its_reason(store: 
     assert (gan.rank, gan.value, gan.status, gan.reason) == (None, None, "n/a", "it has no encoder")
 
 
-def test_seeds_are_averaged_and_the_two_errors_are_kept_apart(store: Store) -> None:
+def test_seeds_are_averaged_and_errors_over_examples_and_over_seeds_are_separate(store: Store) -> None:
     ids = torch.arange(4)
     values = {0: torch.tensor([1.0, 2, 3, 4]), 1: torch.tensor([3.0, 4, 5, 6])}
     records = [record(value=float(each.mean()), seed=seed, n=4) for seed, each in values.items()]
@@ -208,14 +207,40 @@ def test_seeds_are_averaged_and_the_two_errors_are_kept_apart(store: Store) -> N
     assert row.stderr == pytest.approx(torch.tensor([2.0, 3, 4, 5]).std().item() / 2)
 
 
-def test_a_seed_that_diverged_is_not_passed_over_in_silence(store: Store) -> None:
+def test_values_that_cannot_be_read_are_named_on_the_board_and_rows_are_not_paired(store: Store) -> None:
+    ids, values = torch.arange(50).numpy(), torch.linspace(-110, -90, 50).double().numpy()
+    records = [record(name, value, n=50) for name, value in (("a", -100.0), ("b", -100.5))]
+    for each, shift in zip(records, (0.0, -0.5), strict=True):
+        store.append(each, Values(ids, values + shift))
+    (board,) = build_boards(records, store)
+    assert [row.rank for row in board.rows] == [1, 2]  # paired, the same half nat on every example
+    path = store.root / "values" / f"{records[1].cell_key}.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    (board,) = build_boards(records, store)
+    assert [row.rank for row in board.rows] == [1, 1]
+    assert "Not paired, since per-example values cannot be read: b, seed 0." in captions(board)
+
+
+def test_degrees_of_freedom_widen_the_interval_of_a_comparison(store: Store) -> None:
+    apart = [record("a", -100.0, stderr=1.0), record("b", -102.9, stderr=1.0)]
+    assert [row.rank for row in build_boards(apart, store)[0].rows] == [1, 2]
+    few = [dataclasses.replace(each, degrees_of_freedom=3.0) for each in apart]
+    assert [row.rank for row in build_boards(few, store)[0].rows] == [1, 1]
+
+
+def test_boards_of_the_validation_split_and_other_evaluation_seeds_say_so(store: Store) -> None:
+    (board,) = build_boards([record(split="validation", evaluation_seed=3)], store)
+    assert title(board) == "digits · elbo · validation split · evaluation seed 3"
+
+
+def test_a_seed_that_diverged_is_named(store: Store) -> None:
     diverged = record(value=None, seed=2, status="diverged", reason="loss became nan")
     ((row,),) = [board.rows for board in build_boards([record(seed=0), record(seed=1), diverged], store)]
     assert (row.status, row.seeds) == ("ok", 2)
     assert row.reason == "without seed 2: diverged, loss became nan"
 
 
-def test_rows_that_differ_say_in_what(store: Store) -> None:
+def test_rows_of_one_model_show_the_settings_in_which_they_differ(store: Store) -> None:
     records = [
         record("a"),
         record("a", -99.0, model=named("a", {"latent_dim": 5})),
@@ -234,7 +259,7 @@ def test_rows_that_differ_say_in_what(store: Store) -> None:
 promised = {"dataset", "model", "settings", "metric", "value", "stderr", "n", "seeds", "unit", "measure", "rank"}
 
 
-def test_every_format_tells_the_same_rows(store: Store) -> None:
+def test_every_format_shows_the_same_rows(store: Store) -> None:
     records = [record("a|b"), record("c", -90.0, parts={"kl": 25.0}), record("gan", None)]
     boards = build_boards(records, store)
     registry = Registry.load()
@@ -249,7 +274,7 @@ def test_every_format_tells_the_same_rows(store: Store) -> None:
         assert all(word in flat for word in ("elbo", "−90.00", "25.00", "it has no encoder", "probability mass"))
 
 
-def test_the_picture_is_whole_and_loads_nothing(store: Store) -> None:
+def test_the_picture_is_valid_xml_and_loads_nothing(store: Store) -> None:
     svg = next(each for each in Registry.load().all("renderer") if each.spec.name == "svg").spec.resolve()
     text = svg(build_boards([record()], store))
     ET.fromstring(text)
@@ -257,19 +282,19 @@ def test_the_picture_is_whole_and_loads_nothing(store: Store) -> None:
     assert "@import" not in text
 
 
-def test_no_rows_render_too() -> None:
+def test_every_format_renders_no_boards() -> None:
     for each in Registry.load().all("renderer"):
         assert isinstance(each.spec.resolve()([]), str)
 
 
-def test_files_are_written_one_pair_a_data_set(store: Store, tmp_path: Path) -> None:
+def test_each_data_set_gets_a_page_and_a_picture(store: Store, tmp_path: Path) -> None:
     boards = build_boards([record(), record(dataset=named("clothes"))], store)
     written = write_leaderboards(boards, tmp_path / "boards", store)
     assert sorted(path.name for path in written) == ["clothes.md", "clothes.svg", "digits.md", "digits.svg"]
     assert sorted(path.name for path in (tmp_path / "boards").iterdir()) == sorted(path.name for path in written)
 
 
-def test_the_pictures_of_every_fit_are_on_the_page_also_of_rows_of_one_name(store: Store, tmp_path: Path) -> None:
+def test_figures_of_every_fit_are_on_the_page_even_if_rows_share_a_name(store: Store, tmp_path: Path) -> None:
     metric = named("parzen")
     for key in ("first", "second"):
         store.figures_folder(key).mkdir(parents=True)

@@ -18,10 +18,6 @@ class Sound:
     def measure(self, model, data, context):
         return harness.Estimate(1.0, 0.5, 2)
 
-class WithoutUnit:
-    direction, needs = "higher", ()
-    __init__, measure = Sound.__init__, Sound.measure
-
 class OfATensor(Sound):
     def measure(self, model, data, context):
         return harness.Estimate(torch.tensor(1.0), None, 1)
@@ -42,7 +38,7 @@ class Partly(Sound):
     def measure(self, model, data, context):
         return harness.Estimate(1.0, None, 1, parts={"a": float("nan"), "b": 2.0})
 
-faulty = [WithoutUnit, OfATensor, OfAnArray, OfTooFew, Diagnosed]
+faulty = [OfATensor, OfAnArray, OfTooFew, Diagnosed]
 
 class Extra(torch.nn.Module):
     def __init__(self, info, config):
@@ -69,13 +65,13 @@ def harness_metrics():
 
 def test_what_cannot_be_kept_is_the_metrics_own_failure(call: Call, tmp_path: Path) -> None:
     (tmp_path / "metrics.py").write_text(plugin)
-    names = "withoutunit,ofatensor,ofanarray,oftoofew,diagnosed,partly,sound"
+    names = "ofatensor,ofanarray,oftoofew,diagnosed,partly,sound"
     done = call("run", "--plugin", "metrics.py", "--models", "pca", "--metric", names)
     assert done.code == 3
     lines = (tmp_path / "runs" / "records.jsonl").read_text().splitlines()
     found = {record["metric"]["name"]: record for record in map(json.loads, lines)}
     assert {name: record["status"] for name, record in found.items()} == {
-        **dict.fromkeys(["withoutunit", "ofatensor", "ofanarray", "oftoofew", "diagnosed"], "error"),
+        **dict.fromkeys(["ofatensor", "ofanarray", "oftoofew", "diagnosed"], "error"),
         **dict.fromkeys(["partly", "sound"], "ok"),
     }
     assert "Tensor is not JSON serializable" in found["ofatensor"]["reason"]
