@@ -15,8 +15,7 @@ import pluggy
 from harness.specs import CommandSpec, DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RendererSpec
 
 if TYPE_CHECKING:
-    from harness.contracts.events import Record
-    from harness.planning.plan import Cell
+    from harness.contracts.events import Cell, Record
 
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.contracts.events import Record, Values
 from harness.atomic import require_writable
+from harness.contracts.events import Record, Values
 from harness.errors import HarnessWarning, StoreError, UsageError
 from harness.results.store import Store
 

@@ -1,4 +1,4 @@
-"""Work divided among processes."""
+"""Work is divided among processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from harness.execution.jobs import Jobs
 from harness.execution.task import Task
-from harness.execution.workers import _Crew, _Worker
+from harness.execution.workers import Worker, WorkerPool
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -59,7 +59,7 @@ def harness_models():
 
 @harness.hookimpl
 def harness_metrics():
-    return [harness.MetricSpec("where", Where, "tells its process")]
+    return [harness.MetricSpec("where", Where, "reports its process")]
 """
 
 
@@ -78,7 +78,7 @@ def words(models: str, metric: str, *more: str) -> list[str]:
     return [*run, "--models", models, "--metric", metric, *more]
 
 
-def test_how_many_processes_there_are_changes_no_number_and_no_key(call: Call, folder: Path) -> None:
+def test_the_number_of_processes_changes_no_value_and_no_key(call: Call, folder: Path) -> None:
     found = []
     for jobs in ("1", "2", "3"):
         done = call(*words("mean,pca", "reconstruction-mse", "--seeds", "3", "--jobs", jobs, "--runs", f"runs-{jobs}"))
@@ -89,7 +89,7 @@ def test_how_many_processes_there_are_changes_no_number_and_no_key(call: Call, f
     assert found[0] == found[1] == found[2]
 
 
-def test_work_is_done_by_other_processes_with_the_threads_of_one_fit(call: Call, folder: Path) -> None:
+def test_workers_are_other_processes_with_the_threads_of_one_fit(call: Call, folder: Path) -> None:
     assert call(*words("mean", "where", "--seeds", "4", "--jobs", "2")).code == 0
     seen = [each["diagnostics"] for each in records(folder)]
     assert {each["threads"] for each in seen} == {1}
@@ -101,10 +101,10 @@ def test_work_is_done_by_other_processes_with_the_threads_of_one_fit(call: Call,
     ((), 3, "5 fits by 2 processes, 1 thread each, the last 3 at once\n"),
     (("--jobs", "2"), 2, "5 fits by 2 processes, 1 thread each\n"),
 ])  # fmt: skip
-def test_the_last_of_an_odd_number_of_fits_share_two_cores(
+def test_the_last_fits_of_an_odd_number_share_two_cores(
     call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], processes: int, said: str
 ) -> None:
-    monkeypatch.setattr("harness.machine.cpu_load.cores", lambda: 2)
+    monkeypatch.setattr("harness.execution.jobs.cores", lambda: 2)
     command = ["--seeds", "5", "--steps", "400", "--runs", "runs", *more]
     done = call(*[word for word in words("mean", "where", *command) if word not in ("--epochs", "1")])
     assert done.code == 0
@@ -127,7 +127,7 @@ def test_a_worker_that_is_killed_costs_its_own_cells_only(call: Call, folder: Pa
             assert record["status"] == "ok"
 
 
-def test_what_killed_a_worker_is_not_trained_again_for_a_timing(call: Call, folder: Path) -> None:
+def test_a_fit_that_killed_its_worker_is_not_trained_again_for_a_timing(call: Call, folder: Path) -> None:
     assert call(*words("killed,mean", "reconstruction-mse,latency", "--jobs", "2")).code == 3
     ended = {(each["model"]["name"], each["metric"]["name"]): each for each in records(folder)}
     assert ended["mean", "latency"]["status"] == "ok"
@@ -135,10 +135,20 @@ def test_what_killed_a_worker_is_not_trained_again_for_a_timing(call: Call, fold
     assert "SIGKILL" in ended["killed", "latency"]["reason"]
 
 
-def test_a_worker_that_dies_between_tasks_or_amid_a_word_is_heard_of() -> None:
+class Ended:
+    """A process that has ended."""
+
+    exitcode = 0
+
+    def join(self, timeout: float | None = None) -> None:
+        pass
+
+    terminate = join
+
+
+def test_a_worker_that_dies_between_tasks_or_amid_a_message_is_noticed() -> None:
     ours, theirs = multiprocessing.Pipe()
-    worker = object.__new__(_Worker)
-    worker.connection = ours
+    worker = Worker(Ended(), ours)
     os.write(theirs.fileno(), b"\x00\x00\x00\x64cut short")
     theirs.close()
     worker.take(Task((), ()))
@@ -146,26 +156,30 @@ def test_a_worker_that_dies_between_tasks_or_amid_a_word_is_heard_of() -> None:
         worker.connection.recv()
 
 
-def test_what_was_finished_before_an_interruption_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[object] = []
+def test_cells_that_finished_before_an_interruption_are_kept() -> None:
+    received: list[object] = []
     ours, theirs = multiprocessing.Pipe()
-    worker = object.__new__(_Worker)
-    worker.connection, worker.open = ours, {"key": object()}
-    monkeypatch.setattr(_Worker, "stop", lambda worker: None)
-    crew = _Crew([], None, SimpleNamespace(cell_ended=lambda *said: heard.append(said)), Jobs(2, 2))
-    crew.workers, crew.cells = [worker], {"key": "the cell"}
+    cell = SimpleNamespace(key="key")
+    fit = SimpleNamespace(key="fit")
 
-    def interrupted(connections: object) -> None:
-        theirs.send(("cell_ended", ("key", "its record", None)))
-        raise KeyboardInterrupt
+    class Interrupted:
+        """Receives the events of the pool; the user interrupts it as the first fit is shown."""
 
-    monkeypatch.setattr("harness.execution.workers.wait", interrupted)
+        def fit_started(self, fits: object) -> None:
+            theirs.send(("cell_ended", ("key", "its record", None)))
+            raise KeyboardInterrupt
+
+        def cell_ended(self, *received_now: object) -> None:
+            received.append(received_now)
+
+    theirs.send(("fit_started", (["fit"],)))
+    pool = WorkerPool([Task((fit,), (cell,))], None, Interrupted(), Jobs(2, 2), lambda: Worker(Ended(), ours))
     with pytest.raises(KeyboardInterrupt):
-        crew.work()
-    assert heard == [("the cell", "its record", None)]
+        pool.work()
+    assert received == [(cell, "its record", None)]
 
 
-def test_a_fit_made_by_a_worker_is_used_by_the_next_run(call: Call, folder: Path) -> None:
+def test_a_fit_of_a_worker_is_used_by_the_next_run(call: Call, folder: Path) -> None:
     call(*words("mean", "where", "--seeds", "2", "--jobs", "2"))
     done = call(*words("mean", "reconstruction-mse", "--seeds", "2"))
     assert "fitting" not in done.err
