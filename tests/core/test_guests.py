@@ -1,0 +1,126 @@
+"""Code of plugins that calls sys.exit costs its own cells, and notice hooks that fail are reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Call
+
+plugin = """
+import sys
+import torch
+import harness
+
+class Tiny:
+    def __init__(self, config): pass
+    def load(self, source):
+        g = torch.Generator().manual_seed(1)
+        return harness.Data.from_tensors(*(harness.Examples(torch.rand(60, 30, generator=g)) for _ in range(3)))
+
+class Leaving(Tiny):
+    def load(self, source):
+        sys.exit(0)
+
+class Sound(torch.nn.Module):
+    def __init__(self, info, config):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.zeros(1))
+    def reconstruct(self, x):
+        return x * self.w
+    def loss(self, x, noise):
+        return (self.reconstruct(x) - x).square().mean()
+
+class LeavesInLoss(Sound):
+    def loss(self, x, noise):
+        sys.exit(0)
+
+class LeavesInInit(Sound):
+    def __init__(self, info, config):
+        sys.exit()
+
+class LeavesInCalibrate(Sound):
+    def calibrate(self, validation, noise):
+        sys.exit("enough")
+
+class Leaves:
+    unit, direction = "things", None
+    def __init__(self, config): pass
+    def measure(self, model, data, context):
+        sys.exit(0)
+
+class Picture:
+    def draw(self, model, data, context):
+        sys.exit(0)
+
+@harness.hookimpl
+def harness_datasets():
+    return [harness.DatasetSpec("tiny", Tiny, "small"), harness.DatasetSpec("leaving", Leaving, "leaves")]
+
+@harness.hookimpl
+def harness_models():
+    models = (Sound, LeavesInLoss, LeavesInInit, LeavesInCalibrate)
+    return [harness.ModelSpec(each.__name__.lower(), each, "a model") for each in models]
+
+@harness.hookimpl
+def harness_metrics():
+    return [harness.MetricSpec("leaves", Leaves, "leaves")]
+
+@harness.hookimpl
+def harness_figures():
+    return [harness.FigureSpec("picture", Picture, "leaves")]
+
+@harness.hookimpl
+def harness_cell_finished(cell, record):
+    raise RuntimeError(f"no room for {record.metric['name']}")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "guests.py").write_text(plugin)
+    return tmp_path
+
+
+def words(models: str, metric: str = "reconstruction-mse", dataset: str = "tiny") -> list[str]:
+    chosen = ["--models", models, "--metric", metric, "--dataset", dataset]
+    return ["run", "--plugin", "guests.py", *chosen, "--steps", "2", "--jobs", "1"]
+
+
+def outcomes(folder: Path) -> dict[tuple[str, str], tuple[str, str | None]]:
+    lines = map(json.loads, (folder / "runs" / "records.jsonl").read_text().splitlines())
+    return {(each["model"]["name"], each["metric"]["name"]): (each["status"], each["reason"]) for each in lines}
+
+
+def test_sys_exit_in_a_model_or_a_metric_is_an_error_of_its_cells(call: Call, folder: Path) -> None:
+    done = call(*words("leavesinloss,leavesininit,leavesincalibrate,sound", "leaves,reconstruction-mse"))
+    assert done.code == 3
+    found = outcomes(folder)
+    assert found.pop(("sound", "reconstruction-mse")) == ("ok", None)
+    assert found.pop(("sound", "leaves")) == ("error", "RuntimeError: sys.exit(0) was called")
+    assert len(found) == 6
+    assert {status for status, _ in found.values()} == {"error"}
+    assert found["leavesininit", "leaves"][1] == "RuntimeError: sys.exit() was called"
+    assert found["leavesincalibrate", "leaves"][1] == "RuntimeError: sys.exit('enough') was called"
+
+
+def test_sys_exit_in_a_data_set_is_an_error_of_its_cells(call: Call, folder: Path) -> None:
+    assert call(*words("pca", dataset="leaving")).code == 3
+    assert outcomes(folder) == {("pca", "reconstruction-mse"): ("error", "RuntimeError: sys.exit(0) was called")}
+
+
+def test_sys_exit_in_a_figure_costs_only_the_figure(call: Call, folder: Path) -> None:
+    done = call(*words("sound"))
+    assert done.code == 0
+    assert "warning: the figure picture of sound could not be drawn: RuntimeError: sys.exit(0) was called" in done.err
+
+
+def test_a_notice_hook_that_fails_during_a_run_is_reported_once_per_failure(call: Call, folder: Path) -> None:
+    done = call(*words("sound,pca", "reconstruction-mse,ssim"))
+    message = "warning: plugin guests.py:guests: harness_cell_finished() failed: RuntimeError: no room for {}"
+    assert done.err.count(message.format("reconstruction-mse")) == 1
+    assert done.err.count(message.format("ssim")) == 1
