@@ -46,7 +46,7 @@ def problem_of_dataset(dataset: Any) -> str | None:
 
 
 def problem_of_figure(figure: Any) -> str | None:
-    """Check a figure, built."""
+    """Check a figure, an instance of its class."""
     return _problem_of_needs(getattr(figure, "needs", ())) or _problem_of_method(
         figure, "draw", "model", "data", "context"
     )

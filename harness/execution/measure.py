@@ -38,13 +38,13 @@ _seconds_between_reports = 2.0
 def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) -> tuple[Record, Values | None]:
     """Measure a fitted model; return the record and the per-example values, if any.
 
-    Whatever the metric raises ends up in the record, except an interruption. The checkpoint of the measurement is left
-    to be removed by whoever writes the record.
+    Any exception of the metric becomes part of the record, except an interruption. The caller removes the checkpoint of
+    the measurement once the record is written.
     """
     specification = context.specification
     if cell.lacking is not None:
         return record_without_value(cell, Failure("n/a", cell.lacking), specification), None
-    # A timing has the machine to itself, and all of it.
+    # No other work of the run is going on during a timing, which may use all cores.
     threads = cores() if cell.machine else cell.fit.engine.threads
     data = dataclasses.replace(data, test=data.splits[cell.split])
     started, start = now(), time.perf_counter()
@@ -62,7 +62,7 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
             peak_memory=peak_memory,
             started=started,
         )
-        json.dumps(dataclasses.asdict(record))  # what cannot be written is the metric's failure, not the store's
+        json.dumps(dataclasses.asdict(record))  # a result that is not JSON is the metric's failure, not the store's
         return record, _values(estimate, data)
     except Exception as error:
         return record_without_value(cell, failure_of(error), specification), None
@@ -103,7 +103,7 @@ def _values(estimate: Estimate, data: Data) -> Values | None:
         return None
     ids, values = data.test.ids[: len(estimate.per_example)], estimate.per_example
     if values.shape != ids.shape:
-        raise ValueError(f"{len(ids)} examples have {tuple(values.shape)} values; there is one of each")
+        raise ValueError(f"per-example values have the shape {tuple(values.shape)}; expected {tuple(ids.shape)}")
     return Values(ids.cpu().numpy(), values.cpu().numpy())
 
 

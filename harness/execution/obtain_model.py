@@ -105,7 +105,7 @@ def _train(fits: Sequence[Fit], data: Data, context: WorkerContext) -> dict[str,
 def _unstorable(model: nn.Module | None) -> Failure | None:
     state = model.state_dict() if model else {}
     others = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
-    return Failure("error", f"its state cannot be stored: {', '.join(others)} is no tensor") if others else None
+    return Failure("error", f"its state cannot be stored: {', '.join(others)} is not a tensor") if others else None
 
 
 def _described(fit: Fit, fitted: Fitted, failure: Failure | None, context: WorkerContext) -> dict[str, object]:

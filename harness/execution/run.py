@@ -1,6 +1,6 @@
 """Carries out a plan: fits what is not fitted, measures what is not measured, and keeps every record.
 
-A cell's record is on disk before it is reported; a fault in one cell leaves the others alone.
+A cell's record is on disk before it is reported, and a failure of one cell does not affect the others.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Outcome:
 
 
 class Run:
-    """One execution of a plan: tells the reporter and the plugins of what happens, and writes the records.
+    """One execution of a plan: writes the records, shows the user what happens, and notifies the plugins.
 
     Args:
         specification: of the run.
@@ -83,7 +83,7 @@ class Run:
 
     @cached_property
     def tasks(self) -> list[Task]:
-        """What was pending at first, timings apart: a fit, or seeds that are trained as one, with its cells."""
+        """The work that was pending at first, except timings: fits, or seeds trained as one, with their cells."""
         pending = self.pending
         by_fit = {cell.fit.key: cell.fit for cell in pending}
         cells: dict[str, list[Cell]] = {key: [] for key in by_fit}
@@ -106,7 +106,7 @@ class Run:
     def execute(self, jobs: Jobs = one_job) -> Outcome:
         """Compute what is pending, in this process or in several workers.
 
-        Timings come last, one by one in this process, which then has the machine and its cores to itself.
+        Timings come last, one by one in this process, when no other work of the run uses the machine.
 
         Raises:
             StoreError: a result could not be written; those before it are stored.
@@ -120,7 +120,7 @@ class Run:
             else:
                 for task in self.tasks:
                     perform(task, self.context)
-            # Models that were fitted afresh are there by now.
+            # By now the fits of a fresh run are in the store.
             fitted = dataclasses.replace(
                 self.context, specification=dataclasses.replace(self.specification, fresh=False)
             )

@@ -1,8 +1,8 @@
 """Groups records into boards whose rows may be compared, and ranks the rows.
 
-Records share a board when they have the data set and its settings, the split, the metric and its settings, the unit
-and the measure in common; timings also the machine, the device and the threads they were taken with, which need not
-be those of the fit.
+Records share a board if they have the same data set and metric with the same settings, the same split, evaluation
+seed, unit and measure. Timings must also have the same machine, device and number of threads, which may differ from
+those of the fit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.settings import show
 
 
 def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
-    """Group and rank records; per-example values for paired comparisons come from the store."""
+    """Group and rank records, paired by the per-example values in the store."""
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         groups[_key(_comparable(record))].append(record)
@@ -34,8 +34,8 @@ def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
             if record.status == "ok":
                 by_measure[_key([record.unit, record.measure, record.direction, _threads(record)])].append(record)
         families = sorted(by_measure.values(), key=len, reverse=True) or [[]]
-        # What has no value has neither measure nor threads: it is shown once, with other seeds of its model or else
-        # below the largest board.
+        # A record without a value has no measure and no threads: it is shown once, with other seeds of its model if
+        # there are any, else below the largest board.
         homes = {_row_of(record): family for family in reversed(families) for record in family}
         for record in group:
             if record.status != "ok":
@@ -64,9 +64,9 @@ def _board(records: Sequence[Record], store: Store) -> Board:
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         groups[_row_of(record)].append(record)
-    telling = _telling_settings(records)
+    differing = _differing_settings(records)
     unreadable: list[str] = []
-    rows = [_row(group, telling, store, unreadable) for group in groups.values()]
+    rows = [_row(group, differing, store, unreadable) for group in groups.values()]
     notes = [f"Not paired, since per-example values cannot be read: {', '.join(unreadable)}."] if unreadable else []
     return Board(
         dataset=first.dataset["name"],
@@ -87,27 +87,27 @@ def _board(records: Sequence[Record], store: Store) -> Board:
 
 
 def _row_of(record: Record) -> str:
-    """Return what the records of one row, which differ in the seed, have in common."""
+    """Return what the records of one row have in common; they differ in their seeds."""
     model = record.model
     identity = [model["name"], model["distribution"], model["version"], model["settings"]]
     return _key([identity, record.budget, record.engine])
 
 
 def _row(
-    records: Sequence[Record], telling: Mapping[str, set[str]], store: Store, unreadable: list[str]
+    records: Sequence[Record], differing: Mapping[str, set[str]], store: Store, unreadable: list[str]
 ) -> tuple[Row, Measured | None]:
     """Return a row with what its rank depends on; values that cannot be read are added to ``unreadable``."""
     with_value = [record for record in records if record.status == "ok"]
     others = [record for record in records if record.status != "ok"]
     first = min(with_value or others, key=lambda record: record.seed)
     model = first.model
-    shown = [name for name in model["settings"] if name in {*model["changed"], *telling[model["name"]]}]
+    shown = [name for name in model["settings"] if name in {*model["changed"], *differing[model["name"]]}]
     part_names = dict.fromkeys(name for record in with_value for name in record.parts)
     measured = _measured(with_value, store, unreadable) if with_value else None
     row = Row(
         model=model["name"],
         settings=model["settings"],
-        label=" ".join(filter(None, [_label(model["settings"], shown), _circumstances(first, telling)])),
+        label=" ".join(filter(None, [_label(model["settings"], shown), _differences(first, differing)])),
         budget=first.budget,
         engine=first.engine,
         status="ok" if with_value else first.status,
@@ -133,7 +133,7 @@ def _row(
 
 
 def _mean_part(records: Sequence[Record], name: str) -> float | None:
-    """Return the mean over seeds of a part, of which records keep None where it was not finite."""
+    """Return the mean over seeds of a part, without the seeds for which it was not finite."""
     known = [part for record in records if (part := record.parts.get(name)) is not None]
     return fmean(known) if known else None
 
@@ -163,16 +163,16 @@ def _measured(records: Sequence[Record], store: Store, unreadable: list[str]) ->
 def _reason(measured: Sequence[Record], others: Sequence[Record]) -> str | None:
     if not measured:
         return others[0].reason
-    said = []
+    reasons = []
     if others:
-        said.append(f"without seed {_seeds(others)}: {others[0].status}, {others[0].reason}")
+        reasons.append(f"without seed {_seeds(others)}: {others[0].status}, {others[0].reason}")
     warned: dict[str, list[Record]] = defaultdict(list)
     for record in measured:
         if record.warning is not None:
             warned[record.warning].append(record)
     for warning, those in warned.items():
-        said.append(warning if len(those) == len(measured) else f"seed {_seeds(those)}: {warning}")
-    return "; ".join(said) or None
+        reasons.append(warning if len(those) == len(measured) else f"seed {_seeds(those)}: {warning}")
+    return "; ".join(reasons) or None
 
 
 def _seeds(records: Sequence[Record]) -> str:
@@ -193,31 +193,31 @@ def _ranked(rows: Sequence[tuple[Row, Measured | None]], direction: str | None) 
     return [*ranked, *(row for row, _ in valued if row.biased_in_favour), *without_value]
 
 
-def _telling_settings(records: Sequence[Record]) -> dict[str, set[str]]:
-    """Find, for each model, the settings in which its rows differ; under "" the circumstances that differ."""
-    telling: dict[str, set[str]] = defaultdict(set)
+def _differing_settings(records: Sequence[Record]) -> dict[str, set[str]]:
+    """Return the settings in which the rows of each model differ; under "", those of budgets and engines."""
+    differing: dict[str, set[str]] = defaultdict(set)
     seen: dict[tuple[str, str], set[str]] = defaultdict(set)
     for record in records:
         for name, value in record.model["settings"].items():
             seen[record.model["name"], name].add(_key(value))
-        for name, value in _surroundings(record).items():
+        for name, value in _training(record).items():
             seen["", name].add(_key(value))
         seen[record.model["name"], "version"].add(record.model["version"])
     for (model, name), values in seen.items():
         if len(values) > 1:
-            telling[model].add(name)
-    return telling
+            differing[model].add(name)
+    return differing
 
 
-def _surroundings(record: Record) -> dict[str, Any]:
-    """Return the budget and the engine of a fit, of which records leave out eager execution."""
+def _training(record: Record) -> dict[str, Any]:
+    """Return the budget and the engine of a fit; records do not mention that steps are eager."""
     return {**(record.budget or {}), "execution": "eager", **record.engine}
 
 
-def _circumstances(record: Record, telling: Mapping[str, set[str]]) -> str:
-    differing = _surroundings(record)
-    label = _label(differing, [name for name in differing if name in telling.get("", ())])
-    if "version" in telling.get(record.model["name"], ()):
+def _differences(record: Record, differing: Mapping[str, set[str]]) -> str:
+    training = _training(record)
+    label = _label(training, [name for name in training if name in differing.get("", ())])
+    if "version" in differing.get(record.model["name"], ()):
         label += f" version={record.model['version']}"
     return label.strip()
 

@@ -17,7 +17,7 @@ from harness.results.store import Store
 
 
 def rewrite(datasets: Collection[str], store: Store, folder: Path) -> list[Path]:
-    """Write the leaderboards of data sets anew, from all that is in the store; return their paths.
+    """Write the leaderboards of data sets from everything in the store; return their paths.
 
     Raises:
         StoreError: the disk is full or a folder cannot be written to.
@@ -27,7 +27,7 @@ def rewrite(datasets: Collection[str], store: Store, folder: Path) -> list[Path]
 
 
 def write_leaderboards(boards: Iterable[Board], folder: Path, store: Store) -> list[Path]:
-    """Write one Markdown page and one picture per data set, and copies of the fits' figures; return their paths.
+    """Write one Markdown page and one picture per data set, with copies of the fits' figures; return their paths.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written to.
@@ -58,17 +58,17 @@ def write_leaderboards(boards: Iterable[Board], folder: Path, store: Store) -> l
 def _copy_figures(boards: Sequence[Board], folder: Path, store: Store) -> dict[str, dict[str, str]]:
     """Copy the figures of the boards' fits, so that a page can be moved or published with its folder.
 
-    Names are those of a board's rows, which fits on other boards may share: then with the budget and the key besides.
+    A figure has the name of its row. If several fits share it, the budget and the key are added.
 
     Returns:
-        For each figure's name, the copies' paths from the page by the names of the rows they are of.
+        For each kind of figure, the paths of the copies relative to the page, by the name of the row.
     """
     shutil.rmtree(folder, ignore_errors=True)
     rows = {row.fit_key: row for board in boards for row in board.rows}
     names = Counter(row.name for row in rows.values())
     copied: dict[str, dict[str, str]] = {}
     for key, row in rows.items():
-        name = row.name if names[row.name] == 1 else f"{row.name} ({_told_apart(row, key)})"
+        name = row.name if names[row.name] == 1 else f"{row.name} ({_distinguished(row, key)})"
         for figure in sorted(store.figures_folder(key).glob("*.png")):
             folder.mkdir(exist_ok=True)
             copy = folder / f"{row.model}-{key[:8]}-{figure.name}"
@@ -77,5 +77,5 @@ def _copy_figures(boards: Sequence[Board], folder: Path, store: Store) -> dict[s
     return copied
 
 
-def _told_apart(row: Row, key: str) -> str:
+def _distinguished(row: Row, key: str) -> str:
     return ", ".join(filter(None, [in_words(dict(row.budget)) if row.budget else "", f"fit {key[:8]}"]))

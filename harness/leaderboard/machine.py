@@ -12,7 +12,7 @@ from harness.contracts.boards import Board, Row
 
 
 def rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
-    """Return every row of every board as JSON values; ``value`` is null where there is none."""
+    """Return every row of every board as JSON values; ``value`` is null if there is none."""
     return [_row(number, board, row) for number, board in enumerate(boards) for row in board.rows]
 
 
@@ -22,7 +22,7 @@ def render_json(boards: Sequence[Board]) -> str:
 
 
 def render_csv(boards: Sequence[Board]) -> str:
-    """Write the rows as CSV; what is nested is JSON within its field."""
+    """Write the rows as CSV; nested values are written as JSON."""
     file = StringIO()
     listed = rows(boards)
     writer = csv.DictWriter(file, fieldnames=list(listed[0]) if listed else ["dataset"], lineterminator="\n")

@@ -21,7 +21,7 @@ def render_figures(figures: Mapping[str, Mapping[str, str]]) -> str:
     """Write figures as sections, one for each kind with all models side by side.
 
     Args:
-        figures: paths of pictures by the names of the rows they are of, by the name of the figure.
+        figures: for each kind of figure, the paths of pictures by the name of their row.
     """
     sections = []
     for figure, by_row in sorted(figures.items()):

@@ -1,4 +1,4 @@
-"""The formats that leaderboards come in: our own renderers, through the same hook as anyone's."""
+"""The built-in formats of leaderboards, provided through the same hook as those of other plugins."""
 
 from __future__ import annotations
 

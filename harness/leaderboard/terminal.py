@@ -31,7 +31,7 @@ def render(boards: Sequence[Board]) -> str:
 
 
 def render_svg(boards: Sequence[Board]) -> str:
-    """Write boards as one SVG picture that loads nothing from anywhere."""
+    """Write boards as one SVG picture that loads no other files."""
     console = Console(file=StringIO(), record=True, width=120, force_terminal=True, highlight=False)
     for board in boards:
         console.print(table(board))
@@ -61,5 +61,5 @@ def table(board: Board) -> Group:
 
 
 def _head(name: str) -> str:
-    """Break the head of a column into lines, its unit below, which leaves room for notes."""
+    """Break a column head into lines, with the unit below, to leave room for notes."""
     return "\n".join(line for part in name.replace(" (", "\n(").splitlines() for line in wrap(part, 18))

@@ -84,7 +84,7 @@ class Cell:
 
     @cached_property
     def lacking(self) -> str | None:
-        """Which capabilities the metric needs and the model does not have, in words; else None."""
+        """Which capabilities that the metric needs the model does not have, in words; else None."""
         return lacking(self.fit.model.factory, needs_of(self.metric.factory))
 
 

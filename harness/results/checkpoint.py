@@ -12,7 +12,7 @@ from harness.atomic import replacing
 from harness.contracts.checkpoints import State
 from harness.errors import StoreError
 
-layout = 2  # of what is kept; raised when it changes
+layout = 2  # version of the format
 
 
 class FileCheckpoint:
@@ -33,7 +33,7 @@ class FileCheckpoint:
         self._written = time.monotonic()
 
     def load(self) -> State | None:
-        """Return the state that was kept, or None where the work starts from the beginning."""
+        """Return the state that was kept, or None if the work starts from the beginning."""
         try:
             state: State = torch.load(self.path, weights_only=True)
         except FileNotFoundError:
@@ -56,15 +56,15 @@ class FileCheckpoint:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to write."""
+        """Whether it is time to save."""
         return time.monotonic() - self._written >= self.interval
 
     def save(self, state: State, done: str) -> None:
         """Keep a state in place of the one before.
 
         Args:
-            state: numbers, words and tensors, in lists and dictionaries.
-            done: how far the work has got, in words.
+            state: numbers, strings and tensors, in lists and dictionaries.
+            done: how much of the work is done, in words.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
@@ -78,5 +78,5 @@ class FileCheckpoint:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """Forget the state: the work has ended."""
+        """Delete the state: the work has ended."""
         self.path.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""How far a figure can be trusted, and which of two is better.
+"""Uncertainty of values, and comparisons between them.
 
-A mean over test examples and seeds has two sources of error, told apart here: the choice of test examples (the
-standard error over examples) and the choice of seed (the spread over seeds). Comparisons are paired wherever the two
-sides saw the same examples or the same seeds.
+A mean over test examples and seeds has two sources of error, kept separate here: the choice of test examples (the
+standard error over examples) and the choice of seeds (the spread over seeds). A comparison is paired if both sides used
+the same examples or the same seeds.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ confidence = 0.95
 
 @dataclass(frozen=True)
 class Measured:
-    """One figure measured for several seeds.
+    """A value measured for several seeds.
 
     Args:
         by_seed: the value for each seed.
         stderrs: the standard error over examples (or repeats) for each seed that has one.
         degrees_of_freedom: of these standard errors; None if they have many.
         ids: ``(n,)`` example ids, or None.
-        values: ``(n,)`` per-example values, averaged over seeds; None where there are none.
+        values: ``(n,)`` per-example values, averaged over seeds; None if there are none.
     """
 
     by_seed: dict[int, float]
@@ -50,7 +50,7 @@ class Measured:
             return float(self.values.std(ddof=1) / math.sqrt(len(self.values)))
         if not self.stderrs:
             return None
-        # Without per-example values nothing is known of how seeds share their examples: the cautious bound.
+        # Without per-example values it is not known how seeds share their examples: this is the cautious bound.
         return math.sqrt(fmean([each**2 for each in self.stderrs]))
 
     @property
@@ -61,7 +61,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much larger one figure is than another, with a 95% interval."""
+    """How much larger one value is than another, with a 95% interval."""
 
     value: float
     low: float
@@ -69,15 +69,15 @@ class Difference:
 
     @property
     def is_significant(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
 def difference(a: Measured, b: Measured) -> Difference:
-    """Compare two figures: a − b, with the errors over examples and over seeds added in quadrature.
+    """Compare two values: a − b, with the errors over examples and over seeds added in quadrature.
 
-    Examples are paired by id and seeds by number where both sides have the same. Degrees of freedom follow
-    Satterthwaite (1946). With one seed on a side, its spread is unknown and the interval speaks of those fits only.
+    Examples are paired by id and seeds by number if both sides have the same. Degrees of freedom follow Satterthwaite
+    (1946). If a side has one seed, its spread is unknown and the interval is valid for these fits only.
     """
     value = a.value - b.value
     sources = [*_over_examples(a, b), *_over_seeds(a, b)]
@@ -91,7 +91,7 @@ def difference(a: Measured, b: Measured) -> Difference:
 
 
 def ranks(measured: Sequence[Measured], direction: str) -> list[int]:
-    """Rank figures: one more than the number that are significantly better, so that what cannot be told apart ties.
+    """Return ranks: one more than the number of values that are significantly better.
 
     ``direction`` is ``higher`` or ``lower``, whichever is better.
     """
@@ -100,7 +100,7 @@ def ranks(measured: Sequence[Measured], direction: str) -> list[int]:
 
 
 def t_quantile(probability: float, freedom: float) -> float:
-    """Return the quantile of Student's t, which for many degrees of freedom is the normal one."""
+    """Return a quantile of Student's t distribution; of the normal one for many degrees of freedom."""
     if freedom > 1000:
         return NormalDist().inv_cdf(probability)
     from scipy.special import stdtrit

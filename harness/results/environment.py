@@ -1,4 +1,4 @@
-"""What a result was computed with: software, machine, and the state of the working tree."""
+"""The environment of a result: software, machine, and the state of the working tree."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ class Environment:
 
     @property
     def machine(self) -> str:
-        """What two timings must share to be compared."""
+        """The machine in words; two timings can be compared only if it is the same."""
         return f"{self.accelerator or self.processor}, {self.cores} cores"
 
 
 @dataclass(frozen=True)
 class Commit:
-    """The git commit of the folder the run was started in, and whether files differed from it."""
+    """The git commit of the folder in which the run was started, and whether files differed from it."""
 
     sha: str | None
     dirty: bool | None
 
 
 def describe_environment(device: torch.device) -> Environment:
-    """Look at this machine."""
+    """Return the environment of this process."""
     versions = {}
     for name in _distributions:
         try:

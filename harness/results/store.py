@@ -1,10 +1,10 @@
-"""What a run leaves on disk, so that nothing is lost when something fails.
+"""The store: everything that a run keeps on disk, written so that nothing is lost if something fails.
 
-    records.jsonl            one line a finished cell, appended, flushed and synced
-    fits/<fit key>/          weights.safetensors, fit.json, samples seen while training, and figures/*.png
+    records.jsonl            one line per finished cell, appended, flushed and synced
+    fits/<fit key>/          weights.safetensors, fit.json, samples drawn during training, and figures/*.png
     values/<cell key>.npz    per-example values with example ids, for paired comparisons
     environments/<id>.json   software and machine
-    checkpoints/<fit key>.pt the state of a fit that is not done
+    checkpoints/<key>.pt     the state of a fit or a measurement that is not finished
 
 Reading it imports neither torch nor safetensors.
 """
@@ -114,7 +114,7 @@ class Store:
                 self._write_values(record.cell_key, values)
             line = json.dumps(_finite(dataclasses.asdict(record)), allow_nan=False)
             with self.records_file.open("ab") as file:
-                # A line torn by an earlier crash must not swallow this one.
+                # This line must not be appended to one that an earlier crash has cut short.
                 torn = file.tell() > 0 and not self._ends_in_newline()
                 file.write(b"\n" * torn + line.encode() + b"\n")
                 file.flush()
@@ -152,7 +152,7 @@ class Store:
             raise StoreError(f"the per-example values of cell {cell_key} cannot be read: {error}") from error
 
     def fit(self, fit_key: str) -> dict[str, Any] | None:
-        """Return what is known of a fit, or None where it has to be trained."""
+        """Return the description of a fit, or None if it has to be trained."""
         path = self.root / "fits" / fit_key / "fit.json"
         try:
             return dict(json.loads(path.read_text()))
@@ -178,7 +178,7 @@ class Store:
             raise StoreError(f"{path} cannot be read: {error}") from error
 
     def snapshots(self, fit_key: str) -> dict[int, Tensor]:
-        """Return the samples that were kept while training, by epoch; none where they are missing or damaged."""
+        """Return the samples that were kept during training, by epoch; none if they are missing or damaged."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -210,7 +210,7 @@ class Store:
                     with replacing(path) as temporary:
                         temporary.write_bytes(png)
                     break
-                except FileNotFoundError:  # another run has put the same fit in place meanwhile
+                except FileNotFoundError:  # another run has replaced the same fit meanwhile
                     if not attempts_left:
                         raise
         return path
@@ -222,7 +222,7 @@ class Store:
         weights: Mapping[str, Tensor] | None,
         snapshots: Mapping[int, Tensor] | None = None,
     ) -> None:
-        """Write a fit so that it is there whole or not at all.
+        """Write a fit, whole or not at all.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
@@ -248,12 +248,12 @@ class Store:
                 raise
 
     def checkpoint_file(self, keys: Sequence[str]) -> Path:
-        """Return the file for the state of fits while they are trained together, or of a cell while it is measured."""
+        """Return the checkpoint file of fits that are trained together, or of a cell that is measured."""
         name = keys[0] if len(keys) == 1 else f"{keys[0]}-and-{len(keys) - 1}-more"
         return self.root / "checkpoints" / f"{name}.pt"
 
     def write_environment(self, identifier: str, description: Mapping[str, Any]) -> None:
-        """Write what a run was computed with, once.
+        """Write the environment of a run, once.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
@@ -274,12 +274,12 @@ class Store:
         except (OSError, SafetensorError) as error:
             raise StoreError(
                 f"cannot write {what} under {self.root}: {getattr(error, 'strerror', None) or error}. "
-                "Every cell reported before this is stored."
+                "Every cell that was reported before is stored."
             ) from error
 
 
 def _put_in_place(folder: Path, final: Path) -> None:
-    """Rename a folder to ``final``, in place of one that may be there, in which another run may be writing."""
+    """Rename a folder to ``final``, replacing one that may exist and in which another run may be writing."""
     aside = final.with_name(f".replaced-{folder.name}")
     for attempts_left in reversed(range(_attempts)):
         with suppress(FileNotFoundError):
@@ -302,7 +302,7 @@ def _remove(folder: Path) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Replace what JSON has no word for, infinities and not-a-number, by null."""
+    """Replace infinities and NaN, which JSON cannot represent, by null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -75,7 +75,7 @@ def test_what_cannot_be_kept_is_the_metrics_own_failure(call: Call, tmp_path: Pa
         **dict.fromkeys(["partly", "sound"], "ok"),
     }
     assert "Tensor is not JSON serializable" in found["ofatensor"]["reason"]
-    assert "2000 examples have (2000, 2) values" in found["oftoofew"]["reason"]
+    assert "per-example values have the shape (2000, 2); expected (2000,)" in found["oftoofew"]["reason"]
     assert "float32 is not JSON serializable" in found["diagnosed"]["reason"]
     assert all(name in done.out for name in ("partly", "sound"))
 
@@ -89,5 +89,5 @@ def test_a_model_whose_state_cannot_be_stored_is_no_result(call: Call, tmp_path:
     for metric in ("reconstruction-mse", "latency"):
         assert found["pca", metric]["status"] == "ok"
         assert found["extra", metric]["status"] == "error"
-        assert found["extra", metric]["reason"] == "its state cannot be stored: _extra_state is no tensor"
+        assert found["extra", metric]["reason"] == "its state cannot be stored: _extra_state is not a tensor"
     assert len(list((tmp_path / "runs" / "fits").iterdir())) == 1
