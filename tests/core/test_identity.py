@@ -1,4 +1,4 @@
-"""A cell's identity is all that can change its number, and nothing else."""
+"""A cell's identity is everything that can change its value, and nothing else."""
 
 from harness.contracts.engine import Engine
 from harness.planning.budget import Budget
@@ -25,7 +25,7 @@ def keys(plan: Plan) -> dict[tuple[str, str, str, int], str]:
     return {(c.fit.dataset.name, c.fit.model.name, c.metric.name, c.fit.seed): c.key for c in plan.cells}
 
 
-def test_what_else_is_in_a_run_is_no_part_of_a_cells_identity() -> None:
+def test_other_cells_of_a_run_do_not_change_a_key() -> None:
     alone = keys(plan_of("linear-ae"))
     assert len(alone) == 1
     for company in (
@@ -41,7 +41,7 @@ def test_what_else_is_in_a_run_is_no_part_of_a_cells_identity() -> None:
         assert len(set(together.values())) == len(together)
 
 
-def test_all_that_can_change_a_number_is_part_of_its_cells_identity() -> None:
+def test_everything_that_can_change_a_value_changes_the_key() -> None:
     changed = [
         plan_of("linear-ae"),
         plan_of("linear-ae", linear_ae="3"),
@@ -52,18 +52,18 @@ def test_all_that_can_change_a_number_is_part_of_its_cells_identity() -> None:
     assert len({key for plan in changed for key in keys(plan).values()}) == len(changed)
 
 
-def test_a_timing_belongs_to_its_machine_and_a_fit_does_not() -> None:
+def test_the_machine_is_part_of_the_key_of_a_timing_but_not_of_a_fit() -> None:
     timing = ("training-throughput",)
     here, there = (plan_of("linear-ae", metrics=timing, machine=name) for name in ("this one", "another"))
     assert set(keys(here).values()).isdisjoint(keys(there).values())
     assert [fit.key for fit in here.fits] == [fit.key for fit in there.fits]
 
 
-def test_a_closed_form_fit_has_no_epochs_and_a_default_spelt_out_changes_nothing() -> None:
+def test_a_closed_form_fit_has_no_epochs_and_an_explicit_default_changes_no_key() -> None:
     assert keys(plan_of("pca")) == keys(plan_of("pca", epochs=3)) == keys(plan_of("pca", pca="20"))
 
 
-def test_how_steps_are_taken_is_no_part_of_a_fit_that_takes_none() -> None:
+def test_step_modes_do_not_change_the_key_of_a_fit_without_steps() -> None:
     engines = [Engine(), Engine(precision="bf16-products"), Engine(path="vectorized"), Engine(step_mode="compiled")]
     for model, different in (("pca", 1), ("linear-ae", 4)):
         request = Request((model,), ("reconstruction-mse",), ("mnist-10k",))

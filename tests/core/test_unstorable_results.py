@@ -1,4 +1,4 @@
-"""What cannot be kept costs its own cells only."""
+"""A result that cannot be stored costs only its own cells."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def harness_metrics():
 """
 
 
-def test_what_cannot_be_kept_is_the_metrics_own_failure(call: Call, tmp_path: Path) -> None:
+def test_an_estimate_that_cannot_be_stored_is_an_error_of_its_metric(call: Call, tmp_path: Path) -> None:
     (tmp_path / "metrics.py").write_text(plugin)
     names = "ofatensor,ofanarray,oftoofew,diagnosed,partly,sound"
     done = call("run", "--plugin", "metrics.py", "--models", "pca", "--metric", names)
@@ -80,7 +80,7 @@ def test_what_cannot_be_kept_is_the_metrics_own_failure(call: Call, tmp_path: Pa
     assert all(name in done.out for name in ("partly", "sound"))
 
 
-def test_a_model_whose_state_cannot_be_stored_is_no_result(call: Call, tmp_path: Path) -> None:
+def test_a_model_whose_state_cannot_be_stored_is_an_error(call: Call, tmp_path: Path) -> None:
     (tmp_path / "metrics.py").write_text(plugin)
     words = ("--models", "extra,pca", "--metric", "reconstruction-mse,latency", "--steps", "2")
     assert call("run", "--plugin", "metrics.py", *words).code == 3
