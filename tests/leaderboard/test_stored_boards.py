@@ -82,3 +82,12 @@ def test_engines_budgets_and_settings_have_the_keys_that_they_had(name: str, eng
     request = Request(["vae", "ppca"], ["elbo", "latency"], ["dequantized-mnist-10k"], 2, budget, settings)
     plan = build_plan(request, Registry.load(), engine, "a machine")
     assert [cell.key for cell in plan.cells] == known["variants"][name]
+
+
+def test_a_fit_of_the_store_is_used_by_a_new_run(call: Call, tmp_path: Path) -> None:
+    shutil.copytree(fixtures / "store", tmp_path / "runs")
+    known = ("--models", "pca", "--dataset", "ppca-toy", "--metric", "reconstruction-mse")
+    assert "all stored already" in call("run", *known).err
+    done = call("run", "--models", "pca", "--dataset", "ppca-toy", "--metric", "sparsity")
+    assert done.code == 0
+    assert "fitting" not in done.err
