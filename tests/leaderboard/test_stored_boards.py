@@ -84,10 +84,12 @@ def test_engines_budgets_and_settings_have_the_keys_that_they_had(name: str, eng
     assert [cell.key for cell in plan.cells] == known["variants"][name]
 
 
-def test_a_fit_of_the_store_is_used_by_a_new_run(call: Call, tmp_path: Path) -> None:
+def test_fits_of_the_store_are_used_by_a_new_run(call: Call, tmp_path: Path) -> None:
     shutil.copytree(fixtures / "store", tmp_path / "runs")
-    known = ("--models", "pca", "--dataset", "ppca-toy", "--metric", "reconstruction-mse")
-    assert "all stored already" in call("run", *known).err
-    done = call("run", "--models", "pca", "--dataset", "ppca-toy", "--metric", "sparsity")
+    sizes = ("--set", "pca.latent_dim=2", "--set", "linear-ae.latent_dim=2")
+    done = call(
+        "run", "--models", "pca,linear-ae", *sizes, "--dataset", "ppca-toy", "--metric", "sparsity", "--steps", "20"
+    )
     assert done.code == 0
+    assert "2 to compute from 2 fits" in done.err
     assert "fitting" not in done.err
