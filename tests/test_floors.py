@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +80,30 @@ def test_the_core_knows_no_plugin() -> None:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
                 assert not any(name.startswith("harness_") for name in names), path
+
+
+def messages(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of every string of a module that is not a docstring."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.lineno, node.value
+
+
+def test_messages_of_the_core_and_of_plugins_name_no_flag() -> None:
+    core = [path for path in modules if path.relative_to(package).parts[0] != "cli"]
+    plugins = sorted((package.parent / "plugins").rglob("*.py"))
+    found = [
+        f"{path.name}, line {line}: {text}"
+        for path in [*core, *plugins]
+        for line, text in messages(path)
+        if re.search(r"(?<!\w)--[a-z]{3}", text) and path.name != "environment.py"  # which calls git
+    ]
+    assert found == []

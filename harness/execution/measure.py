@@ -18,7 +18,7 @@ from harness.contracts.events import Record, Values
 from harness.contracts.metrics import AfterEpoch, Context, Estimate
 from harness.contracts.models import lacking
 from harness.data.dataset import Data
-from harness.errors import Diverged, NotApplicable, no_exit
+from harness.errors import Diverged, HarnessError, NotApplicable, no_exit
 from harness.execution.failure import Failure, failure_of
 from harness.execution.records import now, record_of, record_without_value
 from harness.execution.specification import WorkerContext
@@ -81,7 +81,7 @@ def _measured(
             stack.enter_context(each)
         estimate = metric.measure(model.eval(), data, given)
     if not isinstance(estimate, Estimate):
-        raise TypeError(f"the metric returned {type(estimate).__name__}, not an Estimate")
+        raise HarnessError(f"the metric returned {type(estimate).__name__}, not an Estimate")
     if not math.isfinite(estimate.value):
         raise Diverged(f"the metric's value is {estimate.value}")
     return estimate, memory.bytes
