@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness import Context, Data, Estimate, NoSettings, Reconstructs, Samples
@@ -82,7 +83,8 @@ def _layers_unfused() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         for each in backends:
             each.enabled = False
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for each, enabled in zip(backends, before, strict=True):
