@@ -83,7 +83,10 @@ def test_estimates_agree_with_the_exact_likelihood_of_a_linear_gaussian_model(fa
     exact = ExactLogLikelihood(ExactLogLikelihood.Config()).measure(model, dequantized, context())
     mc = LogLikelihoodMC(LogLikelihoodMC.Config(samples=20_000))
     iw = LogLikelihoodIW(LogLikelihoodIW.Config(k=500))
-    for estimate in (mc.measure(model, dequantized, context()), iw.measure(ShiftedPosterior(model), dequantized, context())):
+    for estimate in (
+        mc.measure(model, dequantized, context()),
+        iw.measure(ShiftedPosterior(model), dequantized, context()),
+    ):
         error = estimate.estimator_stderr
         assert 0 < error < 0.05
         assert estimate.value == pytest.approx(exact.value, abs=4 * error)
