@@ -31,6 +31,7 @@ class Spec:
     factory: str | Callable[..., Any]
     summary: str
     version: str | None = None
+    aliases: tuple[str, ...] = ()  # other names that users may type
 
     kind: ClassVar[str] = "thing"
 

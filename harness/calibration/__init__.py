@@ -1,1 +1,1 @@
-"""Calibration: estimators of log p(x) compared with exact answers."""
+"""Calibration: estimators of log p(x) are compared with models whose log p(x) is known exactly."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from harness.contracts.models import FitsItself, TrainsByGradient, TrainsByObjectives, methods, offers
+
+_training_methods = {TrainsByGradient: ("loss", "x", "noise"), TrainsByObjectives: ("objectives",),
+                     FitsItself: ("fit", "train", "noise")}  # fmt: skip
 
 
 def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
@@ -16,11 +19,14 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
     if not hasattr(metric, "unit"):
         return "it has no 'unit'; add one to the class, such as unit = \"nats\""
     if not isinstance(metric.unit, str):
-        return f"its 'unit' is {metric.unit!r}; write it as text, such as unit = \"nats\""
+        return f"its 'unit' is {metric.unit!r}; use a string, such as unit = \"nats\""
     if not hasattr(metric, "direction"):
         return 'it has no \'direction\'; set it to "higher", "lower" or None, whichever values are better'
     if metric.direction not in ("higher", "lower", None):
         return f'its \'direction\' is {metric.direction!r}; set it to "higher", "lower" or None'
+    for name in ("needs", "times_the_machine", "effort"):
+        if getattr(metric, name, None) is not getattr(type(metric), name, None):
+            return f"its {name!r} is set on the object; set it on the class, which is read before the metric is built"
     if not isinstance(timing := getattr(metric, "times_the_machine", False), bool):
         return f"its 'times_the_machine' is {timing!r}; set it to True or False"
     return (
@@ -32,17 +38,23 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
 
 def problem_of_model(model: Any) -> str | None:
     """Check a model's class."""
-    ways = TrainsByGradient | TrainsByObjectives | FitsItself
     if not callable(model):
         return f"it is {model!r}; name a torch.nn.Module"
-    if inspect.isclass(model) and not offers(model, ways):
+    if not inspect.isclass(model):
+        return None
+    ways = [each for each in _training_methods if offers(model, each)]
+    if not ways:
         return "it cannot be trained; add loss(x, noise), objectives() or fit(train, noise)"
-    return None
+    return _problem_of_signature(model, "its constructor", "info", "config") or next(
+        (problem for way in ways if (problem := _problem_of_class_method(model, *_training_methods[way]))), None
+    )
 
 
 def problem_of_dataset(dataset: Any) -> str | None:
     """Check a data set's class."""
-    return None if hasattr(dataset, "load") else "it has no 'load'; add load(source), which returns harness.Data"
+    if not hasattr(dataset, "load"):
+        return "it has no 'load'; add load(source), which returns harness.Data"
+    return _problem_of_class_method(dataset, "load", "source")
 
 
 def problem_of_figure(figure: Any) -> str | None:
@@ -67,11 +79,11 @@ def problem_of_command(command: Any) -> str | None:
 def _problem_of_needs(needs: Any) -> str | None:
     if isinstance(needs, str) or not isinstance(needs, Sequence):
         name = getattr(needs, "__name__", repr(needs))
-        return f"its 'needs' is {name}; write a tuple, such as needs = (harness.Samples,)"
+        return f"its 'needs' is {name}; use a tuple, such as needs = (harness.Samples,)"
     for need in needs:
         try:
-            offers(object(), need)
-            methods(need) if inspect.isclass(need) else None
+            for capability in get_args(need) or (need,):
+                methods(capability)
         except TypeError as error:
             return f"its 'needs' is wrong: {error}, such as harness.HasPosterior"
     return None
@@ -84,8 +96,8 @@ def _problem_of_effort(effort: Any, settings: Mapping[str, Any]) -> str | None:
         value = settings.get(name) if isinstance(name, str) else None
         if not isinstance(value, int) or isinstance(value, bool):
             return (
-                f"its 'effort' is {effort!r}, but its Config has no whole number {name!r}; 'effort' names the setting "
-                "that buys accuracy, and 'examples' is the number of test images"
+                f"its 'effort' is {effort!r}, but its Config has no integer setting {name!r}; 'effort' names the "
+                "setting that buys accuracy, and 'examples' is the number of test images"
             )
     return None
 
@@ -97,12 +109,31 @@ def _problem_of_method(thing: Any, name: str, *parameters: str) -> str | None:
     return _problem_of_signature(method, f"its '{name}'", *parameters)
 
 
+def _problem_of_class_method(thing: type, name: str, *parameters: str) -> str | None:
+    """Check a method of a class that is not built."""
+    method = inspect.getattr_static(thing, name)
+    if inspect.isfunction(method):
+        return _problem_of_signature(method, f"its '{name}'", "self", *parameters)
+    return _problem_of_method(thing, name, *parameters)
+
+
 def _problem_of_signature(function: Any, what: str, *parameters: str) -> str | None:
     try:
-        inspect.signature(function).bind(*parameters)
-    except TypeError:
-        taken = inspect.signature(function)
-        return f"{what} takes {taken}; it is called with ({', '.join(parameters)})"
-    except ValueError:  # without a signature, as some built-in functions are
+        signature = inspect.signature(function)
+    except ValueError:  # some built-in functions have no signature
         return None
+    try:
+        signature.bind(*parameters)
+    except TypeError:
+        return f"{what} takes {_shown(signature)}; it is called with ({', '.join(parameters).removeprefix('self, ')})"
     return None
+
+
+def _shown(signature: inspect.Signature) -> str:
+    """Return the parameters of a signature as text, without ``self`` and annotations."""
+    shown = [
+        each.replace(annotation=inspect.Parameter.empty)
+        for each in signature.parameters.values()
+        if each.name != "self"
+    ]
+    return str(inspect.Signature(shown))

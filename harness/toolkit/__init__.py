@@ -1,4 +1,4 @@
-"""What plugins build with: layers, distributions and estimators, and tools to measure time and memory with."""
+"""Building blocks for plugins: layers, distributions and estimators, and tools that measure time and memory."""
 
 from harness.data.decoded_cache import digest_of
 from harness.machine.cpu_load import CompetingLoad

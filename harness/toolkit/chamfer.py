@@ -1,4 +1,4 @@
-"""Distances between sets of points, which training and measuring share."""
+"""Chamfer distances between sets of points, for losses and metrics."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ ChamferKind = Literal["third-axis", "position-intensity"]
 
 
 def chamfer(a: Tensor, b: Tensor, kind: ChamferKind) -> Tensor:
-    """Return the Chamfer distance of each pair of sets, ``(N,)``: from every point to its nearest in the other set.
+    """Return the Chamfer distance of each pair of sets, ``(N,)``.
 
-    Σᵢ ‖aᵢ − b_nn(i)‖² + Σⱼ ‖bⱼ − a_nn(j)‖² over points (x, y, intensity). By ``third-axis`` intensity counts as a
-    third coordinate, and the nearest neighbour is nearest in all three (Fan, Su and Guibas, 2017); by
-    ``position-intensity`` it is the one nearest in (x, y), whatever its intensity. Of neighbours equally near the first
-    is taken.
+    Σᵢ ‖aᵢ − b_nn(i)‖² + Σⱼ ‖bⱼ − a_nn(j)‖² over points (x, y, intensity), where nn is the nearest neighbour in the
+    other set. With ``third-axis`` it is nearest in all three coordinates (Fan, Su and Guibas, 2017); with
+    ``position-intensity`` it is nearest in (x, y) only. Ties go to the first point.
 
     Args:
-        a: ``(N, 3, n)``, the features of a point along the second axis, its intensity last.
-        b: ``(N, 3, m)``.
+        a: ``(N, 3, n)``, with the coordinates of a point along the second axis, the intensity last.
+        b: ``(N, 3, m)``, likewise.
         kind: how the nearest neighbour is chosen.
     """
     distances = _squared_distances(a, b)
@@ -30,5 +29,5 @@ def chamfer(a: Tensor, b: Tensor, kind: ChamferKind) -> Tensor:
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return all squared distances, ``(N, n, m)``: from differences, since products would lose the small ones."""
+    """Return all squared distances, ``(N, n, m)``, from differences: products would be inaccurate for small ones."""
     return (a.unsqueeze(3) - b.unsqueeze(2)).square().sum(1)

@@ -1,4 +1,4 @@
-"""Convolutional encoders and decoders that fit images of any size."""
+"""Convolutional encoders and decoders for images of any size."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from harness.errors import NotApplicable
 
-_kernel, _stride, _padding = 4, 2, 1  # with these a layer halves each side, rounded down
+_kernel, _stride, _padding = 4, 2, 1  # a layer halves each side, rounded down
 
 
 class ConvolutionalEncoder(nn.Module):
-    """Images to vectors: 4 × 4 convolutions of stride 2, each followed by a ReLU, then one linear layer.
+    """Maps images to vectors: 4 × 4 convolutions of stride 2, each followed by a ReLU, then one linear layer.
 
     Args:
         shape: of an image, ``(C, H, W)``.
@@ -38,12 +38,12 @@ class ConvolutionalEncoder(nn.Module):
 
 
 class ConvolutionalDecoder(nn.Module):
-    """The mirror image of ``ConvolutionalEncoder``: one linear layer, then transposed convolutions with ReLUs between.
+    """Mirrors ``ConvolutionalEncoder``: one linear layer, then transposed convolutions, each preceded by a ReLU.
 
     Args:
         inputs: size of the vector.
-        channels: those of the encoder, in the encoder's order.
-        shape: of an image, ``(C, H, W)``; sides that are no multiple of a power of two come back as well.
+        channels: of the encoder, in the encoder's order.
+        shape: of an image, ``(C, H, W)``; the sides need not be multiples of a power of two.
 
     Raises:
         NotApplicable: the image is too small to be halved so many times.
@@ -61,15 +61,15 @@ class ConvolutionalDecoder(nn.Module):
             self.convolutions.extend([nn.ReLU(), nn.ConvTranspose2d(a, b, _kernel, _stride, _padding, lost)])
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return the images of vectors ``(N, inputs)``, ``(N, C, H, W)``, of any real value."""
+        """Return the images of vectors ``(N, inputs)``, ``(N, C, H, W)``, with unbounded values."""
         return self.convolutions(self.linear(z).unflatten(1, self.smallest))  # type: ignore[no-any-return]
 
 
 def halved_sides(shape: tuple[int, int, int], halvings: int) -> list[tuple[int, int]]:
-    """Return height and width of an image, ``(C, H, W)``, and after each halving, rounded down.
+    """Return height and width of an image ``(C, H, W)``, then those after each halving, rounded down.
 
     Raises:
-        NotApplicable: nothing would be left of it.
+        NotApplicable: the image is too small to be halved so many times.
     """
     _, height, width = shape
     if min(height, width) < 2**halvings:

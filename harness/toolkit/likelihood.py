@@ -1,4 +1,4 @@
-"""Estimators of log p(x) that training and measuring share, so that every constant exists once."""
+"""Estimators of log p(x), for losses and metrics."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class LatentVariableModel(HasPosterior, HasObservationModel, Protocol):
 
 
 class ElboTerms(NamedTuple):
-    """The evidence lower bound of each example is ``reconstruction - kl``; both ``(N,)`` in nats.
+    """The parts of the evidence lower bound ``reconstruction - kl``, both ``(N,)`` in nats.
 
-    ``observation`` is the p(x | z) that was used, for its measure.
+    ``observation`` is the p(x | z) that was used; it determines the reference measure.
     """
 
     reconstruction: Tensor
@@ -30,8 +30,8 @@ class ElboTerms(NamedTuple):
 def elbo_terms(model: LatentVariableModel, x: Tensor, noise: Noise) -> ElboTerms:
     """Estimate the evidence lower bound with one sample of the posterior (Kingma and Welling, 2014).
 
-    E_q[log p(x | z)] is taken at one z drawn from q(z | x); KL(q(z | x) ‖ p(z)) is exact where torch knows a
-    closed form for the pair, and log q(z | x) − log p(z) at the same z where it does not.
+    E_q[log p(x | z)] is estimated with one z from q(z | x). KL(q(z | x) ‖ p(z)) is exact if torch has a closed form for
+    the pair; otherwise it is estimated by log q(z | x) − log p(z) at the same z.
     """
     posterior, prior = model.posterior(x), model.prior()
     z = draw(posterior, noise)  # (N, latent)
@@ -44,12 +44,12 @@ def elbo_terms(model: LatentVariableModel, x: Tensor, noise: Noise) -> ElboTerms
 
 
 def has_bound(model: Any) -> bool:
-    """Tell whether a model, or a model class, has a lower bound on log p(x)."""
+    """Return whether a model, or a model class, has a lower bound on log p(x)."""
     return offers(model, HasBound) or (offers(model, HasPosterior) and offers(model, HasObservationModel))
 
 
 def lower_bound(model: Any, x: Tensor, noise: Noise) -> Tensor:
-    """Return the bound of a model that has one, for each example, ``(N,)`` in nats: its own, or the ELBO."""
+    """Return the lower bound on log p(x) of each example, ``(N,)`` in nats: the model's own, or the ELBO."""
     if offers(model, HasBound):
         return torch.stack(list(model.elbo_terms(x, noise).values())).sum(0)
     terms = elbo_terms(model, x, noise)
@@ -61,8 +61,8 @@ def log_importance_weights(
 ) -> Tensor:
     """Return log p(x, z) − log q(z | x) at k samples z of the posterior for each example, ``(k, N)`` in nats.
 
-    The logarithm of their mean is the k-sample bound of Burda, Grosse and Salakhutdinov (2016): at most log p(x) in
-    expectation, and the tighter the larger k. Given the ``posterior`` of x, it is not computed again.
+    The logarithm of the mean weight is the k-sample bound of Burda, Grosse and Salakhutdinov (2016): at most log p(x)
+    in expectation, and tighter with larger k. If ``posterior``, q(z | x), is given, it is not computed again.
     """
     posterior = model.posterior(x) if posterior is None else posterior
     z = draw(posterior, noise, k)  # (k, N, latent)
@@ -72,7 +72,7 @@ def log_importance_weights(
 
 
 def _log_likelihood(observation: Distribution, x: Tensor, k: int) -> Tensor:
-    """Return log p(x | z), ``(k, N)``, for an observation model of batch shape ``(k N,)``; fast without gradients."""
+    """Return log p(x | z), ``(k, N)``, for p(x | z) of batch shape ``(k N,)``; with a fast path without gradients."""
     base = observation.base_dist if isinstance(observation, Independent) else observation
     result: Tensor
     if torch.is_grad_enabled() or not isinstance(base, Bernoulli):
@@ -84,9 +84,9 @@ def _log_likelihood(observation: Distribution, x: Tensor, k: int) -> Tensor:
 
 
 def sum_of_softplus(logits: Tensor) -> Tensor:
-    """Return Σ log(1 + exp(l)) over the last dimension: the part of a Bernoulli's log-likelihood without x, negated.
+    """Return Σ log(1 + exp(l)) over the last dimension: minus the term of a Bernoulli's log-likelihood without x.
 
-    It is Σ max(l, 0) + log Π (1 + exp(−|l|)), with one logarithm for up to 32 values: their product is at most 2^32.
+    It is Σ max(l, 0) + log Π (1 + exp(−|l|)) with one logarithm for up to 32 factors, whose product is at most 2^32.
     """
     factors = logits.abs().neg_().exp_().add_(1)
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""p(x | z) and p(z) for models that were not given them, so that their likelihoods can be compared in nats."""
+"""p(x | z) and p(z) for models without them, so that their likelihoods can be compared in nats."""
 
 from __future__ import annotations
 
@@ -20,40 +20,42 @@ from harness.settings import setting
 from harness.toolkit.bernoulli import Bernoulli
 
 _batch = 1000
-_images = 50  # at a time: the decoder is linearised at each, in a matrix of values × latent numbers
-_rounds = 5  # of expectation and maximisation; each leaves about latent / values of the error
+_images = 50  # at a time: the decoder is linearised at each image, in a matrix of values × latent dimensions
+_rounds = 5  # of expectation–maximisation; each reduces the error to about latent / values of it
 _steps = 60  # of Adam on the codes, before each round
 _step_size = 0.05
-_starts = 1000  # codes of the prior; from the best of them the mode of an image is sought
-_jitter = 1e-6  # of the mean variance of the codes, added to each, so that unused units leave no density infinite
+_starts = 1000  # codes from the prior; the search for the mode of an image starts at the best of them
+_jitter = (
+    1e-6  # of the mean variance of the codes, added to each variance, so that unused units keep the density finite
+)
 
 
 @dataclass(frozen=True)
 class ObservationSettings:
-    """Settings of the observation model that is given to a model without one."""
+    """Settings of the observation model that is chosen for a model without one."""
 
     floor: float = setting(
         1e-3,
-        "on binary data, of a pixel's probability of 0 and of 1, where p(x|z) is not the model's",
+        "on binary data, smallest probability of a pixel value, if the model has no p(x|z) of its own",
         above=0,
         below=0.5,
     )
     variance_images: int = setting(
-        100, "validation images that choose the variance of p(x|z), for a model without encoder", minimum=1
+        100, "number of validation images that choose the variance of p(x|z), without an encoder", minimum=1
     )
-    variance_samples: int = setting(100, "codes per image and round, for the same", minimum=2)
-    memory: float = setting(1024, "MiB that decoded codes may take", above=0)
+    variance_samples: int = setting(100, "codes per image and round for the same", minimum=2)
+    memory: float = setting(1024, "memory for decoded codes, in MiB", above=0)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A model with a prior and an observation model, its own or given to it.
+    """A model with a prior and an observation model, its own or chosen for it.
 
     Args:
-        model: what it was made of.
+        model: the model itself.
         prior: returns p(z), of event shape ``(latent,)``.
         observation: returns p(x | z) for codes ``(N, latent)``, of batch shape ``(N,)`` and event shape ``shape``.
-        description: both in words, for the diagnostics of a figure.
+        description: of both, for the diagnostics of an estimate.
     """
 
     model: Any
@@ -63,7 +65,7 @@ class Observed:
 
     @property
     def encodes(self) -> bool:
-        """Whether there is a posterior."""
+        """Whether the model has a posterior."""
         return offers(self.model, HasPosterior)
 
     def posterior(self, x: Tensor) -> Distribution:
@@ -74,46 +76,46 @@ class Observed:
 
 @torch.no_grad()
 def observed(model: Any, data: Data, context: Context, settings: ObservationSettings) -> Observed:
-    """Return a prior and an observation model for a model that decodes; its own where it has both.
+    """Return a model with its prior and observation model, or with ones chosen for its decoder.
 
-    What is missing is chosen without the test split, so that the test likelihood is one of a model fixed beforehand:
+    They are chosen without the test split, so that the test likelihood is that of a fixed model:
 
-    - p(x | z) on binary data: Bernoulli of the decoded value, kept ``floor`` away from 0 and 1, since a decoder that
-      was not trained on a likelihood may be sure and wrong. On continuous data: N(decoded, v I), as in Wu, Burda,
-      Salakhutdinov and Grosse (2017), with one v chosen on the validation split.
+    - p(x | z) on binary data: Bernoulli with the decoded value as its probability, clipped to [``floor``,
+      1 − ``floor``], since a decoder that was not trained on a likelihood may be certain and wrong. On continuous data:
+      N(decoded, v I) as in Wu, Burda, Salakhutdinov and Grosse (2017), with one v chosen on the validation split.
     - v of a model with an encoder: the mean squared error of its reconstructions, which maximises
-      log p(x | encoded x). It leaves out how far the code is uncertain, as the autoencoder itself does.
-    - v of a model without: the maximum of the likelihood of the first ``variance_images`` images, by expectation and
-      maximisation. The expectation of the squared error is under the posterior, by importance sampling around the mode
-      of each image, sought by gradient; the proposal is Gaussian with the precision of the decoder's linearisation.
-      For a linear decoder that is the posterior itself and v the exact maximum. For others a mode that was missed
-      makes v too large and the likelihood lower: the choice errs against the model, never in its favour.
-    - p(z) of an autoencoder: a Gaussian with the mean and the full covariance of the training codes. Its codes follow
-      no prior, and N(0, I) would count against it that their scale is arbitrary; with a full covariance the likelihood
-      is the same in any linear basis of the codes, which is all that a linear decoder leaves undetermined. A richer
-      density would be another model. Variances are raised by a millionth of their mean.
+      log p(x | encoded x). Like the autoencoder itself, it ignores the uncertainty of the code.
+    - v of a model without an encoder: the maximum-likelihood value for the first ``variance_images`` images, by
+      expectation–maximisation. The expected squared error under the posterior is estimated by importance sampling
+      around the mode of each image, which is found by gradient ascent; the proposal is Gaussian with the precision of
+      the linearised decoder. For a linear decoder the proposal is the posterior, and v is exact. For others, a missed
+      mode makes v too large and the likelihood lower: the error never favours the model.
+    - p(z) of an autoencoder: a Gaussian with the mean and the full covariance of the training codes. Its codes have an
+      arbitrary scale, which N(0, I) would penalise. With a full covariance the likelihood does not depend on the linear
+      basis of the codes, which is all that a linear decoder leaves undetermined. A richer density would be a different
+      model. A millionth of the mean variance is added to each variance.
 
-    The choice depends on the seed of the evaluation, not on what was drawn before.
+    The choice depends on the seed of the evaluation only, not on the state of ``context.noise``.
 
     Raises:
-        NotApplicable: there is no decoder, nothing to get a prior from, or no proper likelihood on the data.
+        NotApplicable: the model has no decoder, or no prior and no encoder; or the data has no proper likelihood.
     """
     if offers(model, HasObservationModel):
         return Observed(
             model, model.prior, model.observation, {"observation": "the model's own", "prior": "the model's own"}
         )
     if not offers(model, HasDecoder):
-        raise NotApplicable("it has no observation model, and no decoder to make one of")
+        raise NotApplicable("it has no observation model, and no decoder to build one from")
     if data.info.support == "points":
-        raise NotApplicable("an observation model of values in fixed places says nothing of sets of points")
+        raise NotApplicable("an observation model of values in fixed places does not apply to sets of points")
     binary = data.info.support == "binary"
     if data.info.is_discrete and not binary:
         raise NotApplicable(
-            "its likelihood would be a density on discrete values, which a small variance makes as large as one likes; "
+            "its likelihood would be a density on discrete values, which is unbounded as the variance shrinks; "
             "binarize or dequantize the data"
         )
     noise = Noise(derive_seed("observation", context.noise.generator.initial_seed()), data.test.stored.device)
-    prior, prior_in_words = _prior(model, data, noise)
+    prior, prior_description = _prior(model, data, noise)
     if binary:
         return Observed(
             model,
@@ -121,7 +123,7 @@ def observed(model: Any, data: Data, context: Context, settings: ObservationSett
             lambda z: _bernoulli(model.decode(z), settings.floor),
             {
                 "observation": f"bernoulli, probabilities kept in [{settings.floor:g}, {1 - settings.floor:g}]",
-                "prior": prior_in_words,
+                "prior": prior_description,
             },
         )
     if offers(model, HasEncoder):
@@ -135,7 +137,7 @@ def observed(model: Any, data: Data, context: Context, settings: ObservationSett
         model,
         prior,
         lambda z: _gaussian(model.decode(z), variance),
-        {"observation": f"gaussian, variance {variance:.4g}: {how}", "variance": variance, "prior": prior_in_words},
+        {"observation": f"gaussian, variance {variance:.4g}: {how}", "variance": variance, "prior": prior_description},
     )
 
 
@@ -188,17 +190,18 @@ def _most_likely_variance(
     variance = float(errors.amin(1).mean())
     for _ in range(_rounds):
         climbed, expected = [], []
-        for images, begun in zip(x.split(rows), modes.split(rows), strict=True):
-            climbed.append(_climb(decode, prior, images, begun, variance))
-            around = _around(decode, prior, images, climbed[-1], variance, settings.variance_samples, noise)
-            errors, log_weights = around
+        for images, codes in zip(x.split(rows), modes.split(rows), strict=True):
+            climbed.append(_climb(decode, prior, images, codes, variance))
+            errors, log_weights = _importance_samples(
+                decode, prior, images, climbed[-1], variance, settings.variance_samples, noise
+            )
             expected.append((log_weights.softmax(0) * errors).sum(0))
         modes, variance = torch.cat(climbed), float(torch.cat(expected).mean())
     return variance
 
 
 def _climb(decode: Callable[[Tensor], Tensor], prior: Distribution, x: Tensor, z: Tensor, variance: float) -> Tensor:
-    """Return codes ``(N, latent)`` nearer to the modes of p(z | x)."""
+    """Return codes ``(N, latent)`` closer to the modes of p(z | x)."""
     z = z.clone().requires_grad_()
     adam = torch.optim.Adam([z], lr=_step_size)
     for _ in range(_steps):
@@ -209,7 +212,7 @@ def _climb(decode: Callable[[Tensor], Tensor], prior: Distribution, x: Tensor, z
     return z.detach()
 
 
-def _around(
+def _importance_samples(
     decode: Callable[[Tensor], Tensor],
     prior: Distribution,
     x: Tensor,
@@ -218,7 +221,7 @@ def _around(
     samples: int,
     noise: Noise,
 ) -> tuple[Tensor, Tensor]:
-    """Sample codes around the modes; return their mean squared errors and log weights, ``(samples, N)`` float64."""
+    """Sample codes around the modes; return mean squared errors and log weights, both ``(samples, N)`` float64."""
     latent = modes.shape[1]
     steps = 1e-2 * torch.diag(prior.stddev)
     slopes = [(decode(modes + step) - decode(modes - step)) / (2 * step.sum()) for step in steps]

@@ -4,111 +4,263 @@ from __future__ import annotations
 
 from harness import MetricSpec, hookimpl
 
-# By name: where it is, a line about it, and the version of its figures where they have changed.
-_provided: dict[str, tuple[str, ...]] = {
-    "reconstruction-mse": (
-        "reconstruction.errors:ReconstructionMSE",
-        "mean squared error of reconstructions, per pixel",
-    ),
-    "reconstruction-bce": (
-        "reconstruction.errors:ReconstructionBCE",
-        "binary cross-entropy of reconstructions, in nats per pixel",
-    ),
-    "psnr": ("reconstruction.image_quality:PSNR", "peak signal-to-noise ratio of reconstructions, in dB"),
-    "ssim": ("reconstruction.image_quality:SSIM", "structural similarity of reconstructions to the originals"),
-    "chamfer": ("reconstruction.chamfer:Chamfer", "Chamfer distance of reconstructed point sets"),
-    "sparsity": ("codes.units:Sparsity", "share of an example's code units near zero"),
-    "active-units": ("codes.units:ActiveUnits", "latent units whose posterior mean varies over examples"),
-    "codebook-perplexity": (
-        "codes.codebook:CodebookPerplexity",
-        "how many entries of a codebook are used, as the exponential of their entropy",
-        "2",
-    ),
-    "elbo": ("likelihood.elbo:ELBO", "evidence lower bound, in nats per image"),
-    "rate": ("likelihood.elbo:Rate", "nats that the bound spends on the code; rate + distortion = -elbo"),
-    "distortion": ("likelihood.elbo:Distortion", "-E_q[log p(x|z)], in nats per image"),
-    "kl": ("likelihood.kl:KL", "KL(q(z|x) || p(z)), in nats, beside its Monte Carlo estimate"),
-    "iw-bound": (
-        "likelihood.iw_bound:ImportanceWeightedBound",
-        "importance-weighted bound of k samples, in nats per image",
-        "2",
-    ),
-    "log-likelihood-iw": (
-        "likelihood.importance:LogLikelihoodIW",
-        "log-likelihood by importance sampling with the encoder, in nats per image",
-    ),
-    "log-likelihood-mc": (
-        "likelihood.monte_carlo:LogLikelihoodMC",
-        "log-likelihood by codes drawn from the prior, in nats per image",
-    ),
-    "posterior-gap": (
-        "likelihood.posterior_gap:PosteriorGap",
-        "log-likelihood less the evidence lower bound, in nats per image",
-        "2",
-    ),
-    "parzen": (
-        "likelihood.parzen:Parzen",
-        "kernel density estimate from samples, in nats per image; not to be trusted",
-    ),
-    "log-likelihood-ais": (
-        "likelihood.ais:LogLikelihoodAIS",
-        "log-likelihood by annealed importance sampling, in nats per image",
-    ),
-    "ais-gap": (
-        "likelihood.ais:AISGap",
-        "gap of the bounds of annealed importance sampling on images of the model, in nats",
-    ),
-    "log-likelihood-exact": ("likelihood.exact:ExactLogLikelihood", "exact log-likelihood, in nats per image"),
-    "log-likelihood-ode": (
-        "likelihood.ode:LogLikelihoodODE",
-        "log-density of a flow along its differential equation, in nats per image",
-    ),
-    "frechet-distance": (
-        "quality.frechet:FrechetDistance",
-        "Fréchet distance of samples to test images, in a space of features",
-    ),
-    "kernel-distance": (
-        "quality.kernel:KernelDistance",
-        "squared maximum mean discrepancy of samples and test images, cubic kernel",
-    ),
-    "precision": ("quality.neighbours:Precision", "share of samples that lie among test images"),
-    "recall": ("quality.neighbours:Recall", "share of test images that lie among samples"),
-    "density": ("quality.neighbours:Density", "how densely test images lie around the samples"),
-    "coverage": ("quality.neighbours:Coverage", "share of test images that have a sample near them"),
-    "mode-coverage": ("quality.modes:ModeCoverage", "how many of the data's classes are among the samples"),
-    "memorisation": (
-        "quality.spread:Memorisation",
-        "distance of samples to the nearest training image, over that of test images",
-    ),
-    "diversity": ("quality.spread:Diversity", "distance of samples to each other, over that of test images"),
-    "training-throughput": (
-        "speed.throughput:TrainingThroughput",
-        "training examples per second, over batch sizes",
-        "2",
-    ),
-    "sampling-throughput": ("speed.throughput:SamplingThroughput", "examples drawn per second, over batch sizes"),
-    "encoding-throughput": ("speed.throughput:EncodingThroughput", "examples encoded per second, over batch sizes"),
-    "latency": ("speed.latency:Latency", "milliseconds to draw one example, or to rebuild one"),
-    "parameters": ("speed.parameters:Parameters", "number of parameters"),
-    "flops": ("speed.flops:Flops", "floating-point operations per example drawn or rebuilt, and trained on"),
-    "peak-memory": ("speed.peak_memory:PeakMemoryUse", "MiB that a training step takes", "2"),
-    "energy": ("speed.energy:Energy", "joules per training example, where the machine counts them"),
-    "model-flops-utilisation": (
-        "speed.utilisation:ModelFlopsUtilisation",
-        "training's share of the machine's matrix-product peak",
-    ),
-    "time-to-quality": (
-        "speed.time_to_quality:TimeToQuality",
-        "seconds of training until a metric passes a threshold",
-        "2",
-    ),
-}
-
 
 @hookimpl
 def harness_metrics() -> list[MetricSpec]:
     """Provide the metrics."""
     return [
-        MetricSpec(name, f"harness_metrics.{where}", about, version=version[0] if version else "1")
-        for name, (where, about, *version) in _provided.items()
+        MetricSpec(
+            "reconstruction-mse",
+            "harness_metrics.reconstruction.errors:ReconstructionMSE",
+            "mean squared error of reconstructions, per pixel",
+            "1",
+            aliases=("mse",),
+        ),
+        MetricSpec(
+            "reconstruction-bce",
+            "harness_metrics.reconstruction.errors:ReconstructionBCE",
+            "binary cross-entropy of reconstructions, in nats per pixel",
+            "1",
+            aliases=("bce",),
+        ),
+        MetricSpec(
+            "psnr",
+            "harness_metrics.reconstruction.image_quality:PSNR",
+            "peak signal-to-noise ratio of reconstructions, in dB",
+            "1",
+        ),
+        MetricSpec(
+            "ssim",
+            "harness_metrics.reconstruction.image_quality:SSIM",
+            "structural similarity of reconstructions and originals",
+            "1",
+        ),
+        MetricSpec(
+            "chamfer",
+            "harness_metrics.reconstruction.chamfer:Chamfer",
+            "Chamfer distance between point sets and their reconstructions",
+            "1",
+        ),
+        MetricSpec(
+            "sparsity",
+            "harness_metrics.codes.units:Sparsity",
+            "share of code units near zero",
+            "1",
+        ),
+        MetricSpec(
+            "active-units",
+            "harness_metrics.codes.units:ActiveUnits",
+            "number of latent units whose posterior mean varies over examples",
+            "1",
+        ),
+        MetricSpec(
+            "codebook-perplexity",
+            "harness_metrics.codes.codebook:CodebookPerplexity",
+            "number of codebook entries in use, as the exponential of their entropy",
+            "2",
+            aliases=("perplexity",),
+        ),
+        MetricSpec(
+            "elbo",
+            "harness_metrics.likelihood.elbo:ELBO",
+            "evidence lower bound, in nats per image",
+            "1",
+        ),
+        MetricSpec(
+            "rate",
+            "harness_metrics.likelihood.elbo:Rate",
+            "rate term of the bound, in nats per image; rate + distortion = -elbo",
+            "1",
+        ),
+        MetricSpec(
+            "distortion",
+            "harness_metrics.likelihood.elbo:Distortion",
+            "-E_q[log p(x|z)], in nats per image",
+            "1",
+        ),
+        MetricSpec(
+            "kl",
+            "harness_metrics.likelihood.kl:KL",
+            "KL(q(z|x) || p(z)), in nats per image, with a Monte Carlo estimate",
+            "1",
+        ),
+        MetricSpec(
+            "iw-bound",
+            "harness_metrics.likelihood.iw_bound:ImportanceWeightedBound",
+            "importance-weighted bound of k samples, in nats per image",
+            "2",
+            aliases=("iwae-bound",),
+        ),
+        MetricSpec(
+            "log-likelihood-iw",
+            "harness_metrics.likelihood.importance:LogLikelihoodIW",
+            "log-likelihood by importance sampling with the encoder, in nats per image",
+            "1",
+            aliases=("log-likelihood", "nll"),
+        ),
+        MetricSpec(
+            "log-likelihood-mc",
+            "harness_metrics.likelihood.monte_carlo:LogLikelihoodMC",
+            "log-likelihood by sampling codes from the prior, in nats per image",
+            "1",
+        ),
+        MetricSpec(
+            "posterior-gap",
+            "harness_metrics.likelihood.posterior_gap:PosteriorGap",
+            "log-likelihood minus evidence lower bound, in nats per image",
+            "2",
+        ),
+        MetricSpec(
+            "parzen",
+            "harness_metrics.likelihood.parzen:Parzen",
+            "kernel density estimate from samples, in nats per image; unreliable",
+            "1",
+            aliases=("kde",),
+        ),
+        MetricSpec(
+            "log-likelihood-ais",
+            "harness_metrics.likelihood.ais:LogLikelihoodAIS",
+            "log-likelihood by annealed importance sampling, in nats per image",
+            "1",
+            aliases=("ais",),
+        ),
+        MetricSpec(
+            "ais-gap",
+            "harness_metrics.likelihood.ais:AISGap",
+            "gap between the two bounds of annealed importance sampling on simulated images, in nats",
+            "1",
+            aliases=("bdmc",),
+        ),
+        MetricSpec(
+            "log-likelihood-exact",
+            "harness_metrics.likelihood.exact:ExactLogLikelihood",
+            "exact log-likelihood, in nats per image; with bits per dimension",
+            "1",
+            aliases=("bpd",),
+        ),
+        MetricSpec(
+            "log-likelihood-ode",
+            "harness_metrics.likelihood.ode:LogLikelihoodODE",
+            "log-likelihood of a flow by integrating its differential equation, in nats per image",
+            "1",
+        ),
+        MetricSpec(
+            "frechet-distance",
+            "harness_metrics.quality.frechet:FrechetDistance",
+            "Fréchet distance between samples and test images in a feature space",
+            "1",
+            aliases=("fid",),
+        ),
+        MetricSpec(
+            "kernel-distance",
+            "harness_metrics.quality.kernel:KernelDistance",
+            "squared maximum mean discrepancy between samples and test images, cubic kernel",
+            "1",
+            aliases=("kid", "mmd"),
+        ),
+        MetricSpec(
+            "precision",
+            "harness_metrics.quality.neighbours:Precision",
+            "share of samples that lie among test images",
+            "1",
+        ),
+        MetricSpec(
+            "recall",
+            "harness_metrics.quality.neighbours:Recall",
+            "share of test images that lie among samples",
+            "1",
+        ),
+        MetricSpec(
+            "density",
+            "harness_metrics.quality.neighbours:Density",
+            "density of test images around samples",
+            "1",
+        ),
+        MetricSpec(
+            "coverage",
+            "harness_metrics.quality.neighbours:Coverage",
+            "share of test images with a sample nearby",
+            "1",
+        ),
+        MetricSpec(
+            "mode-coverage",
+            "harness_metrics.quality.modes:ModeCoverage",
+            "number of the data's classes among samples",
+            "1",
+        ),
+        MetricSpec(
+            "memorisation",
+            "harness_metrics.quality.spread:Memorisation",
+            "distance from samples to the nearest training image, relative to test images",
+            "1",
+            aliases=("memorization",),
+        ),
+        MetricSpec(
+            "diversity",
+            "harness_metrics.quality.spread:Diversity",
+            "mean distance between samples, relative to test images",
+            "1",
+        ),
+        MetricSpec(
+            "training-throughput",
+            "harness_metrics.speed.throughput:TrainingThroughput",
+            "training examples per second, over batch sizes",
+            "2",
+        ),
+        MetricSpec(
+            "sampling-throughput",
+            "harness_metrics.speed.throughput:SamplingThroughput",
+            "sampled examples per second, over batch sizes",
+            "1",
+        ),
+        MetricSpec(
+            "encoding-throughput",
+            "harness_metrics.speed.throughput:EncodingThroughput",
+            "encoded examples per second, over batch sizes",
+            "1",
+        ),
+        MetricSpec(
+            "latency",
+            "harness_metrics.speed.latency:Latency",
+            "milliseconds to sample or reconstruct one example",
+            "1",
+        ),
+        MetricSpec(
+            "parameters",
+            "harness_metrics.speed.parameters:Parameters",
+            "number of parameters",
+            "1",
+            aliases=("params",),
+        ),
+        MetricSpec(
+            "flops",
+            "harness_metrics.speed.flops:Flops",
+            "floating-point operations per example, of sampling or reconstruction",
+            "1",
+        ),
+        MetricSpec(
+            "peak-memory",
+            "harness_metrics.speed.peak_memory:PeakMemoryUse",
+            "peak memory of a training step, in MiB",
+            "2",
+        ),
+        MetricSpec(
+            "energy",
+            "harness_metrics.speed.energy:Energy",
+            "joules per training example, if the machine has energy counters",
+            "1",
+        ),
+        MetricSpec(
+            "model-flops-utilisation",
+            "harness_metrics.speed.utilisation:ModelFlopsUtilisation",
+            "rate of training as a fraction of the machine's peak of matrix products",
+            "1",
+            aliases=("mfu", "model-flops-utilization"),
+        ),
+        MetricSpec(
+            "time-to-quality",
+            "harness_metrics.speed.time_to_quality:TimeToQuality",
+            "seconds of training until a metric reaches a target",
+            "2",
+        ),
     ]

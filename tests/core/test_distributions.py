@@ -1,4 +1,4 @@
-"""Our Bernoulli is torch's, but quicker."""
+"""Our Bernoulli agrees with torch's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.toolkit.bernoulli import Bernoulli
 
 @settings(deadline=None)
 @given(st.lists(st.floats(-200, 200), min_size=1, max_size=30), st.floats(0, 1))
-def test_log_probabilities_and_gradients_are_those_of_torch(logits: list[float], x: float) -> None:
+def test_log_probabilities_and_gradients_agree_with_torch(logits: list[float], x: float) -> None:
     for dtype, tolerance in ((torch.float64, 1e-13), (torch.float32, 1e-7)):
         ours, theirs = (torch.tensor(logits, dtype=dtype, requires_grad=True) for _ in range(2))
         value = torch.full_like(ours, x).detach()
@@ -33,7 +33,7 @@ def test_second_derivatives_are_right() -> None:
     assert torch.autograd.gradgradcheck(lambda z: Bernoulli(logits=z, validate_args=False).log_prob(value), logits)
 
 
-def test_it_can_be_expanded_given_probabilities_and_mapped() -> None:
+def test_it_can_be_expanded_vectorized_and_built_from_probabilities() -> None:
     logits, value = torch.randn(3, 4), torch.ones(2, 3, 4)
     expanded = Independent(Bernoulli(logits=logits).expand((2, 3, 4)), 2)
     torch.testing.assert_close(expanded.log_prob(value), TorchBernoulli(logits=logits).log_prob(value).sum((1, 2)))

@@ -1,4 +1,4 @@
-"""The Chamfer distances are what their definition says, point by point."""
+"""Chamfer distances, compared with their definition."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def by_hand(a: list[tuple[float, ...]], b: list[tuple[float, ...]], kind: str) -
 @pytest.mark.parametrize("kind", kinds)
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 8), m=st.integers(1, 8))
-def test_it_is_the_sum_of_a_double_loop_over_points(kind, seed: int, n: int, m: int) -> None:
+def test_the_distance_equals_a_double_loop_over_points(kind, seed: int, n: int, m: int) -> None:
     a, b = random_sets(seed, n, m)
     expected = [
         by_hand(list(zip(*p.tolist(), strict=True)), list(zip(*q.tolist(), strict=True)), kind)
@@ -50,7 +50,9 @@ def test_it_is_the_sum_of_a_double_loop_over_points(kind, seed: int, n: int, m: 
 @pytest.mark.parametrize("kind", kinds)
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 12), m=st.integers(1, 12))
-def test_it_is_symmetric_zero_on_equal_sets_and_blind_to_the_order_of_points(kind, seed: int, n: int, m: int) -> None:
+def test_the_distance_is_symmetric_zero_for_equal_sets_and_independent_of_the_order_of_points(
+    kind, seed: int, n: int, m: int
+) -> None:
     a, b = random_sets(seed, n, m)
     shuffled = a[:, :, torch.randperm(n, generator=torch.Generator().manual_seed(seed))]
     torch.testing.assert_close(chamfer(a, b, kind), chamfer(b, a, kind))
@@ -60,12 +62,12 @@ def test_it_is_symmetric_zero_on_equal_sets_and_blind_to_the_order_of_points(kin
 
 
 @pytest.mark.parametrize("kind", kinds)
-def test_a_repeated_point_counts_as_often_as_it_is_there(kind) -> None:
+def test_every_copy_of_a_point_counts(kind) -> None:
     a, b = random_sets(0, 1, 1)
     torch.testing.assert_close(chamfer(a.repeat(1, 1, 3), b, kind), 2 * chamfer(a, b, kind))
 
 
-def test_the_kinds_differ_where_the_nearest_in_position_has_another_intensity() -> None:
+def test_the_kinds_differ_if_the_nearest_in_position_has_another_intensity() -> None:
     a = torch.tensor([[[0.0], [0.0], [1.0]]])
     b = torch.tensor([[[0.1, 0.3], [0.0, 0.0], [0.0, 1.0]]])  # nearer but dark, and farther but bright
     back = 0.1**2 + 1 + 0.3**2
@@ -74,6 +76,6 @@ def test_the_kinds_differ_where_the_nearest_in_position_has_another_intensity() 
 
 
 @pytest.mark.parametrize("kind", kinds)
-def test_its_gradient_is_that_of_finite_differences(kind) -> None:
+def test_the_gradient_agrees_with_finite_differences(kind) -> None:
     a, b = (each.requires_grad_() for each in random_sets(3, 4, 5))
     assert torch.autograd.gradcheck(lambda a, b: chamfer(a, b, kind), (a, b))

@@ -54,7 +54,8 @@ def test_boards_of_a_stored_run_are_byte_identical(call: Call, tmp_path: Path, f
 
 
 def plan_of(models: list[str], metrics: list[str], datasets: list[str]) -> Plan:
-    return build_plan(Request(models, metrics, datasets), Registry.load(), Engine(), "a machine")
+    settings = {("time-to-quality", "target"): ["elbo=-100"]} if "time-to-quality" in metrics else {}
+    return build_plan(Request(models, metrics, datasets, settings=settings), Registry.load(), Engine(), "a machine")
 
 
 def test_every_model_metric_and_data_set_has_the_key_that_it_had() -> None:

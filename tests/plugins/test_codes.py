@@ -1,4 +1,4 @@
-"""Metrics of codes, and the two sides of the bound, on models whose figures are known."""
+"""Metrics of codes, rate and distortion, on models with known values."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def measured(metric, model, data: Data, seed: int = 0, **settings) -> Estimate:
 
 
 def reals(n: int = 400, d: int = 6) -> Data:
-    x = torch.randn(n, d, generator=torch.Generator().manual_seed(1234))  # a seed that no evaluation below has
+    x = torch.randn(n, d, generator=torch.Generator().manual_seed(1234))  # no evaluation below has this seed
     return Data.from_tensors(*[Examples(x)] * 3)
 
 
@@ -59,7 +59,7 @@ class OwnBound:
         return {name: -float(i + 1) * x.square().sum(1) for i, name in enumerate(self.names)}
 
 
-def test_the_sparsity_of_a_planted_code_is_its_share_of_small_units() -> None:
+def test_the_sparsity_of_a_code_is_its_share_of_small_units() -> None:
     codes = torch.tensor([[0.0, 0.009, -0.009, 1.0], [0.0, 0.5, -0.5, 0.011]])
     estimate = measured(Sparsity, Codes(codes), reals(2))
     assert estimate.per_example.tolist() == [0.75, 0.25]
@@ -69,7 +69,7 @@ def test_the_sparsity_of_a_planted_code_is_its_share_of_small_units() -> None:
     assert measured(Sparsity, Codes(codes), reals(2), threshold=0.5).value == 0.875
 
 
-def test_where_there_is_a_posterior_its_mean_is_the_code() -> None:
+def test_the_code_of_a_model_with_a_posterior_is_its_mean() -> None:
     estimate = measured(Sparsity, Planted([0.0, 0.0, 0.0, 3.0, 3.0, 3.0]), reals(), threshold=0.0)
     assert estimate.value == 0.5
     assert estimate.diagnostics == {"dead_units": 3}
@@ -87,7 +87,7 @@ def test_the_active_units_are_those_whose_mean_varies_by_more_than_a_hundredth()
     assert measured(ActiveUnits, model, reals(5000), threshold=0.005).value == 4
 
 
-def test_the_divergence_is_exact_and_its_monte_carlo_estimate_agrees() -> None:
+def test_the_kl_divergence_is_exact_and_agrees_with_its_monte_carlo_estimate() -> None:
     model, data = Planted([0.0, 1.0, 0.5, 2.0, 0.1, 1.0]), reals()
     estimate = measured(KL, model, data)
     torch.testing.assert_close(estimate.per_example, model.exact(data.test.all(Noise(0))), rtol=1e-5, atol=1e-5)
@@ -98,7 +98,7 @@ def test_the_divergence_is_exact_and_its_monte_carlo_estimate_agrees() -> None:
     assert many.diagnostics["monte_carlo_excess_stderr"] == pytest.approx(error / 10, rel=0.2)
 
 
-def test_a_divergence_without_a_closed_form_is_estimated() -> None:
+def test_a_kl_divergence_without_a_closed_form_is_estimated() -> None:
     model, data = Planted([1.0] * 6, correlated=True), reals()
     exact = float(model.exact(data.test.all(Noise(0))).mean())
     estimate = measured(KL, model, data, samples=200)
@@ -118,7 +118,7 @@ def test_rate_and_distortion_add_up_to_minus_the_bound_on_every_example(model, s
     assert rate.measure is None
 
 
-def test_the_rate_of_a_latent_variable_model_is_its_divergence() -> None:
+def test_the_rate_of_a_latent_variable_model_is_its_kl_divergence() -> None:
     model, data = Planted([1.0] * 6), reals()
     rate, kl = measured(Rate, model, data), measured(KL, model, data)
     torch.testing.assert_close(rate.per_example, kl.per_example, rtol=1e-5, atol=1e-5)

@@ -1,8 +1,7 @@
-"""Metrics of sample quality, against closed forms, brute force, torchmetrics, and samplers whose quality is known."""
+"""Metrics of sample quality, compared with closed forms, brute force, torchmetrics and known samplers."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import urllib.error
 from pathlib import Path
@@ -18,21 +17,23 @@ from harness import Context, Data, DataSource, Diverged, Estimate, Examples, Noi
 from harness.data.transforms import Binarize
 from harness_datasets.idx import MNIST
 from harness_datasets.mnist_10k import MNIST10k
-from harness_metrics.quality import classifier, distances
+from harness_metrics.quality import classifier
 from harness_metrics.quality.classifier import classifier_of
+from harness_metrics.quality.distances import distances, nearest, radii, sums_over_others
 from harness_metrics.quality.features import feature_space
 from harness_metrics.quality.frechet import FrechetDistance, Moments, frechet_distance, moments, square_root
 from harness_metrics.quality.kernel import KernelDistance, cubic_kernel, kernel_distance
 from harness_metrics.quality.modes import ModeCoverage
 from harness_metrics.quality.neighbours import Coverage, Density, Precision, Recall
+from harness_metrics.quality.sample_quality import Reference, Score
 from harness_metrics.quality.spread import Diversity, Memorisation
 
 neighbours = [Precision, Recall, Density, Coverage]
 everything = [FrechetDistance, KernelDistance, *neighbours, ModeCoverage, Memorisation, Diversity]
 
 
-class Shows:
-    """A sampler that draws from given examples, all of them before any comes again."""
+class CyclesThrough:
+    """A sampler that cycles through given examples."""
 
     def __init__(self, examples: Tensor) -> None:
         self.examples = examples
@@ -54,7 +55,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def vectors(test: Tensor, train: Tensor | None = None) -> Data:
-    """Return data whose test split is given; the held-out split and the training split too, unless one is given."""
+    """Return data with this test and validation split, and with this training split, or the same without one."""
     return Data.from_tensors(*(Examples(x.float()) for x in (test if train is None else train, test, test)))
 
 
@@ -69,7 +70,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "steps", 150)
 
 
-def test_the_frechet_distance_of_known_gaussians_is_the_closed_form() -> None:
+def test_the_frechet_distance_of_gaussians_equals_the_closed_form() -> None:
     rotation = torch.linalg.qr(normal(5, 5)).Q
     one, other = torch.tensor([1.0, 4, 9, 0.25, 0], dtype=torch.float64), torch.linspace(0.1, 2, 5, dtype=torch.float64)
     a, b = (
@@ -80,7 +81,7 @@ def test_the_frechet_distance_of_known_gaussians_is_the_closed_form() -> None:
     assert frechet_distance(a, b, square_root(b.covariance)) == pytest.approx(float(exact), rel=1e-9, abs=1e-6)
 
 
-def test_the_frechet_distance_is_that_of_scipy_where_covariances_do_not_commute() -> None:
+def test_the_frechet_distance_agrees_with_scipy_for_covariances_that_do_not_commute() -> None:
     from scipy.linalg import sqrtm
 
     a, b = moments(normal(50, 6) @ normal(6, 6, seed=1)), moments(normal(60, 6, seed=2) @ normal(6, 6, seed=3) + 1)
@@ -90,7 +91,7 @@ def test_the_frechet_distance_is_that_of_scipy_where_covariances_do_not_commute(
 
 
 class Identity(nn.Module):
-    """Passes features through torchmetrics, which asks for their number."""
+    """Returns features unchanged, with their number for torchmetrics."""
 
     num_features = 8
 
@@ -116,18 +117,18 @@ def test_frechet_and_kernel_distance_agree_with_torchmetrics() -> None:
     assert ours.value == pytest.approx(float(kernel.compute()[0]), rel=1e-3)
 
 
-def test_the_kernel_distance_of_samples_of_one_distribution_is_zero_on_average() -> None:
+def test_the_kernel_distance_of_equal_distributions_is_zero_on_average() -> None:
     pairs = [(normal(20, 4, seed=2 * i), normal(30, 4, seed=2 * i + 1)) for i in range(400)]
     draws = torch.tensor([kernel_distance(x, y).value for x, y in pairs])
     assert abs(float(draws.mean())) < 4 * float(draws.std()) / math.sqrt(len(draws))
     assert (draws < 0).any()
 
 
-def test_the_standard_error_of_the_kernel_distance_is_its_scatter_over_samples() -> None:
+def test_the_standard_error_of_the_kernel_distance_is_its_spread_over_samples() -> None:
     real = normal(200, 4)
     scores = [kernel_distance(normal(100, 4, seed=i) + 0.7, real) for i in range(1, 150)]
-    scatter = float(torch.tensor([each.value for each in scores]).std())
-    assert sum(each.stderr for each in scores) / len(scores) == pytest.approx(scatter, rel=0.25)
+    spread = float(torch.tensor([each.value for each in scores]).std())
+    assert sum(each.stderr for each in scores) / len(scores) == pytest.approx(spread, rel=0.25)
 
 
 def brute_force(fake: list[list[float]], real: list[list[float]], k: int) -> dict[type, float]:
@@ -146,13 +147,13 @@ def brute_force(fake: list[list[float]], real: list[list[float]], k: int) -> dic
     }
 
 
-# Small whole numbers: duplicates and equal distances abound, and sums of squares are exact.
+# Small whole numbers give many duplicates and equal distances, and exact sums of squares.
 clouds = st.lists(st.tuples(*[st.integers(-2, 2)] * 2), min_size=4, max_size=9)
 
 
 @settings(deadline=None, max_examples=40)
 @given(fake=clouds, real=clouds, k=st.integers(1, 3))
-def test_neighbour_metrics_equal_a_double_loop_also_on_ties(fake: list, real: list, k: int) -> None:
+def test_neighbour_metrics_equal_a_double_loop_even_with_ties(fake: list, real: list, k: int) -> None:
     exact = brute_force(fake, real, k)
     a, b = (torch.tensor(each, dtype=torch.float64) for each in (fake, real))
     for metric, value in exact.items():
@@ -160,28 +161,26 @@ def test_neighbour_metrics_equal_a_double_loop_also_on_ties(fake: list, real: li
         assert float(counted.double().mean()) == pytest.approx(value, abs=1e-12)
 
 
-def test_the_size_of_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_rows_at_a_time_does_not_matter() -> None:
     fake, real = normal(50, 7), normal(50, 7, seed=1) * 1.2
     found = []
     for chunk in (7, 1, 50, 1000):
-        monkeypatch.setattr(distances, "chunk", chunk)
-        counts = [metric(metric.Config()).counted(fake, real).double() for metric in neighbours]
-        sums = [distances.sums_over_others(fake, of) for of in (cubic_kernel, distances.distances)]
-        found.append(torch.cat([*counts, *sums, distances.nearest(fake, real)]))
+        sums = [sums_over_others(fake, of, chunk) for of in (cubic_kernel, distances)]
+        found.append(torch.cat([*sums, nearest(fake, real, chunk), radii(fake, 3, chunk)]))
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=1e-13, atol=0)
 
 
-def test_a_set_beside_itself_has_all_precision_recall_and_coverage() -> None:
+def test_precision_recall_and_coverage_of_equal_sets_are_one() -> None:
     x = torch.cat([normal(40, 3), normal(40, 3)[:10], torch.zeros(8, 3, dtype=torch.float64)])
     for metric in (Precision, Recall, Coverage):
         assert metric(metric.Config(k=2)).counted(x, x).all()
 
 
 @pytest.mark.usefixtures("quick")
-def test_real_images_come_off_well_and_the_mean_image_badly(mnist: Data, tmp_path: Path) -> None:
+def test_real_images_score_well_and_the_mean_image_badly(mnist: Data, tmp_path: Path) -> None:
     found = {
-        metric: measured(metric, Shows(mnist.validation.all(Noise(0))), mnist, tmp_path, samples=500)
+        metric: measured(metric, CyclesThrough(mnist.validation.all(Noise(0))), mnist, tmp_path, samples=500)
         for metric in everything
     }
     real = {metric: each.parts["real images"] for metric, each in found.items()}
@@ -207,8 +206,8 @@ def test_real_images_come_off_well_and_the_mean_image_badly(mnist: Data, tmp_pat
     ("metric", "values", "needed"),
     [(FrechetDistance, {}, 31), (Precision, {"k": 60}, 61), (Coverage, {"k": 70}, 71), (KernelDistance, {}, 3)],
 )
-def test_too_few_samples_are_refused_with_the_number_it_takes(small_data: Data, metric, values, needed: int) -> None:
-    model = Shows(small_data.train.all(Noise(0)))
+def test_too_few_samples_are_refused_with_the_number_needed(small_data: Data, metric, values, needed: int) -> None:
+    model = CyclesThrough(small_data.train.all(Noise(0)))
     few = 2 if metric is KernelDistance else needed - 1
     with pytest.raises(NotApplicable, match=f"needs {needed} samples"):
         measured(metric, model, small_data, features="pixels", samples=few, **values)
@@ -218,15 +217,15 @@ def test_too_few_samples_are_refused_with_the_number_it_takes(small_data: Data, 
 
 @pytest.mark.usefixtures("quick")
 def test_the_classifier_is_deterministic_and_trained_once(small_data: Data, tmp_path: Path) -> None:
-    def anew(cache: Path | None):
+    def trained(cache: Path | None):
         classifier_of.cache_clear()
         torch.rand(3)
         return classifier_of(small_data, cache)
 
-    first = anew(tmp_path)
+    first = trained(tmp_path)
     (file,) = tmp_path.rglob("*.safetensors")
     written = file.stat().st_mtime_ns
-    again, alone = anew(tmp_path), anew(None)
+    again, alone = trained(tmp_path), trained(None)
     assert first.digest == again.digest == alone.digest
     assert len(first.digest) == 12
     assert file.stat().st_mtime_ns == written
@@ -234,7 +233,7 @@ def test_the_classifier_is_deterministic_and_trained_once(small_data: Data, tmp_
 
 
 @pytest.mark.full_mnist
-def test_the_classifier_names_99_percent_of_mnists_test_images(data_dir: Path, tmp_path: Path) -> None:
+def test_the_classifier_has_an_accuracy_of_99_percent_on_mnist(data_dir: Path, tmp_path: Path) -> None:
     data = MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print))
     assert classifier_of(data, None).accuracy >= 0.99
 
@@ -247,53 +246,57 @@ def test_each_variant_of_the_data_has_its_own_classifier(small_data: Data) -> No
 
 @pytest.mark.parametrize("features", ["pixels", "classifier"])
 @pytest.mark.usefixtures("quick")
-def test_copies_of_training_images_are_found_out(small_data: Data, features: str) -> None:
+def test_copies_of_training_images_are_detected(small_data: Data, features: str) -> None:
     train, test = small_data.train.all(Noise(0)), small_data.test.all(Noise(0))
-    copies = measured(Memorisation, Shows(train), small_data, features=features)
+    copies = measured(Memorisation, CyclesThrough(train), small_data, features=features)
     assert copies.value == pytest.approx(0, abs=1e-6)
-    assert measured(Memorisation, Shows(test), small_data, features=features).value == pytest.approx(1)
+    assert measured(Memorisation, CyclesThrough(test), small_data, features=features).value == pytest.approx(1)
     assert copies.parts["mean image"] > 0.7 or features == "classifier"
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_sampler_of_one_class_covers_one_mode(small_data: Data) -> None:
+def test_samples_of_one_class_cover_one_mode(small_data: Data) -> None:
     train, labels = small_data.train.all(Noise(0)), small_data.train.labels
     found = classifier_of(small_data, None).network(train).argmax(1)
-    one = measured(ModeCoverage, Shows(train[(labels == 1) & (found == 1)]), small_data)
+    one = measured(ModeCoverage, CyclesThrough(train[(labels == 1) & (found == 1)]), small_data)
     assert (one.value, one.parts["entropy (nats)"]) == (1, 0)
-    both = measured(ModeCoverage, Shows(train), small_data)
+    both = measured(ModeCoverage, CyclesThrough(train), small_data)
     assert both.value == 2
     assert both.parts["entropy (nats)"] <= math.log(2) + 1e-12
 
 
-def test_samples_are_put_on_the_scale_of_the_data(small_data: Data) -> None:
+def test_samples_are_rounded_to_the_scale_of_the_data(small_data: Data) -> None:
     test = small_data.test.all(Noise(0))
     values = {"features": "pixels", "samples": 60}
-    exact = measured(KernelDistance, Shows(test), small_data, **values)
-    off = measured(KernelDistance, Shows(test + 0.001 * normal(*test.shape).clamp(-1, 1).float()), small_data, **values)
+    exact = measured(KernelDistance, CyclesThrough(test), small_data, **values)
+    off = measured(
+        KernelDistance, CyclesThrough(test + 0.001 * normal(*test.shape).clamp(-1, 1).float()), small_data, **values
+    )
     assert off.value == exact.value  # less than half a step of 8 bits away
 
 
 def test_samples_that_are_not_finite_are_a_divergence(small_data: Data) -> None:
     with pytest.raises(Diverged):
-        measured(Diversity, Shows(torch.full((1, 1, 6, 5), math.nan)), small_data, features="pixels")
+        measured(Diversity, CyclesThrough(torch.full((1, 1, 6, 5), math.nan)), small_data, features="pixels")
 
 
-def test_no_model_is_compared_where_there_are_no_such_features(
+def test_data_without_the_features_is_not_applicable(
     small_points: Data, small_data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = vectors(normal(50, 4))
-    assert measured(Diversity, Shows(x.test.all(Noise(0))), x, features="pixels").value == pytest.approx(1)
-    with pytest.raises(NotApplicable, match=r"takes images, and the examples are of shape \(4,\); features=pixels"):
-        measured(Diversity, Shows(x.test.all(Noise(0))), x)
+    assert measured(Diversity, CyclesThrough(x.test.all(Noise(0))), x, features="pixels").value == pytest.approx(1)
+    with pytest.raises(NotApplicable, match=r"takes images, but the examples have shape \(4,\); features=pixels"):
+        measured(Diversity, CyclesThrough(x.test.all(Noise(0))), x)
     unlabelled = Data.from_tensors(*(Examples(each.stored) for each in small_data.splits.values()))
-    with pytest.raises(NotApplicable, match="no labels to train its classifier on; features=pixels needs none"):
-        measured(Diversity, Shows(small_data.test.all(Noise(0))), unlabelled)
+    with pytest.raises(
+        NotApplicable, match="no labels to train its classifier on; features=pixels needs no classifier"
+    ):
+        measured(Diversity, CyclesThrough(small_data.test.all(Noise(0))), unlabelled)
     with pytest.raises(NotApplicable, match=r"no labels to train its classifier on$"):
-        measured(ModeCoverage, Shows(small_data.test.all(Noise(0))), unlabelled)
+        measured(ModeCoverage, CyclesThrough(small_data.test.all(Noise(0))), unlabelled)
     for features in ("pixels", "classifier"):
         with pytest.raises(NotApplicable, match="sets of points"):
-            measured(Diversity, Shows(small_points.test.all(Noise(0))), small_points, features=features)
+            measured(Diversity, CyclesThrough(small_points.test.all(Noise(0))), small_points, features=features)
 
 
 def test_inception_without_its_weights_is_not_applicable(
@@ -304,11 +307,11 @@ def test_inception_without_its_weights_is_not_applicable(
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
-    with pytest.raises(NotApplicable, match="weights of Inception cannot be had"):
-        measured(Diversity, Shows(small_data.test.all(Noise(0))), small_data, features="inception")
+    with pytest.raises(NotApplicable, match="weights of Inception cannot be loaded"):
+        measured(Diversity, CyclesThrough(small_data.test.all(Noise(0))), small_data, features="inception")
 
 
-def test_inception_is_shown_images_from_minus_one_to_one(small_data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inception_gets_images_from_minus_one_to_one(small_data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = torchvision.models.inception_v3(weights=None, init_weights=False)
     weights, learnt = torchvision.models.Inception_V3_Weights, plain.state_dict()
     monkeypatch.setattr(weights, "get_state_dict", lambda *given, **more: learnt)
@@ -320,17 +323,28 @@ def test_inception_is_shown_images_from_minus_one_to_one(small_data: Data, monke
     torch.testing.assert_close(found, expected.double(), rtol=1e-4, atol=1e-4)
 
 
-def test_figures_of_the_trivial_samplers_are_computed_once(small_data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, scored = Shows(small_data.test.all(Noise(0))), itertools.count()
-    score = Diversity.score
-    monkeypatch.setattr(Diversity, "score", lambda *given: (next(scored), score(*given))[1])
-    first, second = (measured(Diversity, model, small_data, features="pixels") for _ in range(2))
+def test_the_values_of_the_trivial_samplers_are_computed_once(small_data: Data) -> None:
+    scored = []
+
+    class Counting(Diversity):
+        def score(self, samples: Tensor, reference: Reference) -> Score:
+            scored.append(samples)
+            return super().score(samples, reference)
+
+    model = CyclesThrough(small_data.test.all(Noise(0)))
+    first, second = (measured(Counting, model, small_data, features="pixels") for _ in range(2))
     assert first.parts == second.parts
-    assert next(scored) == 4  # two models, two trivial samplers
+    assert len(scored) == 4  # the model twice, and two trivial samplers
+
+
+def test_the_standard_error_of_the_frechet_distance_has_nine_degrees_of_freedom(small_data: Data) -> None:
+    model = CyclesThrough(small_data.train.all(Noise(0)))
+    assert measured(FrechetDistance, model, small_data, features="pixels").degrees_of_freedom == 9
+    assert measured(KernelDistance, model, small_data, features="pixels").degrees_of_freedom is None
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_model_that_has_trained_on_is_sampled_anew(small_data: Data) -> None:
+def test_a_model_that_was_trained_further_is_sampled_again(small_data: Data) -> None:
     class Grows(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -348,10 +362,10 @@ def test_a_model_that_has_trained_on_is_sampled_anew(small_data: Data) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 6, 5), (7, 1, 6, 6)])
-def test_samples_that_are_too_few_or_shaped_otherwise_are_an_error(shape: tuple[int, ...], small_data: Data) -> None:
-    class Stubborn:
+def test_samples_of_a_wrong_number_or_shape_are_an_error(shape: tuple[int, ...], small_data: Data) -> None:
+    class FixedShape:
         def sample(self, n: int, noise: Noise) -> Tensor:
             return torch.zeros(shape)
 
     with pytest.raises(ValueError, match="have the shape"):
-        measured(Diversity, Stubborn(), small_data, features="pixels", samples=7)
+        measured(Diversity, FixedShape(), small_data, features="pixels", samples=7)

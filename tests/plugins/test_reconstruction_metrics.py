@@ -1,4 +1,4 @@
-"""Metrics of reconstructions against plain computations in float64."""
+"""Metrics of reconstructions, compared with simple computations in float64."""
 
 import math
 
@@ -21,8 +21,8 @@ def pictures(channels: int, height: int, width: int, n: int = 5) -> Data:
     return Data.from_tensors(*[Examples(pixels)] * 3)
 
 
-class Rebuilds:
-    """Gives back what a function makes of its input, which it keeps."""
+class ReconstructsBy:
+    """A model that reconstructs by a function and remembers its input."""
 
     def __init__(self, function) -> None:
         self.function = function
@@ -32,8 +32,8 @@ class Rebuilds:
         return self.function(x)
 
 
-def identity() -> Rebuilds:
-    return Rebuilds(lambda x: x)
+def identity() -> ReconstructsBy:
+    return ReconstructsBy(lambda x: x)
 
 
 def measured(metric, model, data: Data, seed: int = 0, **settings) -> Estimate:
@@ -58,9 +58,9 @@ def ssim_by_hand(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("shape", [(1, 11, 11), (1, 13, 16), (3, 12, 14)])
-def test_structural_similarity_is_that_of_the_paper(shape: tuple[int, int, int]) -> None:
+def test_ssim_equals_its_definition(shape: tuple[int, int, int]) -> None:
     data = pictures(*shape)
-    model = Rebuilds(lambda x: 0.7 * x + 0.3 * x.flip(0))
+    model = ReconstructsBy(lambda x: 0.7 * x + 0.3 * x.flip(0))
     x = data.test.all(Noise(0))
     estimate = measured(SSIM, model, data)
     expected = [
@@ -71,43 +71,43 @@ def test_structural_similarity_is_that_of_the_paper(shape: tuple[int, int, int])
     assert estimate.stderr == pytest.approx(np.std(expected, ddof=1) / len(expected) ** 0.5, abs=1e-5)
 
 
-def test_an_image_is_like_itself() -> None:
+def test_exact_reconstructions_have_the_best_values() -> None:
     data = pictures(1, 12, 12)
     assert measured(SSIM, identity(), data).value == pytest.approx(1.0, abs=1e-6)
-    assert measured(PSNR, identity(), data).value == 100  # its ceiling, for an infinite ratio
+    assert measured(PSNR, identity(), data).value == 100  # its maximum, instead of infinity
     assert measured(ReconstructionMSE, identity(), data).value == 0
 
 
-def test_the_peak_signal_to_noise_ratio_is_the_squared_error_in_decibels_image_by_image() -> None:
+def test_psnr_is_the_squared_error_of_each_image_in_decibels() -> None:
     data = pictures(2, 6, 5)
-    model = Rebuilds(lambda x: x.square())
+    model = ReconstructsBy(lambda x: x.square())
     ratio, error = measured(PSNR, model, data), measured(ReconstructionMSE, model, data)
     torch.testing.assert_close(ratio.per_example, -10 * error.per_example.log10(), rtol=1e-7, atol=0)
     assert ratio.value == pytest.approx(float(ratio.per_example.mean()))
-    tenth = Rebuilds(lambda x: torch.where(x < 0.5, x + 0.1, x - 0.1))
+    tenth = ReconstructsBy(lambda x: torch.where(x < 0.5, x + 0.1, x - 0.1))
     assert measured(PSNR, tenth, data).value == pytest.approx(20, abs=1e-5)
 
 
 @pytest.mark.parametrize("metric", [PSNR, SSIM])
-def test_what_leaves_the_range_is_clipped_before_it_is_judged(metric) -> None:
+def test_reconstructions_are_clipped_to_the_range_of_the_data(metric) -> None:
     data = pictures(1, 12, 12)
-    beyond, clipped = Rebuilds(lambda x: 3 * x - 1), Rebuilds(lambda x: (3 * x - 1).clamp(0, 1))
+    beyond, clipped = ReconstructsBy(lambda x: 3 * x - 1), ReconstructsBy(lambda x: (3 * x - 1).clamp(0, 1))
     assert measured(metric, beyond, data).value == measured(metric, clipped, data).value
 
 
-def test_similarity_needs_a_window_and_a_range(small_data: Data) -> None:
+def test_image_quality_needs_large_enough_images_in_the_unit_interval(small_data: Data) -> None:
     with pytest.raises(NotApplicable, match="11 × 11"):
         measured(SSIM, identity(), small_data)
     with pytest.raises(NotApplicable, match="11 × 11"):
         measured(SSIM, identity(), Data.from_tensors(*[Examples(torch.rand(4, 200))] * 3, support="unit"))
     real = Data.from_tensors(*[Examples(torch.randn(4, 1, 12, 12))] * 3)
     for metric in (SSIM, PSNR, ReconstructionBCE):
-        with pytest.raises(NotApplicable, match=r"\[0, 1\], and this is real"):
+        with pytest.raises(NotApplicable, match=r"\[0, 1\], but this is real"):
             measured(metric, identity(), real)
 
 
 @pytest.mark.parametrize("metric", every)
-def test_a_corrupted_input_is_judged_against_the_clean_image(metric) -> None:
+def test_reconstructions_of_corrupted_images_are_compared_with_clean_images(metric) -> None:
     data = pictures(1, 12, 12, n=50)
     x = data.test.all(Noise(0))
     model = identity()
@@ -115,16 +115,16 @@ def test_a_corrupted_input_is_judged_against_the_clean_image(metric) -> None:
     noise = model.seen - x
     assert float(noise.std()) == pytest.approx(0.2, rel=0.02)
     assert float(noise.mean()) == pytest.approx(0, abs=0.01)
-    # A model that takes the noise away is perfect, whatever it was shown.
-    knows = measured(metric, Rebuilds(lambda seen: x), data, seed=3, corruption=0.2)
+    # A model that removes the noise is perfect.
+    knows = measured(metric, ReconstructsBy(lambda seen: x), data, seed=3, corruption=0.2)
     assert knows.value == measured(metric, identity(), data).value
     sign = 1 if metric.direction == "higher" else -1
     assert sign * knows.value > sign * estimate.value
 
 
-def test_every_model_rebuilds_the_same_corrupted_images_and_another_evaluation_others() -> None:
+def test_corruption_depends_on_the_seed_of_the_evaluation_and_not_on_the_model() -> None:
     data = pictures(1, 12, 12)
-    one, other, again = identity(), Rebuilds(lambda x: x.square()), identity()
+    one, other, again = identity(), ReconstructsBy(lambda x: x.square()), identity()
     measured(ReconstructionMSE, one, data, seed=3, corruption=0.2)
     measured(PSNR, other, data, seed=3, corruption=0.2)
     measured(ReconstructionMSE, again, data, seed=4, corruption=0.2)
@@ -132,18 +132,18 @@ def test_every_model_rebuilds_the_same_corrupted_images_and_another_evaluation_o
     assert not torch.equal(one.seen, again.seen)
 
 
-def test_the_noise_alone_has_the_squared_error_of_its_variance() -> None:
+def test_the_squared_error_of_unchanged_corrupted_images_is_the_variance_of_the_noise() -> None:
     estimate = measured(ReconstructionMSE, identity(), pictures(1, 28, 28, n=200), corruption=0.3)
     assert estimate.value == pytest.approx(0.09, abs=5 * estimate.stderr)
 
 
-def test_the_cross_entropy_is_torchs_of_the_clipped_reconstruction() -> None:
+def test_the_cross_entropy_equals_torchs_with_clipped_reconstructions() -> None:
     data = pictures(1, 4, 4)
     x = data.test.all(Noise(0)).double()
-    estimate = measured(ReconstructionBCE, Rebuilds(lambda x: 3 * x - 1), data, epsilon=0.01)
+    estimate = measured(ReconstructionBCE, ReconstructsBy(lambda x: 3 * x - 1), data, epsilon=0.01)
     ours = (3 * data.test.all(Noise(0)) - 1).double().clamp(0.01, 0.99)
     expected = F.binary_cross_entropy(ours, x, reduction="none").flatten(1).mean(1)
     torch.testing.assert_close(estimate.per_example, expected)
     white = Data.from_tensors(*[Examples(torch.full((3, 1, 2, 2), 255, dtype=torch.uint8))] * 3)
-    half = measured(ReconstructionBCE, Rebuilds(lambda x: x / 2), white)
+    half = measured(ReconstructionBCE, ReconstructsBy(lambda x: x / 2), white)
     assert half.value == pytest.approx(math.log(2))

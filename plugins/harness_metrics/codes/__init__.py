@@ -1,1 +1,1 @@
-"""What codes look like."""
+"""Metrics of codes."""

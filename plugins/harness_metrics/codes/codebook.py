@@ -1,4 +1,4 @@
-"""How much of a codebook is used."""
+"""Usage of a codebook."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ batch = 1000
 class CodebookPerplexity:
     """exp(−Σ p log p), where p are the frequencies of the codebook's entries over the codes of the test split.
 
-    All entries used alike give their number; a collapsed codebook gives 1. The standard error is over test examples, to
-    first order: that of the mean of −log p over an example's codes, times the perplexity.
+    It is the number of entries if all are used equally, and 1 for a collapsed codebook. The standard error is over test
+    examples, by the delta method: that of the mean of −log p over an example's codes, times the perplexity.
     """
 
     Config = NoSettings

@@ -1,4 +1,4 @@
-"""What codes are like: how many of their units are near zero, how many say anything of the example."""
+"""Units of codes: how many are near zero, and how many depend on the example."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ batch = 1000
 
 
 def codes(model: Any, data: Data, context: Context) -> Tensor:
-    """Return the codes of the test examples, ``(N, code)``: what ``encode`` gives, or else the posterior's means."""
+    """Return the codes of the test examples, ``(N, code)``: by ``encode``, or the means of the posterior."""
     code = model.encode if isinstance(model, HasEncoder) else lambda x: model.posterior(x).mean
     return torch.cat([code(x).flatten(1) for x in data.test.batches(batch, context.noise)])
 
@@ -22,8 +22,8 @@ def codes(model: Any, data: Data, context: Context) -> Tensor:
 class Sparsity:
     """The share of an example's code units that are near zero: |unit| at most a threshold.
 
-    Of a model with a posterior, its mean is the code. The threshold is in units of the code, whose scale is the
-    model's own affair: compare settings of one model rather than models. Neither end is better.
+    The code of a model with a posterior is the posterior's mean. The threshold is in units of the code, whose scale
+    differs between models: compare settings of one model rather than models. Neither direction is better.
     """
 
     @dataclass(frozen=True)
@@ -40,16 +40,17 @@ class Sparsity:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure on the test split; units that are near zero in all examples are counted as ``dead_units``."""
+        """Measure on the test split; ``dead_units`` is the number of units near zero in all examples."""
         near_zero = codes(model, data, context).abs() <= self.config.threshold
         dead = int(near_zero.all(0).sum())
         return Estimate.over_examples(near_zero.double().mean(1), diagnostics={"dead_units": dead})
 
 
 class ActiveUnits:
-    """How many latent units the posterior's mean varies in: Varₓ(E_q[zᵤ | x]) > 0.01 (Burda et al., 2016).
+    """The number of latent units u whose posterior mean varies: Varₓ(E_q[zᵤ | x]) > 0.01 (Burda et al., 2016).
 
-    A unit that is not active has a posterior like the prior and carries nothing. The variance is over the test split.
+    The posterior of an inactive unit is like the prior, so that it carries no information. The variance is over the
+    test split.
     """
 
     @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class ActiveUnits:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure on the test split; the variances, largest first, are in the diagnostics."""
+        """Measure on the test split; the diagnostics have the variances, largest first."""
         means = torch.cat([model.posterior(x).mean for x in data.test.batches(batch, context.noise)])
         variances = means.double().var(0)  # (latent,)
         active = variances > self.config.threshold

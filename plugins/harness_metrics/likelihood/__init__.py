@@ -1,1 +1,1 @@
-"""Bounds and likelihoods."""
+"""Bounds on log p(x) and its estimates."""

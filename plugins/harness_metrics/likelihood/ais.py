@@ -1,4 +1,4 @@
-"""Annealed importance sampling: the log-likelihood of models with a decoder, and what it can be off by."""
+"""Annealed importance sampling: the log-likelihood of models with a decoder, and a bound on its bias."""
 
 from __future__ import annotations
 
@@ -44,21 +44,22 @@ from harness_metrics.likelihood.annealing import (
 )
 from harness_metrics.likelihood.weights import (
     Weights,
-    effective,
+    first_percentile,
     log_likelihood_estimate,
     observation_at_mean,
     rows_at_a_time,
 )
 
-_tuning_chains = 4  # of each of the first images: hundreds of trajectories a temperature are enough for its step size
+_tuning_chains = (
+    4  # per image of the first batch: hundreds of trajectories per temperature suffice to tune its step size
+)
 _published = {"chains": 16, "temperatures": 10_000, "leapfrog": 10}
-_timed = 3  # gradients, to tell what the whole will take
-_worth_telling = 10.0  # seconds
-_trusted = 0.2  # share of the chains that the effective sample size must reach
+_timed_gradients = 3  # to predict the duration of the measurement
+_least_effective = 0.2  # of the chains: a smaller effective sample size gives a warning
 
 
 class LinearObservationModel(Protocol):
-    """A model x = W z + μ + ε with z from N(0, I) and ε from N(0, diag(ψ)), whose paths have a closed form."""
+    """A model x = W z + μ + ε with z ~ N(0, I) and ε ~ N(0, diag(ψ)), whose paths have a closed form."""
 
     loadings: Tensor  # W, (dim, latent)
     mean: Tensor  # μ, (dim,)
@@ -69,15 +70,15 @@ class LinearObservationModel(Protocol):
 class AnnealingSettings(ObservationSettings):
     """Settings of annealed importance sampling."""
 
-    examples: int = setting(100, "how many images, the first ones", minimum=2)
+    examples: int = setting(100, "number of test images, taken from the start of the split", minimum=2)
     chains: int = setting(16, "chains per image", minimum=2)
-    temperatures: int = setting(500, "steps of the path to the posterior", minimum=2)
-    leapfrog: int = setting(10, "steps of the trajectory at each temperature", minimum=1)
+    temperatures: int = setting(500, "number of steps of the path to the posterior", minimum=2)
+    leapfrog: int = setting(10, "leapfrog steps of the trajectory at each temperature", minimum=1)
     start: Literal["auto", "prior", "posterior"] = setting(
-        "auto", "of the chains; auto: the encoder's posterior, or the prior where there is none"
+        "auto", "where chains start; auto: the encoder's posterior, or the prior without an encoder"
     )
     preset: Literal["default", "published"] = setting(
-        "default", "published: 16, 10000 and 10 of these, as Wu et al. (2017)"
+        "default", "published: chains=16, temperatures=10000, leapfrog=10, as Wu et al. (2017)"
     )
 
     def __post_init__(self) -> None:
@@ -87,25 +88,25 @@ class AnnealingSettings(ObservationSettings):
                 if wanted is None:
                     continue
                 if getattr(self, field.name) not in (wanted, field.default):
-                    raise ValueError(f"preset=published has {field.name}={wanted}; leave one of the two out")
+                    raise ValueError(f"preset=published sets {field.name}={wanted}; give only one of the two")
                 object.__setattr__(self, field.name, wanted)
 
     def base(self, decoder: Observed, x: Tensor) -> tuple[Distribution, str]:
-        """Return where the chains of examples start, and its name.
+        """Return the distribution from which the chains of examples ``x`` start, and its name.
 
         Raises:
-            NotApplicable: it is to be the posterior and there is none.
+            NotApplicable: ``start`` is the posterior, but there is no encoder.
         """
         if self.start == "posterior" and not decoder.encodes:
-            raise NotApplicable("it has no encoder to start chains from; take start=prior")
+            raise NotApplicable("it has no encoder to start chains from; set start=prior")
         if self.start != "prior" and decoder.encodes:
             return decoder.posterior(x), "posterior"
         return decoder.prior(), "prior"
 
     def path(self, decoder: Observed, x: Tensor, announce: Callable[[str], None]) -> Path:
-        """Return the path to p(x, z): in closed form for a linear-Gaussian model, else by back-propagation.
+        """Return the path to p(x, z): in closed form for a linear-Gaussian model, otherwise by back-propagation.
 
-        On a GPU its gradients are recorded; ``announce`` is told where they cannot be.
+        On a GPU its gradients are recorded as a CUDA graph; ``announce`` reports if that fails.
         """
         path = self._path(decoder, x)
         return RecordedPath(path, announce) if x.device.type == "cuda" else path
@@ -118,28 +119,28 @@ class AnnealingSettings(ObservationSettings):
         if linear and isinstance(base, Independent) and isinstance(base.base_dist, Normal):
             quick = LinearPath(base, model.loadings, model.mean, model.noise_variance, x)
             z = (base.mean + 0.5 * base.stddev).expand(1, len(x), -1)
-            if torch.allclose(quick.at(z).joint, general.at(z).joint, rtol=1e-4, atol=1e-2):  # it is what it looks like
+            # A model with these attributes need not be linear-Gaussian.
+            if torch.allclose(quick.at(z).joint, general.at(z).joint, rtol=1e-4, atol=1e-2):
                 return quick
         return general
 
     def at_once(self, decoder: Observed, info: DataInfo) -> int:
-        """Return how many images are worked on together; the chains of one are never divided."""
+        """Return how many images to process together; all chains of an image are in one batch."""
         return max(1, rows_at_a_time(decoder, info, self.memory) // self.chains)
 
 
 class LogLikelihoodAIS:
-    """log p(x) by annealed importance sampling (Neal, 2001), as Wu, Burda, Salakhutdinov and Grosse (2017) ran it.
+    """log p(x) by annealed importance sampling (Neal, 2001), as in Wu, Burda, Salakhutdinov and Grosse (2017).
 
-    Chains move from the prior, or the encoder's posterior, to p(z | x) along the geometric path and a sigmoid
-    schedule, by one Hamiltonian trajectory a temperature. Step sizes, one a temperature, are tuned to an acceptance of
-    0.65 on the first images and frozen, then measured with other noise. The mean weight over chains has expectation
-    p(x), and its logarithm, averaged over images, is a stochastic lower bound on log p(x): at most log p(x) in
-    expectation. It takes about images × chains × temperatures × leapfrog steps passes through the decoder and back,
-    and a quarter more for the tuning; ``evaluations`` is their number. Linear-Gaussian models need no passes.
+    Chains move from the prior, or from the encoder's posterior, to p(z | x) along the geometric path with a sigmoid
+    schedule and one Hamiltonian trajectory per temperature. The step size of each temperature is tuned to an acceptance
+    of 0.65 on the first images and then frozen; chains are measured with other noise. The mean weight over chains has
+    expectation p(x). Its logarithm, averaged over images, is a stochastic lower bound on log p(x). The cost is about
+    images × chains × temperatures × leapfrog forward and backward passes through the decoder, and up to a quarter more
+    for the tuning; ``evaluations`` is their number. Linear-Gaussian models need no passes.
 
-    ``estimator_stderr`` is how much the figure would scatter over other chains; it is part of the standard error
-    over images too. Where most of the chains do not count, the bound may be far off and its row is marked. How far, is
-    what ``ais-gap`` asks.
+    ``estimator_stderr`` is the standard error due to the chains; ``stderr``, over images, contains it. If the effective
+    sample size is small, the bound may be loose, and there is a warning. ``ais-gap`` measures how loose.
     """
 
     Config = AnnealingSettings
@@ -155,17 +156,18 @@ class LogLikelihoodAIS:
         """Measure on the first examples of the test split.
 
         Raises:
-            NotApplicable: there is no observation model to be had, or no encoder to start from.
+            NotApplicable: the model has no observation model and none can be chosen for it, or no encoder to start
+            from.
         """
         config = self.config
         with frozen(model):
             decoder = observed(model, data, context, config)
             test = data.test.first(config.examples)
             at_once = config.at_once(decoder, data.info)
-            annealer = _Annealer(config, context, at_once, len(test), walks=1)
+            annealer = _Annealer(config, context, at_once, len(test), walks_per_image=1)
             walks: list[Walk] = []
             for x in test.batches(at_once, context.noise):
-                path = config.path(decoder, x, annealer.tell_once)
+                path = config.path(decoder, x, annealer.announce_once)
                 walks.append(annealer.walk(path, start(path, config.chains, len(x), context.noise)))
             base = config.base(decoder, x)[1]
         weights = Weights.of(torch.cat([walk.log_weights for walk in walks], dim=1))
@@ -181,19 +183,19 @@ class LogLikelihoodAIS:
                 "evaluations": annealer.gradients,
                 **decoder.description,
             },
-            trusted=_trusted * config.chains,
+            least_effective=_least_effective * config.chains,
         )
 
 
 class AISGap:
-    """How far annealed importance sampling is off, by bidirectional Monte Carlo (Grosse, Ghahramani and Adams, 2015).
+    """Gap of the bounds of bidirectional Monte Carlo (Grosse, Ghahramani and Adams, 2015) around log p(x).
 
-    Images are simulated from the model, z from p(z) and x from p(x | z), so that z is an exact sample of p(z | x).
-    Chains forward, as ``log-likelihood-ais`` runs them, bound log p(x) from below; chains run in reverse from that z
-    bound it from above, both in expectation. The mean difference of the two bounds is the gap.
+    Images are simulated from the model: z from p(z), then x from p(x | z), so that z is an exact sample of p(z | x).
+    Forward chains, as in ``log-likelihood-ais``, bound log p(x) from below; reverse chains from that z bound it from
+    above, both in expectation. The gap is the mean difference of the two bounds: at least the bias of the forward
+    chains in expectation.
 
-    It certifies the sampler on images of the model, and no more: on test images that the model finds unlikely, chains
-    may do worse.
+    It holds for simulated images only: on test images that are unlikely under the model, chains may do worse.
     """
 
     Config = AnnealingSettings
@@ -205,21 +207,22 @@ class AISGap:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure on images that the model makes; of the data only the kind matters.
+        """Measure on images simulated from the model; of the data, only its kind matters.
 
         Raises:
-            NotApplicable: there is no observation model to be had, or no encoder to start from.
+            NotApplicable: the model has no observation model and none can be chosen for it, or no encoder to start
+            from.
         """
         config, noise = self.config, context.noise
         with frozen(model):
             decoder = observed(model, data, context, config)
             codes = draw(decoder.prior().expand((config.examples,)), noise)
             at_once = config.at_once(decoder, data.info)
-            annealer = _Annealer(config, context, at_once, config.examples, walks=2)
+            annealer = _Annealer(config, context, at_once, config.examples, walks_per_image=2)
             lower, upper, acceptance = [], [], []
             for code in codes.split(at_once):
                 x = draw(decoder.observation(code), noise)
-                path = config.path(decoder, x, annealer.tell_once)
+                path = config.path(decoder, x, annealer.announce_once)
                 forward = annealer.walk(path, start(path, config.chains, len(x), noise))
                 reverse = annealer.walk(path, code.expand(config.chains, *code.shape), reverse=True)
                 lower.append(forward.log_weights)
@@ -233,75 +236,78 @@ class AISGap:
             counted="simulated images",
             parts=bounds,
             diagnostics={
-                "of": "images simulated from the model: it certifies the sampler on these, and no more",
+                "of": "images simulated from the model; on test images the bounds may be looser",
                 "start": base,
                 "acceptance": float(torch.cat(acceptance, dim=1).mean()),
                 "evaluations": annealer.gradients,
-                **effective(below.effective_sizes),
+                **first_percentile(below.effective_sizes),
                 **decoder.description,
             },
+            effective_sample_size=float(below.effective_sizes.median()),
         )
-        return dataclasses.replace(found, per_example=None)  # each model has images of its own: there are no pairs
+        return dataclasses.replace(found, per_example=None)  # each model has its own images, so nothing can be paired
 
 
 class _Annealer:
-    """Walks one path after another, with step sizes that it tunes on the first.
+    """Anneals along one path after another, with step sizes that it tunes on the first.
 
-    It says beforehand what all that will cost, tells how far it is, and goes on from the context's checkpoint after an
-    interruption, bit for bit as if there had been none.
+    It announces the cost beforehand, reports progress, and resumes from the context's checkpoint after an interruption
+    with bit-identical results.
 
     Args:
         config: the settings.
         context: of the measurement.
-        at_once: how many images each path is of, at most.
-        images: how many there are.
-        walks: how many each image takes part in.
+        at_once: the largest number of images per path.
+        images: the number of all images.
+        walks_per_image: 1, or 2 for forward and reverse chains.
     """
 
-    def __init__(self, config: AnnealingSettings, context: Context, at_once: int, images: int, walks: int) -> None:
+    def __init__(
+        self, config: AnnealingSettings, context: Context, at_once: int, images: int, walks_per_image: int
+    ) -> None:
         self.config, self.context = config, context
         self._betas = schedule(config.temperatures)
         self._tuning = min(config.chains, _tuning_chains) * min(images, at_once) * (settling + len(self._betas))
-        self._trajectories = self._tuning + config.chains * images * walks * config.temperatures
-        self._done = self._begun_walks = 0
-        self._told: set[str] = set()
+        self._trajectories = self._tuning + config.chains * images * walks_per_image * config.temperatures
+        self._done = self._started_walks = 0
+        self._announced: set[str] = set()
         self._checkpoint = context.checkpoint
         state = context.checkpoint.load() if context.checkpoint else None
         self._state: dict[str, Any] = state or {"sizes": None, "ended": [], "chains": None, "noise": None}
 
     @property
     def gradients(self) -> int:
-        """How many gradients of log p(x | z) all the walks take, tuning included."""
+        """The number of gradients of log p(x | z) in all walks, including the tuning."""
         return self._trajectories * self.config.leapfrog
 
     def walk(self, path: Path, z: Tensor, *, reverse: bool = False) -> Walk:
-        """Walk from z, ``(C, N, latent)``, up the schedule or down it."""
+        """Walk from z, ``(C, N, latent)``, up the schedule, or down if ``reverse``."""
         noise, state = self.context.noise, self._state
         if state["sizes"] is None:
             self._announce(path, z)
             state["sizes"] = self._tuned(path, z.shape[1])
         done = self._done = max(self._done, self._tuning)
-        self._begun_walks += 1
-        if self._begun_walks > len(state["ended"]):
-            begun, state["chains"] = state["chains"], None
-            if begun is not None:
+        self._started_walks += 1
+        if self._started_walks > len(state["ended"]):
+            partial, state["chains"] = state["chains"], None
+            if partial is not None:
                 noise.go_on_from(state["noise"])
-                begun = Chains(begun[0], Point(*begun[1]), *begun[2:])
+                partial = Chains(partial[0], Point(*partial[1]), *partial[2:])
 
             def watch(chains: Chains) -> None:
                 self._progress(done + chains.passed * z.shape[0] * z.shape[1])
-                self._keep(chains)
+                self._save(chains)
 
             betas, sizes = (each.flip(0) if reverse else each for each in (self._betas, state["sizes"]))
-            walk = anneal(path, z, betas, sizes, self.config.leapfrog, noise, begun, watch)
+            walk = anneal(path, z, betas, sizes, self.config.leapfrog, noise, partial, watch)
             state["ended"].append((tuple(walk), noise.state))
-        walk, ended = state["ended"][self._begun_walks - 1]
+        walk, ended = state["ended"][self._started_walks - 1]
         noise.go_on_from(ended)
         self._progress(done + self.config.temperatures * z.shape[0] * z.shape[1])
         return Walk(*walk)
 
     def _tuned(self, path: Path, examples: int) -> Tensor:
-        """Tune the step sizes with noise of their own, ``(T + 1,)``: the same whatever the measured chains draw."""
+        """Return the step sizes, ``(T + 1,)``, tuned with separate noise: they do not depend on the measured chains."""
         noise = Noise(derive_seed("step sizes", self.context.noise.generator.initial_seed()), self.context.noise.device)
         z = start(path, min(self.config.chains, _tuning_chains), examples, noise)
 
@@ -311,50 +317,55 @@ class _Annealer:
         return tune(path, z, self._betas, self.config.leapfrog, noise, watch)
 
     def _announce(self, path: Path, z: Tensor) -> None:
-        """Say what the walks will take, by the time of a few gradients at z; nothing where that is little."""
+        """Announce the cost of all walks, predicted from the time of a few gradients at z."""
         path.at(z)
         synchronize(z.device)
-        began = time.perf_counter()
-        for _ in range(_timed):
+        start = time.perf_counter()
+        for _ in range(_timed_gradients):
             path.at(z)
         synchronize(z.device)
-        seconds = (time.perf_counter() - began) / (_timed * z.shape[0] * z.shape[1]) * self.gradients
-        if seconds > _worth_telling:
-            self.context.announce(f"annealing takes {self.gradients:,} gradients, about {_duration(seconds)}")
+        seconds = (time.perf_counter() - start) / (_timed_gradients * z.shape[0] * z.shape[1]) * self.gradients
+        line = cost_line(self.gradients, seconds)
+        if line is not None:
+            self.context.announce(line)
 
-    def tell_once(self, line: str) -> None:
-        """Announce a line, unless that was done before."""
-        if line not in self._told:
-            self._told.add(line)
+    def announce_once(self, line: str) -> None:
+        """Announce a line, but no line twice."""
+        if line not in self._announced:
+            self._announced.add(line)
             self.context.announce(line)
 
     def _progress(self, trajectories: int) -> None:
         self._done = trajectories
         self.context.progress(trajectories / self._trajectories)
 
-    def _keep(self, chains: Chains) -> None:
+    def _save(self, chains: Chains) -> None:
         if self._checkpoint is not None and self._checkpoint.is_due:
             passed, point, *sums = chains
-            kept = {"chains": (passed, tuple(point), *sums), "noise": self.context.noise.state}
+            current = {"chains": (passed, tuple(point), *sums), "noise": self.context.noise.state}
             try:
-                self._checkpoint.save({**self._state, **kept}, f"{self._done / self._trajectories:.0%}")
+                self._checkpoint.save({**self._state, **current}, f"{self._done / self._trajectories:.0%}")
             except StoreError as error:
-                self.context.announce(f"goes on without a checkpoint: {error}")
+                self.context.announce(f"continues without checkpoints: {error}")
                 self._checkpoint = None
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+def cost_line(gradients: int, seconds: float) -> str | None:
+    """Return the line that announces the cost of a measurement, or None if it takes at most 10 seconds."""
+    if seconds <= 10:
+        return None
+    duration = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+    return f"annealing takes {gradients:,} gradients, about {duration}"
 
 
 @contextmanager
 def frozen(model: Any) -> Iterator[None]:
-    """Let no gradient of parameters be asked for within the block, which spares keeping what it would take."""
-    wanted = [each for each in model.parameters() if each.requires_grad]
-    for each in wanted:
+    """Require no gradients of the parameters within the block, which saves memory."""
+    trainable = [each for each in model.parameters() if each.requires_grad]
+    for each in trainable:
         each.requires_grad_(False)
     try:
         yield
     finally:
-        for each in wanted:
+        for each in trainable:
             each.requires_grad_(True)

@@ -1,9 +1,9 @@
 """Annealed importance sampling with Hamiltonian transitions, for many examples and chains at once.
 
-A path leads from a base distribution that can be drawn from, p_0(z | x), to the joint density p(x, z):
-log f_β = (1 − β) log p_0 + β log p(x, z). Chains walk it from β = 0 to 1, one Hamiltonian trajectory at each β, and
-the mean of their weights has expectation p(x), whatever the step sizes, as long as they are settled before the chains
-start: ``tune`` finds them with noise of its own, ``anneal`` takes them as they are.
+A path leads from a base distribution that can be sampled, p_0(z | x), to the joint density p(x, z):
+log f_β = (1 − β) log p_0 + β log p(x, z). Chains walk along it from β = 0 to 1, with one Hamiltonian trajectory at each
+β. The mean of their weights has expectation p(x) for any step sizes that are fixed before the chains start: ``tune``
+finds them with separate noise, ``anneal`` does not change them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from harness import Noise, draw
 from harness.toolkit import GraphRecorder, beside_the_main_stream, cuda_graph
 
 steepness = 4.0  # of the sigmoid schedule
-acceptance_aim = 0.65
-_rate = 0.7  # of the logarithm of the step size, for an acceptance that is off by 1
-_warm_up = 3  # gradients before any is recorded
+target_acceptance = 0.65
+_learning_rate = 0.7  # change of the log step size per unit of acceptance
+_warm_up = 3  # gradients before one is recorded
 settling = 25  # trajectories at the base before the first temperature, to find its step size
 
 
 class Point(NamedTuple):
-    """Chains at z ``(C, N, latent)``: what the densities are there, ``(C, N)`` float64, and their gradients."""
+    """Chains at z ``(C, N, latent)`` with the log densities, ``(C, N)`` float64, and their gradients there."""
 
     z: Tensor
     base: Tensor
@@ -36,15 +36,15 @@ class Point(NamedTuple):
     joint_gradient: Tensor
 
     def log_density(self, beta: float) -> Tensor:
-        """Return log f_β."""
+        """Return log f_β, ``(C, N)``."""
         return self.base.lerp(self.joint, beta)
 
     def gradient(self, beta: float) -> Tensor:
-        """Return ∇ log f_β."""
+        """Return ∇ log f_β, ``(C, N, latent)``."""
         return self.base_gradient.lerp(self.joint_gradient, beta)
 
     def where(self, chosen: Tensor, other: Point) -> Point:
-        """Take this point's values where ``chosen``, ``(C, N)``, and the other's elsewhere."""
+        """Return this point where ``chosen``, ``(C, N)``, is true, and the other elsewhere."""
         wide = chosen.unsqueeze(-1)
         return Point(
             *(torch.where(wide if mine.dim() > 2 else chosen, mine, its) for mine, its in zip(self, other, strict=True))
@@ -54,7 +54,7 @@ class Point(NamedTuple):
 class Path(Protocol):
     """A base distribution and a joint density for each of N examples.
 
-    ``scale``, broadcastable with z, is the base's: the unit in which step sizes are counted.
+    ``scale``, broadcastable with z, is the base's standard deviation, the unit of the step sizes.
     """
 
     base: Distribution
@@ -96,8 +96,8 @@ class DecoderPath:
 class LinearPath:
     """The path to p(x, z) = N(z; 0, I) N(x; W z + μ, diag(ψ)), in closed form and in float64.
 
-    log p(x, z) is c + bᵀ z − ½ zᵀ (I + A) z with A = Wᵀ ψ⁻¹ W and b = Wᵀ ψ⁻¹ (x − μ): the examples' dimension is paid
-    for once and not at every step.
+    log p(x, z) = c + bᵀ z − ½ zᵀ (I + A) z with A = Wᵀ ψ⁻¹ W and b = Wᵀ ψ⁻¹ (x − μ), so that the cost of a step does
+    not depend on the dimension of the examples.
 
     Args:
         base: a Gaussian with independent components, of batch shape ``(N,)`` or ``()``.
@@ -131,14 +131,15 @@ class LinearPath:
 
 
 class RecordedPath:
-    """A path whose densities and gradients are replayed as a CUDA graph, recorded for each shape of z.
+    """A path whose densities and gradients are replayed as a CUDA graph, recorded once per shape of z.
 
-    Recordings are held against the path itself; where they cannot be had, or tell otherwise, the path does the work.
+    Each recording is compared with the path itself. If recording fails or the results differ, the path is used
+    directly.
 
     Args:
         path: the path.
-        announce: is told where the path does the work, and why.
-        record: records work and returns what replays it.
+        announce: reports why the path is used directly.
+        record: records work and returns a function that replays it.
     """
 
     def __init__(self, path: Path, announce: Callable[[str], None], record: GraphRecorder = cuda_graph) -> None:
@@ -161,8 +162,8 @@ class RecordedPath:
         found = Point(*(torch.empty_like(each) for each in found))
 
         def work() -> None:
-            for mine, its in zip(found, self._path.at(placed), strict=True):
-                mine.copy_(its)
+            for recorded, current in zip(found, self._path.at(placed), strict=True):
+                recorded.copy_(current)
 
         try:
             replay = self._record(work, ())
@@ -178,12 +179,12 @@ class RecordedPath:
         pairs = [pair for at in (z, 0.5 * z) for pair in zip(replayed(at), self._path.at(at), strict=True)]
         if all(torch.allclose(mine, its, rtol=1e-5, atol=1e-4, equal_nan=True) for mine, its in pairs):
             return replayed
-        self._announce("gradients are not recorded as a CUDA graph: recorded ones differ")
+        self._announce("gradients are not recorded as a CUDA graph: the recorded ones differ")
         return self._path.at
 
 
 class Chains(NamedTuple):
-    """Chains on their way: how many temperatures they have passed, where they are, and their sums so far."""
+    """Chains after ``passed`` temperatures, with the sums so far of log weights and acceptance, ``(C, N)``."""
 
     passed: int
     point: Point
@@ -192,28 +193,28 @@ class Chains(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What came of a walk along a path: log weights and mean acceptance probabilities, both ``(C, N)`` float64."""
+    """The result of a walk along a path: log weights and mean acceptance probabilities, both ``(C, N)`` float64."""
 
     log_weights: Tensor
     acceptance: Tensor
 
 
 def schedule(temperatures: int) -> Tensor:
-    """Return β_0 = 0 to β_T = 1, ``(T + 1,)`` float64 on the CPU: a sigmoid from −4 to 4, stretched to reach both."""
+    """Return β_0 = 0 to β_T = 1, ``(T + 1,)`` float64 on the CPU: the sigmoid on [−4, 4], rescaled to [0, 1]."""
     curve = torch.linspace(-steepness, steepness, temperatures + 1, dtype=torch.float64).sigmoid()
     return (curve - curve[0]) / (curve[-1] - curve[0])
 
 
 def start(path: Path, chains: int, examples: int, noise: Noise) -> Tensor:
-    """Draw z from the base, ``(C, N, latent)``."""
+    """Sample z from the base, ``(C, N, latent)``."""
     return draw(path.base.expand(torch.Size([examples])), noise, chains)
 
 
 def leapfrog(path: Path, point: Point, momentum: Tensor, beta: float, step: float, steps: int) -> tuple[Point, Tensor]:
-    """Follow Hamilton's equations for −log f_β; return where that leads, and the momentum there.
+    """Integrate Hamilton's equations for −log f_β; return the final point and the final momentum.
 
-    z is measured in units of the base's scale, in which the momentum, ``(C, N, latent)``, has unit mass. From the end,
-    with the momentum reversed, it leads back.
+    z is in units of the base's scale, in which the momentum, ``(C, N, latent)``, has unit mass. The integrator is
+    reversible: from the final point with the momentum negated, it returns to the start.
     """
     for _ in range(steps):
         momentum = momentum + (0.5 * step) * path.scale * point.gradient(beta)
@@ -223,7 +224,7 @@ def leapfrog(path: Path, point: Point, momentum: Tensor, beta: float, step: floa
 
 
 def transition(path: Path, point: Point, beta: float, step: float, steps: int, noise: Noise) -> tuple[Point, Tensor]:
-    """Take one Hamiltonian trajectory, which leaves f_β invariant; return the point and the acceptance ``(C, N)``."""
+    """Take one Hamiltonian transition, which leaves f_β invariant; return the point and the acceptance ``(C, N)``."""
     momentum = noise.normal(*point.z.shape).to(point.z.dtype)
     proposed, ended = leapfrog(path, point, momentum, beta, step, steps)
     kinetic = 0.5 * (ended.double().square().sum(-1) - momentum.double().square().sum(-1))
@@ -232,7 +233,7 @@ def transition(path: Path, point: Point, beta: float, step: float, steps: int, n
     return proposed.where(noise.uniform(*acceptance.shape) < acceptance, point), acceptance
 
 
-def _unwatched(seen: object) -> None:
+def _ignore(value: object) -> None:
     pass
 
 
@@ -242,27 +243,27 @@ def tune(
     betas: Tensor,
     steps: int,
     noise: Noise,
-    watch: Callable[[int], None] = _unwatched,
+    watch: Callable[[int], None] = _ignore,
 ) -> Tensor:
-    """Find a step size for every temperature at which about 0.65 of the trajectories are accepted.
+    """Find a step size for every temperature at which about 65% of the trajectories are accepted.
 
     Args:
         path: the path.
-        z: where to start, drawn from the base, ``(C, N, latent)``.
+        z: the start, sampled from the base, ``(C, N, latent)``.
         betas: the schedule, ``(T + 1,)``.
         steps: leapfrog steps of a trajectory.
-        noise: of the tuning alone, so that the step sizes do not depend on what the measured chains draw.
-        watch: told after each trajectory how many there were.
+        noise: of the tuning only, so that the step sizes do not depend on the measured chains.
+        watch: called after each trajectory with their number so far.
 
     Returns:
         Step sizes in units of the base's scale, ``(T + 1,)``.
     """
     point, step, found = path.at(z), 0.5, []
-    for done, beta in enumerate([0.0] * settling + betas.tolist(), 1):
+    for number, beta in enumerate([0.0] * settling + betas.tolist(), 1):
         point, acceptance = transition(path, point, beta, step, steps, noise)
-        step *= math.exp(_rate * (float(acceptance.mean()) - acceptance_aim))
+        step *= math.exp(_learning_rate * (float(acceptance.mean()) - target_acceptance))
         found.append(step)
-        watch(done)
+        watch(number)
     return torch.tensor(found[settling:], dtype=torch.float64)
 
 
@@ -273,32 +274,32 @@ def anneal(
     sizes: Tensor,
     steps: int,
     noise: Noise,
-    begun: Chains | None = None,
-    watch: Callable[[Chains], None] = _unwatched,
+    partial: Chains | None = None,
+    watch: Callable[[Chains], None] = _ignore,
 ) -> Walk:
-    """Walk from β_0 to β_T and sum up log f_{β_t}(z) − log f_{β_{t−1}}(z) on the way (Neal, 2001).
+    """Walk from β_0 to β_T and sum log f_{β_t}(z) − log f_{β_{t−1}}(z) (Neal, 2001).
 
-    With z from f at β_0, the weights have expectation Z(β_T) / Z(β_0): p(x) along the schedule, and 1 / p(x) along
-    the schedule reversed, from z of the exact posterior.
+    If z is sampled from f at β_0, the weights have expectation Z(β_T) / Z(β_0): p(x) along the schedule, and 1 / p(x)
+    along the reversed schedule from samples of the exact posterior.
 
     Args:
         path: the path.
-        z: where to start, ``(C, N, latent)``.
-        betas: the schedule, ``(T + 1,)``, rising or falling.
-        sizes: step size at each β, ``(T + 1,)``; taken as they are.
+        z: the start, ``(C, N, latent)``.
+        betas: the schedule, ``(T + 1,)``, increasing or decreasing.
+        sizes: step size at each β, ``(T + 1,)``.
         steps: leapfrog steps of a trajectory.
         noise: of momenta and acceptance.
-        begun: chains that an earlier walk left on their way, to go on from in place of z.
-        watch: shown the chains after each temperature.
+        partial: chains of an interrupted walk, to resume from instead of z.
+        watch: called with the chains after each temperature.
     """
-    if begun is None:
+    if partial is None:
         point = path.at(z)
-        begun = Chains(0, point, torch.zeros_like(point.joint), torch.zeros_like(point.joint))
-    passed, point, log_weights, total = begun
+        partial = Chains(0, point, torch.zeros_like(point.joint), torch.zeros_like(point.joint))
+    passed, point, log_weights, total = partial
     levels, steps_of = betas.tolist(), sizes.tolist()
     for t in range(passed + 1, len(levels)):
         log_weights = log_weights + (levels[t] - levels[t - 1]) * (point.joint - point.base)
-        if t < len(levels) - 1:  # what is drawn at the last β enters no weight
+        if t < len(levels) - 1:  # samples at the last β enter no weight
             point, acceptance = transition(path, point, levels[t], steps_of[t], steps, noise)
             total = total + acceptance
         watch(Chains(t, point, log_weights, total))

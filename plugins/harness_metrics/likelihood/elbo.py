@@ -1,4 +1,4 @@
-"""The evidence lower bound and its two sides, rate and distortion."""
+"""The evidence lower bound and its two parts, rate and distortion."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BoundSettings:
     samples: int = setting(1, "posterior samples per image", minimum=1)
 
     def over_test(self, model: Any, data: Data, context: Context) -> tuple[dict[str, Tensor], str | None]:
-        """Return the summands of the bound on each test example, ``(N,)`` in nats, and what it is a likelihood of."""
+        """Return the summands of the bound for each test example, ``(N,)`` in nats, and its reference measure."""
         terms: dict[str, list[Tensor]] = {}
         measure = None
         for x in data.test.batches(batch, context.noise):
@@ -56,8 +56,8 @@ def _terms(model: Any, x: Tensor, data: Data, context: Context) -> tuple[dict[st
 class ELBO:
     """E_q[log p(x | z)] − KL(q(z | x) ‖ p(z)), a lower bound on log p(x), with both parts.
 
-    The expectation is over samples of the posterior, never at its mean. A model with a bound of its own
-    (``elbo_terms``) is measured by that.
+    The expectation is over samples of the posterior. A model with a bound of its own (``elbo_terms``) is measured by
+    that bound.
     """
 
     Config = BoundSettings
@@ -77,11 +77,11 @@ class ELBO:
 
 
 class Rate:
-    """What the bound spends on the code: minus all its terms but the reconstruction (Alemi et al., 2018).
+    """The rate of the bound: minus all its terms except the reconstruction (Alemi et al., 2018).
 
-    For a model with an encoder and a prior that is KL(q(z | x) ‖ p(z)), see ``kl``; averaged over x, an upper bound on
-    the information that codes carry of examples. ``rate`` + ``distortion`` = −``elbo``, at the same samples. Neither
-    end is better: models are points of a plane.
+    For a model with an encoder and a prior it is KL(q(z | x) ‖ p(z)), as in ``kl``. Its mean over x is an upper bound
+    on the mutual information of codes and examples. ``rate`` + ``distortion`` = −``elbo`` with the same samples.
+    Neither direction is better: models trade one for the other.
     """
 
     Config = BoundSettings
@@ -96,7 +96,7 @@ class Rate:
         """Measure on the test split.
 
         Raises:
-            NotApplicable: the model's own bound has no part that is the reconstruction.
+            NotApplicable: the model's own bound has no part ``reconstruction``.
         """
         terms, _ = self.config.over_test(model, data, context)
         distortion = -_reconstruction(terms)
@@ -104,7 +104,7 @@ class Rate:
 
 
 class Distortion:
-    """−E_q[log p(x | z)], what examples cost once their codes are known (Alemi et al., 2018); see ``rate``."""
+    """−E_q[log p(x | z)], the cost of an example given its code (Alemi et al., 2018); see ``rate``."""
 
     Config = BoundSettings
     unit: ClassVar = "nats"
@@ -118,7 +118,7 @@ class Distortion:
         """Measure on the test split.
 
         Raises:
-            NotApplicable: the model's own bound has no part that is the reconstruction.
+            NotApplicable: the model's own bound has no part ``reconstruction``.
         """
         terms, measure = self.config.over_test(model, data, context)
         return Estimate.over_examples(-_reconstruction(terms), measure=measure)
@@ -126,5 +126,5 @@ class Distortion:
 
 def _reconstruction(terms: dict[str, Tensor]) -> Tensor:
     if "reconstruction" not in terms:
-        raise NotApplicable(f"the parts of its bound are {', '.join(terms)}: none is a reconstruction")
+        raise NotApplicable(f"the parts of its bound are {', '.join(terms)}; none is the reconstruction")
     return terms["reconstruction"]

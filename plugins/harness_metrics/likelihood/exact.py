@@ -1,4 +1,4 @@
-"""The exact log-likelihood, of models that have one."""
+"""Exact log-likelihood."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ batch = 1000
 
 
 class ExactLogLikelihood:
-    """log p(x), averaged over the test split, for a model whose density can be evaluated.
+    """log p(x), averaged over test images, of a model with a tractable density.
 
-    On d dequantised 8-bit values, (pixel + u) / 256, it is shown in bits per dimension too,
-    −(log p(x) / d − log 256) / log 2: a bound on the bits that an original value takes (Theis, van den Oord and
-    Bethge, 2016). Where the density that the data were drawn from is known, what it gives the test split is shown too:
-    no model can expect more.
+    For d dequantized 8-bit values, (pixel + u) / 256, bits per dimension are shown too: −(log p(x) / d − log 256) /
+    log 2, an upper bound on the bits per original value (Theis, van den Oord and Bethge, 2016). If the density of the
+    data is known, its log-likelihood of the test images is shown too: no model has a higher one in expectation.
     """
 
     @dataclass(frozen=True)
     class Config:
         """Settings."""
 
-        examples: int = setting(10_000, "how many test images, the first ones", minimum=2)
+        examples: int = setting(10_000, "number of test images, taken from the start of the split", minimum=2)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
@@ -36,7 +35,7 @@ class ExactLogLikelihood:
         self.config = config
 
     def measure(self, model: HasDensity, data: Data, context: Context) -> Estimate:
-        """Measure on the test split."""
+        """Measure on the first test images."""
         found, true = [], []
         for x in data.test.first(self.config.examples).batches(batch, context.noise):
             found.append(model.log_prob(x).double())

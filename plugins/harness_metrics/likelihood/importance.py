@@ -1,4 +1,4 @@
-"""The log-likelihood by importance sampling."""
+"""Log-likelihood by importance sampling."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from harness_metrics.likelihood.weights import (
 class LogLikelihoodIW:
     """log (1/k) Σ p(x, zᵢ) / q(zᵢ | x) with zᵢ from the encoder's posterior (Rezende, Mohamed and Wierstra, 2014).
 
-    At k = 5000 the figure of the tables of Burda, Grosse and Salakhutdinov (2016). Each image is encoded once. A
-    posterior narrower than the true one may miss mass that no weight tells of: the bound is then loose although the
-    effective sample size is large.
+    Burda, Grosse and Salakhutdinov (2016) use k = 5000. Each image is encoded once. If the encoder's posterior is
+    narrower than the true one, samples may miss mass: the bound is then loose although the effective sample size is
+    large.
 
-    ``estimator_stderr`` is √Σ varₙ / N over the N images, whose samples are independent, with varₙ from the weights
-    by the delta method.
+    ``estimator_stderr`` is √Σ varₙ / N over the N images, whose samples are independent; varₙ is computed from the
+    weights by the delta method.
     """
 
     @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LogLikelihoodIW:
         """Settings."""
 
         k: int = setting(5000, "posterior samples per image", minimum=1)
-        examples: int = setting(1000, "how many test images, the first ones", minimum=2)
+        examples: int = setting(1000, "number of test images, taken from the start of the split", minimum=2)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
@@ -44,7 +44,7 @@ class LogLikelihoodIW:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure on the test split."""
+        """Measure on the first test images."""
         target = observed(model, data, context, self.config)
         test = data.test.first(self.config.examples)
         rows = rows_at_a_time(target, data.info, self.config.memory)

@@ -8,15 +8,20 @@ from typing import Any, ClassVar
 import torch
 
 from harness import Context, Data, Estimate, HasObservationModel, HasPosterior, likelihood_measure, setting
-from harness_metrics.likelihood.weights import effective, importance_weighted, observation_at_mean, rows_at_a_time
+from harness_metrics.likelihood.weights import (
+    first_percentile,
+    importance_weighted,
+    observation_at_mean,
+    rows_at_a_time,
+)
 
 
 class ImportanceWeightedBound:
     """E[log (1/k) Σ p(x, zᵢ) / q(zᵢ | x)] with zᵢ from the posterior (Burda, Grosse and Salakhutdinov, 2016).
 
-    At k = 1 the evidence lower bound; as k grows it approaches log p(x) from below. With k = 5000 it is the figure of
-    that paper's tables. The effective sample size, (Σw)² / Σw², says how many of the k samples count; where it is near
-    1 the bound is loose. With many samples, and its own error beside it, the same is ``log-likelihood-iw``.
+    At k = 1 it is the evidence lower bound; as k grows it approaches log p(x) from below. The tables of that paper use
+    k = 5000. If the effective sample size, (Σw)² / Σw², is near 1, the bound is loose. ``log-likelihood-iw`` is the
+    same estimator with more samples and with its own standard error.
     """
 
     @dataclass(frozen=True)
@@ -24,8 +29,8 @@ class ImportanceWeightedBound:
         """Settings."""
 
         k: int = setting(500, "posterior samples per image", minimum=1)
-        examples: int = setting(10_000, "how many test images, the first ones", minimum=2)
-        memory: float = setting(1024, "MiB that decoded samples may take", above=0)
+        examples: int = setting(10_000, "number of test images, taken from the start of the split", minimum=2)
+        memory: float = setting(1024, "memory for decoded samples, in MiB", above=0)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
@@ -35,12 +40,14 @@ class ImportanceWeightedBound:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure on the test split."""
+        """Measure on the first test images."""
         test = data.test.first(self.config.examples)
         rows = rows_at_a_time(model, data.info, self.config.memory)
         found = [weights for _, weights in importance_weighted(model, test, self.config.k, rows, context)]
+        sizes = torch.cat([each.effective_sizes for each in found])
         return Estimate.over_examples(
             torch.cat([each.log_mean for each in found]),
             measure=likelihood_measure(data.info, observation_at_mean(model)),
-            diagnostics=effective(torch.cat([each.effective_sizes for each in found])),
+            diagnostics=first_percentile(sizes),
+            effective_sample_size=float(sizes.median()),
         )

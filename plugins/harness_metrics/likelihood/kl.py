@@ -1,4 +1,4 @@
-"""The divergence of posterior from prior, and a check of its closed form."""
+"""KL divergence of posterior from prior, with a Monte Carlo check of its closed form."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ batch = 1000
 
 
 class KL:
-    """KL(q(z | x) ‖ p(z)) as it stands in the bound: in closed form where torch knows one for the pair.
+    """KL(q(z | x) ‖ p(z)) as in the evidence lower bound: in closed form if torch has one for the pair.
 
-    Beside it is the Monte Carlo estimate, the mean of log q(z | x) − log p(z) at samples of the posterior, which agrees
-    within its error where everything is right. Neither end is better: at 0 the code says nothing. For models whose
-    bound has no such divergence there is ``rate``, which is the same figure for those that have.
+    A part shows the Monte Carlo estimate, the mean of log q(z | x) − log p(z) over samples of the posterior; the two
+    should agree within the error. Neither direction is better: at 0 the code carries no information. ``rate`` is the
+    same quantity for models with a bound of their own.
     """
 
     @dataclass(frozen=True)

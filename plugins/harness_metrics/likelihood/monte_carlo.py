@@ -1,4 +1,4 @@
-"""The log-likelihood by simple Monte Carlo."""
+"""Log-likelihood by simple Monte Carlo."""
 
 from __future__ import annotations
 
@@ -10,30 +10,36 @@ from torch import Tensor
 
 from harness import Context, Data, Estimate, HasDecoder, HasObservationModel, draw, setting
 from harness.toolkit import ObservationSettings, observed
-from harness_metrics.likelihood.weights import Weights, log_likelihood_estimate, log_prob_of_pairs, mark, rows_at_a_time
+from harness_metrics.likelihood.weights import (
+    Weights,
+    few_effective_samples,
+    log_likelihood_estimate,
+    log_prob_of_pairs,
+    rows_at_a_time,
+)
 
 _images = 1000
-_blocks = 32  # of samples: their spread is what the estimator's error is from
+_blocks = 32  # of samples; the estimator's standard error comes from their spread
 
 
 class LogLikelihoodMC:
-    """log (1/M) Σ p(x | zₘ) with zₘ from the prior, the same ones for every image.
+    """log (1/M) Σ p(x | zₘ) with zₘ from the prior; all images share the samples.
 
-    It needs no encoder. Its error is a few hundredths of a nat with codes of two dimensions; with ten or more hardly
-    any sample is near an image, the effective sample size is near 1 and the estimate many nats too low.
+    It needs no encoder. With codes of two dimensions its error is a few hundredths of a nat. With ten or more, hardly
+    any sample is near an image: the effective sample size is near 1, and the estimate is many nats too low.
 
-    Since images share the samples their errors go together. ``estimator_stderr`` is of the mean over images, by the
-    delta method: with a_b the share of block b of the samples in Σ p(x | zₘ), averaged over images, and f_b its share
-    of the samples, √(B / (B − 1) Σ (a_b − f_b)²) over the B = 32 blocks.
-    Where the row is marked it is left out: a few samples that carry all the weight do not tell of those not drawn.
+    Because images share the samples, their errors are correlated. ``estimator_stderr`` is that of the mean over images,
+    by the delta method: √(B / (B − 1) Σ (a_b − f_b)²) over B = 32 blocks of samples, where a_b is the share of block b
+    in Σ p(x | zₘ), averaged over images, and f_b its share of the samples. It is None if the effective sample size is
+    so small that there is a warning: a few samples with all the weight say nothing about the regions not sampled.
     """
 
     @dataclass(frozen=True)
     class Config(ObservationSettings):
         """Settings."""
 
-        samples: int = setting(100_000, "codes drawn from the prior, M", minimum=1)
-        examples: int = setting(10_000, "how many test images, the first ones", minimum=2)
+        samples: int = setting(100_000, "codes sampled from the prior, M", minimum=1)
+        examples: int = setting(10_000, "number of test images, taken from the start of the split", minimum=2)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
@@ -44,7 +50,7 @@ class LogLikelihoodMC:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure on the test split."""
+        """Measure on the first test images."""
         target = observed(model, data, context, self.config)
         samples, noise = self.config.samples, context.noise
         test = data.test.first(self.config.examples)
@@ -64,12 +70,11 @@ class LogLikelihoodMC:
                 context.progress(done / samples)
         sizes = torch.cat([each.effective_sizes for each in weights])
         log_sum = torch.cat([each.log_sum for each in weights])
-        # Where hardly a sample counts, the spread over blocks tells nothing of what other samples would have given.
-        told = len(blocks) > 1 and not mark(sizes)
+        has_stderr = len(blocks) > 1 and few_effective_samples(sizes) is None
         return log_likelihood_estimate(
             torch.cat([each.log_mean for each in weights]),
             sizes,
-            _stderr(blocks, log_sum) if told else None,
+            _stderr(blocks, log_sum) if has_stderr else None,
             data.info,
             observation,
             target.description,
@@ -77,7 +82,7 @@ class LogLikelihoodMC:
 
 
 class _Block:
-    """A part of the samples: how many, and the logarithm of the sum of their p(x | z) for each image."""
+    """A block of samples: its size, and the logarithm of Σ p(x | z) over it for each image, ``(images,)``."""
 
     def __init__(self, images: int, device: torch.device) -> None:
         self.size = 0

@@ -1,4 +1,4 @@
-"""Log-likelihoods of models that carry noise to data along an ordinary differential equation."""
+"""Log-likelihood of models that transport noise to data along an ordinary differential equation."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from torch.distributions import Normal
 from harness import Context, Data, Estimate, Noise, NotApplicable, Transports, likelihood_measure, setting
 from harness_metrics.likelihood.weights import per_dimension
 
-batch = 100  # examples that are integrated together, with steps in common
-exact_up_to = 16  # values of an example for which the trace is taken in full
+batch = 100  # examples per call of the solver, which share its steps
+exact_up_to = 16  # values of an example up to which the trace is exact
 
 
 class LogLikelihoodODE:
-    """log p(x) by the instantaneous change of variables (Chen et al., 2018), for models that offer ``velocity``.
+    """log p(x) by the instantaneous change of variables (Chen et al., 2018), for models with a ``velocity``.
 
-    From the data at t = 1 back to N(0, I) at t = 0, log p(x_1) = log N(x_0) − ∫ tr(∂v/∂x) dt, solved by torchdiffeq's
-    dopri5 in float32, and rescaled to the data's scale. The trace is exact for examples of at most 16 values. Above,
-    it is Hutchinson's unbiased estimate, εᵀ (∂v/∂x) ε with random signs ε that stay the same along a path
-    (Grathwohl et al., 2019); how much the figure scatters over those signs is ``trace_stderr``, and part of the
-    standard error over examples too.
+    log p(x_1) = log N(x_0) − ∫ tr(∂v/∂x) dt, from the data at t = 1 back to N(0, I) at t = 0. torchdiffeq's dopri5
+    solves it in float32; the result is converted to the scale of the data. The trace is exact for examples of at most
+    16 values. Above, it is Hutchinson's unbiased estimate εᵀ (∂v/∂x) ε with random signs ε, fixed along a path
+    (Grathwohl et al., 2019). ``trace_stderr`` is the standard error due to the signs; ``stderr`` contains it.
     """
 
     @dataclass(frozen=True)
     class Config:
         """Settings."""
 
-        examples: int = setting(100, "how many test images, the first ones", minimum=2)
-        probes: int = setting(4, "random directions of the trace's estimate", minimum=2)
-        tolerance: float = setting(1e-5, "of the solver, relative and absolute", above=0)
+        examples: int = setting(100, "number of test images, taken from the start of the split", minimum=2)
+        probes: int = setting(4, "random directions per example for the estimate of the trace", minimum=2)
+        tolerance: float = setting(1e-5, "relative and absolute tolerance of the solver", above=0)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
@@ -46,11 +45,11 @@ class LogLikelihoodODE:
         """Measure on the first examples of the test split.
 
         Raises:
-            NotApplicable: the data is discrete, so that it has no density.
+            NotApplicable: the data is discrete.
         """
         if data.info.is_discrete:
             kind = "binary" if data.info.support == "binary" else "discrete and not dequantized"
-            raise NotApplicable(f"a flow has a density, and the data is {kind}")
+            raise NotApplicable(f"a flow has a density, but the data is {kind}")
         exact = data.info.dim <= exact_up_to
         bases, traces, scales, evaluations = [], [], [], []
         for x in data.test.first(self.config.examples).batches(batch, context.noise):
@@ -82,16 +81,16 @@ class LogLikelihoodODE:
 
 
 def log_prob(model: Transports, y: Tensor, probes: Tensor, tolerance: float) -> tuple[Tensor, Tensor, int]:
-    """Carry examples on the flow's scale, ``y`` ``(N, *shape)``, back to noise.
+    """Transport examples on the model's scale, ``y`` ``(N, *shape)``, back to noise.
 
     Args:
-        model: what carries them.
+        model: the flow.
         y: the examples.
         probes: directions ε, ``(K, N, *shape)``.
         tolerance: of the solver.
 
     Returns:
-        log N(x_0; 0, I), ``(N,)``; −∫ εᵀ (∂v/∂x) ε dt for each direction, ``(K, N)``; how often v was evaluated.
+        log N(x_0; 0, I), ``(N,)``; −∫ εᵀ (∂v/∂x) ε dt for each direction, ``(K, N)``; the number of evaluations of v.
     """
     from torchdiffeq import odeint
 

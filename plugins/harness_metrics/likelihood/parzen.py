@@ -1,4 +1,4 @@
-"""The kernel density estimate from a model's samples."""
+"""Kernel density estimate from a model's samples."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _at_a_time = 1000
 
 
 class Parzen:
-    """log (1/M) Σ N(x; sₘ, h² I) over M samples of the model, with the bandwidth h that validation images like best.
+    """log (1/M) Σ N(x; sₘ, h² I) over M samples of the model.
 
-    It was how the first adversarial networks were compared (Goodfellow et al., 2014), and orders models wrongly, below
-    the truth by hundreds of nats (Theis, van den Oord and Bethge, 2016; Wu et al., 2017). It is here to be compared
-    with, and never ranks. h is the best of ``bandwidths``, evenly spaced in logarithm from 0.01 to 1.
+    The bandwidth h has the highest likelihood on validation images, among ``bandwidths`` values spaced logarithmically
+    from 0.01 to 1. The first adversarial networks were compared by this estimate (Goodfellow et al., 2014). It is below
+    the true value by hundreds of nats and orders models wrongly (Theis, van den Oord and Bethge, 2016; Wu et al.,
+    2017). It is here for comparison with such papers and is not ranked.
     """
 
     @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Parzen:
         """Settings."""
 
         samples: int = setting(10_000, "samples of the model, M", minimum=1)
-        examples: int = setting(10_000, "how many test images, the first ones", minimum=2)
-        validation: int = setting(1000, "validation images that choose the bandwidth, the first ones", minimum=1)
-        bandwidths: int = setting(21, "how many are tried", minimum=2)
+        examples: int = setting(10_000, "number of test images, taken from the start of the split", minimum=2)
+        validation: int = setting(1000, "number of validation images that choose the bandwidth", minimum=1)
+        bandwidths: int = setting(21, "number of bandwidths to try", minimum=2)
 
     unit: ClassVar = "nats"
     direction: ClassVar = None
@@ -42,7 +43,7 @@ class Parzen:
         self.config = config
 
     def measure(self, model: Samples, data: Data, context: Context) -> Estimate:
-        """Measure on the test split.
+        """Measure on the first test images.
 
         Raises:
             NotApplicable: the examples are sets of points.
@@ -60,11 +61,8 @@ class Parzen:
             values,
             parts=per_dimension(values, data.info),
             measure=density_measure(data.info),
-            diagnostics={
-                "marked": "kernel density estimates order models wrongly",
-                "bandwidth": bandwidth,
-                "bandwidth_at_an_end": bandwidth in (tried[0], tried[-1]),
-            },
+            diagnostics={"bandwidth": bandwidth, "bandwidth_at_an_end": bandwidth in (tried[0], tried[-1])},
+            warning="kernel density estimates order models wrongly",
         )
 
 

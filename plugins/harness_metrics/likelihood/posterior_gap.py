@@ -1,23 +1,30 @@
-"""How far the encoder's posterior is from the true one."""
+"""The gap between the log-likelihood and the evidence lower bound."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from harness import Context, Data, Estimate, HasDensity, HasObservationModel, HasPosterior, likelihood_measure, setting
-from harness_metrics.likelihood.weights import effective, importance_weighted, mark, observation_at_mean, rows_at_a_time
+from harness_metrics.likelihood.weights import (
+    few_effective_samples,
+    first_percentile,
+    importance_weighted,
+    observation_at_mean,
+    rows_at_a_time,
+)
 
 
 class PosteriorGap:
-    """log p(x) − ELBO = KL(q(z | x) ‖ p(z | x)), of each image (Cremer, Li and Duvenaud, 2018).
+    """log p(x) − ELBO = KL(q(z | x) ‖ p(z | x)) of each image (Cremer, Li and Duvenaud, 2018).
 
-    The bound is the mean of log p(x, z) − log q(z | x) over k samples of the posterior. log p(x) is exact where the
-    model has a density; else the importance-weighted estimate from the same samples, which is too low on average, and
-    the gap with it: the two are never ranked together. By Jensen's inequality that gap is never negative. Where few
-    samples count it flatters the encoder, and has no rank.
+    The ELBO is the mean of log p(x, z) − log q(z | x) over k samples of the posterior. log p(x) is exact if the model
+    has a tractable density. Otherwise it is the importance-weighted estimate from the same samples, which is too low
+    on average, and so is the gap. The two kinds are never ranked together. By Jensen's inequality the estimated gap is
+    never negative. If the effective sample size is small, the error favours the model, and the row has no rank.
     """
 
     @dataclass(frozen=True)
@@ -25,8 +32,8 @@ class PosteriorGap:
         """Settings."""
 
         k: int = setting(5000, "posterior samples per image", minimum=2)
-        examples: int = setting(1000, "how many test images, the first ones", minimum=2)
-        memory: float = setting(1024, "MiB that decoded samples may take", above=0)
+        examples: int = setting(1000, "number of test images, taken from the start of the split", minimum=2)
+        memory: float = setting(1024, "memory for decoded samples, in MiB", above=0)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "lower"
@@ -36,7 +43,7 @@ class PosteriorGap:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure on the test split."""
+        """Measure on the first test images."""
         exact = isinstance(model, HasDensity)
         test = data.test.first(self.config.examples)
         rows = rows_at_a_time(model, data.info, self.config.memory)
@@ -46,19 +53,24 @@ class PosteriorGap:
             bounds.append(weights.mean_log)
             sizes.append(weights.effective_sizes)
         log_likelihood, bound = torch.cat(likelihoods), torch.cat(bounds)
-        how: dict[str, Any] = {"log_likelihood": "exact"}
-        if not exact:
-            every = torch.cat(sizes)
-            how = {
-                "log_likelihood": "importance-weighted",
-                "direction_of_bias": "too low, as the log-likelihood is on average",
-                **effective(every),
-                **(marked := mark(every)),
-                "flattering": bool(marked),
-            }
-        return Estimate.over_examples(
+        kind = "exact" if exact else "importance-weighted"
+        gap = Estimate.over_examples(
             log_likelihood - bound,
             parts={"log-likelihood": log_likelihood, "elbo": bound},
-            measure=f"{likelihood_measure(data.info, observation_at_mean(model))}; log p(x) {how['log_likelihood']}",
-            diagnostics=how,
+            measure=f"{likelihood_measure(data.info, observation_at_mean(model))}; log p(x) {kind}",
+            diagnostics={"log_likelihood": kind},
         )
+        return gap if exact else _with_its_bias(gap, torch.cat(sizes))
+
+
+def _with_its_bias(gap: Estimate, sizes: Tensor) -> Estimate:
+    """Add to an estimated gap what the effective sample sizes ``(N,)`` say about its bias."""
+    warning = few_effective_samples(sizes)
+    bias = {"direction_of_bias": "too low, as the log-likelihood is on average", **first_percentile(sizes)}
+    return replace(
+        gap,
+        diagnostics={**gap.diagnostics, **bias},
+        warning=warning,
+        biased_in_favour=warning is not None,
+        effective_sample_size=float(sizes.median()),
+    )

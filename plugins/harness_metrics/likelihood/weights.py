@@ -1,4 +1,4 @@
-"""What likelihood metrics have in common: log-mean-exp in a stream, its error, and how the figure is shown."""
+"""What likelihood metrics share: streaming importance weights, log p(x | z) of all pairs, and the estimate."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from harness import Context, DataInfo, Estimate, HasObservationModel, Split, likelihood_measure
 from harness.toolkit import LatentVariableModel, log_importance_weights, rows_within, sum_of_softplus
 
-# Decodings at a time: more leave the processor's caches, fewer are bound by the overhead of each call.
+# Codes decoded at a time: with more, the CPU's caches overflow; with fewer, the overhead of each call dominates.
 _rows = {"cpu": 1000, "cuda": 100_000}
-_exact_from = 5e-3  # variance of a Gaussian from which on float32 tells the distance of an example to its mean
+_float32_from = 5e-3  # variance of a Gaussian from which float32 resolves the distance of an example to its mean
 
 
 class Weights:
-    """Importance weights of n examples, summed as they come, in float64.
+    """Importance weights of n examples, accumulated in float64.
 
-    Their mean estimates p(x) without bias; its logarithm is on average too low. The effective sample size,
-    (Σw)² / Σw², says how many of the weights count.
+    Their mean is an unbiased estimate of p(x); its logarithm is too low on average. The effective sample size is
+    (Σw)² / Σw².
     """
 
     def __init__(self, n: int, device: torch.device) -> None:
@@ -34,13 +34,13 @@ class Weights:
 
     @classmethod
     def of(cls, log_weights: Tensor) -> Weights:
-        """Return weights that are all there, ``(k, n)``."""
+        """Return the accumulated log weights ``(k, n)``."""
         weights = cls(log_weights.shape[1], log_weights.device)
         weights.add(log_weights)
         return weights
 
     def add(self, log_weights: Tensor) -> Tensor:
-        """Add weights, ``(k, n)``; return the logarithm of their sum, ``(n,)``."""
+        """Add log weights, ``(k, n)``; return the logarithm of the sum of their weights, ``(n,)``."""
         most = log_weights.amax(0)
         scaled = (log_weights - most).exp_()
         most = most.double()
@@ -54,28 +54,28 @@ class Weights:
 
     @property
     def log_mean(self) -> Tensor:
-        """The estimate of log p(x)."""
+        """The estimate of log p(x), ``(n,)``."""
         return self.log_sum - math.log(self.count)
 
     @property
     def mean_log(self) -> Tensor:
-        """The mean of the logarithms: with a posterior as proposal, the evidence lower bound."""
+        """The mean of the log weights, ``(n,)``: the evidence lower bound if the proposal is the posterior."""
         return self.sum_of_logs / self.count
 
     @property
     def effective_sizes(self) -> Tensor:
-        """The effective sample sizes."""
+        """The effective sample size of each example, ``(n,)``."""
         return (2 * self.log_sum - self.log_sum_of_squares).exp()
 
     @property
     def variances(self) -> Tensor:
-        """The variance of each estimate of log p(x), to first order (delta method): n / (n − 1) (1 / size − 1 / n)."""
+        """The variance of each estimate of log p(x) by the delta method, k / (k − 1) (1 / ESS − 1 / k), ``(n,)``."""
         spread = (1 / self.effective_sizes - 1 / self.count).clamp(min=0)
         return spread * self.count / max(1, self.count - 1)
 
 
 def rows_at_a_time(decoder: HasObservationModel, info: DataInfo, memory: float) -> int:
-    """Return how many codes to decode at a time, within ``memory`` MiB, but at least one."""
+    """Return how many codes to decode at a time within ``memory`` MiB; at least one."""
     mean = decoder.prior().mean
 
     def log_prob(z: Tensor) -> Tensor:
@@ -85,31 +85,38 @@ def rows_at_a_time(decoder: HasObservationModel, info: DataInfo, memory: float) 
 
 
 def observation_at_mean(decoder: HasObservationModel) -> Distribution:
-    """Return p(x | z) at the mean of the prior, for what is the same at every code: its kind, its variance."""
+    """Return p(x | z) at the mean of the prior, to read what does not depend on z: its kind and variance."""
     return decoder.observation(decoder.prior().mean.unsqueeze(0))
 
 
 def importance_weighted(
     model: LatentVariableModel, split: Split, k: int, rows: int, context: Context
 ) -> Iterator[tuple[Tensor, Weights]]:
-    """Yield examples of a split in order, with k importance weights of each from one encoding; ``rows`` at a time."""
-    noise, ended = context.noise, 0
+    """Yield batches of a split in order, each with k importance weights per example; at most ``rows`` codes at a time.
+
+    Each example is encoded once.
+    """
+    noise, done = context.noise, 0
     for x in split.batches(max(1, rows // k), noise):
         posterior = model.posterior(x)
         weights = Weights(len(x), x.device)
-        for done in range(0, k, rows):
-            weights.add(log_importance_weights(model, x, min(rows, k - done), noise, posterior))
+        for first in range(0, k, rows):
+            weights.add(log_importance_weights(model, x, min(rows, k - first), noise, posterior))
         yield x, weights
-        ended += len(x)
-        context.progress(ended / len(split))
+        done += len(x)
+        context.progress(done / len(split))
 
 
 def log_prob_of_pairs(observation: Distribution, x: Tensor) -> Tensor:
-    """Return log p(x | z) for every example with every code, ``(M, N)`` in nats, for a batch of M distributions.
+    """Return log p(x | z) for every pair of a code and an example, ``(M, N)`` in nats.
 
-    For Bernoulli and Gaussian values it is a matrix product with a term for each code and one for each example. The
-    Gaussian's is taken about the mean of the M means, so that little cancels, and in float64 where the variance is so
-    small that this is not enough.
+    For Bernoulli and Gaussian observations it is a matrix product plus one term per code and one per example. For
+    Gaussians the mean of the M means is subtracted first to reduce cancellation. If the variance is too small even for
+    that, the computation is in float64.
+
+    Args:
+        observation: p(x | z) of M codes, of batch shape ``(M,)``.
+        x: examples, ``(N, *shape)``.
     """
     base = observation.base_dist if isinstance(observation, Independent) else observation
     flat = x.flatten(1)  # (N, d)
@@ -118,7 +125,7 @@ def log_prob_of_pairs(observation: Distribution, x: Tensor) -> Tensor:
         return F.linear(flat, logits, -sum_of_softplus(logits)).T
     if isinstance(base, Normal):
         mean, scale = base.loc.flatten(1), base.scale.flatten(1)
-        if float(scale.amin()) ** 2 < _exact_from:
+        if float(scale.amin()) ** 2 < _float32_from:
             flat, mean, scale = flat.double(), mean.double(), scale.double()
         centre = mean.mean(0)
         flat, mean = flat - centre, mean - centre
@@ -133,9 +140,9 @@ def log_prob_of_pairs(observation: Distribution, x: Tensor) -> Tensor:
 
 
 def per_dimension(values: Tensor, info: DataInfo) -> dict[str, Tensor]:
-    """Return log-likelihoods, ``(N,)`` in nats, as bits per dimension where the data are dequantised, as a part.
+    """Return bits per dimension of log-likelihoods ``(N,)`` in nats, by name; nothing if the data is not dequantized.
 
-    −(log p(x) / d − log 256) / log 2 bounds the bits that an original value takes (Theis, van den Oord and Bethge,
+    −(log p(x) / d − log 256) / log 2 is an upper bound on the bits per 8-bit value (Theis, van den Oord and Bethge,
     2016).
     """
     if not info.dequantized:
@@ -150,19 +157,19 @@ def log_likelihood_estimate(
     info: DataInfo,
     observation: Distribution,
     diagnostics: Mapping[str, Any],
-    trusted: float = 10,
+    least_effective: float = 10,
 ) -> Estimate:
-    """Return the figure of a weighted estimate of log p(x) with all that says how far to trust it.
+    """Return the estimate of log p(x) from weighted samples, with its effective sample size and its warning.
 
     Args:
         values: estimates of log p(x), ``(N,)`` in nats.
         sizes: effective sample sizes, ``(N,)``.
-        estimator_stderr: the part of the error that other samples of z would change; the standard error of the figure
-            is over examples and contains it only as far as it differs between them.
+        estimator_stderr: standard error due to the samples of z alone, or None if unknown. ``stderr`` is over examples
+            and contains it only as far as it is independent between examples.
         info: of the data.
-        observation: any p(x | z) of the model, for its measure and, where it is Gaussian, its variance.
-        diagnostics: more of them.
-        trusted: a median effective sample size under this marks the row.
+        observation: any p(x | z) of the model; it determines the measure and, if Gaussian, the variance shown.
+        diagnostics: of the metric; more are added.
+        least_effective: a median effective sample size below this gives a warning.
     """
     parts = per_dimension(values, info) | {"ESS (median)": sizes.median()}
     base = observation.base_dist if isinstance(observation, Independent) else observation
@@ -171,23 +178,25 @@ def log_likelihood_estimate(
     shown: dict[str, Any] = {
         **diagnostics,
         "direction_of_bias": "stochastic lower bound: unbiased in p(x), so too low in log p(x) on average",
-        "estimator_stderr": estimator_stderr,
-        **effective(sizes),
-        **mark(sizes, trusted),
+        **first_percentile(sizes),
     }
-    measure = likelihood_measure(info, observation)
-    return Estimate.over_examples(values, parts=parts, measure=measure, diagnostics=shown)
+    return Estimate.over_examples(
+        values,
+        parts=parts,
+        measure=likelihood_measure(info, observation),
+        diagnostics=shown,
+        warning=few_effective_samples(sizes, least_effective),
+        estimator_stderr=estimator_stderr,
+        effective_sample_size=float(sizes.median()),
+    )
 
 
-def effective(sizes: Tensor) -> dict[str, float]:
-    """Return the median and the first percentile of effective sample sizes."""
-    return {
-        "effective_sample_size_median": float(sizes.median()),
-        "effective_sample_size_1st_percentile": float(sizes.quantile(0.01)),
-    }
+def first_percentile(sizes: Tensor) -> dict[str, float]:
+    """Return the first percentile of effective sample sizes ``(N,)`` as a diagnostic."""
+    return {"effective_sample_size_1st_percentile": float(sizes.quantile(0.01))}
 
 
-def mark(sizes: Tensor, trusted: float = 10) -> dict[str, str]:
-    """Return a mark, in words, where the median effective sample size is so small that the estimate says little."""
+def few_effective_samples(sizes: Tensor, least: float = 10) -> str | None:
+    """Return a warning if the median of effective sample sizes ``(N,)`` is below ``least``, else None."""
     median = float(sizes.median())
-    return {"marked": f"loose: median effective sample size {median:.1f}"} if median < trusted else {}
+    return f"loose bound: median effective sample size {median:.1f}" if median < least else None

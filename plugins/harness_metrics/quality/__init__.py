@@ -1,1 +1,1 @@
-"""How good samples are: distances of their distribution to that of test images, in a space of features."""
+"""Sample quality: samples compared with test images in a space of features."""

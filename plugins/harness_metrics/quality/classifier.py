@@ -1,4 +1,4 @@
-"""The classifier whose features samples are compared in: trained on the data's own labels, the same for every model."""
+"""The classifier whose features are compared: trained on the labels of the data, the same for every model."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ steps, batch, learning_rate = 1500, 64, 5e-3
 
 
 class Network(nn.Module):
-    """Two 3 × 3 convolutions, of 16 and 32 channels, and two linear layers, of 64 units and one for each class.
+    """Two 3 × 3 convolutions with 16 and 32 channels, and two linear layers with 64 units and one unit per class.
 
-    Each but the last is followed by batch normalisation and ReLU; the convolutions, before that, by 2 × 2 pooling.
+    Each layer but the last is followed by batch normalisation and ReLU; each convolution first by 2 × 2 max pooling.
     """
 
     def __init__(self, info: DataInfo, classes: int) -> None:
@@ -46,7 +46,7 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network, the hash of its weights, and the share of test images whose class it names."""
+    """A trained network, the hash of its weights, and its accuracy on the test images."""
 
     network: Network
     digest: str
@@ -58,17 +58,16 @@ class Classifier:
 
 @functools.lru_cache(maxsize=4)
 def classifier_of(data: Data, cache: Path | None) -> Classifier:
-    """Return the classifier of a data set: from the cache folder, or trained, which takes half a minute on one core.
+    """Return the classifier of a data set, loaded from the cache folder or trained (half a minute on one core).
 
-    It is trained on the CPU, whatever the device, and its seeds are its own: no model, seed or evaluation has a part in
-    it.
+    It is trained on the CPU from fixed seeds, so that it depends on no model, seed, evaluation or device.
 
     Raises:
-        NotApplicable: the examples are no images, or have no labels.
+        NotApplicable: the examples are not images, or have no labels.
     """
     info, labels = data.info, data.train.labels
     if len(info.shape) != 3:
-        raise NotApplicable(f"its classifier takes images, and the examples are of shape {info.shape}")
+        raise NotApplicable(f"its classifier takes images, but the examples have shape {info.shape}")
     if info.classes is None or labels is None or data.test.labels is None:
         raise NotApplicable("the data has no labels to train its classifier on")
     network = _new(info, info.classes)
@@ -90,14 +89,14 @@ def _new(info: DataInfo, classes: int) -> Network:
 
 
 def _trained(network: Network, train: Split) -> dict[str, Tensor]:
-    """Train with Adam on a one-cycle schedule (Smith and Topin, 2017) of so many steps; return the weights."""
-    assert train.labels is not None  # as classifier_of has seen
+    """Train with Adam on a one-cycle schedule (Smith and Topin, 2017); return the weights."""
+    assert train.labels is not None
     order, noise = (Noise(derive_seed("classifier", each)) for each in ("batches", "noise"))
     optimizer = torch.optim.Adam(network.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
     epochs = -(-steps * batch // len(train))
     shown = torch.cat([order.permutation(len(train)) for _ in range(epochs)])
-    with torch.enable_grad(), standard_linear(), using_threads(1):  # others would give other last digits
+    with torch.enable_grad(), standard_linear(), using_threads(1):  # the last digits depend on both
         for index in shown[: steps * batch].split(batch):
             optimizer.zero_grad()
             F.cross_entropy(network(train.batch(index, noise)), train.labels[index]).backward()

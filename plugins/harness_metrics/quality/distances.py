@@ -1,4 +1,4 @@
-"""Pairwise sums and neighbours in float64, a few rows at a time: the matrix of all pairs is never there as a whole."""
+"""Pairwise sums and nearest neighbours in float64, a few rows at a time: the matrix of all pairs is never stored."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-chunk = 256  # rows
+_chunk = 256  # rows
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return all Euclidean distances, ``(N, M)``: from differences, so that equal points are at exactly 0."""
+    """Return all Euclidean distances, ``(N, M)``; computed from differences, so that equal points have distance 0."""
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def by_rows(a: Tensor, of_rows: Callable[[Tensor, slice], Tensor]) -> Tensor:
-    """Return what ``of_rows`` makes of the rows of ``a``, with their places, a chunk at a time."""
+def by_rows(a: Tensor, of_rows: Callable[[Tensor, slice], Tensor], chunk: int = _chunk) -> Tensor:
+    """Apply ``of_rows`` to ``chunk`` rows of ``a`` at a time, with their slice, and concatenate the results."""
     starts = range(0, len(a), chunk)
     return torch.cat([of_rows(a[start : start + chunk], slice(start, start + chunk)) for start in starts])
 
 
-def radii(x: Tensor, k: int) -> Tensor:
-    """Return the distance of each point to its k-th nearest other one, ``(N,)``; one that equals it is at 0."""
+def radii(x: Tensor, k: int, chunk: int = _chunk) -> Tensor:
+    """Return the distance of each point to its k-th nearest other point, ``(N,)``; a duplicate is at distance 0."""
 
     def kth(rows: Tensor, place: slice) -> Tensor:
         found = distances(rows, x)
         found[:, place].fill_diagonal_(math.inf)
         return found.topk(k, largest=False).values.amax(1)
 
-    return by_rows(x, kth)
+    return by_rows(x, kth, chunk)
 
 
-def nearest(a: Tensor, b: Tensor) -> Tensor:
-    """Return the distance of each row of ``a`` to the nearest of ``b``, ``(N,)``.
+def nearest(a: Tensor, b: Tensor, chunk: int = _chunk) -> Tensor:
+    """Return the distance of each row of ``a`` to the nearest row of ``b``, ``(N,)``.
 
-    The nearest is found by products, which are quick, and its distance taken from differences, which are exact.
+    The nearest row is found by a matrix product, which is fast; its distance is computed from differences, which are
+    exact.
     """
     squares = b.square().sum(1)
 
@@ -45,10 +46,10 @@ def nearest(a: Tensor, b: Tensor) -> Tensor:
         closest: Tensor = (rows - b[index]).norm(dim=1)
         return closest
 
-    return by_rows(a, least)
+    return by_rows(a, least, chunk)
 
 
-def sums_over_others(x: Tensor, of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def sums_over_others(x: Tensor, of: Callable[[Tensor, Tensor], Tensor], chunk: int = _chunk) -> Tensor:
     """Return Σ_{j ≠ i} of(xᵢ, xⱼ) for each i, ``(N,)``."""
 
     def sums(rows: Tensor, place: slice) -> Tensor:
@@ -56,10 +57,10 @@ def sums_over_others(x: Tensor, of: Callable[[Tensor, Tensor], Tensor]) -> Tenso
         found[:, place].fill_diagonal_(0)
         return found.sum(1)
 
-    return by_rows(x, sums)
+    return by_rows(x, sums, chunk)
 
 
 def jackknife(left_out: Tensor) -> float:
-    """Return the standard error from the estimates with one part left out each, ``(parts,)``."""
+    """Return the standard error from the leave-one-out estimates, ``(parts,)``."""
     n = len(left_out)
     return float(((n - 1) / n * (left_out - left_out.mean()).square().sum()).sqrt())

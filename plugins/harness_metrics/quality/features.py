@@ -1,4 +1,4 @@
-"""The spaces that samples are compared in: pixels, or the features of a classifier."""
+"""Feature spaces: pixels, or features of a classifier or of Inception."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from harness_metrics.quality.classifier import classifier_of, width
 
 FeatureName = Literal["classifier", "pixels", "inception"]
 batch = 250
-patience = 10  # seconds
+timeout = 10  # seconds, of a connection
 
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """Maps examples ``(B, *shape)`` to features ``(B, dim)``; ``name`` says which space it is."""
+    """A map from examples ``(B, *shape)`` to features ``(B, dim)``; ``name`` is shown with the results."""
 
     name: str
     dim: int
@@ -37,10 +37,10 @@ class FeatureSpace:
 
 
 def feature_space(data: Data, name: FeatureName | Literal["classes"], cache: Path | None) -> FeatureSpace:
-    """Return a space of features for the data; ``classes`` are the logits of the classifier.
+    """Return a feature space for the data; ``classes`` are the logits of the classifier.
 
     Raises:
-        NotApplicable: the data has no such features, or the network cannot be had.
+        NotApplicable: the data has no such features, or the weights of Inception are missing.
     """
     data.info.as_vector()
     if name == "pixels":
@@ -59,26 +59,27 @@ def feature_space(data: Data, name: FeatureName | Literal["classes"], cache: Pat
 
 
 def inception(info: DataInfo) -> Any:
-    """Return torchvision's Inception v3 of inputs in [−1, 1], without its last layer, with ImageNet's weights.
+    """Return torchvision's Inception v3 with ImageNet weights, for inputs in [−1, 1], without its last layer.
 
-    They are taken from torch's own cache, or downloaded.
+    The weights are loaded from torch's cache or downloaded.
 
     Raises:
-        NotApplicable: the examples are no images in [0, 1] of one or three channels, or there is no way to the weights.
+        NotApplicable: the examples are not images in [0, 1] with one or three channels, or the weights cannot be
+        loaded.
     """
     channels, _, _ = info.as_image()
     if info.support not in ("binary", "unit") or channels not in (1, 3):
         raise NotApplicable(
-            f"Inception takes images in [0, 1] of one or three channels, not {info.support} {info.shape}"
+            f"Inception takes images in [0, 1] with one or three channels, not {info.support} {info.shape}"
         )
     from torchvision.models import Inception_V3_Weights, inception_v3
 
     weights = Inception_V3_Weights.IMAGENET1K_V1
     try:
-        with _short_patience():
+        with _short_timeout():
             network = inception_v3(weights=weights, progress=False, transform_input=False)
     except OSError as error:
-        raise NotApplicable(f"the weights of Inception cannot be had from {weights.url} ({error})") from error
+        raise NotApplicable(f"the weights of Inception cannot be loaded from {weights.url} ({error})") from error
     network.fc = torch.nn.Identity()
     return network.to(info.mean.device).eval()
 
@@ -89,9 +90,9 @@ def _inception_features(network: Any, x: Tensor) -> Tensor:
 
 
 @contextmanager
-def _short_patience() -> Iterator[None]:
+def _short_timeout() -> Iterator[None]:
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(patience)
+    socket.setdefaulttimeout(timeout)
     try:
         yield
     finally:

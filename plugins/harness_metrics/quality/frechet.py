@@ -23,9 +23,9 @@ class Moments(NamedTuple):
 class FrechetDistance(SampleQuality):
     """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁ Σ₂)^½), between Gaussians with the moments of the features (Heusel et al., 2017).
 
-    In float64, the trace of the square root from the eigenvalues of Σ₂^½ Σ₁ Σ₂^½, which is symmetric. The estimate is
-    biased upwards, the more the fewer samples there are: figures of another number of samples are not comparable, and
-    real images do not reach 0. The standard error is over samples, by the jackknife with a tenth of them left out.
+    Computed in float64; the trace of the square root comes from the eigenvalues of Σ₂^½ Σ₁ Σ₂^½, which is symmetric.
+    The estimate is biased upwards, more with fewer samples: values with different numbers of samples are not
+    comparable, and real images do not reach 0. The standard error is over samples, by the jackknife over ten groups.
     """
 
     Config = QualitySettings
@@ -36,7 +36,7 @@ class FrechetDistance(SampleQuality):
         self.config = config
 
     def least(self, reference: Reference) -> int:
-        """Return one more than there are dimensions, and a third at least: with fewer a covariance is singular."""
+        """Return the number of dimensions plus 1, and at least 3: with fewer samples a covariance is singular."""
         return max(3, reference.space.dim + 1)
 
     def score(self, samples: Tensor, reference: Reference) -> Score:
@@ -46,11 +46,12 @@ class FrechetDistance(SampleQuality):
         parts = min(groups, len(samples))
         group = torch.arange(len(samples), device=samples.device) % parts
         left_out = [frechet_distance(moments(samples[group != each]), real, root) for each in range(parts)]
-        return Score(frechet_distance(moments(samples), real, root), jackknife(torch.tensor(left_out)))
+        value, stderr = frechet_distance(moments(samples), real, root), jackknife(torch.tensor(left_out))
+        return Score(value, stderr, degrees_of_freedom=parts - 1)
 
 
 def moments(x: Tensor) -> Moments:
-    """Return mean and covariance of features ``(n, d)``."""
+    """Return the mean and the covariance of features ``(n, d)``."""
     mean = x.mean(0)
     centred = x - mean
     return Moments(mean, centred.T @ centred / (len(x) - 1))

@@ -13,8 +13,8 @@ from harness_metrics.quality.sample_quality import QualitySettings, Reference, S
 class KernelDistance(SampleQuality):
     """The squared maximum mean discrepancy of the features under (x·y / d + 1)³ (Bińkowski et al., 2018).
 
-    The unbiased estimate, over all pairs rather than over subsets: its expectation is 0 for equal distributions, so
-    that it can be below 0. The standard error is over samples, by the jackknife, the test images being what they are.
+    The unbiased estimate over all pairs rather than over subsets. Its expectation is 0 for equal distributions, so that
+    it can be negative. The standard error is over samples, by the jackknife, with the test images fixed.
     """
 
     Config = QualitySettings
@@ -25,7 +25,7 @@ class KernelDistance(SampleQuality):
         self.config = config
 
     def least(self, reference: Reference) -> int:
-        """Return 3: the jackknife leaves one out, and pairs must remain."""
+        """Return 3: a pair must remain when the jackknife leaves one sample out."""
         return 3
 
     def score(self, samples: Tensor, reference: Reference) -> Score:

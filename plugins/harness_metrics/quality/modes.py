@@ -1,4 +1,4 @@
-"""How many of the data's classes are among the samples."""
+"""Mode coverage: how many of the data's classes are among the samples."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from harness_metrics.quality.sample_quality import Reference, SampleQuality, Sam
 
 
 class ModeCoverage(SampleQuality):
-    """How many of the data's classes a classifier finds among the samples, and the entropy of their distribution.
+    """The number of the data's classes that a classifier finds among the samples, and the entropy of their shares.
 
-    A class is found if it has a tenth of an even share of the samples, so that an image or two that the classifier
-    takes for another class do not count. The threshold is ours; at 0 a single sample is enough.
+    A class is found if it has at least a tenth of an even share of the samples, so that a few misclassified samples do
+    not count. The threshold is our choice; at 0 a single sample is enough.
     """
 
     @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ModeCoverage(SampleQuality):
 
         threshold: float = setting(
             0.1,
-            "share of samples that makes a class found, in even shares (one over the classes)",
+            "share of samples at which a class counts as found, relative to an even share (1 / classes)",
             minimum=0,
             maximum=1,
         )

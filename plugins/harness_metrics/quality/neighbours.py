@@ -1,9 +1,9 @@
 """Precision, recall, density and coverage: whether samples lie among test images, and test images among samples.
 
-A point's ball reaches to its k-th nearest neighbour of its own set, itself left out by its place, so that a point
-equal to it counts as a neighbour at distance 0. What lies at exactly the radius is inside, as Kynkäänniemi et al.
-(2019) define it; the package prdc leaves it out. Standard errors are over the points that are counted, the balls being
-what they are; in few dimensions, where one sample decides over many test images, they are too small.
+A point's ball has the radius of its k-th nearest neighbour in its own set. The point itself is not its neighbour, but a
+duplicate is, at distance 0. A point at exactly the radius is inside, as Kynkäänniemi et al. (2019) define it; the
+package prdc excludes it. Standard errors are over the points that are counted, with the balls fixed. In few dimensions,
+where one sample affects many test images, they are too small.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from harness_metrics.quality.sample_quality import QualitySettings, Reference, S
 class ThreeNeighbours(QualitySettings):
     """Settings of precision and recall."""
 
-    k: int = setting(3, "a ball reaches to the k-th nearest neighbour", minimum=1)
+    k: int = setting(3, "the radius of a ball is the distance to the k-th nearest neighbour", minimum=1)
 
 
 @dataclass(frozen=True)
 class FiveNeighbours(QualitySettings):
     """Settings of density and coverage."""
 
-    k: int = setting(5, "a ball reaches to the k-th nearest neighbour", minimum=1)
+    k: int = setting(5, "the radius of a ball is the distance to the k-th nearest neighbour", minimum=1)
 
 
 class _Neighbours(SampleQuality):
@@ -45,7 +45,7 @@ class _Neighbours(SampleQuality):
 
     @abstractmethod
     def counted(self, samples: Tensor, real: Tensor) -> Tensor:
-        """Return what is averaged: one number for each sample or each test image."""
+        """Return what is averaged: one number per sample or per test image."""
 
 
 class Precision(_Neighbours):
@@ -78,7 +78,7 @@ class Recall(_Neighbours):
 
 
 class Density(_Neighbours):
-    """In how many balls of test images a sample lies, divided by k (Naeem et al., 2020); it may exceed 1."""
+    """The number of balls of test images that contain a sample, divided by k (Naeem et al., 2020); it may exceed 1."""
 
     Config = FiveNeighbours
     unit: ClassVar = "balls / k"
@@ -87,15 +87,15 @@ class Density(_Neighbours):
         self.config = config
 
     def counted(self, samples: Tensor, real: Tensor) -> Tensor:
-        """Return the number of balls that each sample is in over k, ``(m,)``."""
+        """Return the number of balls that contain each sample, divided by k, ``(m,)``."""
         balls: Tensor = balls_around(samples, real, self.config.k).double()
         return balls / int(self.config.k)
 
 
 class Coverage(_Neighbours):
-    """The share of test images whose ball holds a sample (Naeem et al., 2020).
+    """The share of test images whose ball contains a sample (Naeem et al., 2020).
 
-    Of real images it holds one with a probability of about 1 − 2^−k, where there are as many of them as test images.
+    For as many real images as test images it is about 1 − 2^−k.
     """
 
     Config = FiveNeighbours
@@ -106,13 +106,13 @@ class Coverage(_Neighbours):
         self.config = config
 
     def counted(self, samples: Tensor, real: Tensor) -> Tensor:
-        """Return whether each test image's ball holds a sample, ``(n,)``."""
+        """Return whether the ball of each test image contains a sample, ``(n,)``."""
         nearest = by_rows(real, lambda rows, _: distances(rows, samples).amin(1))
-        held: Tensor = nearest <= radii(real, self.config.k)
-        return held
+        covered: Tensor = nearest <= radii(real, self.config.k)
+        return covered
 
 
 def balls_around(points: Tensor, centres: Tensor, k: int) -> Tensor:
-    """Return in how many balls of ``centres`` each point lies, ``(N,)``."""
+    """Return how many balls of ``centres`` contain each point, ``(N,)``."""
     reach = radii(centres, k)
     return by_rows(points, lambda rows, _: (distances(rows, centres) <= reach).sum(1))

@@ -1,4 +1,4 @@
-"""What metrics of sample quality share: settings, the images to compare with, and the two trivial samplers."""
+"""What metrics of sample quality share: settings, reference images, and two trivial samplers."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ batch = 500
 
 @dataclass(frozen=True)
 class SampleSize:
-    """How many samples are drawn."""
+    """The number of samples."""
 
-    samples: int = setting(
-        1000, "generated, and as many test images to compare them with, or as many as there are", minimum=2
-    )
+    samples: int = setting(1000, "number of samples, and of test images; at most the size of the test split", minimum=2)
 
 
 @dataclass(frozen=True)
@@ -35,25 +33,26 @@ class QualitySettings(SampleSize):
     """Settings of every metric of sample quality that compares features."""
 
     features: FeatureName = setting(
-        "classifier", "that are compared: of a classifier of the data's labels, the pixels, or of Inception"
+        "classifier", "features to compare: of a classifier of the data's labels, pixels, or of Inception"
     )
 
 
 @dataclass(frozen=True)
 class Score:
-    """A figure, its standard error where it has one, and further parts."""
+    """A value, its standard error with its degrees of freedom, and further parts; see ``harness.Estimate``."""
 
     value: float
     stderr: float | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
+    degrees_of_freedom: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The real images that samples are compared with, as features.
+    """Features of the real images that samples are compared with, ``(n, dim)`` float64.
 
-    ``test`` are ``n`` test images, chosen once from a fixed seed. ``held_out`` are up to as many other real images that
-    no model was fitted on: test images that were not chosen, then validation images.
+    ``test`` are ``n`` test images, chosen from a fixed seed. ``held_out`` are up to ``n`` other images that no model
+    was fitted on: first the other test images, then validation images. ``mean`` is the mean training image, repeated.
     """
 
     data: Data
@@ -65,24 +64,24 @@ class Reference:
 
     @property
     def n(self) -> int:
-        """How many test images there are, and so how many samples are drawn."""
+        """The number of test images, which is also the number of samples."""
         return len(self.test)
 
     @cached_property
     def train(self) -> Tensor:
-        """The features of all training images; what is drawn anew for each batch is drawn once."""
+        """The features of all training images; if they are binarized or dequantized per batch, of one draw."""
         noise = Noise(derive_seed("quality", "train"), self.test.device)
         return torch.cat([self.space(x) for x in self.data.train.batches(batch, noise)])
 
     @cached_property
     def test_to_train(self) -> float:
-        """The median distance of a test image to the nearest training image."""
+        """The median distance from a test image to the nearest training image."""
         return float(nearest(self.test, self.train).median())
 
 
 @functools.lru_cache(maxsize=4)
 def reference_of(data: Data, features: FeatureName | Literal["classes"], samples: int, cache: Path | None) -> Reference:
-    """Return what samples are compared with, computed once in a process for each data set and its settings.
+    """Return what samples are compared with, computed once per process for each data set and its settings.
 
     Raises:
         NotApplicable: the data has no such features.
@@ -101,14 +100,15 @@ def reference_of(data: Data, features: FeatureName | Literal["classes"], samples
 
 
 class SampleQuality(ABC):
-    """A metric of the model's samples, beside which two trivial samplers are measured.
+    """A metric of the model's samples, shown with the values of two trivial samplers.
 
-    ``real images`` among the parts is what held-out real images reach, of which there are as many as samples where the
-    data has so many: about the best there is. ``mean image`` is what the mean training image reaches, repeated;
-    on binary data its pixels are rounded.
+    The part ``real images`` is the value of held-out real images, as many as samples if the data has so many: about the
+    best possible value. ``mean image`` is the value of the mean training image, repeated; on binary data its pixels are
+    rounded.
 
-    Samples are put on the data's own scale first, so that no rounding tells them from real images: clipped to [0, 1]
-    and, for 8-bit pixels, rounded to them. On binary data a value in between is a probability, and drawn.
+    Samples are first put on the scale of the data, so that rounding does not distinguish them from real images: they
+    are clipped to [0, 1] and, for 8-bit pixels, rounded to 8 bits. On binary data values between 0 and 1 are
+    probabilities, from which pixels are sampled.
     """
 
     direction: ClassVar[str | None] = "higher"
@@ -122,14 +122,14 @@ class SampleQuality(ABC):
         """Score features of samples, ``(m, d)`` float64."""
 
     def least(self, reference: Reference) -> int:
-        """Return how many samples and test images the estimate needs."""
+        """Return how many samples, and as many test images, the estimate needs at least."""
         return 2
 
     def measure(self, model: Samples, data: Data, context: Context) -> Estimate:
-        """Measure as many samples as there are test images to compare them with.
+        """Compare samples with as many test images.
 
         Raises:
-            NotApplicable: there are too few of them, or the data has no such features.
+            NotApplicable: there are too few test images, or the data has no such features.
             Diverged: a sample is not finite.
         """
         try:
@@ -137,12 +137,12 @@ class SampleQuality(ABC):
         except NotApplicable as error:
             if self.config.features != "classifier" or data.info.support == "points":
                 raise
-            raise NotApplicable(f"{error}; features=pixels needs none") from error
+            raise NotApplicable(f"{error}; features=pixels needs no classifier") from error
         least = self.least(reference)
         if reference.n < least:
             raise NotApplicable(
                 f"in {reference.space.dim} dimensions it needs {least:,} samples and as many test images, "
-                f"and has {reference.n:,}"
+                f"but there are {reference.n:,}"
             )
         samples = draw_samples(model, reference.n, data, context.noise.generator.initial_seed())
         score = self.score(reference.space(samples), reference)
@@ -157,16 +157,17 @@ class SampleQuality(ABC):
                 "real_images": len(reference.held_out),
                 "classifier_accuracy": reference.space.accuracy,
             },
-            measure=self.described(reference),
+            measure=self._measure_of(reference),
+            degrees_of_freedom=score.degrees_of_freedom,
         )
 
-    def described(self, reference: Reference) -> str:
-        """Say in which space, of how many samples and of which k the figure is one."""
+    def _measure_of(self, reference: Reference) -> str:
+        """Return the feature space, the number of samples and k: values are comparable if all are equal."""
         k = getattr(self.config, "k", None)
-        said = [reference.space.name, f"{reference.n:,} samples", *([f"k = {k}"] if k else [])]
+        terms = [reference.space.name, f"{reference.n:,} samples", *([f"k = {k}"] if k else [])]
         if len(reference.held_out) < reference.n:
-            said.append(f"{len(reference.held_out):,} real images")
-        return ", ".join(said)
+            terms.append(f"{len(reference.held_out):,} real images")
+        return ", ".join(terms)
 
     def _trivial(self, reference: Reference, least: int) -> Mapping[str, float]:
         key = type(self), self.config
@@ -179,27 +180,27 @@ class SampleQuality(ABC):
 
 
 def draw_samples(model: Samples, n: int, data: Data, seed: int) -> Tensor:
-    """Draw ``n`` samples, ``(n, *shape)``, on the scale of the data; once for all metrics of the same weights.
+    """Sample ``n`` examples, ``(n, *shape)``, on the scale of the data; metrics of the same weights share them.
 
     Raises:
-        Diverged: one is not finite.
-        ValueError: there are not ``n`` of them, or they are not shaped as the data.
+        Diverged: a sample is not finite.
+        ValueError: the samples do not have the shape ``(n, *shape)``.
     """
-    weights = digest_of(model.state_dict()) if isinstance(model, nn.Module) else None  # of one that trains on, others
+    weights = digest_of(model.state_dict()) if isinstance(model, nn.Module) else None  # a model may train further
     key = (model, weights, n, data, seed)
-    if key not in _drawn:
+    if key not in _last_samples:
         noise = Noise(derive_seed("quality", "samples", seed), data.test.stored.device)
         samples = torch.cat([model.sample(min(batch, n - start), noise) for start in range(0, n, batch)])
         if samples.shape != (n, *data.info.shape):
             raise ValueError(f"{n} samples have the shape {tuple(samples.shape)}, not {(n, *data.info.shape)}")
         if not samples.isfinite().all():
             raise Diverged("a sample is not finite")
-        _drawn.clear()
-        _drawn[key] = _on_scale(samples, data, noise)
-    return _drawn[key]
+        _last_samples.clear()
+        _last_samples[key] = _on_scale(samples, data, noise)
+    return _last_samples[key]
 
 
-_drawn: dict[Hashable, Tensor] = {}  # the last samples
+_last_samples: dict[Hashable, Tensor] = {}
 
 
 def _on_scale(samples: Tensor, data: Data, noise: Noise) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whether samples are copies of training images, and how far they are from each other."""
+"""Memorisation of training images, and diversity of samples."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ resamples = 200
 
 
 class Memorisation(SampleQuality):
-    """The median distance of a sample to the nearest training image, over that of a test image.
+    """The median distance from a sample to the nearest training image, divided by that of a test image.
 
-    medianᵢ minₜ ‖f(sᵢ) − f(t)‖ / medianᵢ minₜ ‖f(xᵢ) − f(t)‖, over samples s, test images x and all training images t.
-    It is 1 for new real images and 0 for copies; samples that resemble no image at all are above 1, so that neither end
-    is better. The standard error is over samples, by 200 bootstrap resamples. Where training images are binarised or
-    dequantised anew for each batch, one draw of them is taken, and a copy of another draw is not at 0.
+    medianᵢ minₜ ‖f(sᵢ) − f(t)‖ / medianᵢ minₜ ‖f(xᵢ) − f(t)‖ over samples s, test images x and all training images t.
+    It is 1 for new real images and 0 for copies. Samples unlike any image are above 1, so that neither direction is
+    better. The standard error is over samples, by 200 bootstrap resamples. If training images are binarized or
+    dequantized per batch, they are drawn once, and a copy of another draw is not at 0.
     """
 
     Config = QualitySettings
@@ -32,7 +32,7 @@ class Memorisation(SampleQuality):
     def score(self, samples: Tensor, reference: Reference) -> Score:
         """Score features of samples, ``(m, d)`` float64."""
         if reference.test_to_train == 0:
-            raise NotApplicable("half of the test images and more are training images")
+            raise NotApplicable("at least half of the test images are training images")
         found = nearest(samples, reference.train).cpu() / reference.test_to_train
         n, noise = len(found), Noise(derive_seed("quality", "bootstrap"))
         chosen = (noise.uniform(resamples, n) * n).long().clamp(max=n - 1)
@@ -40,9 +40,9 @@ class Memorisation(SampleQuality):
 
 
 class Diversity(SampleQuality):
-    """The mean distance of two samples over that of two test images: 1 for real images, 0 for copies of one.
+    """The mean distance of two samples divided by that of two test images: 1 for real images, 0 for equal samples.
 
-    Noise is more diverse than images, so that neither end is better. The standard error is over samples, by the
+    Noise is more diverse than images, so that neither direction is better. The standard error is over samples, by the
     jackknife.
     """
 
@@ -54,7 +54,7 @@ class Diversity(SampleQuality):
         self.config = config
 
     def least(self, reference: Reference) -> int:
-        """Return 3: the jackknife leaves one out, and a pair must remain."""
+        """Return 3: a pair must remain when the jackknife leaves one sample out."""
         return 3
 
     def score(self, samples: Tensor, reference: Reference) -> Score:

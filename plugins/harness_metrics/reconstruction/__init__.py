@@ -1,1 +1,1 @@
-"""How near reconstructions come to their originals."""
+"""Metrics of reconstructions."""

@@ -1,4 +1,4 @@
-"""The Chamfer distance of point sets and their reconstructions."""
+"""Chamfer distance between point sets and their reconstructions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ batch = 500
 
 
 class Chamfer:
-    """The Chamfer distance of each test set and its reconstruction, summed over points both ways.
+    """The Chamfer distance between each test set and its reconstruction, summed over the points of both.
 
-    Every point is matched with its nearest in the other set; see ``harness.chamfer`` for the two kinds, which are never
-    ranked together. The order of points makes no difference.
+    Each point is matched with the nearest one of the other set; ``harness.toolkit.chamfer`` defines the two kinds,
+    which are never ranked together. The order of points does not matter.
     """
 
     @dataclass(frozen=True)
     class Config:
         """Settings."""
 
-        kind: ChamferKind = setting("third-axis", "intensity as a third coordinate, or apart from the position")
+        kind: ChamferKind = setting("third-axis", "nearest in position and intensity (third-axis), or in position only")
 
     unit: ClassVar = "squared distance per set"
     direction: ClassVar = "lower"
@@ -37,7 +37,7 @@ class Chamfer:
         """Measure on the test split.
 
         Raises:
-            NotApplicable: the examples are no sets of points.
+            NotApplicable: the examples are not sets of points.
         """
         if data.info.support != "points":
             raise NotApplicable(f"it compares sets of points, and the data is {data.info.support}")

@@ -1,4 +1,4 @@
-"""Reconstruction errors, one value an example, over the test split."""
+"""Reconstruction errors, averaged over the test split."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ReconstructionSettings:
 
     corruption: float = setting(
         0.0,
-        "σ of normal noise, in units of the data, added to what is rebuilt; it is judged against the clean example",
+        "σ of Gaussian noise added to the input, in units of the data; the target is the clean example",
         minimum=0,
     )
 
@@ -30,13 +30,13 @@ class ReconstructionSettings:
     ) -> Estimate:
         """Average ``score(reconstruction, x)``, of shape ``(B,)``, over the test examples.
 
-        The noise is that of the evaluation: every model rebuilds the same corrupted examples.
+        Noise comes from the evaluation: every model reconstructs the same corrupted examples.
 
         Raises:
             NotApplicable: the examples are sets of points.
         """
         if data.info.support == "points":
-            raise NotApplicable("it compares value by value, and the order of points means nothing; see chamfer")
+            raise NotApplicable("it compares value by value, and the order of points means nothing; use chamfer")
         scores = []
         for x in data.test.batches(batch, context.noise):
             seen = x + self.corruption * context.noise.normal(*x.shape) if self.corruption else x
@@ -50,9 +50,9 @@ def per_example(values: Tensor) -> Tensor:
 
 
 def require_unit_interval(info: DataInfo, what: str) -> None:
-    """Raise ``NotApplicable`` where data leaves [0, 1]."""
+    """Raise ``NotApplicable`` if the data is not in [0, 1]."""
     if info.support not in ("binary", "unit"):
-        raise NotApplicable(f"{what} needs data in [0, 1], and this is {info.support}")
+        raise NotApplicable(f"{what} needs data in [0, 1], but this is {info.support}")
 
 
 class ReconstructionMSE:
@@ -68,14 +68,14 @@ class ReconstructionMSE:
 
     def measure(self, model: Reconstructs, data: Data, context: Context) -> Estimate:
         """Measure on the test split."""
-        return self.config.over_test(model, data, context, lambda ours, x: per_example((ours - x).square()))
+        return self.config.over_test(model, data, context, lambda output, x: per_example((output - x).square()))
 
 
 class ReconstructionBCE:
     """−x log x̂ − (1 − x) log(1 − x̂), averaged over the values of an example, for data in [0, 1].
 
-    x̂ is clipped to [ε, 1 − ε], which also admits models such as PCA whose reconstructions leave the interval. It
-    is a loss, not a likelihood: on grey pixels its least value is above zero.
+    x̂ is clipped to [ε, 1 − ε], since reconstructions of models such as PCA leave [0, 1]. It is a loss, not a
+    likelihood: on grey pixels its minimum is above zero.
     """
 
     @dataclass(frozen=True)
@@ -95,13 +95,13 @@ class ReconstructionBCE:
         """Measure on the test split.
 
         Raises:
-            NotApplicable: the data leaves [0, 1].
+            NotApplicable: the data is not in [0, 1].
         """
         require_unit_interval(data.info, "a cross-entropy")
         epsilon = self.config.epsilon
 
-        def error(ours: Tensor, x: Tensor) -> Tensor:
-            clipped = ours.double().clamp(epsilon, 1 - epsilon)
+        def error(output: Tensor, x: Tensor) -> Tensor:
+            clipped = output.double().clamp(epsilon, 1 - epsilon)
             return per_example(F.binary_cross_entropy(clipped, x.double(), reduction="none"))
 
         return self.config.over_test(model, data, context, error)

@@ -1,4 +1,4 @@
-"""How like the original a reconstruction looks: peak signal-to-noise ratio and structural similarity."""
+"""Image quality of reconstructions: peak signal-to-noise ratio and structural similarity."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ edge = window // 2
 class PSNR:
     """Peak signal-to-noise ratio of an example, −10 log₁₀ of its mean squared error, for data in [0, 1].
 
-    The peak is 1, the range of the data, also where an image does not use all of it. Reconstructions are clipped to
-    [0, 1]. At most 100 dB are given, so that an exact reconstruction does not make the mean infinite.
+    The peak is 1, the range of the data, even if an image does not use all of it. Reconstructions are clipped to [0,
+    1]. The ratio is at most 100 dB, so that an exact reconstruction does not make the mean infinite.
     """
 
     Config = ReconstructionSettings
@@ -32,22 +32,22 @@ class PSNR:
         """Measure on the test split.
 
         Raises:
-            NotApplicable: the data leaves [0, 1].
+            NotApplicable: the data is not in [0, 1].
         """
         require_unit_interval(data.info, "a peak of 1")
 
-        def ratio(ours: Tensor, x: Tensor) -> Tensor:
-            error = per_example((ours.double().clamp(0, 1) - x.double()).square())
+        def ratio(output: Tensor, x: Tensor) -> Tensor:
+            error = per_example((output.double().clamp(0, 1) - x.double()).square())
             return -10 * error.clamp(min=1e-10).log10()
 
         return self.config.over_test(model, data, context, ratio)
 
 
 class SSIM:
-    """Structural similarity (Wang, Bovik, Sheikh and Simoncelli, 2004) of an image in [0, 1]; 1 where they are equal.
+    """Structural similarity (Wang, Bovik, Sheikh and Simoncelli, 2004) of images in [0, 1]; 1 for equal images.
 
-    The mean over all places where the 11 × 11 Gaussian window (standard deviation 1.5) fits into the image, and over
-    channels, with K₁ = 0.01, K₂ = 0.03 and a range of 1. Reconstructions are clipped to [0, 1].
+    The mean over channels and over all positions at which the 11 × 11 Gaussian window (standard deviation 1.5) fits
+    into the image, with K₁ = 0.01, K₂ = 0.03 and a range of 1. Reconstructions are clipped to [0, 1].
     """
 
     Config = ReconstructionSettings
@@ -62,7 +62,7 @@ class SSIM:
         """Measure on the test split.
 
         Raises:
-            NotApplicable: the data leaves [0, 1], or the examples are no images, or smaller than the window.
+            NotApplicable: the data is not in [0, 1], or the examples are not images or smaller than the window.
         """
         from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -71,10 +71,10 @@ class SSIM:
         if len(shape) != 3 or min(shape[1:]) < window:
             raise NotApplicable(f"a window of {window} × {window} does not fit into examples of shape {shape}")
 
-        def similarity(ours: Tensor, x: Tensor) -> Tensor:
+        def similarity(output: Tensor, x: Tensor) -> Tensor:
             _, places = structural_similarity_index_measure(
-                ours.clamp(0, 1), x, data_range=1.0, reduction="none", return_full_image=True
-            )  # (B, C, H, W), at the edges of images that are continued by their reflection
+                output.clamp(0, 1), x, data_range=1.0, reduction="none", return_full_image=True
+            )  # (B, C, H, W); the edges, computed from reflected images, are cut off
             return per_example(places[..., edge:-edge, edge:-edge])
 
         return self.config.over_test(model, data, context, similarity)

@@ -1,8 +1,9 @@
-"""How much energy training takes, as the driver's own counters tell it."""
+"""Energy of training, from hardware counters."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -12,7 +13,7 @@ import torch
 from harness import Context, Data, Estimate, NotApplicable, TrainsByGradient, TrainsByObjectives, setting
 from harness.toolkit import synchronize
 from harness_metrics.speed import steps
-from harness_metrics.speed.timing import TimingSettings, competition, enough_calls, least_disturbed, of_repeats
+from harness_metrics.speed.timing import TimingSettings, enough_calls, least_disturbed, load_warning, of_repeats
 
 powercap = Path("/sys/class/powercap")
 
@@ -20,32 +21,35 @@ powercap = Path("/sys/class/powercap")
 class Energy:
     """Joules per training example, over whole training steps at the batch size of the fit.
 
-    Counted is all that the board (NVIDIA) or the processor packages (Intel and AMD) draw meanwhile, also when idle
-    and also for other processes; neither the rest of the machine nor, for a GPU, its host.
+    It includes all energy that the GPU board (NVIDIA) or the processor packages (Intel and AMD) use meanwhile, also in
+    idle and for other processes. It excludes the rest of the machine and, for a GPU, its host.
     """
 
     @dataclass(frozen=True)
     class Config(TimingSettings):
         """Settings."""
 
-        seconds: float = setting(0.5, "that a repeat lasts at least: counters move every few tens of ms", above=0)
+        seconds: float = setting(
+            0.5, "shortest duration of a repeat, in seconds; counters are updated every few tens of ms", above=0
+        )
 
     unit: ClassVar = "J/example"
     direction: ClassVar = "lower"
     needs: ClassVar = (TrainsByGradient | TrainsByObjectives,)
     times_the_machine: ClassVar = True
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, counter_of: Callable[[torch.device], EnergyCounter] | None = None) -> None:
         self.config = config
+        self._counter_of = counter_of or energy_counter
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
         """Measure the training of a copy of ``model``.
 
         Raises:
-            NotApplicable: the machine has no counter that may be read, or the model was fitted in closed form.
+            NotApplicable: no energy counter can be read, or the model was fitted in closed form.
         """
         device = data.train.stored.device
-        counter = counter_of(device)
+        counter = self._counter_of(device)
         own = steps.own_batch(data, context)
         step = steps.training(model, data, context, own)
 
@@ -65,25 +69,22 @@ class Energy:
         return of_repeats(
             samples,
             device,
-            diagnostics={
-                **competition([load], self.config.load_limit),
-                "source": counter.source,
-                "batch_size": own,
-            },
+            diagnostics={"competing_load": load, "source": counter.source, "batch_size": own},
+            warning=load_warning(load, self.config.load_limit),
         )
 
 
 class EnergyCounter(Protocol):
-    """Something that adds up the energy drawn."""
+    """A cumulative energy counter."""
 
     source: str
 
     def joules(self) -> float:
-        """Return the energy drawn since some moment that stays the same."""
+        """Return the energy used since a fixed point in time."""
 
 
 class NvidiaCounter:
-    """The counter of an NVIDIA board, of the Volta generation or later, through pynvml."""
+    """The counter of an NVIDIA board of the Volta generation or later, read with pynvml."""
 
     source = "NVIDIA's counter of the board's energy"
 
@@ -97,7 +98,7 @@ class NvidiaCounter:
             self._nvml = importlib.import_module("pynvml")
         except ImportError:
             raise NotApplicable(
-                "an NVIDIA board's energy is read through pynvml, which is not installed (pip install nvidia-ml-py)"
+                "the energy of an NVIDIA board is read with pynvml, which is not installed (pip install nvidia-ml-py)"
             ) from None
         try:
             self._nvml.nvmlInit()
@@ -105,15 +106,15 @@ class NvidiaCounter:
             self._board = self._nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
             self.joules()
         except self._nvml.NVMLError as error:
-            raise NotApplicable(f"the NVIDIA driver does not tell the energy of this board: {error}") from None
+            raise NotApplicable(f"the NVIDIA driver does not report the energy of this board: {error}") from None
 
     def joules(self) -> float:
-        """Return the energy drawn since the driver was loaded."""
+        """Return the energy used since the driver was loaded."""
         return self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._board) / 1000  # type: ignore[no-any-return]
 
 
 class PackageCounter:
-    """The counters of the processor packages (RAPL), which Linux shows below ``/sys/class/powercap``."""
+    """The counters of the processor packages (RAPL), which Linux provides below ``/sys/class/powercap``."""
 
     source = "RAPL counters of the processor packages"
 
@@ -121,19 +122,21 @@ class PackageCounter:
         """Find the packages.
 
         Raises:
-            NotApplicable: there are none, or this user may not read them.
+            NotApplicable: there are none, or they cannot be read.
         """
         self._packages = [zone for zone in sorted(root.glob("*-rapl:*")) if _name_of(zone).startswith("package")]
         if not self._packages:
-            raise NotApplicable(f"the processor's energy counters (RAPL) are missing: no package below {root}")
+            raise NotApplicable(f"there are no energy counters of the processor (RAPL) below {root}")
         try:
             self._last = [_microjoules(zone) for zone in self._packages]
-        except PermissionError as error:
-            raise NotApplicable(f"the processor's energy counters (RAPL) may not be read: {error.filename}") from None
+        except OSError as error:
+            raise NotApplicable(
+                f"the energy counters of the processor (RAPL) cannot be read: {error.strerror}: {error.filename}"
+            ) from None
         self._total = 0
 
     def joules(self) -> float:
-        """Return the energy drawn since this object was made; it must be asked before a counter wraps twice."""
+        """Return the energy used since this object was created; call it before a counter wraps around twice."""
         for n, zone in enumerate(self._packages):
             now = _microjoules(zone)
             if now < self._last[n]:
@@ -143,11 +146,11 @@ class PackageCounter:
         return self._total / 1e6
 
 
-def counter_of(device: torch.device) -> EnergyCounter:
+def energy_counter(device: torch.device) -> EnergyCounter:
     """Return the energy counter of a device.
 
     Raises:
-        NotApplicable: there is none that may be read; the message says what is missing.
+        NotApplicable: no counter can be read; the message says why.
     """
     return NvidiaCounter(device) if device.type == "cuda" else PackageCounter()
 

@@ -1,4 +1,4 @@
-"""How many floating-point operations an example costs."""
+"""Floating-point operations per example."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness import Context, Data, Estimate, NoSettings, Reconstructs, Samples
@@ -18,12 +19,12 @@ batch = 64
 
 
 class Flops:
-    """Floating-point operations per example, of matrix products, convolutions and attention alone.
+    """Floating-point operations per example, of matrix products, convolutions and attention only.
 
-    A product of ``(m, k)`` and ``(k, n)`` counts 2·m·n·k; what is done element by element, and drawing random
-    numbers, counts nothing. The figure is of drawing one example or, where a model cannot, of rebuilding one, and
-    the two are never ranked together. The other forward pass and a training step, forward and backward of every
-    objective, are shown beside it. They are counted from the calls that torch makes, not timed.
+    A product of ``(m, k)`` and ``(k, n)`` counts 2·m·n·k; elementwise operations and random numbers are not counted.
+    The value is for sampling one example or, if the model cannot sample, for reconstructing one; the two are never
+    ranked together. The parts show the reconstruction, and a training step with forward and backward passes of all
+    objectives. Operations are counted from torch's calls, not timed.
     """
 
     Config = NoSettings
@@ -35,7 +36,7 @@ class Flops:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Count them in one batch of each."""
+        """Count the operations of one batch of each kind of work."""
         what, forward = steps.forward(model, data, context, batch)
         parts = {}
         if isinstance(model, Samples) and isinstance(model, Reconstructs):
@@ -60,13 +61,13 @@ def training_flops(model: Any, data: Data, context: Context) -> float:
         NotApplicable: the model was fitted in closed form.
     """
     size = steps.own_batch(data, context)
-    eager = replace(context, step_mode="eager")  # the counter sees nothing of what is compiled or captured
+    eager = replace(context, step_mode="eager")  # the counter does not see compiled or captured calls
     return counted(steps.training(model, data, eager, size)) / size
 
 
 def counted(work: Callable[[], object]) -> int:
     """Return the floating-point operations of a call."""
-    # Whatever takes over torch's functions to speed them up is left out, so that the count is the model's alone.
+    # The count must not depend on the machine's replacements for torch's functions.
     with standard_linear(), _layers_unfused(), FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
@@ -74,7 +75,7 @@ def counted(work: Callable[[], object]) -> int:
 
 @contextmanager
 def _layers_unfused() -> Iterator[None]:
-    """Have torch run recurrent and attention layers product by product: the counter knows no fused kernels of them."""
+    """Make torch run recurrent and attention layers as separate products: the counter ignores their fused kernels."""
     backends: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
     before = [each.enabled for each in backends]
     fast_path = torch.backends.mha.get_fastpath_enabled()
@@ -82,7 +83,8 @@ def _layers_unfused() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         for each in backends:
             each.enabled = False
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for each, enabled in zip(backends, before, strict=True):

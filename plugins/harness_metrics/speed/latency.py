@@ -1,4 +1,4 @@
-"""How long a model takes for a single example."""
+"""Time for a single example."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from harness import Context, Data, Estimate, Reconstructs, Samples
 from harness_metrics.speed import steps
-from harness_metrics.speed.timing import TimingSettings, competition, of_repeats, timing
+from harness_metrics.speed.timing import TimingSettings, load_warning, of_repeats, timing
 
 
 class Latency:
-    """Milliseconds to draw one example or, where a model cannot, to rebuild one. The two are never ranked together."""
+    """Milliseconds to sample one example or, if the model cannot sample, to reconstruct one; never ranked together."""
 
     Config = TimingSettings
     unit: ClassVar = "ms"
@@ -29,10 +29,7 @@ class Latency:
         return of_repeats(
             [1000 * each for each in timed.seconds],
             device,
-            diagnostics={
-                **competition([timed.load], self.config.load_limit),
-                "operation": what,
-                "batch_size": 1,
-            },
+            diagnostics={"competing_load": timed.load, "operation": what, "batch_size": 1},
             measure=f"{what} of one example",
+            warning=load_warning(timed.load, self.config.load_limit),
         )

@@ -1,4 +1,4 @@
-"""How many numbers a model has learned."""
+"""Number of parameters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from harness import Context, Data, Estimate, FitsItself, NoSettings
 
 
 class Parameters:
-    """The number of a model's parameters, each counted once, also where it is frozen or shared.
+    """The number of a model's parameters; frozen ones count, and shared ones count once.
 
-    A model that fits itself in closed form keeps what it learned in buffers: all its floating-point buffers count
-    too. Those of other models, such as the running statistics of batch normalisation, do not.
+    For a model that fits itself, floating-point buffers count too, because they hold what it learned. Buffers of other
+    models, such as running statistics of batch normalisation, do not count.
     """
 
     Config = NoSettings
@@ -25,7 +25,7 @@ class Parameters:
         self.config = config
 
     def measure(self, model: nn.Module, data: Data, context: Context) -> Estimate:
-        """Count them."""
+        """Count the parameters."""
         counted: list[Tensor] = list(model.parameters())
         trainable = sum(each.numel() for each in counted if each.requires_grad)
         if isinstance(model, FitsItself):

@@ -1,4 +1,4 @@
-"""How much memory a model takes to train or to run."""
+"""Peak memory of training or running a model."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ batch = 1000
 
 
 class PeakMemoryUse:
-    """MiB in use at most within one training step at the batch size of the fit, beyond what was there before.
+    """Peak memory of a training step at the batch size of the fit, in MiB above the memory in use before the step.
 
-    Weights, the optimiser's state and the data are there before; gradients are not. A pass of 1,000 examples, sampled
-    or rebuilt, is shown beside it, and takes its place where a model is not trained in steps; the two are never
-    ranked together. On CUDA it is what torch allocated. On a CPU it is the process's resident memory, which also
-    depends on threads and libraries, so that the machine is part of the figure.
+    Weights, optimiser state and data are in memory before the step; gradients are not. A part shows a pass of 1,000
+    examples, sampled or reconstructed. For a model that is not trained in steps, that pass is the value; the two are
+    never ranked together. On CUDA it is the memory allocated by torch. On a CPU it is the resident memory of the
+    process, which also depends on threads and libraries, so that values of different machines are not ranked together.
     """
 
     @dataclass(frozen=True)
     class Config:
         """Settings."""
 
-        repeats: int = setting(9, "repeats, after a warm-up", minimum=7)
+        repeats: int = setting(9, "number of repeats after the warm-up", minimum=7)
 
     unit: ClassVar = "MiB"
     direction: ClassVar = "lower"
@@ -50,15 +50,15 @@ class PeakMemoryUse:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure steps of a copy of ``model`` and passes of the model itself.
+        """Measure steps of a copy of ``model``, and passes of the model itself.
 
         Raises:
-            NotApplicable: the system does not tell the peak of a stretch of work.
+            NotApplicable: the system does not report the peak memory of a part of a process's lifetime.
         """
         device = data.train.stored.device
         found: dict[str, list[float]] = {}
         if steps.trains_in_steps(model, context):
-            eager = replace(context, step_mode="eager")  # a recording would have its memory beforehand
+            eager = replace(context, step_mode="eager")  # a captured step allocates its memory beforehand
             step = steps.training(model, data, eager, steps.own_batch(data, context))
             found["training step"] = self._peaks(step, device)
         if isinstance(model, Samples | Reconstructs):
@@ -74,7 +74,7 @@ class PeakMemoryUse:
         )
 
     def _peaks(self, work: Work, device: torch.device) -> list[float]:
-        """Return the MiB that each of several calls took, after two that are not counted."""
+        """Return the peak of each repeat, in MiB, after two calls of warm-up."""
         work()
         work()
         peaks = []
@@ -82,6 +82,6 @@ class PeakMemoryUse:
             with PeakMemory(device) as memory:
                 work()
             if memory.since_start:
-                raise NotApplicable("this system does not tell the peak memory of a stretch of work")
+                raise NotApplicable("this system reports only the peak memory of the whole process, not that of a step")
             peaks.append(memory.beyond / 2**20)
         return peaks

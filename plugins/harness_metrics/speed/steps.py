@@ -1,4 +1,4 @@
-"""The work that speed and cost are measured of: a step of training, an example drawn, rebuilt or encoded."""
+"""The work whose speed and cost are measured: training steps, sampling, reconstruction and encoding."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from harness import (
     objectives_of,
 )
 
-rotation = 16  # training batches that are shown in turn
+rotation = 16  # number of training batches to cycle through
 
 
 def trains_in_steps(model: Any, context: Context) -> bool:
-    """Tell whether the engine trained the model by gradient."""
+    """Return whether the model was trained in gradient steps."""
     return context.batch_size is not None and isinstance(model, TrainsByGradient | TrainsByObjectives)
 
 
 def own_batch(data: Data, context: Context) -> int:
-    """Return the batch size of the fit, or the whole training split where that is smaller.
+    """Return the batch size of the fit, at most the size of the training split.
 
     Raises:
         NotApplicable: the model was fitted in closed form.
@@ -48,8 +48,8 @@ def own_batch(data: Data, context: Context) -> int:
 def training(model: Any, data: Data, context: Context, batch: int) -> Callable[[], None]:
     """Return a function that takes a whole training step: batch, forward, backward and optimiser.
 
-    It trains a copy of the model, on ``batch`` examples at a time, drawn beforehand and without replacement, in the
-    way that the fit was asked for.
+    It trains a copy of the model on ``batch`` examples per step, in the step mode and precision of the fit. The
+    examples are chosen beforehand without replacement.
     """
     copied = copy.deepcopy(model).train()
     objectives = objectives_of(copied, context.config)
@@ -70,32 +70,32 @@ def training(model: Any, data: Data, context: Context, batch: int) -> Callable[[
 
 
 def sampling(model: Samples, context: Context, batch: int) -> Callable[[], Tensor]:
-    """Return a function that draws ``batch`` examples."""
+    """Return a function that samples ``batch`` examples."""
     return lambda: model.sample(batch, context.noise)
 
 
 def reconstructing(model: Reconstructs, data: Data, context: Context, batch: int) -> Callable[[], Tensor]:
-    """Return a function that rebuilds ``batch`` test examples."""
-    x = some(data, context, batch)
+    """Return a function that reconstructs ``batch`` test examples."""
+    x = first_examples(data, context, batch)
     return lambda: model.reconstruct(x)
 
 
 def forward(model: Any, data: Data, context: Context, batch: int) -> tuple[str, Callable[[], Tensor]]:
-    """Return what a model can be run for, ``sampling`` or else ``reconstruction``, and the function that does it."""
+    """Return ``sampling`` or, if the model cannot sample, ``reconstruction``, with the function that does it."""
     if isinstance(model, Samples):
         return "sampling", sampling(model, context, batch)
     return "reconstruction", reconstructing(model, data, context, batch)
 
 
 def encoding(model: HasPosterior | HasEncoder, data: Data, context: Context, batch: int) -> Callable[[], object]:
-    """Return a function that encodes ``batch`` test examples: to q(z | x) where there is one, else to codes."""
-    x = some(data, context, batch)
+    """Return a function that encodes ``batch`` test examples to q(z | x) or, without a posterior, to codes."""
+    x = first_examples(data, context, batch)
     if isinstance(model, HasPosterior):
         return lambda: model.posterior(x)
     return lambda: model.encode(x)
 
 
-def some(data: Data, context: Context, batch: int) -> Tensor:
-    """Return ``batch`` test examples, ``(batch, *shape)``, from the first on and over again where they run out."""
+def first_examples(data: Data, context: Context, batch: int) -> Tensor:
+    """Return the first ``batch`` test examples, ``(batch, *shape)``, repeated from the start if there are too few."""
     index = torch.arange(batch, device=data.test.stored.device) % len(data.test)
     return data.test.batch(index, context.noise)

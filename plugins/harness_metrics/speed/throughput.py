@@ -1,4 +1,4 @@
-"""How many examples a second a model trains on, draws or encodes."""
+"""Examples per second of training, sampling and encoding."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ from harness_metrics.speed.timing import TimingSettings, Work, sweep, throughput
 class TrainingThroughput:
     """Examples per second of whole training steps: batch, forward, backward and optimiser.
 
-    A copy of the fitted model goes on training. What is reported is the rate at the batch size of its fit; other
-    batch sizes, up to the size of the training split, show where larger ones cease to pay: the knee is the smallest
-    at nine tenths of the best rate.
+    A copy of the fitted model is trained further. The value is the rate at the batch size of the fit. Other batch
+    sizes, up to the size of the training split, are timed too; the knee is the smallest one with 90% of the best rate.
     """
 
     @dataclass(frozen=True)
     class Config(TimingSettings):
         """Settings."""
 
-        batch_sizes: tuple[int, ...] = setting((8, 32, 128, 512), "tried beside the batch size of the fit", minimum=1)
+        batch_sizes: tuple[int, ...] = setting((8, 32, 128, 512), "further batch sizes to time", minimum=1)
 
     unit: ClassVar = "examples/s"
     direction: ClassVar = "higher"
@@ -62,15 +61,15 @@ class TrainingThroughput:
 
 @dataclass(frozen=True)
 class SweepSettings(TimingSettings):
-    """Settings of a rate that is reported at its best batch size."""
+    """Settings of a rate at its best batch size."""
 
-    batch_sizes: tuple[int, ...] = setting((1, 8, 64, 512), "examples a call, tried in turn", minimum=1)
+    batch_sizes: tuple[int, ...] = setting((1, 8, 64, 512), "batch sizes to time", minimum=1)
 
 
 class SamplingThroughput:
-    """Examples per second that a model draws, at the batch size where it is fastest.
+    """Examples per second that a model samples, at its fastest batch size.
 
-    The knee is the smallest batch size at nine tenths of that rate.
+    The knee is the smallest batch size with 90% of that rate.
     """
 
     Config = SweepSettings
@@ -88,9 +87,9 @@ class SamplingThroughput:
 
 
 class EncodingThroughput:
-    """Examples per second that a model encodes, to q(z | x) or to codes, at the batch size where it is fastest.
+    """Examples per second that a model encodes, to q(z | x) or to codes, at its fastest batch size.
 
-    The knee is the smallest batch size at nine tenths of that rate.
+    The knee is the smallest batch size with 90% of that rate.
     """
 
     Config = SweepSettings
@@ -103,7 +102,7 @@ class EncodingThroughput:
         self.config = config
 
     def measure(self, model: HasPosterior | HasEncoder, data: Data, context: Context) -> Estimate:
-        """Time ``model.posterior``, or ``model.encode`` where there is none."""
+        """Time ``model.posterior``, or ``model.encode`` without a posterior."""
         return _fastest(lambda batch: steps.encoding(model, data, context, batch), data, self.config)
 
 

@@ -1,4 +1,4 @@
-"""How work is timed: warm, long enough, repeated, at several batch sizes, with an eye on what else the machine does."""
+"""How work is timed: after a warm-up, in repeats of sufficient length, while watching the load of other processes."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from harness.toolkit import CompetingLoad, synchronize
 
 Work = Callable[[], object]
 
-shortest = 0.03  # seconds that a repeat lasts at least
-patience = 30.0  # seconds after which a sweep goes on to no further batch size
-attempts = 3  # at a timing whose machine is not its own
+shortest_repeat = 0.03  # seconds
+sweep_limit = 30.0  # seconds after which a sweep starts no further batch size
+attempts = 3  # while other processes use the CPUs
 knee_share = 0.9  # of the best rate
 
 
 @dataclass(frozen=True)
 class TimingSettings:
-    """Settings of everything that is timed."""
+    """Settings of every timing."""
 
-    repeats: int = setting(9, "timed repeats", minimum=7)
+    repeats: int = setting(9, "number of timed repeats", minimum=7)
     load_limit: float = setting(
         0.1,
-        "share of the CPUs that others may use; above it a timing is taken again, then marked",
+        "share of the CPUs that other processes may use; above it the timing is repeated, and then has a warning",
         minimum=0,
         maximum=1,
     )
@@ -37,12 +37,12 @@ class TimingSettings:
 
 @dataclass(frozen=True)
 class Timing:
-    """The repeats of one piece of work.
+    """The repeats of a timing.
 
     Args:
-        batch: how many examples a call takes.
-        seconds: per call, one entry a repeat.
-        load: the share of the CPUs that others used meanwhile, or None where that cannot be known.
+        batch: examples per call.
+        seconds: per call, one entry per repeat.
+        load: the share of the CPUs that other processes used meanwhile, or None if it is unknown.
     """
 
     batch: int
@@ -51,7 +51,7 @@ class Timing:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Examples per second, one entry a repeat."""
+        """Examples per second, one entry per repeat."""
         return tuple(self.batch / each for each in self.seconds)
 
     @property
@@ -61,13 +61,12 @@ class Timing:
 
 
 def timing(work: Work, batch: int, device: torch.device, settings: TimingSettings) -> Timing:
-    """Time ``work``, which handles ``batch`` examples a call, and keep every repeat.
+    """Time ``work``, which processes ``batch`` examples per call, and keep every repeat.
 
-    Calls are made until they last long enough to be timed well; those are the warm-up. Then so many calls make up
-    each repeat. Where others use more of the CPUs than the settings allow, all is done again, and the least
-    disturbed of three attempts is kept.
+    The warm-up finds how many calls last at least 30 ms; each repeat has that many. If other processes use more of the
+    CPUs than the settings allow, the timing is repeated, and the least disturbed of three attempts is kept.
     """
-    calls = enough_calls(work, device, shortest)
+    calls = enough_calls(work, device, shortest_repeat)
 
     def repeats() -> tuple[float, ...]:
         return tuple(_seconds(work, calls, device) for _ in range(settings.repeats))
@@ -76,11 +75,19 @@ def timing(work: Work, batch: int, device: torch.device, settings: TimingSetting
     return Timing(batch, seconds, load)
 
 
-def least_disturbed(measure: Callable[[], tuple[float, ...]], limit: float) -> tuple[tuple[float, ...], float | None]:
-    """Measure until others use no more than ``limit`` of the CPUs; return the best attempt, and their share in it."""
+def least_disturbed(
+    measure: Callable[[], tuple[float, ...]], limit: float, load_meter: Callable[[], CompetingLoad] = CompetingLoad
+) -> tuple[tuple[float, ...], float | None]:
+    """Measure until other processes use at most ``limit`` of the CPUs; return the best attempt, and their share in it.
+
+    Args:
+        measure: takes the measurement.
+        limit: the share of the CPUs.
+        load_meter: measures the share within a ``with`` block.
+    """
     done: list[tuple[tuple[float, ...], float]] = []
     for _ in range(attempts):
-        with CompetingLoad() as load:
+        with load_meter() as load:
             result = measure()
         if load.share is None:
             return result, None
@@ -91,45 +98,46 @@ def least_disturbed(measure: Callable[[], tuple[float, ...]], limit: float) -> t
 
 
 def sweep(
-    work_at: Callable[[int], Work], batches: Iterable[int], device: torch.device, settings: TimingSettings
+    work_at: Callable[[int], Work],
+    batches: Iterable[int],
+    device: torch.device,
+    settings: TimingSettings,
+    limit: float = sweep_limit,
 ) -> list[Timing]:
-    """Time ``work_at(batch)`` for each batch size, in the order given, the first in any case.
+    """Time ``work_at(batch)`` for each batch size, in the given order.
 
-    A slow model is not waited for: once half a minute has passed no further batch size is begun.
+    The first one is always timed. After ``limit`` seconds no further batch size is started.
     """
     start = time.perf_counter()
     timings: list[Timing] = []
     for batch in dict.fromkeys(batches):
-        if timings and time.perf_counter() - start > patience:
+        if timings and time.perf_counter() - start > limit:
             break
         timings.append(timing(work_at(batch), batch, device, settings))
     return timings
 
 
 def knee(rates: Mapping[int, float]) -> int:
-    """Return the smallest batch size whose rate is at least nine tenths of the best."""
+    """Return the smallest batch size with at least 90% of the best rate."""
     best = max(rates.values())
     return min(batch for batch, rate in rates.items() if rate >= knee_share * best)
 
 
 def throughput(timings: Sequence[Timing], reported: Timing, device: torch.device, settings: TimingSettings) -> Estimate:
-    """Report the rate of one timing of a sweep, in examples per second; the others are diagnostics, and the knee."""
+    """Return the rate of one timing of a sweep, in examples per second, with the whole sweep and its knee."""
     by_batch = {each.batch: each for each in sorted(timings, key=lambda each: each.batch)}
     found = knee({batch: each.rate for batch, each in by_batch.items()})
     entries = [
         {"batch": batch, "median": each.rate, "quartiles": quartiles(each.rates), "competing_load": each.load}
         for batch, each in by_batch.items()
     ]
+    load = highest_load(each.load for each in timings)
     return of_repeats(
         reported.rates,
         device,
         parts={"knee (batch size)": found},
-        diagnostics={
-            **competition([each.load for each in timings], settings.load_limit),
-            "batch_size": reported.batch,
-            "sweep": entries,
-            "knee": found,
-        },
+        diagnostics={"competing_load": load, "batch_size": reported.batch, "sweep": entries, "knee": found},
+        warning=load_warning(load, settings.load_limit),
     )
 
 
@@ -140,8 +148,9 @@ def of_repeats(
     parts: Mapping[str, float] | None = None,
     diagnostics: Mapping[str, Any] | None = None,
     measure: str | None = None,
+    warning: str | None = None,
 ) -> Estimate:
-    """Report the median of repeats with the standard error of a median, 1.25 s / √n, and the interquartile range."""
+    """Return the median of repeats with the standard error of a median, 1.25 s / √n, and the interquartile range."""
     low, high = quartiles(samples)
     return Estimate(
         value=median(samples),
@@ -149,22 +158,22 @@ def of_repeats(
         n=len(samples),
         counted="repeats",
         parts={"IQR": high - low, **(parts or {})},
-        diagnostics={
-            "interquartile_range": [low, high],
-            "device": str(device),
-            "threads": torch.get_num_threads(),
-            **(diagnostics or {}),
-        },
+        diagnostics={"interquartile_range": [low, high], "device": str(device), **(diagnostics or {})},
         measure=measure,
         samples=tuple(samples),
+        warning=warning,
+        threads=torch.get_num_threads(),
     )
 
 
-def competition(loads: Iterable[float | None], limit: float) -> dict[str, Any]:
-    """Keep the largest share of the CPUs that others used, as diagnostics, and mark it where it is above the limit."""
-    load = max((each for each in loads if each is not None), default=None)
-    mark = {"marked": f"taken under {load:.0%} competing load"} if load is not None and load > limit else {}
-    return {"competing_load": load, **mark}
+def highest_load(loads: Iterable[float | None]) -> float | None:
+    """Return the largest share of the CPUs that other processes used, or None if all are unknown."""
+    return max((each for each in loads if each is not None), default=None)
+
+
+def load_warning(load: float | None, limit: float) -> str | None:
+    """Return a warning if other processes used more than ``limit`` of the CPUs, else None."""
+    return f"measured under {load:.0%} competing load" if load is not None and load > limit else None
 
 
 def quartiles(samples: Sequence[float]) -> list[float]:
@@ -174,7 +183,7 @@ def quartiles(samples: Sequence[float]) -> list[float]:
 
 
 def enough_calls(work: Work, device: torch.device, seconds: float) -> int:
-    """Warm up, and return how many calls last at least so many seconds."""
+    """Warm up, and return how many calls last at least ``seconds``."""
     _seconds(work, 1, device)
     calls = 1
     while (lasted := calls * _seconds(work, calls, device)) < seconds:
@@ -183,7 +192,7 @@ def enough_calls(work: Work, device: torch.device, seconds: float) -> int:
 
 
 def _seconds(work: Work, calls: int, device: torch.device) -> float:
-    """Return how long one of so many calls took."""
+    """Return the mean duration of a call, in seconds."""
     synchronize(device)
     start = time.perf_counter()
     for _ in range(calls):

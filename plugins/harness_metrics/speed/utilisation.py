@@ -1,4 +1,4 @@
-"""How much of what the machine can do training puts to use."""
+"""Model FLOPs utilisation of training."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from harness import Context, Data, Estimate, NotApplicable, TrainsByGradient, Tr
 from harness.toolkit import CompetingLoad, matrix_product_peak
 from harness_metrics.speed import steps
 from harness_metrics.speed.flops import training_flops
-from harness_metrics.speed.timing import TimingSettings, competition, of_repeats, timing
+from harness_metrics.speed.timing import TimingSettings, highest_load, load_warning, of_repeats, timing
 
 
 class ModelFlopsUtilisation:
     """Floating-point operations per second of training, as a fraction of the machine's peak (Chowdhery et al., 2022).
 
-    The operations are the model's own, as ``flops`` counts them, times the examples per second of whole training
-    steps at the batch size of the fit. The peak is measured, not taken from a data sheet: the highest rate of
-    float32 matrix products, square ones and those of the model's own weights.
+    The rate is the number of operations per example, as ``flops`` counts them, times the examples per second of whole
+    training steps at the batch size of the fit. The peak is measured, not taken from a data sheet: the highest rate of
+    float32 matrix products, both square ones and those with the model's weights.
     """
 
     Config = TimingSettings
@@ -31,10 +31,10 @@ class ModelFlopsUtilisation:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Time the training of a copy of ``model``, and the machine's matrix products.
+        """Time the training of a copy of ``model``, and matrix products.
 
         Raises:
-            NotApplicable: the model was fitted in closed form, or its training has no products.
+            NotApplicable: the model was fitted in closed form, or its training has no operations that count.
         """
         device = data.train.stored.device
         own = steps.own_batch(data, context)
@@ -42,23 +42,25 @@ class ModelFlopsUtilisation:
         if not flops:
             raise NotApplicable("its training step has no matrix product, convolution or attention")
         timed = timing(steps.training(model, data, context, own), own, device, self.config)
-        with CompetingLoad() as load:
-            peak = matrix_product_peak(device, _products(model, own))
+        with CompetingLoad() as meanwhile:
+            peak = matrix_product_peak(device, _matrix_products(model, own))
+        load = highest_load([timed.load, meanwhile.share])
         return of_repeats(
             [flops * rate / peak.rate for rate in timed.rates],
             device,
             parts={"peak (GFLOP/s)": peak.rate / 1e9},
             diagnostics={
-                **competition([timed.load, load.share], self.config.load_limit),
+                "competing_load": load,
                 "flops_per_example": flops,
                 "flops_per_second": flops * timed.rate,
                 "peak_shape": list(peak.shape),
                 "peak_kernel": peak.kernel,
                 "batch_size": own,
             },
+            warning=load_warning(load, self.config.load_limit),
         )
 
 
-def _products(model: nn.Module, batch: int) -> list[tuple[int, int, int]]:
-    """Return ``(m, k, n)`` of a batch times each of the model's weight matrices."""
+def _matrix_products(model: nn.Module, batch: int) -> list[tuple[int, int, int]]:
+    """Return ``(m, k, n)`` of the product of a batch with each weight matrix of the model."""
     return [(batch, each.shape[1], each.shape[0]) for each in model.parameters() if each.dim() == 2]
