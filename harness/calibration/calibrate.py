@@ -21,7 +21,7 @@ from harness.contracts.engine import Engine
 from harness.contracts.metrics import Context, Estimate
 from harness.contracts.models import FitsItself, HasDensity, Samples, lacking
 from harness.data.dataset import Data
-from harness.errors import NotApplicable, UsageError, unknown
+from harness.errors import NotApplicable, UsageError, no_exit, unknown
 from harness.machine.fast_linear import fast_linear
 from harness.noise import Noise, derive_seed, global_seed
 from harness.planning.component import Component, config_type_of, resolve_component
@@ -200,7 +200,7 @@ def calibrate(
     for replication in range(replications):
         seed = derive_seed("estimator calibration", replication)
         context = Context(Noise(seed, test.stored.device), model.config, None, 0)
-        with global_seed(seed), torch.no_grad(), fast_linear(test.stored.device):
+        with no_exit(), global_seed(seed), torch.no_grad(), fast_linear(model, test.stored.device):
             found.append(metric.measure(view, replace(data, test=test), context))
         done()
     values = [each.value for each in found]

@@ -12,7 +12,7 @@ from harness.atomic import replacing
 from harness.contracts.checkpoints import State
 from harness.errors import StoreError
 
-layout = 2  # of what is kept; raised when it changes
+layout = 3  # of what is kept; raised when it changes
 
 
 class FileCheckpoint:

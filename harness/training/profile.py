@@ -59,7 +59,7 @@ class StepProfile:
 def profile_steps(
     trainer: Trainer,
     steps: int,
-    execution: StepMode = "eager",
+    step_mode: StepMode = "eager",
     announce: Callable[[str], None] = lambda line: None,
 ) -> StepProfile:
     """Time so many full steps of a new trainer, eager or compiled, after a tenth as many to warm up."""
@@ -69,12 +69,12 @@ def profile_steps(
     trainer.model.train()
     with FlopCounterMode(display=False) as counter:
         trainer.step(next(batches))
-    trainer.execute(execution, announce)
+    trainer.use(step_mode, announce)
     with trainer.computing():
         for _ in range(max(1, steps // 10)):
             trainer.step(next(batches))
         clock = _Clock(device)
-        trainer.mark = clock.mark
+        trainer.training_step.mark = clock.mark
         whole = []
         for _ in range(steps):
             index = next(batches)

@@ -47,14 +47,15 @@ def test_the_engine_takes_the_steps_of_a_plain_float64_loop(small_data: Data) ->
     torch.manual_seed(4)
     plain = VAE(data.info, config).double()
     trainer = Trainer(model, objectives_of(model, config), train, 32, seed=9)
-    twin = Trainer(plain, [], train, 32, seed=9)
+    order, data_noise, noise = (Noise(derive_seed(name, 9)) for name in ("batches", "data", "noise"))
     moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in plain.parameters()]
     steps = 0
     for _ in range(5):
-        for index, same in zip(trainer.shuffled(), twin.shuffled(), strict=True):
+        shuffled = order.permutation(len(train)).split(trainer.sizes)
+        for index, same in zip(trainer.shuffled(), shuffled, strict=True):
             loss = trainer.step(index)
             steps += 1
-            expected = plain.loss(twin.train.batch(same, twin._data_noise), twin._noise)
+            expected = plain.loss(train.batch(same, data_noise), noise)
             torch.testing.assert_close(loss[0], expected.detach())
             gradients = torch.autograd.grad(expected, list(plain.parameters()))
             with torch.no_grad():

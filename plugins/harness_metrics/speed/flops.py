@@ -11,7 +11,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness import Context, Data, Estimate, NoSettings, Reconstructs, Samples
-from harness.toolkit import standard_linear
 from harness_metrics.speed import steps
 
 batch = 64
@@ -66,15 +65,14 @@ def training_flops(model: Any, data: Data, context: Context) -> float:
 
 def counted(work: Callable[[], object]) -> int:
     """Return the floating-point operations of a call."""
-    # Whatever takes over torch's functions to speed them up is left out, so that the count is the model's alone.
-    with standard_linear(), _layers_unfused(), FlopCounterMode(display=False) as counter:
+    with _layers_unfused(), FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
 
 
 @contextmanager
 def _layers_unfused() -> Iterator[None]:
-    """Have torch run recurrent and attention layers product by product: the counter knows no fused kernels of them."""
+    """Let torch run layers as plain matrix products: the counter knows neither oneDNN's products nor fused kernels."""
     backends: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
     before = [each.enabled for each in backends]
     fast_path = torch.backends.mha.get_fastpath_enabled()
