@@ -19,7 +19,6 @@ _deprecated = {
     "FitsInClosedForm": "FitsItself",
     "HasCode": "HasEncoder",
     "Story": "FigureContext",
-    "usual_products": "toolkit.standard_linear",
 }
 _deprecated |= {
     name: f"toolkit.{name}"

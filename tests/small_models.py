@@ -1,4 +1,4 @@
-"""What tests of training share: settings that make the built-in models small, tiny models, data in float64."""
+"""Shared by tests of training: settings that make the built-in models small, tiny models, data in float64."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def in_double(data: Data) -> Data:
 
 
 class Line(nn.Module):
-    """A mean, learned from squared errors."""
+    """Learns the mean of the examples by squared errors."""
 
     Config = AdamSettings
 
@@ -60,6 +60,8 @@ class Line(nn.Module):
 
 
 class LooksAtItsLoss(Line):
+    """Branches on the value of its loss, which neither vmap nor compilation can do."""
+
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
         loss = super().loss(x, noise)
         return loss * 2 if loss.item() > 1 else loss

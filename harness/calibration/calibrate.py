@@ -15,7 +15,7 @@ from harness.contracts.engine import Engine
 from harness.contracts.metrics import Context, Estimate
 from harness.contracts.models import Samples
 from harness.data.dataset import Data
-from harness.errors import NotApplicable, UsageError
+from harness.errors import NotApplicable, UsageError, no_exit
 from harness.machine.fast_linear import fast_linear
 from harness.noise import Noise, derive_seed, global_seed
 from harness.planning.component import Component
@@ -113,7 +113,7 @@ def calibrate(
     for replication in range(replications):
         seed = derive_seed("estimator calibration", replication)
         context = Context(Noise(seed, test.stored.device), model.config, None, 0)
-        with global_seed(seed), torch.no_grad(), fast_linear(test.stored.device):
+        with no_exit(), global_seed(seed), torch.no_grad(), fast_linear(model, test.stored.device):
             estimates.append(metric.measure(view, replace(data, test=test), context))
         on_replication()
     values = [each.value for each in estimates]

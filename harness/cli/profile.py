@@ -83,7 +83,7 @@ def profile(
     except NotApplicable as error:
         raise UsageError(f"{model} on {dataset}: {error}") from error
     found = profile_steps(trainer, steps, engine.step_mode, announce)
-    engine = replace(engine, step_mode=trainer.execution)
+    engine = replace(engine, step_mode=trainer.step_mode)
     _show(found, f"{model} on {dataset}: batch size {batch_size}, {engine.in_words}")
 
 

@@ -10,10 +10,10 @@ from harness.contracts.objectives import bound_name
 
 @dataclass
 class Curves:
-    """What was seen while training, one entry an epoch: mean losses by objective, and seconds of training.
+    """Mean losses by objective and seconds of training, one entry an epoch.
 
-    Where a model has a lower bound on log p(x) that is not what it trains on, the negative of that is there too, as
-    the mean over the first examples of each split.
+    For a model with a lower bound on log p(x) that is not one of its objectives, the negative bound is a curve too: the
+    mean over the first examples of each split.
     """
 
     train: dict[str, list[float]] = field(default_factory=dict)
@@ -29,6 +29,6 @@ class Curves:
         self.seconds.append(seconds)
 
     def add_bound(self, train: float, validation: float) -> None:
-        """Append an epoch's negative bound, which is not among the objectives."""
+        """Append an epoch's negative bound, which is not one of the objectives."""
         self.train.setdefault(bound_name, []).append(train)
         self.validation.setdefault(bound_name, []).append(validation)

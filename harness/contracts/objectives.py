@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -21,7 +20,7 @@ _passes = sum(3**i for i in range(stages))  # 3,280
 
 
 def learning_rate_factor(schedule: Schedule, progress: float) -> float:
-    """Return what the learning rate is multiplied by when a share ``progress`` of the budget is spent.
+    """Return the factor of the learning rate when a share ``progress`` of the budget is spent.
 
     ``cosine`` falls from 1 to 0 along half a cosine (Loshchilov and Hutter, 2017). ``staged`` is 10^(−i/7) in stage
     i = 0, …, 7, which lasts 3^i of 3,280 parts of the budget (Burda, Grosse and Salakhutdinov, 2016).
@@ -44,15 +43,9 @@ class AdamSettings:
     epsilon: float = setting(1e-8, "added to Adam's denominator", above=0)
     schedule: Schedule = setting("constant", "of the learning rate over the budget; staged: that of the IWAE paper")
 
-    def optimizer(self, parameters: Iterable[Tensor], capturable: bool = False) -> Adam:
-        """Return Adam over the parameters, in one fused call a step where the device has that.
-
-        Where its steps are to be captured as a CUDA graph, all that it goes by is on the device.
-        """
+    def optimizer(self, parameters: Iterable[Tensor]) -> Adam:
+        """Return Adam over the parameters, fused into one call a step where torch can."""
         kept = list(parameters)
-        if capturable:
-            rate = torch.tensor(self.learning_rate, device=kept[0].device)
-            return Adam(kept, rate, (self.beta1, self.beta2), self.epsilon, fused=True, capturable=True)
         fused = all(each.device.type in ("cpu", "cuda") and each.is_floating_point() for each in kept)
         return Adam(kept, lr=self.learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon, fused=fused)
 
@@ -60,27 +53,20 @@ class AdamSettings:
         """Set the learning rate for the step that begins when a share ``progress`` of the budget is spent."""
         if self.schedule != "constant":
             for group in optimizer.param_groups:
-                if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(self.rate(progress))
-                else:
-                    group["lr"] = self.rate(progress)
-
-    def rate(self, progress: float) -> float:
-        """Return the learning rate when a share ``progress`` of the budget is spent."""
-        return self.learning_rate * learning_rate_factor(self.schedule, progress)
+                group["lr"] = self.learning_rate * learning_rate_factor(self.schedule, progress)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One thing to minimise.
+    """A loss to minimise over some of the parameters.
 
     Args:
         name: of its curve.
         loss: from a batch ``(B, *shape)`` and noise to the mean loss, a scalar.
-        parameters: those that this objective moves; no others get a gradient from it.
+        parameters: those that this objective updates; no others get a gradient from it.
         optimizer: the settings of its optimiser.
-        repeats: how often it is stepped in each step, on the same batch with fresh noise; its curve shows the last.
-        landmark: a value worth a line in its curve, with its name: ``("equilibrium, −V = log 4", log(4))``.
+        repeats: updates in each step, on the same batch with new noise; its curve shows the loss of the last.
+        landmark: a value to mark in its curve, with its name: ``("equilibrium, −V = log 4", log(4))``.
     """
 
     name: str
@@ -97,7 +83,7 @@ bound_name = "negative ELBO"
 def objectives_of(model: Any, config: Any) -> list[Objective]:
     """Return a model's objectives, or its one loss as an objective over all its parameters.
 
-    The loss is called what the model calls it by ``loss_name``: ``negative ELBO`` where it is the bound.
+    The name of the one loss is the model's ``loss_name``, ``negative ELBO`` if it is the bound, or ``loss``.
     """
     if hasattr(model, "objectives"):
         return list(model.objectives())

@@ -75,7 +75,7 @@ def _measured(
     device = data.test.stored.device
     seed = derive_seed("evaluation", cell.evaluation_seed)
     given = _context(cell, data, Noise(seed, device), context)
-    services = (using_threads(threads), no_exit(), global_seed(seed), torch.no_grad(), fast_linear(device))
+    services = (using_threads(threads), no_exit(), global_seed(seed), torch.no_grad(), fast_linear(model, device))
     with PeakMemory(device) as memory, ExitStack() as stack:
         for each in services:
             stack.enter_context(each)

@@ -1,1 +1,1 @@
-"""The machine: device, memory, load, peak rates, and faster ways to compute on some of them."""
+"""The machine: device, memory, load, peak rates, and faster ways to compute."""

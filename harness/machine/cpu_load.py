@@ -1,4 +1,4 @@
-"""The CPUs that this process may use, and how busy other processes kept them over a stretch of work."""
+"""The CPUs that this process may use, and the share of them that other processes used meanwhile."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _counted_twice = (8, 9)  # "guest" and "guest_nice" are part of "user" and "nice
 class CompetingLoad:
     """Measures the share of this process's CPUs that others used within a ``with`` block: ``CompetingLoad().share``.
 
-    The share is the time that the CPUs this process may run on were busy, less the time of this process and of its
-    children that ended meanwhile, over CPUs × wall-clock time; between 0 and 1. What a hypervisor gave to others
-    counts as theirs. It is None where the system has no ``/proc/stat``, as only Linux has. That file counts in ticks
-    of 10 ms: a block of 0.2 s on two CPUs is told to a few hundredths.
+    The share is between 0 and 1: the time that these CPUs were busy, minus the CPU time of this process and of its
+    children that ended within the block, divided by CPUs × wall-clock time. Time that a hypervisor gave to others
+    counts as theirs. ``share`` is None on systems without ``/proc/stat``, which only Linux has. That file counts in
+    ticks of 10 ms: for a block of 0.2 s on two CPUs, the share is accurate to a few hundredths.
     """
 
     def __init__(self) -> None:
@@ -39,12 +39,12 @@ class CompetingLoad:
 
 
 def cores() -> int:
-    """Return how many CPU cores this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _busy_seconds() -> float | None:
-    """Return for how long the CPUs that this process may run on have been busy since the system started."""
+    """Return the seconds that the CPUs of this process have been busy since the system started, summed."""
     try:
         lines = _stat.read_text().splitlines()
     except OSError:

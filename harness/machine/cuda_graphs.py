@@ -1,4 +1,4 @@
-"""Work on a GPU recorded once and replayed as a CUDA graph: one launch for all of its kernels."""
+"""CUDA graphs: work on a GPU that is recorded once and replayed with one launch for all of its kernels."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ GraphRecorder = Callable[[Work, Sequence[Noise]], Work]
 
 
 def cuda_graph(work: Work, streams: Sequence[Noise] = ()) -> Work:
-    """Record ``work`` as a CUDA graph that draws from ``streams`` anew each time; return what replays it.
+    """Record ``work`` as a CUDA graph, and return a function that replays it.
 
-    What Python does in ``work`` is done only once, here; every tensor that it reads or writes stays where it is.
+    Python code in ``work`` runs only once, here. A replay reads and writes the same tensors, in place, and draws new
+    numbers from ``streams``.
     """
     graph = torch.cuda.CUDAGraph()
     for stream in streams:
@@ -29,7 +30,7 @@ def cuda_graph(work: Work, streams: Sequence[Noise] = ()) -> Work:
 
 @contextmanager
 def beside_the_main_stream(device: torch.device) -> Iterator[None]:
-    """Compute within the block on a CUDA stream of its own, as the warm-up of what will be recorded must."""
+    """Compute within the block on a separate CUDA stream, as the warm-up before a recording must."""
     if device.type != "cuda":
         yield
         return

@@ -1,4 +1,4 @@
-"""The device that a run computes on, and torch set up for it."""
+"""The device that a run computes on, and torch's settings for it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from harness.machine.glibc import keep_freed_memory
 
 
 def prepare_torch(device: str, *, deterministic: bool = True) -> torch.device:
-    """Resolve ``auto``, ``cpu`` or ``cuda`` and set torch up, for results that repeat bit for bit if ``deterministic``.
+    """Resolve ``auto``, ``cpu`` or ``cuda`` and set torch up; results repeat bit for bit if ``deterministic``.
 
-    Denormal numbers are flushed to zero: late in training they fill Adam's moments and slow a step by a fifth. It
-    must be said before the first operation, so that torch's worker threads inherit it.
+    Denormal numbers are flushed to zero: late in training they fill Adam's moments and slow a step by a fifth. This
+    must be set before the first operation, so that torch's worker threads inherit it.
 
     Raises:
-        UsageError: a GPU was asked for and there is none.
+        UsageError: ``device`` is ``cuda`` and torch finds no CUDA device.
     """
     torch.set_flush_denormal(True)
     keep_freed_memory()
-    torch.backends.cudnn.allow_tf32 = False  # torch's default rounds convolutions; products it leaves alone
+    torch.backends.cudnn.allow_tf32 = False  # torch's default rounds convolutions, but not matrix products
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
         if not torch.cuda.is_available():
-            raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu or auto.")
+            raise UsageError("device cuda is not available: torch finds no CUDA device; available are cpu and auto.")
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Unlike use_deterministic_algorithms, this imports no compiler.
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
@@ -37,7 +37,7 @@ def prepare_torch(device: str, *, deterministic: bool = True) -> torch.device:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given: a clock is read only then."""
+    """Wait until the device has finished its work, as a timing must before it reads the clock."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

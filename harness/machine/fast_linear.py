@@ -1,7 +1,8 @@
-"""Fast matrix products on CPUs where torch's usual library leaves half of the processor idle.
+"""Faster linear layers on CPUs where torch's default library leaves half of the processor idle.
 
-torch multiplies float32 matrices on the CPU through MKL, which on AMD processors keeps to 256-bit instructions. oneDNN,
-shipped with torch too, uses all 512 bits where there are any: twice as fast, in the same precision.
+torch multiplies float32 matrices on the CPU through MKL, which on AMD processors uses 256-bit instructions only.
+oneDNN, which comes with torch, uses 512-bit instructions where the processor has them: twice as fast, in the same
+precision.
 """
 
 from __future__ import annotations
@@ -14,47 +15,69 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-# Below so many multiplications the detour through Python costs more than it gains.
+# Below this many multiplications the overhead in Python costs more than oneDNN gains.
 _worthwhile = 2**20
 
 
-_usual_linear = F.linear
-_usual_only = False
+class FastLinear(nn.Linear):
+    """An ``nn.Linear`` that multiplies by oneDNN where it can; its copies and pickles are plain ``nn.Linear``."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 -- the name in nn.Linear
+        """Return ``input @ weight.T + bias``, ``(..., out)``, for ``input`` ``(..., in)``."""
+        return linear(input, self.weight, self.bias, use_onednn=True)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return object.__new__, (nn.Linear,), self.__dict__
 
 
 @contextmanager
-def fast_linear(device: torch.device) -> Iterator[None]:
-    """Let ``F.linear``, and so every ``nn.Linear``, take the quicker library within the block, where it is one.
+def fast_linear(model: nn.Module, device: torch.device, *, use_onednn: bool | None = None) -> Iterator[None]:
+    """Let the ``nn.Linear`` layers of a model be ``FastLinear`` within the block.
 
-    The function itself is replaced: a ``TorchFunctionMode`` would do it too, and slow down every other operation.
+    Subclasses of ``nn.Linear`` keep their own ``forward``, and nothing outside the model changes.
+
+    Args:
+        model: whose layers are switched, in place.
+        device: of the model.
+        use_onednn: whether to switch them; by default, if the device is a CPU on which oneDNN is faster.
     """
+    wanted = onednn_is_faster() if use_onednn is None else use_onednn
     full_precision = torch.get_float32_matmul_precision() == "highest"
-    quick = device.type == "cpu" and full_precision and onednn_is_faster() and not _usual_only
-    before = F.linear
-    F.linear = _quick_linear if quick else _usual_linear
+    layers: list[nn.Module] = []
+    if wanted and full_precision and device.type == "cpu":
+        layers = [module for module in model.modules() if type(module) is nn.Linear]
+    for layer in layers:
+        layer.__class__ = FastLinear
     try:
         yield
     finally:
-        F.linear = before
+        for layer in layers:
+            if type(layer) is FastLinear:  # not where the model has changed its class within the block
+                layer.__class__ = nn.Linear  # type: ignore[assignment]
 
 
-@contextmanager
-def standard_linear() -> Iterator[None]:
-    """Let ``F.linear`` be torch's own within the block, also where ``fast_linear`` is asked for in it."""
-    global _usual_only
-    before = F.linear, _usual_only
-    F.linear, _usual_only = _usual_linear, True
-    try:
-        yield
-    finally:
-        F.linear, _usual_only = before
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, use_onednn: bool | None = None) -> Tensor:
+    """Return ``x @ weight.T + bias``, ``(..., out)``, as ``F.linear`` does, by the faster library.
+
+    Args:
+        x: ``(..., in)``.
+        weight: ``(out, in)``.
+        bias: ``(out,)``.
+        use_onednn: whether to use oneDNN for large float32 matrices on the CPU; by default, if it is faster there.
+            Where ``torch.backends.mkldnn.enabled`` is false, it is never used.
+    """
+    if (onednn_is_faster() if use_onednn is None else use_onednn) and _suits_onednn(x, weight):
+        product = torch.ops.harness.linear if torch.compiler.is_compiling() else _Linear.apply
+        result: Tensor = product(x, weight, bias)
+        return result
+    return F.linear(x, weight, bias)
 
 
 @functools.cache
 def onednn_is_faster() -> bool:
-    """Tell whether this is an AMD processor with AVX-512, and torch has oneDNN."""
+    """Return whether this is an AMD processor with AVX-512, and torch has oneDNN."""
     if not (torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")):
         return False
     try:
@@ -69,21 +92,23 @@ def onednn_product(x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
     return product
 
 
-def _quick_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 -- F.linear's own
-    if _applies(input, weight):
-        linear = torch.ops.harness.linear if torch.compiler.is_compiling() else _Linear.apply
-        result: Tensor = linear(input, weight, bias)
-        return result
-    return _usual_linear(input, weight, bias)
-
-
-def _applies(x: Tensor, weight: Tensor) -> bool:
+def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         x.dtype == weight.dtype == torch.float32
         and x.dim() == 2
         and x.shape[0] * weight.numel() >= _worthwhile
+        and x.is_cpu
         and not torch.is_autocast_enabled("cpu")
-        and (torch.compiler.is_compiling() or not any(map(_is_wrapped, (x, weight))))
+        and (torch.compiler.is_compiling() or _allows_onednn(x, weight))
+    )
+
+
+def _allows_onednn(x: Tensor, weight: Tensor) -> bool:
+    return (
+        bool(torch.backends.mkldnn.enabled)
+        and torch.get_float32_matmul_precision() == "highest"
+        and not _is_wrapped(x)
+        and not _is_wrapped(weight)
     )
 
 
@@ -99,9 +124,9 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        # oneDNN takes a thousand times as long over a part of the columns of a wider tensor.
+        # For a slice of the columns of a wider tensor, oneDNN takes a thousand times as long.
         x, gradient = x.contiguous(), gradients[0].contiguous()
-        # With create_graph the products must themselves be differentiable, as oneDNN's are not.
+        # With create_graph the products must be differentiable, and oneDNN's are not.
         product = (lambda a, b: a @ b.t()) if torch.is_grad_enabled() else onednn_product
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         return (
@@ -111,15 +136,15 @@ class _Linear(torch.autograd.Function):
         )
 
 
-# The same as an operation that compilers leave alone, since of torch's own they take ``w`` for a constant. It can be
-# differentiated any number of times.
+# The same as a custom operation, opaque to torch.compile, which takes the ``w`` of torch's operation for a constant.
+# It can be differentiated any number of times.
 
 
-def _opaque(x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+def _forward(x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
     return onednn_product(x.contiguous(), w, bias)
 
 
-def _remember(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+def _save_inputs(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
     x, w, bias = inputs
     ctx.save_for_backward(x, w)
     ctx.has_bias = bias is not None
@@ -137,6 +162,6 @@ def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None
 
 
 torch.library.define("harness::linear", "(Tensor x, Tensor w, Tensor? bias) -> Tensor")
-torch.library.impl("harness::linear", "CPU", _opaque)
+torch.library.impl("harness::linear", "CPU", _forward)
 torch.library.register_fake("harness::linear", lambda x, w, bias: x.new_empty(x.shape[0], w.shape[0]))
-torch.library.register_autograd("harness::linear", _gradients, setup_context=_remember)
+torch.library.register_autograd("harness::linear", _gradients, setup_context=_save_inputs)

@@ -1,4 +1,4 @@
-"""Peak memory over a stretch of work, and how much work a given memory is enough for."""
+"""Peak memory of a block of work, and how much work fits into a given memory."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ _clear = Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Measures the most memory in use within a ``with`` block, in bytes: ``PeakMemory(device).bytes``.
+    """Measures the peak memory within a ``with`` block, in bytes: ``PeakMemory(device).bytes``.
 
-    ``beyond`` is by how much that exceeds what was in use before. On CUDA both are what torch had allocated. On the
-    CPU they are the process's resident memory, after what is free has been handed back to the system;
-    ``since_start`` tells that the system could not reset its high-water mark, so that the figures cover the whole
-    process so far.
+    ``beyond`` is the part of the peak above the memory in use before. On CUDA both count what torch has allocated. On
+    the CPU they count the process's resident memory, after free memory has been returned to the system. If the system
+    cannot reset its peak, ``since_start`` is true and the values cover the whole process so far.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -34,7 +33,7 @@ class PeakMemory:
 
     @property
     def beyond(self) -> int:
-        """How many bytes more than at the start were in use at most."""
+        """The peak minus the memory in use at the start of the block, in bytes."""
         return self.bytes - self._before
 
     def __enter__(self) -> PeakMemory:
@@ -60,10 +59,10 @@ class PeakMemory:
 
 
 def rows_within(memory: float, compute: Callable[[Tensor], object], row: Tensor) -> int:
-    """Return how many rows like ``row``, ``(d,)``, to compute at a time within ``memory`` MiB, but at least one.
+    """Return the number of rows like ``row``, ``(d,)``, to compute at a time within ``memory`` MiB, but at least one.
 
-    What one more takes is seen from computing one and two of them: all that torch keeps for gradients, and as much
-    again for the gradients, or for what comes and goes on the way.
+    The memory of a row is estimated as twice what torch keeps for its gradients: the difference between computing two
+    rows and one. The other half is for the gradients, or for temporary tensors.
     """
 
     def kept(rows: int) -> int:
@@ -90,7 +89,7 @@ def _resident_peak() -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception is torch's or Python's way of saying that memory ran out."""
+    """Return whether an exception of torch or Python says that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

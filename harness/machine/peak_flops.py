@@ -1,4 +1,4 @@
-"""The peak of a device: the highest rate at which it multiplies float32 matrices."""
+"""The peak of a device: the highest measured rate of float32 matrix products, and its memory bandwidth."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from harness.machine.device import synchronize
 from harness.machine.fast_linear import onednn_product
 
 _smallest, _largest = 512, 8192  # squares, a side
-_slow = 0.1  # seconds: a square whose product would last longer is not tried
+_slow = 0.1  # seconds: larger squares, whose product would take longer, are not tried
 _repeats = 5
-_shortest = 0.01  # seconds that a repeat lasts at least
+_shortest = 0.01  # seconds: least length of a repeat
 
 
 @dataclass(frozen=True)
 class MatrixPeak:
-    """The best rate seen.
+    """The highest rate measured.
 
     Args:
         rate: in FLOP/s, a product of ``(m, k)`` and ``(k, n)`` counted as 2·m·n·k.
-        shape: ``(m, k, n)`` of the product that reached it.
-        kernel: which of torch's products it was.
+        shape: ``(m, k, n)`` of the product with this rate.
+        kernel: ``torch.mm`` or ``oneDNN``.
     """
 
     rate: float
@@ -38,8 +38,8 @@ class MatrixPeak:
 def matrix_product_peak(device: torch.device, shapes: Iterable[tuple[int, int, int]] = ()) -> MatrixPeak:
     """Measure the highest rate of float32 matrix products, with the threads and precision that torch is set to.
 
-    Squares of growing size are tried, and ``shapes``, each ``(m, k, n)``: the best of a few repeats each. On a CPU
-    oneDNN's product is tried beside ``torch.mm``, since on AMD it is often twice as fast.
+    Products of square matrices of growing size and of ``shapes``, each ``(m, k, n)``, are timed; the best of a few
+    repeats counts. On a CPU oneDNN's product is timed too, since on AMD it is often twice as fast as ``torch.mm``.
     """
     found = [_best(device, shape) for shape in dict.fromkeys(shapes)]
     for side in _squares():
@@ -76,7 +76,7 @@ def _products(device: torch.device) -> dict[str, Callable[[Tensor, Tensor], Tens
 
 
 def _seconds(product: Callable[[], Tensor], device: torch.device) -> float:
-    """Return how long one product takes at best."""
+    """Return the shortest time of one product."""
 
     def timed(calls: int) -> float:
         synchronize(device)
@@ -93,7 +93,7 @@ def _seconds(product: Callable[[], Tensor], device: torch.device) -> float:
 
 @torch.no_grad()
 def memory_bandwidth(device: torch.device) -> float:
-    """Measure the highest rate of copying far more than any cache holds, in bytes/s, read and written."""
+    """Measure the rate of copying far more than any cache holds, in bytes/s, reads and writes both counted."""
     source = torch.zeros(2**26, device=device)  # 256 MiB
     target = torch.empty_like(source)
     return 2 * source.nbytes / _seconds(lambda: target.copy_(source), device)

@@ -1,4 +1,4 @@
-"""How long a gradient model trains, and which of its weights are kept."""
+"""How long a gradient model is trained, and which of its weights are kept."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Budget:
-    """So many epochs, or steps, or seconds: exactly one of the three is set.
+    """A number of epochs, steps or seconds: exactly one of the three is set.
 
     Args:
         epochs: passes over the training split.
         steps: steps of the optimiser.
-        seconds: time spent in training steps; validation is not counted.
+        seconds: time spent in training steps, without validation.
         batch_size: training examples a step.
-        weights: the last ones, or the best by validation loss, seen once an epoch.
+        weights: the last ones, or the best by validation loss, computed once an epoch.
     """
 
     epochs: int | None = None
@@ -30,11 +30,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         if sum(each is not None for each in (self.epochs, self.steps, self.seconds)) != 1:
-            raise ValueError("a budget is stated in epochs, in steps or in seconds")
+            raise ValueError("a budget is given in epochs, in steps or in seconds: exactly one of them")
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What was stated, as JSON values."""
+        """The settings that were given, as JSON values."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
@@ -49,7 +49,7 @@ def in_words(budget: Mapping[str, Any]) -> str:
 
 
 class BudgetProgress:
-    """How far a fit has come in its budget."""
+    """The part of its budget that a fit has spent."""
 
     def __init__(self, budget: Budget, steps_per_epoch: int) -> None:
         self.seconds = budget.seconds

@@ -12,7 +12,7 @@ from harness.atomic import replacing
 from harness.contracts.checkpoints import State
 from harness.errors import StoreError
 
-layout = 2  # version of the format
+layout = 3  # version of the format
 
 
 class FileCheckpoint:

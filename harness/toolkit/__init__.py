@@ -4,7 +4,7 @@ from harness.data.decoded_cache import digest_of
 from harness.machine.cpu_load import CompetingLoad
 from harness.machine.cuda_graphs import GraphRecorder, Work, beside_the_main_stream, cuda_graph
 from harness.machine.device import synchronize, using_threads
-from harness.machine.fast_linear import standard_linear
+from harness.machine.fast_linear import linear
 from harness.machine.memory import PeakMemory, rows_within
 from harness.machine.peak_flops import matrix_product_peak
 from harness.toolkit.bernoulli import Bernoulli
@@ -36,11 +36,11 @@ __all__ = [
     "digest_of",
     "elbo_terms",
     "halved_sides",
+    "linear",
     "log_importance_weights",
     "matrix_product_peak",
     "observed",
     "rows_within",
-    "standard_linear",
     "sum_of_softplus",
     "synchronize",
     "using_threads",

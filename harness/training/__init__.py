@@ -1,1 +1,1 @@
-"""Training: models say what to minimise, this package minimises it."""
+"""Training: minimises the objectives of models."""

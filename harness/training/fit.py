@@ -1,10 +1,11 @@
-"""Fits models: builds them, trains them or lets them fit themselves, and keeps their curves."""
+"""Fits models: builds them, trains them or calls their closed-form fit, and keeps their curves."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,8 +16,9 @@ from harness.errors import NotApplicable, StoreError, no_exit
 from harness.machine.memory import is_out_of_memory
 from harness.noise import Noise, derive_seed, global_seed, global_state, restore_global_state
 from harness.planning.budget import BudgetProgress
+from harness.training.loop import TrainingLoop
 from harness.training.monitor import SeedMonitor
-from harness.training.pure_losses import Unsuited
+from harness.training.pure_losses import Unsupported
 from harness.training.recipe import Callbacks, Fitted, Recipe
 from harness.training.trainer import Trainer
 from harness.training.vectorized import VectorizedTrainer
@@ -27,53 +29,64 @@ def fit_seeds(
 ) -> list[Fitted]:
     """Fit a model from each seed on ``data.train``, on the device of the data.
 
-    With ``vectorized``, gradient models of several seeds are trained as one; a group that does not fit into memory is
-    halved until it does, and a model that cannot be vectorised is trained seed by seed. Both are announced.
+    With ``vectorized``, gradient models of several seeds are trained as one. A group that does not fit into memory is
+    halved until it does, and a model that cannot be vectorized is trained seed by seed. Both are announced.
+
+    Raises:
+        StoreError: a checkpoint could not be written.
     """
     if not vectorized or len(seeds) == 1 or offers(recipe.factory, FitsItself):
         return [fit_seed(recipe, seed, callbacks) for seed in seeds]
+    unsupported = None
     try:
-        return _fit_together(recipe, seeds, callbacks)
-    except Unsuited as error:
-        reason = str(error)
+        with no_exit():
+            return _fit_vectorized(recipe, seeds, callbacks)
     except StoreError:
         raise
+    except Unsupported as error:
+        unsupported = str(error)
     except Exception as error:
         if not is_out_of_memory(error):
             return [Fitted(seed, error=error) for seed in seeds]
-        reason = ""
+    _free_memory()  # not before here, since the exception refers to tensors
+    if unsupported is None:
+        return _fit_halves(recipe, seeds, callbacks)
+    return _fit_one_by_one(recipe, seeds, unsupported, callbacks)
+
+
+def _fit_one_by_one(recipe: Recipe, seeds: Sequence[int], reason: str, callbacks: Callbacks) -> list[Fitted]:
+    callbacks.announce(f"trained seed by seed, since the model cannot be vectorized: {reason}")
+    fits = [fit_seed(recipe, seed, callbacks) for seed in seeds]
+    for fitted in fits:
+        fitted.fallback = "; ".join(filter(None, (reason, fitted.fallback)))
+    return fits
+
+
+def _fit_halves(recipe: Recipe, seeds: Sequence[int], callbacks: Callbacks) -> list[Fitted]:
+    middle = len(seeds) - len(seeds) // 2
+    halves = seeds[:middle], seeds[middle:]
+    callbacks.announce(
+        f"{len(seeds)} seeds at once do not fit into memory: trying {len(halves[0])} and {len(halves[1])}"
+    )
+    return [fitted for half in halves for fitted in fit_seeds(recipe, half, vectorized=True, callbacks=callbacks)]
+
+
+def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    if reason:
-        callbacks.announce(f"trained seed by seed, since the model cannot be vectorised: {reason}")
-        alone = [fit_seed(recipe, seed, callbacks) for seed in seeds]
-        for each in alone:
-            each.fallback = "; ".join(filter(None, (reason, each.fallback)))
-        return alone
-    half = len(seeds) // 2
-    callbacks.announce(f"{len(seeds)} seeds at once do not fit into memory: trying {len(seeds) - half} and {half}")
-    parts = (seeds[: len(seeds) - half], seeds[len(seeds) - half :])
-    return [each for part in parts for each in fit_seeds(recipe, part, vectorized=True, callbacks=callbacks)]
 
 
 def fit_seed(recipe: Recipe, seed: int, callbacks: Callbacks = Callbacks()) -> Fitted:
-    """Fit a model from one seed; ``curves`` tell the story of a fit that fails too.
+    """Fit a model from one seed; a fit that fails has its error, and its curves up to then.
 
     Raises:
         StoreError: a checkpoint could not be written.
     """
     fitted = Fitted(seed, group=(seed,))
     try:
-        model = _built(recipe, seed)
-        with no_exit(), global_seed(derive_seed("global", seed)):
-            if offers(model, FitsItself):
-                with torch.no_grad():
-                    noise = Noise(derive_seed("data", seed), recipe.data.train.stored.device)
-                    model.fit(recipe.data.train, noise)  # type: ignore[operator]
-            else:
-                _train(recipe, _trainer(recipe, model, seed), [SeedMonitor(recipe, fitted, model)], callbacks)
-            fitted.model = _calibrated(recipe, seed, model)
+        with no_exit():
+            fitted.model = _fit_single(recipe, fitted, callbacks)
     except StoreError:
         raise
     except Exception as error:
@@ -82,14 +95,15 @@ def fit_seed(recipe: Recipe, seed: int, callbacks: Callbacks = Callbacks()) -> F
 
 
 def trainer_of(recipe: Recipe, seed: int) -> Trainer:
-    """Return what trains a new model from a seed, step by step, once it is told how to ``execute`` steps, or eagerly.
+    """Return a trainer for a new model from a seed; steps are eager unless ``Trainer.use`` is called.
 
     Raises:
         NotApplicable: the model is fitted in closed form, or cannot be built for this data.
     """
     if offers(recipe.factory, FitsItself):
         raise NotApplicable("it is fitted in closed form and takes no training steps")
-    return _trainer(recipe, _built(recipe, seed), seed)
+    with no_exit():
+        return _trainer(recipe, _built(recipe, seed), seed)
 
 
 def _trainer(recipe: Recipe, model: nn.Module, seed: int) -> Trainer:
@@ -97,7 +111,24 @@ def _trainer(recipe: Recipe, model: nn.Module, seed: int) -> Trainer:
     return Trainer(model, objectives, recipe.data.train, recipe.budget.batch_size, seed, recipe.precision)
 
 
-def _fit_together(recipe: Recipe, seeds: Sequence[int], callbacks: Callbacks) -> list[Fitted]:
+def _fit_single(recipe: Recipe, fitted: Fitted, callbacks: Callbacks) -> nn.Module:
+    seed = fitted.seed
+    model = _built(recipe, seed)
+    with global_seed(derive_seed("global", seed)):
+        if offers(model, FitsItself):
+            _fit_in_closed_form(recipe, seed, model)
+        else:
+            _train(recipe, _trainer(recipe, model, seed), [SeedMonitor(recipe, fitted, model)], callbacks)
+        return _calibrated(recipe, seed, model)
+
+
+def _fit_in_closed_form(recipe: Recipe, seed: int, model: nn.Module) -> None:
+    with torch.no_grad():
+        noise = Noise(derive_seed("data", seed), recipe.data.train.stored.device)
+        model.fit(recipe.data.train, noise)  # type: ignore[operator]
+
+
+def _fit_vectorized(recipe: Recipe, seeds: Sequence[int], callbacks: Callbacks) -> list[Fitted]:
     models = [_built(recipe, seed) for seed in seeds]
     trainer = VectorizedTrainer(
         models, recipe.config, recipe.data.train, recipe.budget.batch_size, seeds, recipe.precision
@@ -105,33 +136,32 @@ def _fit_together(recipe: Recipe, seeds: Sequence[int], callbacks: Callbacks) ->
     fits = [Fitted(seed, path="vectorized", group=tuple(seeds)) for seed in seeds]
     monitors = [SeedMonitor(recipe, fitted, model) for fitted, model in zip(fits, models, strict=True)]
     _train(recipe, trainer, monitors, callbacks)
-    for fitted, monitor in zip(fits, monitors, strict=True):
+    for fitted, model in zip(fits, models, strict=True):
         if fitted.error is None:
             try:
-                fitted.model = _calibrated(recipe, fitted.seed, monitor.model)
+                with no_exit():
+                    fitted.model = _calibrated(recipe, fitted.seed, model)
             except Exception as error:
                 fitted.error = error
     return fits
 
 
-def _train(
-    recipe: Recipe, trainer: Trainer | VectorizedTrainer, monitors: Sequence[SeedMonitor], callbacks: Callbacks
-) -> None:
-    """Spend the budget, in the way of the recipe, and note how that went.
+def _train(recipe: Recipe, trainer: TrainingLoop, monitors: Sequence[SeedMonitor], callbacks: Callbacks) -> None:
+    """Spend the budget in the step mode of the recipe, and record the step mode that was used.
 
     Raises:
-        Diverged: the one model there is did.
+        Diverged: training of the only model diverged.
         StoreError: a checkpoint could not be written.
     """
     progress = BudgetProgress(recipe.budget, len(trainer.sizes))
     with progress.running():  # compiling is part of training
-        trainer.execute(recipe.step_mode, callbacks.announce)
+        trainer.use(recipe.step_mode, callbacks.announce)
     try:
         _spend(progress, trainer, monitors, callbacks)
     finally:
         trainer.finish()
         for monitor in monitors:
-            monitor.fitted.step_mode, monitor.fitted.fallback = trainer.execution, trainer.fallback
+            monitor.fitted.step_mode, monitor.fitted.fallback = trainer.step_mode, trainer.fallback
     for monitor in monitors:
         monitor.choose_weights()
     if len(monitors) == 1 and monitors[0].fitted.error is not None:
@@ -139,31 +169,24 @@ def _train(
 
 
 def _spend(
-    progress: BudgetProgress,
-    trainer: Trainer | VectorizedTrainer,
-    monitors: Sequence[SeedMonitor],
-    callbacks: Callbacks,
+    progress: BudgetProgress, trainer: TrainingLoop, monitors: Sequence[SeedMonitor], callbacks: Callbacks
 ) -> None:
-    """Take steps, epoch by epoch, until the budget is spent; go on from the checkpoint where there is one."""
+    """Train epoch by epoch until the budget is spent, from the checkpoint if there is one."""
     checkpoint = callbacks.checkpoint([monitor.fitted.seed for monitor in monitors])
-    epoch, told = 0, 0.0
-    if checkpoint is not None and (state := checkpoint.load()) is not None:
-        epoch = state["epoch"]
-        progress.steps, progress.spent = state["progress"]["steps"], state["progress"]["spent"]
-        told = progress.spent
-        restore_global_state(state["global"])
-        trainer.restore(state["trainer"])
-        for monitor, its_state in zip(monitors, state["monitors"], strict=True):
-            monitor.restore(its_state)
+    state = checkpoint.load() if checkpoint is not None else None
+    epoch, seconds = 0, 0.0  # of the epochs before
+    if state is not None:
+        _restore(state, progress, trainer, monitors)
+        epoch, seconds = state["epoch"], progress.spent
     while not progress.is_over:
         epoch += 1
         with progress.running():
             losses = trainer.epoch(progress)
         trainer.synchronize()
         for monitor, its_losses in zip(monitors, losses, strict=True):
-            monitor.end_epoch(its_losses, progress.spent - told, progress.steps)
+            monitor.end_epoch(its_losses, progress.spent - seconds, progress.steps)
             monitor.keep_snapshot(epoch, progress.progress, callbacks)
-        told = progress.spent
+        seconds = progress.spent
         if all(monitor.fitted.error is not None for monitor in monitors):
             break
         means = {name: fmean(each[name] for each in losses) for name in losses[0]}
@@ -171,14 +194,30 @@ def _spend(
         if len(monitors) == 1 and callbacks.after_epoch(monitors[0].model, progress.spent):
             break
         if checkpoint is not None and checkpoint.is_due:
-            state = {
-                "epoch": epoch,
-                "progress": {"steps": progress.steps, "spent": progress.spent},
-                "global": global_state(),
-                "trainer": trainer.state(),
-                "monitors": [monitor.state() for monitor in monitors],
-            }
-            checkpoint.save(state, f"{progress.steps:,} steps")
+            checkpoint.save(_state(epoch, progress, trainer, monitors), f"{progress.steps:,} steps")
+
+
+def _state(
+    epoch: int, progress: BudgetProgress, trainer: TrainingLoop, monitors: Sequence[SeedMonitor]
+) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "progress": {"steps": progress.steps, "spent": progress.spent},
+        "global": global_state(),
+        "trainer": trainer.state(),
+        "monitors": [monitor.state() for monitor in monitors],
+    }
+
+
+def _restore(
+    state: Mapping[str, Any], progress: BudgetProgress, trainer: TrainingLoop, monitors: Sequence[SeedMonitor]
+) -> None:
+    """Set everything to what ``_state`` returned, except the number of the epoch."""
+    progress.steps, progress.spent = state["progress"]["steps"], state["progress"]["spent"]
+    restore_global_state(state["global"])
+    trainer.restore(state["trainer"])
+    for monitor, its_state in zip(monitors, state["monitors"], strict=True):
+        monitor.restore(its_state)
 
 
 def _built(recipe: Recipe, seed: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The precision that training computes in, and how its steps are executed: what a device has of either.
+"""The precision that training computes in, and which precisions and step modes a device has.
 
 Metrics always compute in float32 or better.
 """
@@ -18,33 +18,33 @@ _matmul = {"float32": "highest", "tf32": "high", "bf16": "highest", "bf16-produc
 
 
 def require_precision(precision: Precision, device: torch.device) -> None:
-    """Check that the device has it.
+    """Check that the device has this precision.
 
     Raises:
-        UsageError: it has not.
+        UsageError: it does not.
     """
     if precision == "tf32" and device.type != "cuda":
-        raise UsageError("--precision tf32 is of CUDA devices; on a CPU there are float32, bf16 and bf16-products.")
+        raise UsageError("precision tf32 is available on CUDA only; a CPU has float32, bf16 and bf16-products.")
     if precision == "bf16-products" and device.type != "cpu":
-        raise UsageError("--precision bf16-products is of CPUs; on CUDA there are float32, tf32 and bf16.")
+        raise UsageError("precision bf16-products is available on CPUs only; CUDA has float32, tf32 and bf16.")
 
 
 def require_step_mode(step_mode: StepMode, device: torch.device) -> None:
-    """Check that the device has it.
+    """Check that the device has this step mode.
 
     Raises:
-        UsageError: it has not.
+        UsageError: it does not.
     """
     if step_mode == "captured" and device.type != "cuda":
-        raise UsageError("--execution captured is of CUDA devices; on a CPU there are eager and compiled.")
+        raise UsageError("step mode captured is available on CUDA only; a CPU has eager and compiled.")
 
 
 @contextmanager
 def computing_in(precision: Precision) -> Iterator[None]:
-    """Compute matrix products and convolutions within the block at most as coarsely as ``precision`` says.
+    """Let torch compute matrix products and convolutions within the block in this precision.
 
     ``tf32`` and ``bf16-products`` round the factors of float32 products to 10 and 7 bits of mantissa; sums are in
-    float32. ``bf16`` is in effect only in ``autocast``.
+    float32. ``bf16`` takes effect only in ``autocast``.
     """
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision(_matmul[precision])
@@ -57,5 +57,5 @@ def computing_in(precision: Precision) -> Iterator[None]:
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
-    """Return the context for the losses: torch's autocast to bfloat16 where that is the precision."""
+    """Return the context for computing losses: torch's autocast to bfloat16 if ``precision`` is ``bf16``."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, and how far it is from what the machine could do."""
+"""Profiles of training steps: the time of each part, and the least time that the machine could take."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from harness.training.trainer import Trainer
 
 parts = ("data", "forward", "backward", "optimizer")
 
-# What Adam reads and writes for one float32 parameter: the parameter, its gradient and two moments; all but the
-# gradient are written back.
+# Adam reads a float32 parameter, its gradient and two moments, and writes all but the gradient.
 _bytes_per_parameter = 4 * 4 + 3 * 4
 
 
@@ -29,13 +28,13 @@ class StepProfile:
     """The time of one training step.
 
     Args:
-        seconds: the whole step, median over those timed.
-        parts: seconds of each part, averaged; what is left of the whole is overhead between them.
+        seconds: of the whole step, median over the timed steps.
+        parts: seconds of each part, medians likewise; the rest of the step is overhead between them.
         flops: floating-point operations in the step's matrix products.
         peak: the device's highest rate of float32 matrix products, in FLOP/s.
-        moved: bytes that must pass through memory: each parameter read by the forward and the backward pass, and what
-            Adam reads and writes; the batch.
-        bandwidth: the device's rate of copying, in bytes/s read and written.
+        moved: bytes that must pass through memory: the parameters, which the forward and the backward pass read and
+            Adam reads and writes, and the batch.
+        bandwidth: the device's rate of copying, in bytes/s, reads and writes both counted.
     """
 
     seconds: float
@@ -47,34 +46,34 @@ class StepProfile:
 
     @property
     def overhead(self) -> float:
-        """Seconds of a step that belong to none of its parts."""
+        """Seconds of a step outside its parts."""
         return max(0.0, self.seconds - sum(self.parts.values()))
 
     @property
     def roofline(self) -> float:
-        """The least seconds that a step could take: its products at the peak, or its traffic at the bandwidth."""
+        """The longer of two times: the step's products at the peak, and its memory traffic at the bandwidth."""
         return max(self.flops / self.peak, self.moved / self.bandwidth)
 
 
 def profile_steps(
     trainer: Trainer,
     steps: int,
-    execution: StepMode = "eager",
+    step_mode: StepMode = "eager",
     announce: Callable[[str], None] = lambda line: None,
 ) -> StepProfile:
-    """Time so many full steps of a new trainer, eager or compiled, after a tenth as many to warm up."""
+    """Time ``steps`` full steps of a new trainer, eager or compiled, after a tenth as many for warm-up."""
     device = trainer.device
     size = min(trainer.batch_size, len(trainer.train))
     batches = (index for _ in count() for index in trainer.shuffled() if len(index) >= size)
     trainer.model.train()
     with FlopCounterMode(display=False) as counter:
         trainer.step(next(batches))
-    trainer.execute(execution, announce)
+    trainer.use(step_mode, announce)
     with trainer.computing():
         for _ in range(max(1, steps // 10)):
             trainer.step(next(batches))
         clock = _Clock(device)
-        trainer.mark = clock.mark
+        trainer.training_step.mark = clock.mark
         whole = []
         for _ in range(steps):
             index = next(batches)
@@ -98,7 +97,7 @@ def profile_steps(
 
 
 class _Clock:
-    """Adds up the time between marks, by the device's own events where it has them."""
+    """Sums the time between marks, measured by CUDA events on a GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

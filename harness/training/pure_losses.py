@@ -1,12 +1,13 @@
-"""Losses as pure functions: what they draw is noted once, drawn beforehand from then on, and handed in as numbers.
+"""Losses as pure functions of tensors: their random numbers are drawn beforehand and passed in.
 
-Only so can a loss be mapped over seeds or compiled, since neither can be done to a generator of random numbers.
+``torch.func.vmap`` and ``torch.compile`` need this, since neither can handle a generator of random numbers. Which
+numbers a loss draws is recorded once.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,76 +20,43 @@ from harness.machine.memory import is_out_of_memory
 from harness.noise import Noise
 
 
-class Unsuited(Exception):  # noqa: N818 -- an answer, not a failure
-    """The steps of this model cannot be taken in the way that was asked for; the message says why."""
+class Unsupported(Exception):  # noqa: N818 -- an answer, not a failure
+    """A model cannot be vectorized, or its steps cannot be compiled or captured; the message says why."""
 
 
 @contextmanager
-def answering_unsuited() -> Iterator[None]:
-    """Turn what goes wrong within the block into ``Unsuited``, in one line, but for a lack of memory."""
+def raising_unsupported() -> Iterator[None]:
+    """Turn an exception within the block into ``Unsupported``, unless memory ran out."""
     try:
         yield
-    except Unsuited:
+    except Unsupported:
         raise
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise Unsuited(in_one_line(error)) from error
+        raise Unsupported(short_message(error)) from error
 
 
-def in_one_line(error: Exception) -> str:
-    """Return what an exception says, at most 200 characters of it."""
+def short_message(error: Exception) -> str:
+    """Return the message of an exception on a single line, cut to 200 characters."""
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-@contextmanager
-def leaving_no_trace(model: nn.Module) -> Iterator[None]:
-    """Bring a model's buffers, and what it counts in Python, back to what they were before the block."""
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    counters = counters_of(model)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(buffers[name])
-        restore_counters(model, counters)
-
-
-def tensors_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return parameters and buffers, also those that are left out of the state, each once."""
-    return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
-
-
-def counters_of(model: nn.Module) -> list[dict[str, Any]]:
-    """Return the numbers, words and switches that each module keeps as attributes."""
-    return [
-        {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str)}
-        for module in model.modules()
-    ]
-
-
-def restore_counters(model: nn.Module, counters: list[dict[str, Any]]) -> None:
-    """Set them to what ``counters_of`` returned."""
-    for module, its_counters in zip(model.modules(), counters, strict=True):
-        vars(module).update(its_counters)
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A request for random numbers: which method of ``Noise``, with which arguments."""
+    """A request for random numbers: a method of ``Noise`` and its arguments."""
 
     method: str
     arguments: tuple[int, ...]
 
-    def made_by(self, noise: Noise) -> Tensor:
-        """Make it."""
+    def sample(self, noise: Noise) -> Tensor:
+        """Draw the numbers."""
         drawn: Tensor = getattr(noise, self.method)(*self.arguments)
         return drawn
 
 
-class RecordedNoise(Noise):
-    """Noise that notes what is drawn from it."""
+class RecordingNoise(Noise):
+    """Noise that records the requests for random numbers."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(0, device)
@@ -105,13 +73,13 @@ class RecordedNoise(Noise):
         return super().uniform(*shape)
 
     def permutation(self, n: int) -> Tensor:
-        """Draw an order of ``n`` things."""
+        """Draw a permutation of ``n`` indices."""
         self.draws.append(Draw("permutation", (n,)))
         return super().permutation(n)
 
 
 class ReplayedNoise(Noise):
-    """Noise that hands out numbers drawn before, in the order in which they were asked for then."""
+    """Noise that returns numbers drawn before, for the same requests in the same order."""
 
     def __init__(self, draws: Sequence[Draw], numbers: Sequence[Tensor]) -> None:
         self._numbers = iter(zip(draws, numbers, strict=True))
@@ -125,19 +93,19 @@ class ReplayedNoise(Noise):
         return self._next(Draw("uniform", shape))
 
     def permutation(self, n: int) -> Tensor:
-        """Return the next order."""
+        """Return the next permutation."""
         return self._next(Draw("permutation", (n,)))
 
-    def _next(self, wanted: Draw) -> Tensor:
+    def _next(self, requested: Draw) -> Tensor:
         recorded, numbers = next(self._numbers, (None, None))
-        if recorded != wanted or numbers is None:
-            raise Unsuited("what it draws changes from step to step")
+        if recorded != requested or numbers is None:
+            raise Unsupported("what it draws changes from step to step")
         return numbers
 
     @property
     def generator(self) -> Any:  # type: ignore[override]
-        """There is none: numbers come from draws that were noted."""
-        raise Unsuited("it draws from a generator of its own")
+        """There is none: the numbers were drawn before."""
+        raise Unsupported("it draws from a generator of its own")
 
 
 class Losses(nn.Module):
@@ -153,17 +121,36 @@ class Losses(nn.Module):
         return self.objectives[which].loss(x, noise)
 
 
+@dataclass(frozen=True)
+class PureLoss:
+    """A loss as a function of tensors alone, for batches of one size.
+
+    Args:
+        draws: what it draws, in order.
+        function: from ``arguments``, a batch and the numbers drawn to the loss.
+        arguments: the first arguments of ``function``.
+    """
+
+    draws: list[Draw]
+    function: Callable[..., Tensor]
+    arguments: tuple[Any, ...] = ()
+
+    def __call__(self, x: Tensor, noise: Noise) -> Tensor:
+        """Return the loss on a batch, with numbers drawn from ``noise``."""
+        return self.function(*self.arguments, x, [draw.sample(noise) for draw in self.draws])
+
+
 @torch.no_grad()
 def draws_of(losses: Losses, which: int, x: Tensor) -> list[Draw]:
     """Find out, on a copy of the model, what an objective draws for a batch like ``x``.
 
     Raises:
-        Unsuited: it replaces a buffer.
+        Unsupported: it replaces a buffer.
     """
-    recorded, losses = RecordedNoise(x.device), copy.deepcopy(losses)
+    recorder, losses = RecordingNoise(x.device), copy.deepcopy(losses)
     before = dict(losses.model.named_buffers())
-    losses(which, x, recorded)
+    losses(which, x, recorder)
     for name, buffer in losses.model.named_buffers():
         if buffer is not before.get(name):
-            raise Unsuited(f"it replaces its buffer {name!r} instead of changing it in place")
-    return recorded.draws
+            raise Unsupported(f"it replaces its buffer {name!r} instead of changing it in place")
+    return recorder.draws

@@ -1,4 +1,4 @@
-"""What a fit starts from, what is called during it, and how it ended."""
+"""The inputs of a fit, its callbacks and its result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.planning.plan import Fit
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a fit is made of, apart from the seed."""
+    """The inputs of a fit, except the seed."""
 
     factory: Callable[..., nn.Module]
     config: Any
@@ -29,23 +29,26 @@ class Recipe:
 
     @classmethod
     def of(cls, fit: Fit, data: Data) -> Recipe:
-        """Return the recipe of a planned fit. A closed-form fit has no budget and ignores the one it gets here."""
+        """Return the recipe of a planned fit; the budget of a closed-form fit is a placeholder."""
         budget = fit.budget or Budget(epochs=1)
         return cls(fit.model.factory, fit.model.config, data, budget, fit.engine.precision, fit.engine.step_mode)
 
 
 @dataclass
 class Fitted:
-    """How the fit of one seed ended: with a model in evaluation mode, or with an error.
+    """The result of the fit of one seed: a model in evaluation mode, or an error.
 
     Args:
+        seed: of the fit.
+        model: None after an error.
+        error: None for a fit that succeeded.
+        curves: up to the end of training, or to the error.
         path: how it was trained, ``single`` or ``vectorized``.
+        step_mode: how its steps were executed.
         group: the seeds that were trained together.
-        step_mode: how its steps were taken.
-        fallback: why it was trained alone where it should have been vectorised, or its steps were taken eagerly where
-            they should not have been.
+        fallback: why ``path`` or ``step_mode`` is not the one asked for.
         snapshots: samples ``(n, *shape)`` at the end of the first, the middle and the last epoch, by epoch; all of them
-            from the same noise, which is to say the same latent points.
+            from the same noise, and so from the same latent points.
     """
 
     seed: int
@@ -61,15 +64,15 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What is called during a fit.
+    """Functions that are called during a fit.
 
     Args:
         on_epoch: takes the number of an epoch, its mean losses, and the share of the budget that is spent.
-        after_epoch: takes a model that trains on its own, after each epoch, with the seconds of training so far; ends
+        after_epoch: takes a model that is trained alone and the seconds of training so far, after each epoch; ends
             the fit by returning True.
-        announce: shows the user one line.
-        checkpoint: makes the checkpoint of the seeds that are trained together, or None for none.
-        snapshots: how many samples to keep of the first, the middle and the last epoch, where the model has samples.
+        announce: shows the user a line.
+        checkpoint: returns the checkpoint of the seeds that are trained together, or None for none.
+        snapshots: number of samples to keep after the first, the middle and the last epoch, if the model has samples.
     """
 
     on_epoch: Callable[[int, Mapping[str, float], float], None] = lambda epoch, losses, progress: None

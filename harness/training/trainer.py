@@ -1,238 +1,34 @@
-"""The training loop: epochs of steps over resident data, without waiting for the device inside an epoch."""
+"""The trainer of one model, and its losses on a split that it is not trained on."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import Any
-
 import torch
-from torch import Tensor, nn
-from torch.optim import Adam
+from torch import nn
 
-from harness.contracts.engine import Precision, StepMode
+from harness.contracts.engine import Precision
 from harness.contracts.objectives import Objective
 from harness.data.dataset import Split
-from harness.machine.cuda_graphs import GraphRecorder, cuda_graph
 from harness.machine.fast_linear import fast_linear
 from harness.noise import Noise, derive_seed
-from harness.planning.budget import BudgetProgress
-from harness.training.precision import autocast, computing_in
-from harness.training.pure_losses import (
-    Losses,
-    Unsuited,
-    answering_unsuited,
-    counters_of,
-    leaving_no_trace,
-    restore_counters,
-    tensors_of,
-)
-from harness.training.steps.captured import CapturedSteps
-from harness.training.steps.compiled import CompiledLosses, rehearse
-
-Loss = Callable[[int, Tensor, Noise], Tensor]
+from harness.training.loop import TrainingLoop, batch_sizes
+from harness.training.pure_losses import Losses, PureLoss, ReplayedNoise, draws_of
+from harness.training.steps import TrainingStep
 
 
-class SteppingLoop(ABC):
-    """Shows batches of a split to one model, or to several at once, and keeps their mean losses.
-
-    Args:
-        objectives: what each step minimises, in order.
-        train: the training split, on the device.
-        batch_size: examples a step, of each model.
-        precision: of the steps.
-
-    ``execution`` is how steps are taken, and ``fallback`` why they are not taken as they should be.
-    """
-
-    def __init__(self, objectives: list[Objective], train: Split, batch_size: int, precision: Precision) -> None:
-        self.objectives = objectives
-        self.train = train
-        self.batch_size = batch_size
-        self.precision = precision
-        self.device = train.stored.device
-        self.execution: StepMode = "eager"
-        self.fallback: str | None = None
-        self._optimizers: list[Adam] = []
-        self._captured: CapturedSteps | None = None
-        self._progress = 0.0
-
-    def execute(
-        self,
-        execution: StepMode,
-        announce: Callable[[str], None] = lambda line: None,
-        record: GraphRecorder = cuda_graph,
-    ) -> None:
-        """Have the steps of full batches taken so from now on, or else eagerly, which is announced.
-
-        Captured steps are to be asked for before the first step; ``record`` is what records them.
-        """
-        self.execution, self._announce = execution, announce
-        if execution == "compiled":
-            try:
-                self._compile()
-            except Unsuited as error:
-                self._fall_back(error)
-        elif execution == "captured":
-            self._prepare_optimizers(capturable=self.device.type == "cuda")
-            self._captured = CapturedSteps(self, self.sizes[0], self._fall_back, record)
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the steps to come are taken as they will be from then on: captured, or for good eagerly."""
-        return self._captured is None or self._captured.is_recorded
-
-    def finish(self) -> None:
-        """Let go of what was compiled or recorded, and with it of memory; to be called after the last step."""
-        if not self.is_settled:
-            self.execution, self.fallback = "eager", "there were too few full batches for it to be captured"
-        if self._captured is not None:
-            self._captured.release()
-        self._captured = None
-        self._forget_compiled()
-
-    def _fall_back(self, reason: Unsuited) -> None:
-        self._announce(f"steps are taken eagerly, since they cannot be {self.execution}: {reason}")
-        self._take_eagerly(f"it cannot be {self.execution}: {reason}")
-
-    def _take_eagerly(self, fallback: str) -> None:
-        self.execution, self.fallback, self._captured = "eager", fallback, None
-        self._forget_compiled()
-        for objective, optimizer in zip(self.objectives, self._optimizers, strict=True):
-            for group in optimizer.param_groups:
-                group.update(lr=objective.optimizer.rate(self._progress), capturable=False)
-
-    def step(self, index: Tensor, progress: float = 0.0) -> Tensor:
-        """Take one step on the examples at ``index`` ``(..., B)`` when a share ``progress`` of the budget is spent.
-
-        Returns:
-            The losses, ``(..., objectives)``.
-        """
-        self._progress = progress
-        for objective, optimizer in zip(self.objectives, self._optimizers, strict=True):
-            objective.optimizer.follow_schedule(optimizer, progress)
-        return self._captured(index) if self._captured else self.take(index)
-
-    @abstractmethod
-    def take(self, index: Tensor) -> Tensor:
-        """Take one step on the examples at ``index`` with the learning rates as they are; see ``step``."""
-
-    @abstractmethod
-    def synchronize(self) -> list[nn.Module]:
-        """Bring the model of each seed to where training is, and return the models."""
-
-    @abstractmethod
-    def tensors(self) -> list[Tensor]:
-        """Return all tensors that steps change, the same ones from the first step on."""
-
-    @abstractmethod
-    def networks(self) -> nn.Module:
-        """Return all modules that take part in a step, as one."""
-
-    @abstractmethod
-    def streams(self) -> list[Noise]:
-        """Return the streams on the device that steps draw from."""
-
-    @abstractmethod
-    def _compile(self) -> None:
-        """Have the losses of full batches fused from now on.
-
-        Raises:
-            Unsuited: that cannot be done, and nothing has changed.
-        """
-
-    @abstractmethod
-    def _forget_compiled(self) -> None:
-        """Have the losses computed as they were before they were compiled, if they were."""
-
-    @abstractmethod
-    def _moved(self, which: int) -> list[Tensor]:
-        """Return the parameters, of all models, that an objective moves."""
-
-    def _prepare_optimizers(self, capturable: bool = False) -> None:
-        self._optimizers = [
-            each.optimizer.optimizer(self._moved(which), capturable) for which, each in enumerate(self.objectives)
-        ]
-
-    def _optimizer_tensors(self) -> list[Tensor]:
-        states = (state for optimizer in self._optimizers for state in optimizer.state.values())
-        return [value for state in states for value in state.values() if isinstance(value, Tensor)]
-
-    def _state(self, models: list[nn.Module], streams: list[Noise]) -> dict[str, Any]:
-        return {
-            "models": [tensors_of(model) for model in models],
-            "counters": [counters_of(each) for each in (self.networks(), *models)],
-            "optimizers": [each.state_dict() for each in self._optimizers],
-            "noise": [each.state for each in streams],
-            "fallback": self.fallback,
-        }
-
-    def _restore(self, state: dict[str, Any], streams: list[Noise]) -> None:
-        """Bring back streams, optimisers, what models count in Python, and whether steps had turned out to be eager."""
-        assert self._captured is None or not self._captured.is_recorded
-        if state["fallback"] is not None:
-            self._take_eagerly(state["fallback"])
-        for model, counters in zip((self.networks(), *self.synchronize()), state["counters"], strict=True):
-            restore_counters(model, counters)
-        for noise, its_state in zip(streams, state["noise"], strict=True):
-            noise.go_on_from(its_state)
-        for optimizer, its_optimizer in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(its_optimizer)
-            for group in optimizer.param_groups:
-                if isinstance(group["lr"], Tensor):
-                    group["lr"] = group["lr"].to(self.device)
-
-    @abstractmethod
-    def shuffled(self) -> Iterator[Tensor]:
-        """Yield the index of each batch of one epoch, in a new order."""
-
-    @property
-    def sizes(self) -> list[int]:
-        """The sizes of the batches that show every training example once.
-
-        The last batch is shorter where need be; a single example left over joins the batch before it, since batch
-        statistics of one example do not exist.
-        """
-        n, size = len(self.train), self.batch_size
-        sizes = [min(size, n - start) for start in range(0, n, size)]
-        if size > 1 and len(sizes) > 1 and sizes[-1] == 1:
-            sizes[-2:] = [size + 1]
-        return sizes
-
-    @contextmanager
-    def computing(self) -> Iterator[None]:
-        """Take steps within the block in the precision of the fit, by the quickest products there are."""
-        with computing_in(self.precision), fast_linear(self.device):
-            yield
-
-    def epoch(self, pace: BudgetProgress | None = None) -> list[dict[str, float]]:
-        """Show every training example once and return each objective's mean loss, one entry a model.
-
-        Where there is a ``pace``, learning rates follow it, and the epoch ends early when the budget does.
-        """
-        total, seen = torch.zeros((), device=self.device), 0
-        with self.computing():
-            for index in self.shuffled():
-                size = index.shape[-1]
-                total = total + self.step(index, pace.progress if pace else 0.0) * size
-                seen += size
-                if pace is not None:
-                    pace.steps += 1
-                    if pace.is_over:
-                        break
-        names = [each.name for each in self.objectives]
-        means = (total / seen).view(-1, len(names)).tolist()
-        return [dict(zip(names, its_means, strict=True)) for its_means in means]
-
-
-class Trainer(SteppingLoop):
-    """Takes the steps of a gradient fit.
+class Trainer(TrainingLoop):
+    """Trains a model by gradient, step by step.
 
     Batch order, data noise and model noise are separate streams of the seed, so two models of one seed see the
-    same images, binarised alike, in the same order. ``mark`` is called with the name of each part of a step as the
-    part ends, for those who want to know where the time goes.
+    same images, binarised alike, in the same order.
+
+    Args:
+        model: on the device of the data.
+        objectives: of the model, minimised in order in each step.
+        train: the training split.
+        batch_size: examples a step.
+        seed: of the streams.
+        precision: of losses and gradients.
+        use_onednn: whether linear layers use oneDNN on the CPU; by default, if it is faster there.
     """
 
     def __init__(
@@ -243,125 +39,52 @@ class Trainer(SteppingLoop):
         batch_size: int,
         seed: int,
         precision: Precision = "float32",
+        *,
+        use_onednn: bool | None = None,
     ) -> None:
-        super().__init__(objectives, train, batch_size, precision)
         self.model = model
-        self._prepare_optimizers()
-        self._bystanders = [_others(model, each) for each in objectives]
-        self._plain = Losses(model, objectives)
-        self._losses: Loss = self._plain
-        self.mark: Callable[[str], None] = _unmarked
-        self._order = Noise(derive_seed("batches", seed))
-        self._data_noise = Noise(derive_seed("data", seed), self.device)
-        self._noise = Noise(derive_seed("noise", seed), self.device)
+        device = train.stored.device
+        losses = Losses(model, objectives)
+        order = Noise(derive_seed("batches", seed))
+        data_noise, noise = (Noise(derive_seed(name, seed), device) for name in ("data", "noise"))
+        step = TrainingStep(
+            objectives=objectives,
+            parameters=[list(each.parameters) for each in objectives],
+            frozen=[_others(model, each) for each in objectives],
+            network=model,
+            tensors=lambda: [*model.parameters(), *model.buffers()],
+            batch=train.batch,
+            loss=losses,
+            pure_loss=lambda which, x: _pure_loss(losses, which, x),
+            data_noise=data_noise,
+            noise=noise,
+            streams=[data_noise, noise],
+            example=torch.arange(batch_sizes(len(train), batch_size)[0], device=device),
+            precision=precision,
+        )
+        super().__init__(step, train, batch_size, order, [order], lambda: [model], use_onednn)
 
-    def epoch(self, pace: BudgetProgress | None = None) -> list[dict[str, float]]:
-        """Show every training example once to the model in training mode; see ``SteppingLoop.epoch``."""
-        self.model.train()
-        return super().epoch(pace)
 
-    def synchronize(self) -> list[nn.Module]:
-        """Return the model, in a list of this one seed."""
-        return [self.model]
-
-    def take(self, index: Tensor) -> Tensor:
-        """Take one step of every objective on the examples at ``index``; return the losses, ``(objectives,)``."""
-        x = self.train.batch(index, self._data_noise)
-        self.mark("data")
-        losses = []
-        for which, (objective, optimizer) in enumerate(zip(self.objectives, self._optimizers, strict=True)):
-            for _ in range(objective.repeats):
-                loss = self._loss(self._losses, which, x, self._noise)
-                self.mark("forward")
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward(inputs=objective.parameters)
-                self.mark("backward")
-                optimizer.step()
-                self.mark("optimizer")
-            losses.append(loss.detach())
-        return torch.stack(losses)
-
-    def tensors(self) -> list[Tensor]:
-        """See ``SteppingLoop.tensors``."""
-        return [*self.model.parameters(), *self.model.buffers(), *self._optimizer_tensors()]
-
-    def streams(self) -> list[Noise]:
-        """See ``SteppingLoop.streams``."""
-        return [self._data_noise, self._noise]
-
-    def _moved(self, which: int) -> list[Tensor]:
-        return list(self.objectives[which].parameters)
-
-    def networks(self) -> nn.Module:
-        """See ``SteppingLoop.networks``."""
-        return self.model
-
-    def _compile(self) -> None:
-        torch.compiler.reset()
-        fused, size = CompiledLosses(self._plain, self.sizes[0]), self.sizes[0]
-        with answering_unsuited(), leaving_no_trace(self.model.train()), self.computing():
-            x = self.train.batch(torch.arange(size, device=self.device), Noise(0, self.device))
-            for which in range(len(self.objectives)):
-                plain, compiled = (partial(self._gradient, losses, which, x) for losses in (self._plain, fused))
-                rehearse(plain, compiled, self.precision)
-        fused.refuse = self._fall_back
-        self._losses = fused
-
-    def _forget_compiled(self) -> None:
-        self._losses = self._plain
-
-    def _loss(self, losses: Loss, which: int, x: Tensor, noise: Noise) -> Tensor:
-        with autocast(self.precision, self.device), _without_gradient(self._bystanders[which]):
-            return losses(which, x, noise)
-
-    def _gradient(self, losses: Loss, which: int, x: Tensor) -> tuple[Tensor | None, ...]:
-        loss = self._loss(losses, which, x, Noise(0, self.device))
-        return torch.autograd.grad(loss, self.objectives[which].parameters, allow_unused=True)
-
-    def state(self) -> dict[str, Any]:
-        """Return all that the next steps depend on."""
-        return self._state([self.model], [self._order, *self.streams()])
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state`` returned; to be called before the first step."""
-        for name, tensor in tensors_of(self.model).items():
-            tensor.copy_(state["models"][0][name])
-        self._restore(state, [self._order, *self.streams()])
-
-    def shuffled(self) -> Iterator[Tensor]:
-        """Yield the index of each batch of one epoch, in a new order."""
-        order = self._order.permutation(len(self.train)).to(self.device)
-        yield from order.split(self.sizes)
+def _pure_loss(losses: Losses, which: int, x: torch.Tensor) -> PureLoss:
+    draws, loss = draws_of(losses, which, x), losses.objectives[which].loss
+    return PureLoss(draws, lambda x, numbers: loss(x, ReplayedNoise(draws, numbers)))
 
 
 def _others(model: nn.Module, objective: Objective) -> list[nn.Parameter]:
-    """Return the parameters that an objective leaves alone."""
-    moved = set(objective.parameters)
-    return [each for each in model.parameters() if each.requires_grad and each not in moved]
-
-
-@contextmanager
-def _without_gradient(parameters: list[nn.Parameter]) -> Iterator[None]:
-    for each in parameters:
-        each.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for each in parameters:
-            each.requires_grad_(True)
-
-
-def _unmarked(part: str) -> None:
-    pass
+    """Return the parameters that an objective does not update."""
+    updated = set(objective.parameters)
+    return [each for each in model.parameters() if each.requires_grad and each not in updated]
 
 
 @torch.no_grad()
-def mean_losses(objectives: list[Objective], split: Split, batch_size: int, seed: int) -> dict[str, float]:
-    """Return each objective's mean loss over a split, with the same noise at every call."""
+def mean_losses(
+    model: nn.Module, objectives: list[Objective], split: Split, batch_size: int, seed: int
+) -> dict[str, float]:
+    """Return the mean loss of each of a model's objectives over a split, with the same noise at every call."""
     device = split.stored.device
     noise = Noise(derive_seed("noise", "validation", seed), device)
     total = torch.zeros(len(objectives), device=device)
-    with fast_linear(device):
+    with fast_linear(model, device):
         for x in split.batches(batch_size, noise):
             total += torch.stack([each.loss(x, noise) for each in objectives]) * len(x)
     means = (total / len(split)).tolist()

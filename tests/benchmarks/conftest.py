@@ -1,4 +1,4 @@
-"""What benchmarks share: pairs timed in turns in one process, and full MNIST."""
+"""Fixtures of benchmarks: pairs timed in turns in one process, and full MNIST."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Importance-weighted likelihoods beside pythae 0.1.2's ``get_nll``, which returns log p(x), and Monte Carlo's rate.
+"""Importance-weighted likelihoods compared with pythae 0.1.2's ``get_nll`` (it returns log p(x)), and Monte Carlo.
 
 Run with ``pytest tests/benchmarks/test_likelihood_rates.py --benchmark-only -s``.
 """
@@ -41,7 +41,7 @@ def model(data: Data) -> VAE:
 
 
 @torch.no_grad()
-def test_importance_weighting_beside_pythae(in_turns, model: VAE, data: Data, threads: int) -> None:
+def test_importance_weighting_compared_with_pythae(in_turns, model: VAE, data: Data, threads: int) -> None:
     twin, x = pythae_twin(model), data.test.first(images).all(Noise(0))
     best: dict[str, SimpleNamespace] = {}
 
@@ -52,7 +52,7 @@ def test_importance_weighting_beside_pythae(in_turns, model: VAE, data: Data, th
 
     def ours() -> None:
         start = time.perf_counter()
-        with fast_linear(torch.device("cpu")):
+        with fast_linear(model, torch.device("cpu")):
             metric = LogLikelihoodIW(LogLikelihoodIW.Config(k=k, examples=images))
             estimate = metric.measure(model, data, Context(Noise(0), None, None, 0))
         note("ours", estimate.value, time.perf_counter() - start)
@@ -69,11 +69,13 @@ def test_importance_weighting_beside_pythae(in_turns, model: VAE, data: Data, th
 
 
 @torch.no_grad()
-def test_leapfrog_beside_the_bare_gradient_of_the_decoder(in_turns, model: VAE, data: Data, threads: int) -> None:
-    """A leapfrog step takes one gradient of log p(x, z); this is what it costs beyond the decoder's own passes."""
+def test_leapfrog_compared_with_the_gradient_of_the_decoder_alone(
+    in_turns, model: VAE, data: Data, threads: int
+) -> None:
+    """A leapfrog step takes one gradient of log p(x, z); the ratio shows its cost beyond the decoder's passes."""
     x, noise, chains, steps = data.test.first(60).all(Noise(0)), Noise(0), 16, 20
     path = DecoderPath(model.prior(), model.prior(), model.observation, x)
-    with frozen(model), fast_linear(torch.device("cpu")):
+    with frozen(model), fast_linear(model, torch.device("cpu")):
         z = start(path, chains, len(x), noise)
         point = path.at(z)
 
@@ -104,7 +106,7 @@ def test_monte_carlo_pairs(benchmark, model: VAE, data: Data, threads: int) -> N
     metric = LogLikelihoodMC(LogLikelihoodMC.Config(samples=20_000))
 
     def measure() -> float:
-        with fast_linear(torch.device("cpu")):
+        with fast_linear(model, torch.device("cpu")):
             return metric.measure(model, data, Context(Noise(0), None, None, 0)).value
 
     value = benchmark.pedantic(measure, rounds=3, warmup_rounds=1)

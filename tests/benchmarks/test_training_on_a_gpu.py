@@ -1,6 +1,6 @@
-"""What a GPU is for: an epoch beside pythae's there, many seeds as one model, and what determinism costs.
+"""On a GPU: an epoch compared with pythae's, many seeds as one model, and the cost of determinism.
 
-Each also runs on the CPU, over a part of the images, where it shows how little of this holds there.
+Each also runs on the CPU, on part of the images, for comparison.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def data(request: pytest.FixtureRequest, grey_mnist: Data) -> Data:
 
 
 @pytest.fixture(params=["eager", pytest.param("compiled", marks=needs_a_compiler), "captured"])
-def execution(request: pytest.FixtureRequest, data: Data) -> StepMode:
+def step_mode(request: pytest.FixtureRequest, data: Data) -> StepMode:
     if request.param == "captured" and data.train.stored.device.type == "cpu":
         pytest.skip("needs a GPU")
     return request.param
@@ -47,32 +47,32 @@ def recipe_of(model: str, data: Data) -> Recipe:
     return Recipe(chosen.factory, chosen.config, data, Budget(epochs=1, batch_size=batch))
 
 
-def one_seed(data: Data, execution: StepMode, model: str = "vae") -> Epoch:
+def one_seed(data: Data, step_mode: StepMode, model: str = "vae") -> Epoch:
     trainer = trainer_of(recipe_of(model, data), seed=0)
-    trainer.execute(execution, print)
+    trainer.use(step_mode, print)
     return trainer.epoch
 
 
-def many_seeds(data: Data, execution: StepMode, seeds: range) -> Epoch:
+def many_seeds(data: Data, step_mode: StepMode, seeds: range) -> Epoch:
     recipe = recipe_of("vae", data)
     models = [trainer_of(recipe, seed).model for seed in seeds]
     trainer = VectorizedTrainer(models, recipe.config, data.train, batch, seeds)
-    trainer.execute(execution, print)
+    trainer.use(step_mode, print)
     return trainer.epoch
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_beside_pythae(in_turns, data: Data, execution: StepMode, tmp_path: Path) -> None:
-    assert in_turns("pythae / engine", one_seed(data, execution), pythae(data, tmp_path)) > 0
+def test_an_epoch_compared_with_pythae(in_turns, data: Data, step_mode: StepMode, tmp_path: Path) -> None:
+    assert in_turns("pythae / engine", one_seed(data, step_mode), pythae(data, tmp_path)) > 0
 
 
-def test_sixteen_seeds_as_one_beside_one_seed(in_turns, data: Data, execution: StepMode) -> None:
-    together = many_seeds(data, execution, range(16))
-    assert in_turns("16 seeds as one model / one seed", one_seed(data, execution), together) > 0
+def test_sixteen_seeds_as_one_compared_with_one_seed(in_turns, data: Data, step_mode: StepMode) -> None:
+    together = many_seeds(data, step_mode, range(16))
+    assert in_turns("16 seeds as one model / one seed", one_seed(data, step_mode), together) > 0
 
 
 @pytest.mark.parametrize("model", ["vae", "cnn-vae"])
-def test_what_determinism_costs(in_turns, data: Data, model: str) -> None:
+def test_the_cost_of_determinism(in_turns, data: Data, model: str) -> None:
     def epoch_of(mode: str) -> Epoch:
         epoch = one_seed(data, "eager", model)
 

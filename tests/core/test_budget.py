@@ -1,4 +1,4 @@
-"""How long a fit trains, how its learning rate falls, and which weights it keeps."""
+"""The length of training, the schedule of the learning rate, and which weights are kept."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import time
 
 import pytest
 import torch
-from harness.contracts.schedule import learning_rate_factor
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from harness import AdamSettings, Data, Noise, NotApplicable
-from harness.contracts.objectives import objectives_of
+from harness.contracts.objectives import learning_rate_factor, objectives_of
 from harness.data.transforms import Binarize
 from harness.planning.budget import Budget
 from harness.training.fit import fit_seed
@@ -24,20 +23,20 @@ from harness_vae.vae import VAE
 small = VAE.Config(latent_dim=2, hidden=(8,))
 
 
-def test_a_budget_is_stated_once() -> None:
-    for stated in ({}, {"epochs": 2, "steps": 3}, {"steps": 3, "seconds": 1.0}):
+def test_a_budget_has_exactly_one_length() -> None:
+    for lengths in ({}, {"epochs": 2, "steps": 3}, {"steps": 3, "seconds": 1.0}):
         with pytest.raises(ValueError, match="epochs, in steps or in seconds"):
-            Budget(**stated)
+            Budget(**lengths)
 
 
-def test_a_budget_in_steps_takes_exactly_so_many(small_data: Data) -> None:
+def test_a_budget_in_steps_takes_that_many_steps(small_data: Data) -> None:
     for steps in (1, 6, 7, 20):  # an epoch has 6
         fitted = fit_seed(Recipe(VAE, small, small_data, Budget(steps=steps, batch_size=50)), 0)
         assert fitted.curves.steps == steps
         assert len(fitted.curves.seconds) == -(-steps // 6)
 
 
-def test_steps_that_make_an_epoch_end_where_the_epoch_does(small_data: Data) -> None:
+def test_a_budget_of_steps_gives_the_same_model_as_the_same_number_of_epochs(small_data: Data) -> None:
     by_steps = fit_seed(Recipe(VAE, small, small_data, Budget(steps=12, batch_size=50)), 0)
     by_epochs = fit_seed(Recipe(VAE, small, small_data, Budget(epochs=2, batch_size=50)), 0)
     assert by_steps.curves.train == by_epochs.curves.train
@@ -45,7 +44,7 @@ def test_steps_that_make_an_epoch_end_where_the_epoch_does(small_data: Data) -> 
         assert torch.equal(a, b)
 
 
-def test_a_budget_in_seconds_ends_by_the_clock_within_an_epoch(small_data: Data) -> None:
+def test_a_budget_in_seconds_ends_within_an_epoch(small_data: Data) -> None:
     class Slow(nn.Module):
         def __init__(self, info, config) -> None:
             super().__init__()
@@ -60,9 +59,9 @@ def test_a_budget_in_seconds_ends_by_the_clock_within_an_epoch(small_data: Data)
     assert len(fitted.curves.seconds) == 1
 
 
-def test_best_weights_are_those_of_the_epoch_with_the_least_validation_loss(small_data: Data) -> None:
+def test_best_weights_are_those_of_the_epoch_with_the_lowest_validation_loss(small_data: Data) -> None:
     class Drifting(nn.Module):
-        """Its one weight grows by about 1 an epoch, and is best at 3."""
+        """A model whose only weight grows by about 1 an epoch and is best at 3."""
 
         def __init__(self, info, config) -> None:
             super().__init__()
@@ -102,9 +101,9 @@ def test_no_schedule_ever_raises_the_learning_rate(a: float, b: float) -> None:
         assert 0 <= learning_rate_factor(schedule, later) <= learning_rate_factor(schedule, earlier) <= 1
 
 
-def test_the_engine_follows_the_schedule_over_the_whole_budget(small_data: Data) -> None:
+def test_the_learning_rate_follows_the_schedule_over_the_whole_budget(small_data: Data) -> None:
     class Still(nn.Module):
-        """Its gradient is constant, so that Adam moves it by the learning rate."""
+        """A model with a constant gradient, which Adam updates by the learning rate."""
 
         def __init__(self, info, config) -> None:
             super().__init__()
@@ -120,7 +119,7 @@ def test_the_engine_follows_the_schedule_over_the_whole_budget(small_data: Data)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "bf16-products"])
-def test_a_coarser_precision_learns_nearly_the_same_and_leaves_torch_as_it_was(
+def test_a_lower_precision_learns_nearly_the_same_and_restores_the_settings_of_torch(
     precision: str, small_data: Data
 ) -> None:
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32

@@ -1,4 +1,4 @@
-"""A fit that was interrupted goes on as if it had not been."""
+"""An interrupted fit resumes with the same result as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness import Data, Noise
 from harness.data.transforms import Binarize
 from harness.errors import StoreError
 from harness.planning.budget import Budget
-from harness.results.checkpoint import Checkpoint
+from harness.results.checkpoint import FileCheckpoint
 from harness.training.fit import fit_seeds
 from harness.training.recipe import Callbacks, Recipe
 from harness_gan.gan import GAN
@@ -21,7 +21,7 @@ from harness_vae.vae import VAE
 
 
 class Counting(VAE):
-    """Warms up by counting its own steps, in Python and in a buffer that no state holds; two layers are one."""
+    """Counts its steps in Python and in a buffer outside the state_dict, and shares a layer."""
 
     def __init__(self, info, config) -> None:
         super().__init__(info, config)
@@ -48,16 +48,16 @@ class Interrupted(BaseException):
 
 @pytest.mark.parametrize("vectorized", [False, True])
 @pytest.mark.parametrize("name", models)
-def test_an_interrupted_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(
+def test_an_interrupted_fit_ends_bit_for_bit_like_an_uninterrupted_one(
     name: str, vectorized: bool, small_data: Data, tmp_path: Path
 ) -> None:
     data = Binarize(Binarize.Config()).apply(small_data)
     factory, config, weights = models[name]
     recipe = Recipe(factory, config, data, Budget(epochs=6, batch_size=50, weights=weights))
-    seeds, said = (0, 1), []
+    seeds, announced = (0, 1), []
 
-    def checkpoint(seeds: Sequence[int]) -> Checkpoint:
-        return Checkpoint(tmp_path / f"{seeds}.pt", said.append, interval=0)
+    def checkpoint(seeds: Sequence[int]) -> FileCheckpoint:
+        return FileCheckpoint(tmp_path / f"{seeds}.pt", announced.append, interval=0)
 
     def stop_after(last: int):
         def on_epoch(epoch: int, losses, progress: float) -> None:
@@ -69,45 +69,45 @@ def test_an_interrupted_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(
     whole = fit_seeds(recipe, seeds, vectorized=vectorized)
     for last in (2, 4):
         with pytest.raises(Interrupted):
-            fit_seeds(recipe, seeds, vectorized=vectorized, companions=stop_after(last))
-    resumed = fit_seeds(recipe, seeds, vectorized=vectorized, companions=stop_after(6))
-    assert said[:2] == [f"going on with the fit from a checkpoint after {steps} steps" for steps in (12, 24)]
+            fit_seeds(recipe, seeds, vectorized=vectorized, callbacks=stop_after(last))
+    resumed = fit_seeds(recipe, seeds, vectorized=vectorized, callbacks=stop_after(6))
+    assert announced[:2] == [f"resuming the fit from a checkpoint after {steps} steps" for steps in (12, 24)]
     for a, b in zip(whole, resumed, strict=True):
         assert (a.curves.train, a.curves.validation) == (b.curves.train, b.curves.validation)
         for key, value in a.model.state_dict().items():
             assert torch.equal(value, b.model.state_dict()[key]), key
 
 
-def test_a_damaged_checkpoint_is_told_of_and_the_fit_begins_anew(tmp_path: Path) -> None:
-    said: list[str] = []
-    checkpoint = Checkpoint(tmp_path / "fit.pt", said.append)
+def test_a_damaged_checkpoint_is_announced_and_the_fit_starts_from_the_beginning(tmp_path: Path) -> None:
+    announced: list[str] = []
+    checkpoint = FileCheckpoint(tmp_path / "fit.pt", announced.append)
     checkpoint.save({"epoch": 1}, "3 steps")
     content = checkpoint.path.read_bytes()
     checkpoint.path.write_bytes(content[: len(content) // 2])
     assert checkpoint.load() is None
-    assert "the fit begins anew" in said[0]
+    assert "the fit starts from the beginning" in announced[0]
 
 
-def test_a_checkpoint_of_another_layout_is_told_of_and_the_fit_begins_anew(
+def test_a_checkpoint_of_another_layout_is_announced_and_the_fit_starts_from_the_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    checkpoint = Checkpoint(tmp_path / "fit.pt", said.append)
+    announced: list[str] = []
+    checkpoint = FileCheckpoint(tmp_path / "fit.pt", announced.append)
     monkeypatch.setattr("harness.results.checkpoint.layout", 1)
     checkpoint.save({"epoch": 1}, "3 steps")
     monkeypatch.undo()
     assert checkpoint.load() is None
-    assert "another version; the fit begins anew" in said[0]
+    assert "another version; the fit starts from the beginning" in announced[0]
 
 
 def test_a_checkpoint_that_cannot_be_written_is_an_error_of_the_store(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot write"):
-        Checkpoint(tmp_path / "file" / "fit.pt", print).save({}, "nothing")
+        FileCheckpoint(tmp_path / "file" / "fit.pt", print).save({}, "nothing")
 
 
 def test_nothing_is_written_before_it_is_due_and_nothing_is_left_behind(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path / "fit.pt", print)
+    checkpoint = FileCheckpoint(tmp_path / "fit.pt", print)
     assert not checkpoint.is_due
     checkpoint.save({}, "nothing")
     checkpoint.remove()

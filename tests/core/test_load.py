@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import load
+from harness.machine import cpu_load
 from harness.toolkit import CompetingLoad
 
 linux = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells")
@@ -46,7 +46,7 @@ def test_own_work_is_left_out() -> None:
 
 
 def test_where_the_system_does_not_tell_nothing_is_claimed(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(load, "_stat", tmp_path / "nowhere")
+    monkeypatch.setattr(cpu_load, "_stat", tmp_path / "nowhere")
     with CompetingLoad() as competing:
         work(0.01)
     assert competing.share is None

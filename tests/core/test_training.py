@@ -1,18 +1,20 @@
-"""What the engine promises."""
+"""Training: what a fit computes, and how it fails."""
 
 import re
+import sys
 from dataclasses import replace
 
+import pytest
 import torch
 from small_models import Line
 from torch import Tensor, nn
 
-from harness import AdamSettings, Data, Examples, Noise, derive_seed
+from harness import AdamSettings, Data, DataInfo, Examples, Noise, Split, derive_seed
 from harness.contracts.objectives import objectives_of
 from harness.data.transforms import Binarize
 from harness.errors import Diverged
 from harness.planning.budget import Budget
-from harness.training.fit import fit_seed
+from harness.training.fit import fit_seed, fit_seeds, trainer_of
 from harness.training.recipe import Callbacks, Recipe
 from harness.training.trainer import Trainer
 from harness_vae.vae import VAE
@@ -38,7 +40,7 @@ def test_the_order_changes_between_epochs_and_seeds_and_is_the_same_for_every_mo
     assert first != order(c)
 
 
-def test_the_engine_takes_the_steps_of_a_plain_float64_loop(small_data: Data) -> None:
+def test_the_steps_are_those_of_a_plain_float64_loop(small_data: Data) -> None:
     data = Binarize(Binarize.Config(binarization="static")).apply(small_data)
     train = replace(data.train, inputs=lambda stored, noise: stored.double())
     config = VAE.Config(latent_dim=3, hidden=(12,))
@@ -47,14 +49,15 @@ def test_the_engine_takes_the_steps_of_a_plain_float64_loop(small_data: Data) ->
     torch.manual_seed(4)
     plain = VAE(data.info, config).double()
     trainer = Trainer(model, objectives_of(model, config), train, 32, seed=9)
-    twin = Trainer(plain, [], train, 32, seed=9)
+    order, data_noise, noise = (Noise(derive_seed(name, 9)) for name in ("batches", "data", "noise"))
     moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in plain.parameters()]
     steps = 0
     for _ in range(5):
-        for index, same in zip(trainer.shuffled(), twin.shuffled(), strict=True):
+        shuffled = order.permutation(len(train)).split(trainer.sizes)
+        for index, same in zip(trainer.shuffled(), shuffled, strict=True):
             loss = trainer.step(index)
             steps += 1
-            expected = plain.loss(twin.train.batch(same, twin._data_noise), twin._noise)
+            expected = plain.loss(train.batch(same, data_noise), noise)
             torch.testing.assert_close(loss[0], expected.detach())
             gradients = torch.autograd.grad(expected, list(plain.parameters()))
             with torch.no_grad():
@@ -89,7 +92,7 @@ def test_a_loss_that_is_not_finite_stops_the_fit_and_keeps_its_curve(small_data:
     assert len(fitted.curves.train["loss"]) == 2
 
 
-def test_what_is_frozen_stays_as_it_was_and_the_rest_is_trained(fit, small_data: Data) -> None:
+def test_frozen_parameters_do_not_change_and_the_others_are_trained(fit, small_data: Data) -> None:
     class Frozen(Line):
         def __init__(self, info, config) -> None:
             super().__init__(info, config)
@@ -103,7 +106,7 @@ def test_what_is_frozen_stays_as_it_was_and_the_rest_is_trained(fit, small_data:
     assert float(model.mean.detach().abs().sum()) > 0
 
 
-def test_a_model_that_draws_from_the_global_generator_is_repeatable_too(fit, small_data: Data) -> None:
+def test_a_model_that_draws_from_the_global_generator_is_repeatable(fit, small_data: Data) -> None:
     class Foreign(nn.Module):
         def __init__(self, info, config) -> None:
             super().__init__()
@@ -131,7 +134,7 @@ def test_a_model_never_sees_the_test_split(fit, small_data: Data) -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights(small_data), weights(other), strict=True))
 
 
-def test_training_leaves_the_global_generator_as_it_was(fit, small_data: Data) -> None:
+def test_training_does_not_change_the_global_generator(fit, small_data: Data) -> None:
     torch.manual_seed(3)
     expected = torch.rand(3)
     torch.manual_seed(3)
@@ -139,7 +142,57 @@ def test_training_leaves_the_global_generator_as_it_was(fit, small_data: Data) -
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_noise_is_the_same_for_equal_names_and_not_for_others() -> None:
+def test_seeds_and_their_noise_are_equal_only_for_equal_names() -> None:
     assert derive_seed("batches", 1) == derive_seed("batches", 1)
     assert len({derive_seed("batches", 1), derive_seed("batches", 2), derive_seed("data", 1), derive_seed("1")}) == 4
     assert torch.equal(Noise(5).normal(4), Noise(5).normal(4))
+
+
+class ExitsWhenBuilt(Line):
+    def __init__(self, info: DataInfo, config: AdamSettings) -> None:
+        super().__init__(info, config)
+        sys.exit("built")
+
+
+class ExitsInTraining(Line):
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        sys.exit("trained")
+
+
+class ExitsInCalibration(Line):
+    def calibrate(self, validation: Split, noise: Noise) -> None:
+        sys.exit("calibrated")
+
+
+class ExitsInItsFit(Line):
+    def fit(self, train: Split, noise: Noise) -> None:
+        sys.exit("fitted")
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+@pytest.mark.parametrize("model", [ExitsWhenBuilt, ExitsInTraining, ExitsInCalibration, ExitsInItsFit])
+def test_a_model_that_calls_sys_exit_fails_its_fit_and_not_the_process(model, vectorized, small_data: Data) -> None:
+    recipe = Recipe(model, AdamSettings(), small_data, Budget(epochs=1, batch_size=50))
+    fits = fit_seeds(recipe, (0, 1), vectorized=vectorized)
+    assert [fitted.seed for fitted in fits] == [0, 1]
+    for fitted in fits:
+        assert fitted.model is None
+        assert isinstance(fitted.error, RuntimeError)
+        assert re.fullmatch(r"sys\.exit\('(built|trained|calibrated|fitted)'\) was called", str(fitted.error))
+
+
+def test_a_model_that_calls_sys_exit_when_it_is_built_has_no_trainer(small_data: Data) -> None:
+    with pytest.raises(RuntimeError, match=r"sys\.exit\('built'\) was called"):
+        trainer_of(Recipe(ExitsWhenBuilt, AdamSettings(), small_data, Budget(epochs=1)), seed=0)
+
+
+def test_samples_that_cannot_be_drawn_in_training_are_announced_and_the_fit_succeeds(small_data: Data) -> None:
+    class ExitsInSampling(Line):
+        def sample(self, n: int, noise: Noise) -> Tensor:
+            sys.exit("sampled")
+
+    announced: list[str] = []
+    recipe = Recipe(ExitsInSampling, AdamSettings(), small_data, Budget(epochs=1, batch_size=50))
+    fitted = fit_seed(recipe, 0, Callbacks(announce=announced.append, snapshots=4))
+    assert fitted.error is None
+    assert announced == ["no samples could be drawn in epoch 1: sys.exit('sampled') was called"]

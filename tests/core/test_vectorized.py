@@ -1,4 +1,4 @@
-"""Seeds trained as one model take the steps they would take alone."""
+"""Seeds trained as one model take the same steps as alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ gradient_models = [
 
 @pytest.mark.parametrize("name", gradient_models)
 @pytest.mark.usefixtures("float64")
-def test_seeds_together_take_the_first_hundred_steps_they_take_alone(name: str, suited) -> None:
+def test_the_first_hundred_steps_of_seeds_together_are_those_of_each_alone(name: str, suited) -> None:
     chosen = resolve_component(registry.get("model", name), small.get(name, {}))
     data = suited(chosen)
     train = in_double(data).train
@@ -56,7 +56,7 @@ def test_seeds_together_take_the_first_hundred_steps_they_take_alone(name: str, 
 
 
 @pytest.mark.parametrize("name", gradient_models)
-def test_a_fit_of_several_seeds_ends_where_each_alone_does_but_for_rounding(name: str, suited) -> None:
+def test_a_vectorized_fit_ends_like_each_seed_alone_up_to_rounding(name: str, suited) -> None:
     chosen = resolve_component(registry.get("model", name), small.get(name, {}))
     data = suited(chosen)
     recipe = Recipe(chosen.factory, chosen.config, data, Budget(steps=7, batch_size=50))
@@ -87,12 +87,14 @@ class ReplacesItsBuffer(Line):
 
 
 @pytest.mark.parametrize("model", [DrawsGlobally, LooksAtItsLoss, ReplacesItsBuffer])
-def test_a_model_that_cannot_be_vectorised_is_trained_seed_by_seed_and_says_why(model, small_data: Data) -> None:
-    said: list[str] = []
+def test_a_model_that_cannot_be_vectorized_is_trained_seed_by_seed_and_the_reason_is_announced(
+    model, small_data: Data
+) -> None:
+    announced: list[str] = []
     recipe = Recipe(model, AdamSettings(), small_data, Budget(epochs=2, batch_size=50))
-    fits = fit_seeds(recipe, (0, 1), vectorized=True, companions=Callbacks(announce=said.append))
-    assert len(said) == 1
-    assert said[0].startswith("trained seed by seed, since the model cannot be vectorised: ")
+    fits = fit_seeds(recipe, (0, 1), vectorized=True, callbacks=Callbacks(announce=announced.append))
+    assert len(announced) == 1
+    assert announced[0].startswith("trained seed by seed, since the model cannot be vectorized: ")
     for fitted in fits:
         alone = fit_seed(recipe, fitted.seed)
         assert fitted.path == "single"
@@ -110,11 +112,11 @@ class FitsThree(Line):
 
 
 def test_a_group_that_does_not_fit_into_memory_is_halved_until_it_does(small_data: Data) -> None:
-    said: list[str] = []
+    announced: list[str] = []
     recipe = Recipe(FitsThree, AdamSettings(), small_data, Budget(epochs=1, batch_size=50))
-    fits = fit_seeds(recipe, range(8), vectorized=True, companions=Callbacks(announce=said.append))
+    fits = fit_seeds(recipe, range(8), vectorized=True, callbacks=Callbacks(announce=announced.append))
     assert [fitted.group for fitted in fits] == [(0, 1)] * 2 + [(2, 3)] * 2 + [(4, 5)] * 2 + [(6, 7)] * 2
-    assert said[0] == "8 seeds at once do not fit into memory: trying 4 and 4"
+    assert announced[0] == "8 seeds at once do not fit into memory: trying 4 and 4"
     assert all(fitted.error is None for fitted in fits)
 
 
@@ -123,7 +125,7 @@ class NeverFits(Line):
         raise torch.OutOfMemoryError("Tried to allocate 20 GiB")
 
 
-def test_seeds_that_do_not_even_fit_alone_end_out_of_memory_with_the_size(small_data: Data) -> None:
+def test_a_seed_that_does_not_fit_into_memory_alone_fails_with_the_error_of_torch(small_data: Data) -> None:
     recipe = Recipe(NeverFits, AdamSettings(), small_data, Budget(epochs=1, batch_size=50))
     for fitted in fit_seeds(recipe, range(3), vectorized=True):
         assert isinstance(fitted.error, torch.OutOfMemoryError)
@@ -131,7 +133,7 @@ def test_seeds_that_do_not_even_fit_alone_end_out_of_memory_with_the_size(small_
 
 
 class Repeats(Line):
-    """Is stepped three times a step, on noisy examples."""
+    """Updates its parameters three times in each step, on noisy examples."""
 
     def objectives(self) -> list[Objective]:
         return [Objective("loss", self.loss, [self.mean], AdamSettings(), repeats=3)]
@@ -140,7 +142,7 @@ class Repeats(Line):
         return super().loss(x + noise.normal(len(x), 1, 1, 1), noise)
 
 
-def test_an_objective_that_repeats_takes_so_many_updates_with_fresh_noise_alone_and_together(small_data: Data) -> None:
+def test_an_objective_with_repeats_takes_that_many_updates_with_new_noise_alone_and_together(small_data: Data) -> None:
     recipe = Recipe(Repeats, AdamSettings(), small_data, Budget(epochs=2, batch_size=50))
     for together in fit_seeds(recipe, (0, 1), vectorized=True):
         alone = fit_seed(recipe, together.seed)
@@ -163,7 +165,7 @@ def test_an_objective_that_repeats_takes_so_many_updates_with_fresh_noise_alone_
 
 
 class OneExplodes(Line):
-    """Diverges where the first draw is negative, as it is for some seeds."""
+    """Diverges for the seeds whose first draw is below a half."""
 
     def __init__(self, info, config: AdamSettings) -> None:
         super().__init__(info, config)
@@ -174,18 +176,18 @@ class OneExplodes(Line):
 
 
 class OneIsRefused(OneExplodes):
-    """Diverges when it is calibrated, likewise."""
+    """Diverges for the same seeds, but in calibration."""
 
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
         return Line.loss(self, x, noise)
 
     def calibrate(self, validation: Split, noise: Noise) -> None:
         if not self.doom.isfinite():
-            raise Diverged("it came to nothing")
+            raise Diverged("training diverged")
 
 
 @pytest.mark.parametrize("model", [OneExplodes, OneIsRefused])
-def test_a_seed_that_diverges_leaves_the_others_as_they_were(model, small_data: Data) -> None:
+def test_a_seed_that_diverges_does_not_change_the_others(model, small_data: Data) -> None:
     recipe = Recipe(model, AdamSettings(), small_data, Budget(epochs=3, batch_size=50))
     fits = fit_seeds(recipe, range(8), vectorized=True)
     assert 0 < sum(fitted.error is None for fitted in fits) < 8

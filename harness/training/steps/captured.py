@@ -1,173 +1,155 @@
-"""Whole steps replayed as a CUDA graph: one launch for all of a step's kernels, optimiser included.
+"""Captured steps: a CUDA graph replays a whole step, with one launch for all of its kernels, optimizers included.
 
-Small models on a fast GPU spend most of a step on launching kernels; a graph does without. What Python does in a step
-is done only once, while it is recorded, so that steps taken from the graph are first held against eager ones.
+Small models on a fast GPU spend most of a step on launching kernels. Python code in a step runs only once, while the
+graph is captured, so replayed steps are first compared with eager ones.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim import Adam
 
 from harness.machine.cuda_graphs import GraphRecorder, Work, beside_the_main_stream, cuda_graph
 from harness.machine.device import synchronize
-from harness.noise import Noise, global_state, restore_global_state
-from harness.training.pure_losses import Unsuited, answering_unsuited, counters_of, restore_counters
+from harness.training.pure_losses import Unsupported, raising_unsupported
+from harness.training.steps.step import Snapshot, TrainingStep, counters_of
 
-_warm_up = 3  # eager steps before anything is recorded: optimisers and libraries allocate in the first
-_checked = 3  # steps taken both ways
+_warm_up = 3  # eager steps before capture: optimizers and libraries allocate memory in the first one
+_compared = 3  # steps taken both ways
 _slower = 1.1  # times the time of eager steps
-_tolerance = 0.01  # of the norm of what a tensor changes by in the checked steps
-
-
-class Steppable(Protocol):
-    """What takes steps that can be recorded: a pure matter of the device, but for ``index``."""
-
-    device: torch.device
-
-    def take(self, index: Tensor) -> Tensor:
-        """Take one step on the examples at ``index``; return the losses."""
-
-    def tensors(self) -> list[Tensor]:
-        """Return all tensors that steps change, always the same ones."""
-
-    def networks(self) -> nn.Module:
-        """Return all modules that take part in a step, as one."""
-
-    def streams(self) -> list[Noise]:
-        """Return the streams on the device that steps draw from."""
+_tolerance = 0.01  # of the norm of the change of a tensor in the compared steps
 
 
 class CapturedSteps:
-    """Takes steps on batches of one size, the first few eagerly, the others from a graph.
+    """Takes steps on full batches, the first few eagerly, the others from a graph; eager ones on other batches.
+
+    Steps stay eager if they cannot be captured, or if a replayed step differs from an eager one or is slower.
 
     Args:
-        loop: takes the steps.
-        size: of the last dimension of the batches' index.
-        refuse: is told why steps are taken eagerly after all, where a graph cannot be recorded, changes what steps do,
-            or is slower.
-        record: records work and returns what replays it.
+        step: to capture.
+        record: records work and returns a function that replays it.
     """
 
-    def __init__(
-        self, loop: Steppable, size: int, refuse: Callable[[Unsuited], None], record: GraphRecorder = cuda_graph
-    ) -> None:
-        self._loop = loop
-        self._size = size
-        self._refuse = refuse
+    def __init__(self, step: TrainingStep, record: GraphRecorder = cuda_graph) -> None:
+        self.refusal: str | None = None
+        self._step = step
         self._record = record
         self._taken = 0
         self._replay: Work | None = None
+        self._rates = [torch.zeros((), device=step.device) for _ in step.optimizers]
+        self._rates_set = [0.0 for _ in step.optimizers]
 
     @property
-    def is_recorded(self) -> bool:
-        """Whether steps are taken from a graph by now."""
-        return self._replay is not None
+    def is_settled(self) -> bool:
+        """See ``Steps.is_settled``."""
+        return self._replay is not None or self.refusal is not None
 
-    def release(self) -> None:
-        """Let go of the graph."""
-        self._replay = None
-
-    def __call__(self, index: Tensor) -> Tensor:
-        """Take one step on the examples at ``index``; return the losses."""
-        if index.shape[-1] != self._size:
-            return self._loop.take(index)
+    def take(self, index: Tensor) -> Tensor:
+        """See ``Steps.take``."""
+        if self.refusal is not None or not self._step.is_full(index):
+            return self._eager(index)
         self._taken += 1
         if self._taken <= _warm_up:
-            with beside_the_main_stream(self._loop.device):
-                return self._loop.take(index)
+            with beside_the_main_stream(self._step.device):
+                return self._eager(index)
         if self._replay is None:
             try:
                 self._capture(index)
-            except Unsuited as error:
-                self._refuse(error)
-                return self._loop.take(index)
+            except Unsupported as error:
+                self.refusal = str(error)
+                return self._eager(index)
         assert self._replay is not None
         self._index.copy_(index)
+        self._set_rates()
         self._replay()
         return self._losses.clone()
 
+    def _eager(self, index: Tensor) -> Tensor:
+        return self._step.take(index, self._step.loss)
+
+    def _set_rates(self) -> None:
+        for which, optimizer in enumerate(self._step.optimizers):
+            rate = optimizer.param_groups[0]["lr"]
+            if rate != self._rates_set[which]:
+                self._rates[which].fill_(rate)
+                self._rates_set[which] = rate
+
     def _capture(self, index: Tensor) -> None:
-        """Record a step, and hold it against eager ones without leaving a trace.
+        """Record a step and compare it with eager ones; leave the state as it was.
 
         Raises:
-            Unsuited: it cannot be recorded, does something else than an eager step, or is slower.
+            Unsupported: it cannot be recorded, differs from an eager step, or is slower.
         """
-        self._index = index.clone()
-        state = _State(self._loop)
-
-        def step() -> None:
-            self._losses.copy_(self._loop.take(self._index))
-
+        step, its_index = self._step, index.clone()
+        before = Snapshot(step)
         try:
-            with answering_unsuited():
-                self._losses = torch.zeros_like(self._loop.take(index))
-                if state.has_counted():
-                    raise Unsuited("a step counts something in Python, which a recording would not")
-                state.restore()
-                expected, eager_seconds = self._several(step)
-                state.restore()
-                replay = self._record(step, self._loop.streams())
-                replay()
-                state.restore()
-                found, seconds = self._several(replay)
-                off = float(state.errors(expected, found).max())
-        except torch.OutOfMemoryError as error:
-            raise Unsuited("there is no memory for holding recorded steps against eager ones") from error
-        finally:
-            state.restore()
-        if not off <= _tolerance:
-            raise Unsuited(f"recorded steps change the model otherwise than eager ones, by {off:.0%}")
-        if seconds > _slower * eager_seconds:
-            raise Unsuited("recorded steps are slower than eager ones")
-        self._replay = replay
+            with raising_unsupported():
+                losses = torch.zeros_like(self._eager(index))
 
-    def _several(self, work: Work) -> tuple[list[Tensor], float]:
-        """Take a few steps; return all that they have changed, with their last losses, and their seconds."""
-        synchronize(self._loop.device)
+                def work() -> None:  # without a reference to self, which would keep its memory
+                    losses.copy_(step.take(its_index, step.loss))
+
+                if counters_of(step.network) != before.counters:
+                    raise Unsupported("a step counts something in Python, which a replayed step would not")
+                before.restore()
+                expected, eager_seconds = self._several(work, losses)
+                before.restore()
+                self._set_rates()
+                with _capturable(step.optimizers, self._rates):
+                    replay = self._record(work, step.streams)
+                    replay()
+                before.restore()
+                found, seconds = self._several(replay, losses)
+                off = float(_errors(before, expected, found).max())
+        except torch.OutOfMemoryError as error:
+            raise Unsupported("there is not enough memory to compare replayed steps with eager ones") from error
+        finally:
+            before.restore()
+        if not off <= _tolerance:
+            raise Unsupported(f"replayed steps change the model differently from eager ones, by {off:.0%}")
+        if seconds > _slower * eager_seconds:
+            raise Unsupported("replayed steps are slower than eager ones")
+        self._index, self._losses, self._replay = its_index, losses, replay
+
+    def _several(self, work: Work, losses: Tensor) -> tuple[list[Tensor], float]:
+        """Take a few steps; return all tensors that they have changed, the losses last, and the seconds they took."""
+        synchronize(self._step.device)
         start = time.perf_counter()
-        for _ in range(_checked):
+        for _ in range(_compared):
             work()
-        synchronize(self._loop.device)
+        synchronize(self._step.device)
         seconds = time.perf_counter() - start
-        return [each.detach().clone() for each in (*self._loop.tensors(), self._losses)], seconds
+        changed = (*self._step.tensors(), *self._step.optimizer_tensors(), losses)
+        return [each.detach().clone() for each in changed], seconds
+
+
+@contextmanager
+def _capturable(optimizers: list[Adam], rates: list[Tensor]) -> Iterator[None]:
+    """Let the optimizers read their learning rates and counts of steps from the device within the block."""
+    before = [[dict(group) for group in each.param_groups] for each in optimizers]
+    for optimizer, rate in zip(optimizers, rates, strict=True):
+        for group in optimizer.param_groups:
+            group.update(lr=rate, capturable=rate.is_cuda)
+    try:
+        yield
+    finally:
+        for optimizer, groups in zip(optimizers, before, strict=True):
+            for group, values in zip(optimizer.param_groups, groups, strict=True):
+                group.update(lr=values["lr"], capturable=values["capturable"])
+
+
+def _errors(before: Snapshot, expected: list[Tensor], found: list[Tensor]) -> Tensor:
+    """Return the error of each tensor after replayed steps, and of the losses, as a share of its change."""
+    start = [*before.tensors, torch.zeros_like(expected[-1])]
+    return torch.stack([_error(*each) for each in zip(start, expected, found, strict=True)])
 
 
 def _error(before: Tensor, expected: Tensor, found: Tensor) -> Tensor:
     change = expected.double() - before.double()
     error: Tensor = (found.double() - expected.double()).norm() / change.norm().clamp(min=1e-12)
     return error
-
-
-class _State:
-    """What steps change, as it was."""
-
-    def __init__(self, loop: Steppable) -> None:
-        self._loop = loop
-        self._global = global_state()
-        self._streams = [stream.state for stream in loop.streams()]
-        self._counters = counters_of(loop.networks())
-        self._tensors = [tensor.detach().clone() for tensor in loop.tensors()]
-
-    def errors(self, expected: list[Tensor], found: list[Tensor]) -> Tensor:
-        """Return by how much what came of steps is off, of each tensor, and of the losses, as a share of the change."""
-        before = [*self._tensors, torch.zeros_like(expected[-1])]
-        return torch.stack([_error(*each) for each in zip(before, expected, found, strict=True)])
-
-    def has_counted(self) -> bool:
-        """Tell whether a module has changed a number, word or switch that it keeps in Python."""
-        return counters_of(self._loop.networks()) != self._counters
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Bring it all back, in place."""
-        restore_global_state(self._global)
-        for stream, state in zip(self._loop.streams(), self._streams, strict=True):
-            stream.go_on_from(state)
-        restore_counters(self._loop.networks(), self._counters)
-        for now, before in zip(self._loop.tensors(), self._tensors, strict=True):
-            now.copy_(before)

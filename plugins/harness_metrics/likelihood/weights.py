@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
 from harness import Context, DataInfo, Estimate, HasObservationModel, Split, likelihood_measure
-from harness.toolkit import LatentVariableModel, log_importance_weights, rows_within, sum_of_softplus
+from harness.toolkit import LatentVariableModel, linear, log_importance_weights, rows_within, sum_of_softplus
 
 # Codes decoded at a time: with more, the CPU's caches overflow; with fewer, the overhead of each call dominates.
 _rows = {"cpu": 1000, "cuda": 100_000}
@@ -122,7 +121,7 @@ def log_prob_of_pairs(observation: Distribution, x: Tensor) -> Tensor:
     flat = x.flatten(1)  # (N, d)
     if isinstance(base, Bernoulli):
         logits = base.logits.flatten(1)
-        return F.linear(flat, logits, -sum_of_softplus(logits)).T
+        return linear(flat, logits, -sum_of_softplus(logits)).T
     if isinstance(base, Normal):
         mean, scale = base.loc.flatten(1), base.scale.flatten(1)
         if float(scale.amin()) ** 2 < _float32_from:
@@ -132,10 +131,10 @@ def log_prob_of_pairs(observation: Distribution, x: Tensor) -> Tensor:
         precision = scale.square().reciprocal()
         weighted = mean * precision
         of_codes = -0.5 * (mean * weighted).sum(1) - scale.log().sum(1) - 0.5 * mean.shape[1] * math.log(2 * math.pi)
-        product = F.linear(flat, weighted, of_codes)
+        product = linear(flat, weighted, of_codes)
         if bool((precision == precision[0]).all()):
             return (product - 0.5 * (flat.square() @ precision[0]).unsqueeze(1)).T
-        return (product - 0.5 * F.linear(flat.square(), precision)).T
+        return (product - 0.5 * linear(flat.square(), precision)).T
     return torch.stack([observation.log_prob(each) for each in x], 1)
 
 

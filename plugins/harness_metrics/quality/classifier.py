@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness import Data, DataInfo, DataSource, Noise, NotApplicable, Split, derive_seed
-from harness.toolkit import digest_of, standard_linear, using_threads
+from harness.toolkit import digest_of, using_threads
 
 version = "2"  # raised when the network or its training changes
 width = 64
@@ -96,7 +96,7 @@ def _trained(network: Network, train: Split) -> dict[str, Tensor]:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
     epochs = -(-steps * batch // len(train))
     shown = torch.cat([order.permutation(len(train)) for _ in range(epochs)])
-    with torch.enable_grad(), standard_linear(), using_threads(1):  # the last digits depend on both
+    with torch.enable_grad(), using_threads(1):  # the last digits depend on the threads
         for index in shown[: steps * batch].split(batch):
             optimizer.zero_grad()
             F.cross_entropy(network(train.batch(index, noise)), train.labels[index]).backward()

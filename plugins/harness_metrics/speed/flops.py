@@ -12,7 +12,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness import Context, Data, Estimate, NoSettings, Reconstructs, Samples
-from harness.toolkit import standard_linear
 from harness_metrics.speed import steps
 
 batch = 64
@@ -67,15 +66,14 @@ def training_flops(model: Any, data: Data, context: Context) -> float:
 
 def counted(work: Callable[[], object]) -> int:
     """Return the floating-point operations of a call."""
-    # The count must not depend on the machine's replacements for torch's functions.
-    with standard_linear(), _layers_unfused(), FlopCounterMode(display=False) as counter:
+    with _layers_unfused(), FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
 
 
 @contextmanager
 def _layers_unfused() -> Iterator[None]:
-    """Make torch run recurrent and attention layers as separate products: the counter ignores their fused kernels."""
+    """Make torch run layers as plain matrix products: the counter ignores oneDNN's products and fused kernels."""
     backends: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
     before = [each.enabled for each in backends]
     fast_path = torch.backends.mha.get_fastpath_enabled()

@@ -63,7 +63,7 @@ def training(model: Any, data: Data, context: Context, batch: int) -> Callable[[
             trainer.step(next(batches))
 
     with torch.enable_grad():
-        trainer.execute(context.step_mode, context.announce)
+        trainer.use(context.step_mode, context.announce)
     while not trainer.is_settled:
         step()
     return step
