@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -86,7 +87,7 @@ class CapturedSteps:
             Unsupported: it cannot be recorded, differs from an eager step, or is slower.
         """
         step, its_index = self._step, index.clone()
-        before = Snapshot(step)
+        before = Snapshot(step, partial(_changed_tensors, step))
         try:
             with raising_unsupported():
                 losses = torch.zeros_like(self._eager(index))
@@ -124,8 +125,13 @@ class CapturedSteps:
             work()
         synchronize(self._step.device)
         seconds = time.perf_counter() - start
-        changed = (*self._step.tensors(), *self._step.optimizer_tensors(), losses)
-        return [each.detach().clone() for each in changed], seconds
+        return [each.detach().clone() for each in (*_changed_tensors(self._step), losses)], seconds
+
+
+def _changed_tensors(step: TrainingStep) -> list[Tensor]:
+    """Return the tensors that steps change: of the model, and of the optimizers, such as Adam's moments."""
+    states = (state for optimizer in step.optimizers for state in optimizer.state.values())
+    return [*step.tensors(), *(each for state in states for each in state.values() if isinstance(each, Tensor))]
 
 
 @contextmanager

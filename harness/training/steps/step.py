@@ -116,11 +116,6 @@ class TrainingStep:
         with autocast(self.precision, self.device), _without_gradient(self.frozen[which]):
             return loss(which, x, self.noise)
 
-    def optimizer_tensors(self) -> list[Tensor]:
-        """Return the tensors in the optimizers' state, such as Adam's moments."""
-        states = (state for optimizer in self.optimizers for state in optimizer.state.values())
-        return [value for state in states for value in state.values() if isinstance(value, Tensor)]
-
 
 class Steps(Protocol):
     """A strategy to execute training steps.
@@ -143,12 +138,12 @@ class Snapshot:
 
     Args:
         step: whose state.
-        tensors: returns the tensors to keep; by default those of the model and of the optimizers.
+        tensors: returns the tensors to keep.
     """
 
-    def __init__(self, step: TrainingStep, tensors: Callable[[], list[Tensor]] | None = None) -> None:
+    def __init__(self, step: TrainingStep, tensors: Callable[[], list[Tensor]]) -> None:
         self._step = step
-        self._current = tensors or (lambda: [*step.tensors(), *step.optimizer_tensors()])
+        self._current = tensors
         self._global = global_state()
         self._noise = step.noise_states()
         self.counters = counters_of(step.network)
