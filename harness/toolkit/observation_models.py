@@ -43,7 +43,7 @@ class ObservationSettings:
     variance_images: int = setting(
         100, "number of validation images that choose the variance of p(x|z), without an encoder", minimum=1
     )
-    variance_samples: int = setting(100, "codes per image and round for the same", minimum=2)
+    variance_samples: int = setting(100, "codes per image and round of that choice", minimum=2)
     memory: float = setting(1024, "memory for decoded codes, in MiB", above=0)
 
 

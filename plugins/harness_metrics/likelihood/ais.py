@@ -70,7 +70,7 @@ class LinearObservationModel(Protocol):
 class AnnealingSettings(ObservationSettings):
     """Settings of annealed importance sampling."""
 
-    examples: int = setting(100, "number of test images, taken from the start of the split", minimum=2)
+    examples: int = setting(100, "number of images: the first test images, or simulated ones for ais-gap", minimum=2)
     chains: int = setting(16, "chains per image", minimum=2)
     temperatures: int = setting(500, "number of steps of the path to the posterior", minimum=2)
     leapfrog: int = setting(10, "leapfrog steps of the trajectory at each temperature", minimum=1)
