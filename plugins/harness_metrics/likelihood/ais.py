@@ -50,9 +50,7 @@ from harness_metrics.likelihood.weights import (
     rows_at_a_time,
 )
 
-_tuning_chains = (
-    4  # per image of the first batch: hundreds of trajectories per temperature suffice to tune its step size
-)
+_tuning_chains = 4  # per image: a few hundred trajectories per temperature suffice to tune its step size
 _published = {"chains": 16, "temperatures": 10_000, "leapfrog": 10}
 _timed_gradients = 3  # to predict the duration of the measurement
 _least_effective = 0.2  # of the chains: a smaller effective sample size gives a warning
