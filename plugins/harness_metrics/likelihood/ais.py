@@ -318,11 +318,11 @@ class _Annealer:
         """Announce the cost of all walks, predicted from the time of a few gradients at z."""
         path.at(z)
         synchronize(z.device)
-        start = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(_timed_gradients):
             path.at(z)
         synchronize(z.device)
-        seconds = (time.perf_counter() - start) / (_timed_gradients * z.shape[0] * z.shape[1]) * self.gradients
+        seconds = (time.perf_counter() - started) / (_timed_gradients * z.shape[0] * z.shape[1]) * self.gradients
         line = cost_line(self.gradients, seconds)
         if line is not None:
             self.context.announce(line)
