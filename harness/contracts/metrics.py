@@ -25,14 +25,14 @@ AfterEpoch = Callable[[nn.Module, float], bool]
 class Metric(Protocol):
     """A metric: a class built as ``Metric(config)`` with these attributes, which is checked before any training.
 
-    Three more attributes are optional:
+    Three more attributes, of the class, are optional:
 
-    - ``needs``, a sequence of capabilities that the model must have (see ``harness.contracts.models``), or of unions
-      such as ``HasPosterior | HasBound``, one of which is enough. Without it every model is measured.
+    - ``needs``, a tuple of capabilities that the model must have (see ``harness.contracts.models``). A union such as
+      ``HasPosterior | HasBound`` is met by either. Without ``needs`` every model is measured.
     - ``times_the_machine = True``: the result is a timing. The machine is then part of its identity, and it is
-      measured last, with no other work of the run beside it.
+      measured last, while nothing else of the run is computed.
     - ``effort``, the name of the integer setting that buys accuracy. Such a metric estimates log p(x), also has a
-      setting ``examples``, and is checked by ``harness calibrate`` against exact answers.
+      setting ``examples``, and is compared with exact values by ``harness calibrate``.
 
     A metric with settings has a frozen dataclass ``Config``.
     """
@@ -66,7 +66,7 @@ class Estimate:
         value: in the metric's unit.
         stderr: standard error over test examples (over repeats, for a timing); 0 if the value is exact, None if its
             error is not known.
-        n: number of examples (or repeats) that it rests on.
+        n: number of examples (or repeats) that the value is computed from.
         per_example: ``(n,)``, in the order of the test split, for paired comparisons.
         parts: named summands or components, in the same unit unless the name ends with another: ``peak memory (MiB)``.
         diagnostics: anything else worth keeping, as JSON values. Nothing here changes a rank.
@@ -74,7 +74,7 @@ class Estimate:
             a likelihood, what ``likelihood_measure`` returns.
         samples: raw repeats of a timing.
         counted: what ``n`` counts and ``stderr`` is over, if not test examples, such as ``samples``.
-        warning: a reason to trust the value less; shown beside it on every board.
+        warning: a reason to trust the value less; shown next to it on every board.
         biased_in_favour: whether the error is known to favour the model; the row then has no rank.
         threads: CPU threads that a timing was taken with; timings with different threads are not ranked together.
         estimator_stderr: the part of the error that comes from the estimator's own randomness, in the metric's unit.
@@ -113,7 +113,7 @@ class Estimate:
 
 
 def _no_refit(after_epoch: AfterEpoch) -> Curves:
-    raise NotApplicable("it is fitted in closed form, in one go")
+    raise NotApplicable("it is fitted in closed form, without epochs")
 
 
 def _ignore(value: object) -> None:
@@ -126,7 +126,7 @@ def _no_metrics(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Context:
-    """What a metric receives beside the model and the data.
+    """What a metric receives in addition to the model and the data.
 
     Args:
         noise: randomness of the evaluation, on the device; the same for every model.
@@ -160,9 +160,9 @@ class Context:
 
 
 def likelihood_measure(info: DataInfo, observation: Distribution) -> str:
-    """Return the reference measure of a log-likelihood under this observation model, in words.
+    """Return the reference measure of a log-likelihood under this observation model.
 
-    Two likelihoods may be ranked together only if this text is the same.
+    Two likelihoods may be ranked together only if this text is equal.
     """
     if observation.support.is_discrete:  # type: ignore[union-attr]
         if info.support == "binary":
@@ -172,7 +172,7 @@ def likelihood_measure(info: DataInfo, observation: Distribution) -> str:
 
 
 def density_measure(info: DataInfo) -> str:
-    """Return the reference measure of a log-density of the data, in words."""
+    """Return the reference measure of a log-density of the data."""
     if info.is_discrete:
         return f"density on {info.scale or 'binary values'}, which is discrete: not dequantized"
     if info.support == "points":

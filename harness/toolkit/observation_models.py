@@ -25,9 +25,7 @@ _rounds = 5  # of expectation–maximisation; each reduces the error to about la
 _steps = 60  # of Adam on the codes, before each round
 _step_size = 0.05
 _starts = 1000  # codes from the prior; the search for the mode of an image starts at the best of them
-_jitter = (
-    1e-6  # of the mean variance of the codes, added to each variance, so that unused units keep the density finite
-)
+_jitter = 1e-6  # share of the mean variance of the codes, added to each variance: unused units have none
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class ObservationSettings:
     variance_images: int = setting(
         100, "number of validation images that choose the variance of p(x|z), without an encoder", minimum=1
     )
-    variance_samples: int = setting(100, "codes per image and round for the same", minimum=2)
+    variance_samples: int = setting(100, "codes per image and round of that choice", minimum=2)
     memory: float = setting(1024, "memory for decoded codes, in MiB", above=0)
 
 

@@ -1,4 +1,4 @@
-"""Features that metrics of sample quality are compared on with other packages."""
+"""Features on which metrics of sample quality are compared with other packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage beside prdc."""
+"""Precision, recall, density and coverage, compared with prdc."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def theirs(samples: Tensor, test: Tensor, k: int) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("k", [3, 5])
-def test_precision_recall_density_and_coverage_are_those_of_prdc(features: tuple[Tensor, Tensor], k: int) -> None:
+def test_precision_recall_density_and_coverage_agree_with_prdc(features: tuple[Tensor, Tensor], k: int) -> None:
     assert ours(*features, k) == theirs(*features, k)
 
 
-# The shift makes no square of a distance between the sets a whole number, as all are within them.
+# Squared distances are integers within a set but, because of the shift, not between the sets.
 @settings(deadline=None, max_examples=40)
 @given(samples=clouds(shift=(0.25, 0.125)), test=clouds(), k=st.integers(1, 3))
-def test_equal_points_and_distances_within_a_set_count_as_for_prdc(samples: Tensor, test: Tensor, k: int) -> None:
+def test_ties_within_a_set_are_handled_as_in_prdc(samples: Tensor, test: Tensor, k: int) -> None:
     assert ours(samples, test, k) == theirs(samples, test, k)
 
 
-def test_prdc_leaves_out_points_at_exactly_the_radius() -> None:
-    """Where prdc has <, the definition of precision and recall of Kynkäänniemi et al. (2019) has ≤, and so have we."""
+def test_prdc_excludes_points_at_exactly_the_radius() -> None:
+    """Kynkäänniemi et al. (2019) define precision and recall with ≤, as we do; prdc uses <."""
     samples, test = (torch.tensor(each).double().unsqueeze(1) for each in ([-1, -2, 20, 21], [0, 1, 3, 7]))
     assert ours(samples, test, k=1) == dict.fromkeys(neighbours, 0.25)
     assert theirs(samples, test, k=1) == dict.fromkeys(neighbours, 0)

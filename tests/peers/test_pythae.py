@@ -1,4 +1,4 @@
-"""The importance-weighted likelihood beside pythae, of the same weights. With ``-s`` it shows both."""
+"""The importance-weighted likelihood, compared with pythae at the same weights. ``-s`` shows both values."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ pytest.importorskip("pythae")
 images, k, repeats = 50, 500, 5
 
 
-# With a code this small many of the weights count, so that the errors are what they are said to be.
-def test_the_importance_weighted_likelihood_is_that_of_pythae(fit) -> None:
+# With such a small code the effective sample size is large, so that the standard errors are reliable.
+def test_the_importance_weighted_likelihood_agrees_with_pythae(fit) -> None:
     data = Binarize(Binarize.Config()).apply(MNIST10k(MNIST10k.Config()).load(DataSource(None, Path(), print)))
     model = fit(VAE, VAE.Config(latent_dim=5), data, epochs=5)
     twin, x = pythae_twin(model), data.test.first(images).all(Noise(0))
@@ -29,7 +29,7 @@ def test_the_importance_weighted_likelihood_is_that_of_pythae(fit) -> None:
     with torch.no_grad(), global_seed(0):
         ours = metric.measure(model, data, Context(Noise(0), None, None, 0))
         theirs = torch.tensor([float(twin.get_nll(x, n_samples=k, batch_size=k)) for _ in range(repeats)])
-    error = math.hypot((ours.estimator_stderr or 0), float(theirs.std()) / math.sqrt(repeats))
+    error = math.hypot(ours.estimator_stderr or 0, float(theirs.std()) / math.sqrt(repeats))
     print(f"ours {ours.value:.3f}, pythae {theirs.mean():.3f} nats, combined error {error:.3f}")
     assert error < 0.1
     assert ours.value == pytest.approx(float(theirs.mean()), abs=3 * error)

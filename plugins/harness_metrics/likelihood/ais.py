@@ -50,9 +50,7 @@ from harness_metrics.likelihood.weights import (
     rows_at_a_time,
 )
 
-_tuning_chains = (
-    4  # per image of the first batch: hundreds of trajectories per temperature suffice to tune its step size
-)
+_tuning_chains = 4  # per image: a few hundred trajectories per temperature suffice to tune its step size
 _published = {"chains": 16, "temperatures": 10_000, "leapfrog": 10}
 _timed_gradients = 3  # to predict the duration of the measurement
 _least_effective = 0.2  # of the chains: a smaller effective sample size gives a warning
@@ -70,7 +68,7 @@ class LinearObservationModel(Protocol):
 class AnnealingSettings(ObservationSettings):
     """Settings of annealed importance sampling."""
 
-    examples: int = setting(100, "number of test images, taken from the start of the split", minimum=2)
+    examples: int = setting(100, "number of images: the first test images, or simulated ones for ais-gap", minimum=2)
     chains: int = setting(16, "chains per image", minimum=2)
     temperatures: int = setting(500, "number of steps of the path to the posterior", minimum=2)
     leapfrog: int = setting(10, "leapfrog steps of the trajectory at each temperature", minimum=1)
@@ -320,11 +318,11 @@ class _Annealer:
         """Announce the cost of all walks, predicted from the time of a few gradients at z."""
         path.at(z)
         synchronize(z.device)
-        start = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(_timed_gradients):
             path.at(z)
         synchronize(z.device)
-        seconds = (time.perf_counter() - start) / (_timed_gradients * z.shape[0] * z.shape[1]) * self.gradients
+        seconds = (time.perf_counter() - started) / (_timed_gradients * z.shape[0] * z.shape[1]) * self.gradients
         line = cost_line(self.gradients, seconds)
         if line is not None:
             self.context.announce(line)
