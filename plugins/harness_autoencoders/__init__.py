@@ -12,7 +12,7 @@ def harness_models() -> list[ModelSpec]:
         ModelSpec(
             "mlp-ae",
             "harness_autoencoders.mlp_ae:MLPAutoencoder",
-            "deep autoencoder of fully connected sigmoid layers",
+            "deep autoencoder with fully connected sigmoid layers",
             version="1",
         ),
         ModelSpec(
@@ -24,19 +24,19 @@ def harness_models() -> list[ModelSpec]:
         ModelSpec(
             "sparse-ae",
             "harness_autoencoders.sparse_ae:SparseAutoencoder",
-            "autoencoder with one wide code, held sparse by an L1 penalty",
+            "autoencoder with a wide code that an L1 penalty keeps sparse",
             version="1",
         ),
         ModelSpec(
             "denoising-ae",
             "harness_autoencoders.denoising:DenoisingAutoencoder",
-            "mlp-ae trained to give clean examples from noisy ones",
+            "mlp-ae trained to reconstruct clean examples from noisy ones",
             version="1",
         ),
         ModelSpec(
             "denoising-cnn-ae",
             "harness_autoencoders.denoising:DenoisingCNNAutoencoder",
-            "cnn-ae trained to give clean examples from noisy ones",
+            "cnn-ae trained to reconstruct clean examples from noisy ones",
             version="1",
         ),
     ]

@@ -1,4 +1,4 @@
-"""What the autoencoders have in common."""
+"""The base of the autoencoders."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness import AdamSettings, DataInfo, Noise, NotApplicable, setting
 class AutoencoderSettings(AdamSettings):
     """Settings of every autoencoder."""
 
-    loss: Literal["bce", "mse"] = setting("bce", "cross-entropy or squared error, in nats or squared units")
+    loss: Literal["bce", "mse"] = setting("bce", "cross-entropy in nats, or squared error in squared units")
 
 
 class Autoencoder(nn.Module):
-    """Gives examples back from codes, at the least cross-entropy or squared error, summed over values.
+    """Reconstructs examples from codes by minimising the cross-entropy or the squared error, summed over values.
 
-    On data that leaves [0, 1] the output is linear and only ``mse`` applies; otherwise it goes through a sigmoid.
-    A subclass sets ``encoder``, from examples to codes, and ``decoder``, from codes to what is before the sigmoid.
+    On data in [0, 1] the output is a sigmoid; on other data it is linear, and only ``mse`` applies. A subclass sets
+    ``encoder``, from examples to codes, and ``decoder``, from codes to the input of the sigmoid.
     """
 
     encoder: nn.Module
@@ -33,7 +33,7 @@ class Autoencoder(nn.Module):
         info.as_vector()
         bounded = info.support in ("binary", "unit")
         if config.loss == "bce" and not bounded:
-            raise NotApplicable(f"a cross-entropy needs data in [0, 1], and this is {info.support}; use loss=mse")
+            raise NotApplicable(f"loss=bce needs data in [0, 1], and this data is {info.support}; use loss=mse")
         self.config = config
         self.shape = info.shape
         self.output = nn.Sigmoid() if bounded else nn.Identity()
@@ -43,8 +43,8 @@ class Autoencoder(nn.Module):
         return self.encoder(x)  # type: ignore[no-any-return]
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return the examples of codes ``z``, ``(N, *shape)``."""
-        return self.output(self._decoded(z))  # type: ignore[no-any-return]
+        """Return the examples decoded from codes ``z``, ``(N, *shape)``."""
+        return self.output(self._preactivation(z))  # type: ignore[no-any-return]
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Encode and decode."""
@@ -55,11 +55,11 @@ class Autoencoder(nn.Module):
         return self.error(self.encode(x), x)
 
     def error(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return the chosen loss of what codes ``z`` give for ``x``, summed over values and averaged over examples."""
+        """Return the loss of decoding ``z`` ``(N, code)`` to ``x``, summed over values and averaged over examples."""
         if self.config.loss == "bce":
-            return F.binary_cross_entropy_with_logits(self._decoded(z), x, reduction="sum") / len(x)
+            return F.binary_cross_entropy_with_logits(self._preactivation(z), x, reduction="sum") / len(x)
         return F.mse_loss(self.decode(z), x, reduction="sum") / len(x)
 
-    def _decoded(self, z: Tensor) -> Tensor:
-        """Return what is before the output's non-linearity, ``(N, *shape)``."""
+    def _preactivation(self, z: Tensor) -> Tensor:
+        """Return the input of the output's activation, ``(N, *shape)``."""
         return self.decoder(z).reshape(len(z), *self.shape)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The deep autoencoder of fully connected layers."""
+"""The deep autoencoder with fully connected layers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ activations = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class MLPAutoencoder(Autoencoder):
-    """An encoder of fully connected layers and the decoder that mirrors it (Hinton and Salakhutdinov, 2006).
+    """An encoder of fully connected layers and the mirrored decoder (Hinton and Salakhutdinov, 2006).
 
-    784–256–128–256–784 by default, sigmoid units throughout; the last hidden layer is the code. Trained from
-    Xavier weights (Glorot and Bengio, 2010), or from a standard normal for comparison, on the cross-entropy or the
-    squared error, summed over pixels. On data that leaves [0, 1] the output is linear and only ``mse`` applies.
+    784–256–128–256–784 by default, with sigmoid units throughout; the last layer of the encoder is the code. Weights
+    start from Xavier's initialisation (Glorot and Bengio, 2010) or, for comparison, from a standard normal. The loss is
+    the cross-entropy or the squared error, summed over pixels. On data outside [0, 1] the output is linear and only
+    ``mse`` applies.
     """
 
     @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class MLPAutoencoder(Autoencoder):
         """Settings."""
 
         hidden: tuple[int, ...] = setting((256, 128), "widths of the encoder; the last is the code", minimum=1)
-        activation: Literal["sigmoid", "relu", "tanh"] = setting("sigmoid", "of the hidden layers")
+        activation: Literal["sigmoid", "relu", "tanh"] = setting("sigmoid", "activation of the hidden layers")
         initialisation: Literal["xavier", "normal"] = setting(
-            "xavier", "Xavier-uniform weights and zero biases, or everything from N(0, 1)"
+            "xavier", "Xavier-uniform weights and zero biases, or weights and biases from N(0, 1)"
         )
 
     config: Config
@@ -44,7 +45,7 @@ class MLPAutoencoder(Autoencoder):
         self.decoder = nn.Sequential()
         for a, b in pairwise(reversed(widths)):
             self.decoder.extend([nn.Linear(a, b), activation()])
-        self.decoder[-1] = nn.Identity()  # the output's own non-linearity comes after
+        self.decoder[-1] = nn.Identity()  # followed by the output's own activation
         self.apply(self._initialise)
 
     def _initialise(self, layer: nn.Module) -> None:

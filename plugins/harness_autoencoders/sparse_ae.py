@@ -12,12 +12,12 @@ from harness_autoencoders.mlp_ae import MLPAutoencoder
 
 
 class SparseAutoencoder(MLPAutoencoder):
-    """The fully connected autoencoder on its loss + λ ‖f(x)‖₁, f(x) the code (Ng, 2011, with the L1 norm for his KL).
+    """The fully connected autoencoder with the loss + λ ‖f(x)‖₁, where f(x) is the code.
 
-    784–512–784 by default: one wide code of ReLU units, which the penalty can bring to exactly zero. The loss is summed
-    over pixels and the norm over units, both averaged over examples, so that λ is in nats (or squared units) per unit
-    of code, whatever the image's size. Nothing bounds the decoder's weights: a code may also become small by being
-    scaled down, which λ alone does not tell from being sparse.
+    Ng (2011) with the L1 norm in place of the KL divergence. 784–512–784 by default: a wide code of ReLU units, which
+    the penalty can set to exactly zero. The loss is summed over pixels and the norm over units, and both are averaged
+    over examples, so λ is in nats (or squared units) per unit of the code, whatever the image size. The decoder's
+    weights are not bounded, so the penalty can also shrink a code without making it sparse.
     """
 
     @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class SparseAutoencoder(MLPAutoencoder):
         """Settings."""
 
         hidden: tuple[int, ...] = setting((512,), "widths of the encoder; the last is the code", minimum=1)
-        activation: Literal["sigmoid", "relu", "tanh"] = setting("relu", "of the hidden layers and the code")
-        l1: float = setting(0.1, "λ, the weight of ‖code‖₁ beside the loss summed over values", minimum=0)
+        activation: Literal["sigmoid", "relu", "tanh"] = setting("relu", "activation of the hidden layers and the code")
+        l1: float = setting(0.1, "λ, weight of ‖code‖₁ relative to the loss summed over values", minimum=0)
 
     config: Config
 

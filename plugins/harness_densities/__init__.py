@@ -1,4 +1,4 @@
-"""Models whose density is exact: mixtures and flows."""
+"""Models with an exact density: mixtures and flows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from harness import ModelSpec, hookimpl
 
 @hookimpl
 def harness_models() -> list[ModelSpec]:
-    """Provide the models of exact density."""
+    """Provide the models with an exact density."""
     return [
         ModelSpec(
             "gaussian-mixture",
@@ -18,7 +18,7 @@ def harness_models() -> list[ModelSpec]:
         ModelSpec(
             "realnvp",
             "harness_densities.realnvp:RealNVP",
-            "flow of affine coupling layers; exact density of continuous data",
+            "normalizing flow of affine coupling layers; exact density of continuous data",
             version="1",
         ),
     ]

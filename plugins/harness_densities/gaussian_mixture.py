@@ -16,12 +16,12 @@ from harness import DataInfo, Noise, NotApplicable, Split, setting
 class GaussianMixture(nn.Module):
     """p(x) = Σ πⱼ N(x; μⱼ, Σⱼ), fitted by expectation-maximisation (Dempster, Laird and Rubin, 1977).
 
-    scikit-learn fits it, from the clusters that k-means finds. Covariances are diagonal, full, or ``tied``: full and
-    shared by all components.
+    scikit-learn fits it, starting from k-means clusters. Covariances are diagonal, full, or ``tied``: full and shared
+    by all components.
 
-    Ours: ``regularisation`` is added to every variance. It keeps a component from closing in on a few examples, or on
-    values that hardly vary, such as the pixels at the border of digits. The default is a standard deviation of 0.01;
-    with less, the mean likelihood of new images hangs on a few of them that lie far out.
+    Our choice: ``regularisation`` is added to every variance. It prevents a component from collapsing onto a few
+    examples, or onto values that hardly vary, such as the pixels at the border of digits. The default is a standard
+    deviation of 0.01; with less, the mean likelihood of new images depends on a few outliers.
     """
 
     @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class GaussianMixture(nn.Module):
         """Settings."""
 
         components: int = setting(30, "number of components", minimum=1)
-        covariance: Literal["diagonal", "full", "tied"] = setting("diagonal", "of a component")
+        covariance: Literal["diagonal", "full", "tied"] = setting("diagonal", "covariance of the components")
         regularisation: float = setting(1e-4, "added to every variance, in squared units of the data", above=0)
-        iterations: int = setting(100, "of expectation-maximisation, at most", minimum=1)
-        tolerance: float = setting(1e-3, "gain in mean log-likelihood at which to stop, in nats", above=0)
+        iterations: int = setting(100, "maximum number of iterations of expectation-maximisation", minimum=1)
+        tolerance: float = setting(1e-3, "stop when the mean log-likelihood gains less, in nats", above=0)
 
     weights: Tensor
     means: Tensor
@@ -46,7 +46,7 @@ class GaussianMixture(nn.Module):
         factors = {"diagonal": torch.ones(k, d), "full": torch.eye(d).repeat(k, 1, 1), "tied": torch.eye(d)}
         self.register_buffer("weights", torch.full((k,), 1 / k))
         self.register_buffer("means", torch.zeros(k, d))
-        # Standard deviations (k, d), or lower triangles L of Σ = L Lᵀ, (k, d, d) or (d, d).
+        # Standard deviations (k, d), or Cholesky factors L of Σ = L Lᵀ, (k, d, d) or (d, d).
         self.register_buffer("factors", factors[config.covariance])
 
     def fit(self, train: Split, noise: Noise) -> None:
@@ -71,7 +71,7 @@ class GaussianMixture(nn.Module):
             random_state=int(noise.permutation(2**16)[0]),
         )
         with warnings.catch_warnings(), threadpool_limits(torch.get_num_threads()):
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of iterations is a setting
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the user sets the number of iterations
             estimator.fit(train.all(noise).flatten(1).double().cpu().numpy())
         covariances = torch.as_tensor(estimator.covariances_)
         diagonal = config.covariance == "diagonal"
@@ -86,7 +86,7 @@ class GaussianMixture(nn.Module):
         return (of_each + self.weights.double().log().unsqueeze(1)).logsumexp(0)
 
     def sample(self, n: int, noise: Noise) -> Tensor:
-        """Draw a component, then an example from it, ``n`` times."""
+        """Draw ``n`` components, and an example from each, ``(n, *shape)``."""
         chosen = torch.searchsorted(self.weights.cumsum(0), noise.uniform(n)).clamp(max=len(self.weights) - 1)
         normal = noise.normal(n, self.means.shape[1])
         if self.config.covariance == "diagonal":

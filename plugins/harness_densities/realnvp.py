@@ -1,4 +1,4 @@
-"""The flow of affine coupling layers."""
+"""The normalizing flow of affine coupling layers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness import AdamSettings, DataInfo, Noise, NotApplicable, setting
 class RealNVP(nn.Module):
     """A bijection from data to N(0, I) with a triangular Jacobian (Dinh, Sohl-Dickstein and Bengio, 2017).
 
-    The values are divided like the squares of a checkerboard (every other one, for a vector). Each coupling layer maps
-    one half h to h · exp(s) + t, with s and t computed from the other half, and the next layer the other. Data in
-    [0, 1] first go through the logit of α + (1 − 2α) x, as in the authors' code, whose density reaches beyond [0, 1]
-    by a little: samples are not clipped. The loss is −log p(x), in nats.
+    The values are split like the squares of a checkerboard (alternately, for a vector). Each coupling layer maps one
+    half h to h · exp(s) + t, with s and t computed from the other half; the halves swap roles from layer to layer. Data
+    in [0, 1] is first mapped to logit(α + (1 − 2α) x), as in the authors' code. The density extends slightly beyond
+    [0, 1], and samples are not clipped. The loss is −log p(x), in nats.
 
-    Ours: s and t come from fully connected ReLU layers, so that there is one scale and any shape of data will do; the
-    last of them starts at zero, so that the flow starts as the identity; |s| stays under 3, by a tanh; and there is no
-    batch norm.
+    Our choices: s and t come from fully connected ReLU layers, so there is a single scale and data may have any shape;
+    their last layer starts at zero, so the flow starts as the identity; a tanh keeps |s| below 3; there is no batch
+    norm.
     """
 
     @dataclass(frozen=True)
@@ -31,18 +31,20 @@ class RealNVP(nn.Module):
 
         learning_rate: float = setting(3e-4, "step size of Adam", above=0)
         layers: int = setting(6, "number of coupling layers", minimum=2)
-        hidden: tuple[int, ...] = setting((256, 256), "widths of the network of a coupling layer", minimum=1)
-        alpha: float = setting(0.05, "margin α that keeps data in [0, 1] off the ends of the logit", above=0, below=0.5)
+        hidden: tuple[int, ...] = setting((256, 256), "widths of the network in a coupling layer", minimum=1)
+        alpha: float = setting(
+            0.05, "α, margin that keeps data in [0, 1] off the ends of the logit", above=0, below=0.5
+        )
 
     order: Tensor
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__()
         if info.as_vector() < 2:
-            raise NotApplicable("it needs at least two values, to compute one from the other")
+            raise NotApplicable("it needs at least two values per example, to transform one given the other")
         if info.is_discrete:
             what = "binary pixels" if info.support == "binary" else f"discrete values ({info.scale})"
-            raise NotApplicable(f"its density on {what} would grow without bound; use a dequantized data set")
+            raise NotApplicable(f"its density of {what} would grow without bound; use a dequantized data set")
         self.config = config
         self.shape = info.shape
         self.bounded = info.support == "unit"
@@ -66,7 +68,7 @@ class RealNVP(nn.Module):
         return network.append(last)
 
     def transform(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map data to the base, ``(N, d)``, and return the logarithm of the Jacobian's determinant too, ``(N,)``."""
+        """Map data to the base, ``(N, d)``; also return the log-determinant of the Jacobian, ``(N,)``."""
         y = x.flatten(1)
         log_determinant = torch.zeros_like(y[:, 0])
         if self.bounded:
@@ -104,7 +106,7 @@ class RealNVP(nn.Module):
         return -self.log_prob(x).mean()
 
     def sample(self, n: int, noise: Noise) -> Tensor:
-        """Map ``n`` draws of N(0, I) to data."""
+        """Map ``n`` draws from N(0, I) to data."""
         return self.invert(noise.normal(n, len(self.order)))
 
 

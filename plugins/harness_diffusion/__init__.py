@@ -1,4 +1,4 @@
-"""Models that carry noise to data in many small steps: diffusion and flow matching."""
+"""Models that turn noise into data in many small steps: diffusion and flow matching."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def harness_models() -> list[ModelSpec]:
         ModelSpec(
             "ddpm",
             "harness_diffusion.ddpm:DDPM",
-            "denoising diffusion: a U-Net's noise prediction, with its variational bound",
+            "denoising diffusion with a small U-Net; has a variational bound",
             version="1",
         ),
         ModelSpec(
             "flow-matching",
             "harness_diffusion.flow_matching:FlowMatching",
-            "flow matching on straight lines from noise to data",
+            "flow matching along straight paths from noise to data",
             version="1",
         ),
     ]

@@ -11,24 +11,25 @@ from torch import Tensor, nn
 from harness import DataInfo, Noise, setting
 from harness_diffusion.networks import NetworkSettings, network_for
 from harness_diffusion.scale import Scale
+from harness_diffusion.times import stratified_times
 
 
 class FlowMatching(nn.Module):
-    """A flow whose velocity is regressed on straight lines from noise to data (Lipman et al., 2023).
+    """A flow with a velocity learned by regression along straight lines from noise to data (Lipman et al., 2023).
 
-    Along x_t = (1 − t) x_0 + t x_1, with x_0 from N(0, I) and x_1 from the data, the network learns E[x_1 − x_0 | x_t]:
-    the conditional optimal-transport path of the paper at σ_min = 0. Samples solve dx/dt = v(x, t) from t = 0 to 1. On
-    data in [0, 1] the flow's scale is [−1, 1], and samples, which are real numbers also where the data is binary, are
-    clipped. Ours are: the small network, and t stratified over a batch.
+    Along x_t = (1 − t) x_0 + t x_1, with x_0 from N(0, I) and x_1 from the data, the network learns E[x_1 − x_0 | x_t].
+    This is the paper's conditional optimal-transport path with σ_min = 0. Samples solve dx/dt = v(x, t) from t = 0
+    to 1. Data in [0, 1] is scaled to [−1, 1] for the flow, and samples are clipped to [0, 1]; they are real numbers
+    even for binary data. Our choices: the small network, and t stratified over a batch.
     """
 
     @dataclass(frozen=True)
     class Config(NetworkSettings):
         """Settings."""
 
-        solver: Literal["euler", "midpoint", "rk4", "dopri5"] = setting("midpoint", "that draws samples")
-        steps: int = setting(20, "of a solver with fixed steps", minimum=1)
-        tolerance: float = setting(1e-4, "relative and absolute, of dopri5", above=0)
+        solver: Literal["euler", "midpoint", "rk4", "dopri5"] = setting("midpoint", "ODE solver for samples")
+        steps: int = setting(20, "number of steps of a fixed-step solver", minimum=1)
+        tolerance: float = setting(1e-4, "relative and absolute tolerance of dopri5", above=0)
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__()
@@ -39,24 +40,23 @@ class FlowMatching(nn.Module):
 
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
         """Return the squared error of the velocity, summed over values and averaged over examples."""
-        data = self.scale.inward(x)
+        data = self.scale.to_model(x)
         start = noise.normal(*data.shape)
-        n = len(data)
-        t = (torch.arange(n, device=data.device) + noise.uniform(1)) / n  # stratified over the batch
+        t = stratified_times(len(data), noise)
         share = t.view(-1, *[1] * len(self.shape))
         velocity = self.network((1 - share) * start + share * data, t)
         return (velocity - (data - start)).square().flatten(1).sum(1).mean()  # type: ignore[no-any-return]
 
     def rescale(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return examples on the flow's scale, and the log-determinant of that map, ``(N,)``."""
-        return self.scale.inward(x), x.new_full((len(x),), self.scale.log_det)
+        """Return examples on the flow's scale, and the log-determinant of that map, ``(N,)`` in nats."""
+        return self.scale.to_model(x), x.new_full((len(x),), self.scale.log_det)
 
     def velocity(self, y: Tensor, t: Tensor) -> Tensor:
         """Return dy/dt at points ``y`` ``(N, *shape)`` at time ``t``, a scalar: 0 is noise, 1 is data."""
         return self.network(y, t.to(y.dtype).expand(len(y)))  # type: ignore[no-any-return]
 
     def sample(self, n: int, noise: Noise) -> Tensor:
-        """Carry ``n`` draws of N(0, I) to the data."""
+        """Transform ``n`` draws from N(0, I) to samples."""
         from torchdiffeq import odeint
 
         adaptive = self.config.solver == "dopri5"
@@ -64,4 +64,4 @@ class FlowMatching(nn.Module):
         times = torch.linspace(0, 1, 2 if adaptive else self.config.steps + 1, device=start.device)
         limits = {"rtol": self.config.tolerance, "atol": self.config.tolerance} if adaptive else {}
         path = odeint(lambda t, y: self.velocity(y, t), start, times, method=self.config.solver, **limits)
-        return self.scale.outward(path[-1])
+        return self.scale.to_data(path[-1])

@@ -1,4 +1,4 @@
-"""Networks from a noisy example and a time to a tensor of the same shape: a U-Net for images, an MLP for others."""
+"""Networks from a noisy example and a time to a tensor of the same shape: a U-Net for images, otherwise an MLP."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from harness import AdamSettings, DataInfo, setting
 class NetworkSettings(AdamSettings):
     """Settings of the network and of its training."""
 
-    schedule: Literal["constant", "cosine", "staged"] = setting("cosine", "of the learning rate over the budget")
+    schedule: Literal["constant", "cosine", "staged"] = setting("cosine", "learning rate over the budget")
     channels: tuple[int, ...] = setting(
-        (32, 64), "of the U-Net, from fine to coarse; each entry halves the grid", minimum=1
+        (32, 64), "channels of the U-Net from fine to coarse; each entry after the first halves the grid", minimum=1
     )
-    patch: int = setting(2, "pixels a side that the U-Net folds into channels first", minimum=1)
-    hidden: tuple[int, ...] = setting((256, 256, 256), "widths of the MLP, for examples that are no images", minimum=1)
+    patch: int = setting(2, "side in pixels of the blocks that the U-Net first folds into channels", minimum=1)
+    hidden: tuple[int, ...] = setting((256, 256, 256), "widths of the MLP, for examples that are not images", minimum=1)
 
 
 def network_for(info: DataInfo, settings: NetworkSettings) -> UNet | MLP:
@@ -40,11 +40,12 @@ def network_for(info: DataInfo, settings: NetworkSettings) -> UNet | MLP:
 
 
 class UNet(nn.Module):
-    """The U-Net of Ho, Jain and Abbeel (2020), small: one residual block a resolution and way, attention at the bottom.
+    """A small U-Net after Ho, Jain and Abbeel (2020).
 
-    Images are folded by ``patch`` (space to depth) before the first convolution and unfolded after the last, which
-    saves most of the work. Sides that cannot be folded and halved as often as asked are padded with zeros, and the
-    result is cropped.
+    It has one residual block per resolution on the way down and on the way up, and attention at the coarsest
+    resolution. Images are folded by ``patch`` (space to depth) before the first convolution and unfolded after the
+    last, which saves most of the work. Sides that are not multiples of the total reduction are padded with zeros, and
+    the result is cropped.
     """
 
     def __init__(self, channels: int, widths: Sequence[int], patch: int) -> None:
@@ -63,7 +64,7 @@ class UNet(nn.Module):
         )
         self.norm = norm(widths[0])
         self.last = zeroed(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1))
-        self.to(memory_format=torch.channels_last)  # convolutions take their weights' format, and this is the quicker
+        self.to(memory_format=torch.channels_last)  # the faster format; convolutions follow that of their weights
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the output for images ``x`` ``(B, C, H, W)`` at times ``t`` ``(B,)`` in [0, 1], of the shape of x."""
@@ -84,7 +85,7 @@ class UNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a shortcut; the time scales and shifts what is between them."""
+    """Two convolutions with a shortcut; the time scales and shifts the activations between them."""
 
     def __init__(self, ins: int, outs: int, embedding: int) -> None:
         super().__init__()
@@ -102,7 +103,7 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention of one head over all places of a grid, beside a shortcut."""
+    """Self-attention with one head over all positions of a grid, with a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -118,7 +119,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Layers of SiLU units over the values of an example and the embedded time."""
+    """Fully connected SiLU layers over the values of an example and the embedded time."""
 
     def __init__(self, dim: int, hidden: Sequence[int]) -> None:
         super().__init__()
@@ -134,7 +135,7 @@ class MLP(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Sines and cosines of the time (Vaswani et al., 2017), of frequencies from 1 to 100, and a small MLP."""
+    """Sines and cosines of the time (Vaswani et al., 2017) with frequencies from 1 to 100, then a small MLP."""
 
     frequencies: Tensor
 
@@ -150,12 +151,12 @@ class TimeEmbedding(nn.Module):
 
 
 def norm(channels: int) -> nn.GroupNorm:
-    """Return group normalisation of about eight channels a group."""
+    """Return group normalisation with about eight channels per group."""
     return nn.GroupNorm(math.gcd(channels, max(1, channels // 8)), channels)
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """Start a layer at zero, so that what it is added to goes through unchanged at first."""
+    """Set a layer to zero, so that its residual block starts as the identity."""
     nn.init.zeros_(layer.weight)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""Pictures of fits."""
+"""Pictures of fitted models."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from harness import FigureSpec, hookimpl
 
 @hookimpl
 def harness_figures() -> list[FigureSpec]:
-    """Provide the pictures, in the order they are shown."""
+    """Provide the figures, in the order in which they are shown."""
     return [
         FigureSpec(
             "reconstructions",
             "harness_figures.reconstructions:Reconstructions",
-            "test examples above their reconstructions",
+            "test examples and their reconstructions",
         ),
         FigureSpec(
             "denoising",
             "harness_figures.reconstructions:Denoising",
-            "test examples corrupted, reconstructed and clean",
+            "test examples: corrupted, reconstructed and clean",
         ),
         FigureSpec("samples", "harness_figures.samples:SampleGrid", "samples of the fitted model"),
         FigureSpec(
             "samples-in-training",
             "harness_figures.samples:SamplesInTraining",
-            "samples at the first, middle and last epoch from the same latent points",
+            "samples after the first, middle and last epoch, from the same latent points",
         ),
-        FigureSpec("interpolation", "harness_figures.latent:Interpolation", "ways from one code to another"),
-        FigureSpec("manifold", "harness_figures.latent:Manifold", "the plane of two latent numbers, decoded"),
+        FigureSpec("interpolation", "harness_figures.latent:Interpolation", "decoded straight paths between codes"),
+        FigureSpec("manifold", "harness_figures.latent:Manifold", "the decoded plane of a two-dimensional code"),
         FigureSpec(
             "curves",
             "harness_figures.curves:TrainingCurves",

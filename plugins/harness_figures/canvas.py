@@ -1,4 +1,4 @@
-"""Drawing examples, whatever they are: images as tiles, point sets as points with their intensity."""
+"""Draws rows of examples: images as tiles, point sets as points with their intensity."""
 
 from __future__ import annotations
 
@@ -14,46 +14,47 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _dpi = 100
-_gap = 0.06  # between tiles, in tiles
-_ranging = 100  # test examples whose extremes are black and white, where data have no bounds
+_gap = 0.06  # between tiles, relative to their width
+_examples_for_range = 100  # test examples that set black and white for data without bounds
 
 Row = tuple[str, Tensor]
 
 
 def require_drawable(info: DataInfo) -> None:
-    """Check that examples are images of one or three channels, or sets of points.
+    """Check that examples are images with one or three channels, or sets of points.
 
     Raises:
         NotApplicable: they are neither.
     """
     if info.support != "points" and not (len(info.shape) == 3 and info.shape[0] in (1, 3)):
-        raise NotApplicable(f"examples of shape {info.shape} are no pictures")
+        raise NotApplicable(f"examples of shape {info.shape} are neither images nor point sets")
 
 
 def draw_rows(rows: Sequence[Row], data: Data, tile: float | None = None) -> Figure:
-    """Draw rows of examples, each ``(n, *shape)``, with a word at the left of each.
+    """Draw rows of examples, each row with a label on its left.
 
     Args:
-        rows: a word and the examples of each.
-        data: what they are of, or like.
-        tile: inches that an example is wide; more for points than for images, where it is None.
+        rows: the label and the examples ``(n, *shape)`` of each row.
+        data: the data set that the examples belong to, or resemble.
+        tile: width of an example in inches; by default wider for points than for images.
 
     Raises:
-        NotApplicable: examples are no pictures.
+        NotApplicable: examples are neither images nor point sets.
     """
     from matplotlib.figure import Figure
 
     require_drawable(data.info)
     of_points = data.info.support == "points"
     tile = tile or (0.9 if of_points else 0.56)
-    tall = tile if of_points else tile * data.info.shape[1] / data.info.shape[2]
-    words = max(len(word) for word, _ in rows)
-    margin = 0.075 * words + 0.12 if words else 0.04
+    tile_height = tile if of_points else tile * data.info.shape[1] / data.info.shape[2]
+    longest_label = max(len(label) for label, _ in rows)
+    margin = 0.075 * longest_label + 0.12 if longest_label else 0.04
     columns = max(len(examples) for _, examples in rows)
-    width, height = margin + tile * columns + 0.04, tall * len(rows) + 0.08
+    width, height = margin + tile * columns + 0.04, tile_height * len(rows) + 0.08
     figure = Figure(figsize=(width, height), dpi=_dpi)
-    axes = figure.add_axes((margin / width, 0.04 / height, tile * columns / width, tall * len(rows) / height))
-    axes.set_yticks([i + 0.5 for i in range(len(rows))], [word for word, _ in rows], fontsize=9)
+    size = (tile * columns / width, tile_height * len(rows) / height)
+    axes = figure.add_axes((margin / width, 0.04 / height, *size))
+    axes.set_yticks([i + 0.5 for i in range(len(rows))], [label for label, _ in rows], fontsize=9)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -67,18 +68,18 @@ def draw_rows(rows: Sequence[Row], data: Data, tile: float | None = None) -> Fig
 
 
 def _range_of(data: Data) -> tuple[float, float]:
-    """Return the values that are black and white: 0 and 1, or of real data the extremes of the first test examples.
+    """Return the values drawn black and white: 0 and 1, or for real data the extremes of the first test examples.
 
-    What strays out of them is black or white too, so that all pictures of a data set are on one scale.
+    Values outside this range are clipped, so all pictures of a data set have the same scale.
     """
     if data.info.support != "real":
         return 0.0, 1.0
-    examples = data.test.first(_ranging).all(Noise(0, data.test.stored.device))
+    examples = data.test.first(_examples_for_range).all(Noise(0, data.test.stored.device))
     return float(examples.min()), float(examples.max())
 
 
 def _draw_images(axes: Any, rows: Sequence[Tensor], columns: int, values: tuple[float, float]) -> None:
-    """Draw rows of ``(n, channels, height, width)`` as one picture, from black to white at two ``values``."""
+    """Draw rows of ``(n, channels, height, width)``; the two ``values`` are black and white."""
     low, high = values
     _, height, width = rows[0].shape[1:]
     gap = max(1, round(_gap * width))

@@ -1,4 +1,4 @@
-"""How training went."""
+"""Training curves."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from harness import Data, FigureContext, NotApplicable, TrainsByGradient, Trains
 
 
 class TrainingCurves:
-    """Every objective on the training and the validation split, over epochs, and the evidence lower bound.
+    """Every objective on the training and the validation split over epochs, and the ELBO if the model has one.
 
-    What an objective is worth at an equilibrium, where that is known, is a dashed line.
+    A dashed line shows an objective's known value at equilibrium.
     """
 
     needs = (TrainsByGradient | TrainsByObjectives,)
 
     def draw(self, model: Any, data: Data, context: FigureContext) -> Figure:
-        """Draw a plot for each curve, side by side.
+        """Draw one plot per curve, side by side.
 
         Raises:
-            NotApplicable: there are fewer than two epochs.
+            NotApplicable: training had fewer than two epochs.
         """
         curves = context.curves
         epochs = range(1, len(curves.seconds) + 1)
         if len(epochs) < 2:
-            raise NotApplicable("a curve has two epochs at least")
+            raise NotApplicable("a curve needs at least two epochs")
         landmarks = {each.name: each.landmark for each in objectives_of(model, context.config)}
         names = list(curves.validation)
         figure = Figure(figsize=(0.4 + 3.1 * len(names), 2.6), dpi=100, layout="constrained")
@@ -35,8 +35,8 @@ class TrainingCurves:
             axes.plot(epochs, curves.train[name], label="training")
             axes.plot(epochs, curves.validation[name], label="validation")
             if (landmark := landmarks.get(name)) is not None:
-                word, value = landmark
-                axes.axhline(value, color="grey", linestyle="--", linewidth=1, label=word)
+                label, value = landmark
+                axes.axhline(value, color="grey", linestyle="--", linewidth=1, label=label)
             axes.set_title(name, fontsize=9)
             axes.set_xlabel("epoch", fontsize=8)
             axes.tick_params(labelsize=8)

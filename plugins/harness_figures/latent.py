@@ -1,4 +1,4 @@
-"""The space of codes: ways from one code to another, and the plane of two."""
+"""Pictures of the latent space: paths between codes, and the plane of two-dimensional codes."""
 
 from __future__ import annotations
 
@@ -13,45 +13,48 @@ from torch.distributions import Independent, Normal
 from harness import Data, FigureContext, HasDecoder, HasEncoder, HasObservationModel, NotApplicable, draw
 from harness_figures.canvas import draw_rows, require_drawable
 
-_ways, _steps = 5, 10
+_paths, _steps = 5, 10
 _side = 15
 
 
 class Interpolation:
-    """Straight ways through the space of codes, decoded at equal steps.
+    """Straight paths through the latent space, decoded at equal steps.
 
-    They lead from one draw of the prior to another or, for a model without a prior, from the code of one test example
-    to that of another.
+    Each path joins two draws from the prior or, for a model without a prior, the codes of two test examples.
     """
 
     needs: ClassVar = (HasObservationModel | HasDecoder,)
 
     def draw(self, model: Any, data: Data, context: FigureContext) -> Figure:
-        """Draw a row for each way."""
+        """Draw a row for each path.
+
+        Raises:
+            NotApplicable: the model has neither a prior nor an encoder, or there are fewer than two test examples.
+        """
         require_drawable(data.info)
         decode, ends = _decoder_of(model), self._ends(model, data, context)
-        ways = len(ends) // 2
-        start, end = ends[: 2 * ways].split(ways)  # (ways, latent) each
+        paths = len(ends) // 2
+        start, end = ends[: 2 * paths].split(paths)  # (paths, latent) each
         share = torch.linspace(0, 1, _steps, device=start.device).view(-1, 1, 1)
-        codes = torch.lerp(start, end, share)  # (steps, ways, latent)
-        pictures = decode(codes.flatten(0, 1)).unflatten(0, (_steps, ways))
-        return draw_rows([("", pictures[:, way]) for way in range(ways)], data)
+        codes = torch.lerp(start, end, share)  # (steps, paths, latent)
+        pictures = decode(codes.flatten(0, 1)).unflatten(0, (_steps, paths))
+        return draw_rows([("", pictures[:, path]) for path in range(paths)], data)
 
     def _ends(self, model: Any, data: Data, context: FigureContext) -> Tensor:
         if hasattr(model, "prior"):
-            return draw(model.prior(), context.noise, 2 * _ways)
+            return draw(model.prior(), context.noise, 2 * _paths)
         if not isinstance(model, HasEncoder):
             raise NotApplicable("it has neither a prior nor an encoder")
         if len(data.test) < 2:
-            raise NotApplicable("there are no two test examples to go between")
-        return model.encode(data.test.first(2 * _ways).all(context.noise))
+            raise NotApplicable("it needs at least two test examples")
+        return model.encode(data.test.first(2 * _paths).all(context.noise))
 
 
 class Manifold:
-    """What a code of two numbers decodes to, over the plane.
+    """The decoded plane of a two-dimensional code.
 
-    Codes are at equal steps of probability, through the inverse distribution function of the prior (Kingma and
-    Welling, 2014, appendix A), so that each picture stands for as many samples as any other.
+    Codes are placed at equal steps of probability by the inverse distribution function of the prior (Kingma and
+    Welling, 2014, appendix A), so each picture represents an equal share of the samples.
     """
 
     needs: ClassVar = (HasObservationModel | HasDecoder,)
@@ -60,14 +63,14 @@ class Manifold:
         """Draw a square of pictures.
 
         Raises:
-            NotApplicable: the code has not two numbers, or there is no standard normal prior.
+            NotApplicable: the code is not two-dimensional, or its prior is not normal.
         """
         prior = model.prior() if hasattr(model, "prior") else None
         if prior is None or prior.event_shape != (2,):
-            raise NotApplicable("its code is no plane")
+            raise NotApplicable("it needs a two-dimensional code with a prior")
         base = prior.base_dist if isinstance(prior, Independent) else prior
         if not isinstance(base, Normal):
-            raise NotApplicable("its prior has no inverse distribution function")
+            raise NotApplicable("its prior is not a normal distribution")
         share = (torch.arange(_side, device=base.loc.device) + 0.5) / _side
         across, down = torch.meshgrid(share, share.flip(0), indexing="xy")
         codes = base.icdf(torch.stack([across, down], dim=-1))  # (side, side, 2)
@@ -76,7 +79,7 @@ class Manifold:
 
 
 def _decoder_of(model: Any) -> Callable[[Tensor], Tensor]:
-    """Return what turns codes into examples, the means of p(x | z) where there is a distribution."""
+    """Return the function from codes to examples: ``decode``, or else the mean of p(x | z)."""
     if hasattr(model, "decode"):
         return model.decode  # type: ignore[no-any-return]
     return lambda z: model.observation(z).mean

@@ -1,4 +1,4 @@
-"""Test examples beside what a model makes of them."""
+"""Test examples and their reconstructions."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Reconstructions:
 
 
 class DenoisingModel(Reconstructs, Corrupts, Protocol):
-    """A model that was trained to undo a corruption."""
+    """A model trained to undo a corruption."""
 
 
 class Denoising:
-    """The first test examples corrupted as in training, what the model makes of that, and the clean ones."""
+    """The first test examples corrupted as in training, their reconstructions, and the clean examples."""
 
     needs: ClassVar = (Reconstructs, Corrupts)
 

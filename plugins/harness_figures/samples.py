@@ -1,4 +1,4 @@
-"""Samples: of the fitted model, and of the model as it was trained."""
+"""Samples of the fitted model, and of the model during training."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from harness import Data, FigureContext, NotApplicable, Samples
 from harness_figures.canvas import draw_rows, require_drawable
 
 _rows, _columns = 6, 10
-_dots = 1000
+_points = 1000
 
 
 class SampleGrid:
-    """Samples in rows; of vectors, the first two values of each as a point, beside those of test examples."""
+    """A grid of samples; for vectors, scatter plots of the first two values of test examples and of samples."""
 
     needs: ClassVar = (Samples,)
 
     def draw(self, model: Samples, data: Data, context: FigureContext) -> Figure:
-        """Draw a grid or a scatter plot."""
+        """Draw a grid, or scatter plots.
+
+        Raises:
+            NotApplicable: examples are neither images nor point sets nor vectors of two values or more.
+        """
         if len(data.info.shape) == 1:
-            test = data.test.first(_dots).all(context.noise)
+            test = data.test.first(_points).all(context.noise)
             return _scatter(test, model.sample(len(test), context.noise))
         require_drawable(data.info)
         samples = model.sample(_rows * _columns, context.noise)
@@ -31,24 +35,24 @@ class SampleGrid:
 
 
 class SamplesInTraining:
-    """Samples at the end of the first, the middle and the last epoch, from the same latent points."""
+    """Samples after the first, the middle and the last epoch, from the same latent points."""
 
     needs: ClassVar = (Samples,)
 
     def draw(self, model: Samples, data: Data, context: FigureContext) -> Figure:
-        """Draw a row for each epoch that was kept.
+        """Draw a row for each of these epochs.
 
         Raises:
-            NotApplicable: none was, as of a model fitted in closed form.
+            NotApplicable: no samples were kept, as for a model fitted in closed form.
         """
         if not context.snapshots:
-            raise NotApplicable("no samples were kept while it trained")
+            raise NotApplicable("no samples were kept during training")
         return draw_rows([(f"epoch {epoch}", samples) for epoch, samples in context.snapshots.items()], data)
 
 
 def _scatter(test: Tensor, samples: Tensor) -> Figure:
     if test.shape[1] < 2:
-        raise NotApplicable("examples have one value")
+        raise NotApplicable("a scatter plot needs at least two values per example")
     figure = Figure(figsize=(6, 3), dpi=100, layout="constrained")
     both = torch.cat([test, samples])[:, :2].cpu()
     (left, bottom), (right, top) = both.amin(0).tolist(), both.amax(0).tolist()

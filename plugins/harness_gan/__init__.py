@@ -12,19 +12,19 @@ def harness_models() -> list[ModelSpec]:
         ModelSpec(
             "gan",
             "harness_gan.gan:GAN",
-            "generative adversarial network of fully connected layers",
-            version="1",
+            "generative adversarial network with fully connected layers",
+            version="2",
         ),
         ModelSpec(
             "dcgan",
             "harness_gan.dcgan:DCGAN",
-            "generative adversarial network of convolutions",
+            "generative adversarial network with convolutional layers",
             version="1",
         ),
         ModelSpec(
             "wgan-gp",
             "harness_gan.wgan_gp:WGANGP",
-            "Wasserstein adversarial network with gradient penalty",
-            version="1",
+            "Wasserstein GAN with gradient penalty, on the networks of gan",
+            version="2",
         ),
     ]

@@ -1,4 +1,4 @@
-"""The generative adversarial network of convolutions."""
+"""The generative adversarial network with convolutional layers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from harness_gan.gan import GAN
 
 
 class DCGAN(GAN):
-    """The adversarial network of convolutions (Radford, Metz and Chintala, 2016), on the losses of ``gan``.
+    """The convolutional adversarial network (Radford, Metz and Chintala, 2016), with the losses of ``gan``.
 
-    The generator projects the code to a small image of many channels, with batch norm and ReLU, and doubles its
-    sides by transposed convolutions of 4 × 4 and stride 2, each but the last with batch norm and ReLU; then tanh.
-    The discriminator halves them by convolutions of 4 × 4 and stride 2 with LeakyReLU of slope 0.2 and, but in the
-    first, batch norm. Weights start from N(0, 0.02²), those of batch norm from N(1, 0.02²). Adam runs at 2e-4 with
-    β₁ = 0.5.
+    The generator projects the code to a small image with many channels, followed by batch norm and ReLU. Transposed
+    4 × 4 convolutions of stride 2 double its sides, each but the last followed by batch norm and ReLU; tanh is last.
+    The discriminator halves the sides by 4 × 4 convolutions of stride 2, each followed by batch norm, but for the
+    first, and LeakyReLU of slope 0.2. Weights are drawn from N(0, 0.02²), those of batch norm from N(1, 0.02²). Adam
+    runs at 2e-4 with β₁ = 0.5. The kernel size is that of the authors' code.
 
-    Ours: an odd side is halved with its last line left out, and made odd again on the way back; the prior is N(0, I),
-    where the source has a uniform one; two halvings with 64 and 128 channels suit 28 × 28, where it has four with up
-    to 1024 for 64 × 64. The kernel is that of the authors' code.
+    Our choices: halving an odd side drops its last row or column, which doubling restores; the prior is N(0, I)
+    instead of uniform; and there are two halvings with 64 and 128 channels for 28 × 28, where the paper has four with
+    up to 1024 channels for 64 × 64.
     """
 
     @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The generative adversarial network of fully connected layers."""
+"""The generative adversarial network with fully connected layers."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from harness_gan.adversarial import Adversarial
 
 
 class GAN(Adversarial):
-    """A generator against a discriminator, on binary cross-entropy (Goodfellow et al., 2014).
+    """A generator against a discriminator, with binary cross-entropy (Goodfellow et al., 2014).
 
-    The generator is three blocks of linear, LeakyReLU, batch norm, of growing width, then linear and tanh; the
-    discriminator is linear, LeakyReLU twice, then linear and sigmoid (which is folded into the loss). Each step
-    moves the generator first, then the discriminator, each with its own Adam. The generator's loss is the
-    non-saturating −log D(G(z)), or the saturating log(1 − D(G(z))). At equilibrium D = ½ and the discriminator's
-    loss is log 4.
+    The generator is a hidden layer, then three blocks of linear, LeakyReLU and batch norm with growing width, then
+    linear and tanh. The discriminator is twice linear and LeakyReLU, then linear and sigmoid (which is part of the
+    loss). Each step updates the generator first, then the discriminator, each with its own Adam. The generator's loss
+    is the non-saturating −log D(G(z)), or the saturating log(1 − D(G(z))). At equilibrium D = ½ and the
+    discriminator's loss is log 4.
 
-    Where the source leaves a choice open: slopes 0.2, widths as below, images scaled to [−1, 1], and Adam at 2e-4
-    with β₁ = 0.5 (Radford et al., 2016), since at 1e-3 and 0.9 the discriminator wins within an epoch.
+    Our choices: a hidden layer of linear and LeakyReLU without batch norm, slopes of 0.2, the widths, images scaled to
+    [−1, 1], and Adam at 2e-4 with β₁ = 0.5 (Radford et al., 2016), since at 1e-3 and 0.9 the discriminator wins within
+    an epoch.
     """
 
     @dataclass(frozen=True)
     class Config(Adversarial.Config):
         """Settings."""
 
-        loss: Literal["non-saturating", "saturating"] = setting("non-saturating", "of the generator")
+        loss: Literal["non-saturating", "saturating"] = setting("non-saturating", "loss of the generator")
 
     config: Config
 
@@ -52,12 +53,12 @@ class GAN(Adversarial):
         ]
 
     def generator_loss(self, x: Tensor, noise: Noise) -> Tensor:
-        """How well the discriminator tells generated images from real ones, for as many as there are in ``x``."""
+        """Return the generator's loss, averaged over as many generated images as there are in ``x``."""
         logits = self.discriminator(self._generate(len(x), noise))
         return F.softplus(-logits).mean() if self.config.loss == "non-saturating" else -F.softplus(logits).mean()
 
     def discriminator_loss(self, x: Tensor, noise: Noise) -> Tensor:
-        """−log D(x) − log(1 − D(G(z))), averaged over examples."""
+        """Return −log D(x) − log(1 − D(G(z))), averaged over examples."""
         with torch.no_grad():
             generated = self._generate(len(x), noise)
         real = F.softplus(-self.discriminator(2 * x.flatten(1) - 1))

@@ -12,17 +12,17 @@ from harness_gan.adversarial import Adversarial
 
 
 class WGANGP(Adversarial):
-    """A generator against a critic kept nearly 1-Lipschitz by a penalty on its gradient (Gulrajani et al., 2017).
+    """A generator against a critic that a gradient penalty keeps nearly 1-Lipschitz (Gulrajani et al., 2017).
 
-    The critic minimises mean f(G(z)) − mean f(x) + λ mean (‖∇f(x̂)‖ − 1)², with x̂ drawn evenly from the line
-    between a real image and a generated one; the generator minimises −mean f(G(z)). A critic at its optimum loses
-    −W, the Wasserstein distance (up to the penalty), so its curve tells of progress. Each step moves the critic
-    ``critic_steps`` times, then the generator. λ, Adam's settings and that number are those of the paper's
-    Algorithm 1. The critic has no batch norm, under which the penalty on single images would make no sense.
+    The critic minimises mean f(G(z)) − mean f(x) + λ mean (‖∇f(x̂)‖ − 1)², with x̂ drawn uniformly from the line
+    between a real and a generated image. The generator minimises −mean f(G(z)). The loss of an optimal critic is −W,
+    the negative Wasserstein distance (up to the penalty), so its curve shows progress. Each step updates the critic
+    ``critic_steps`` times, then the generator. λ, Adam's settings and ``critic_steps`` are those of the paper's
+    Algorithm 1. The critic has no batch norm, because the penalty applies to single images.
 
-    Ours: the fully connected networks of ``gan``, so that the two differ in what they minimise alone; and in one
-    step all updates of the critic see the same real images, with codes and x̂ drawn anew. Distances are on images
-    scaled to [−1, 1].
+    Our choices: the fully connected networks of ``gan``, so that the two differ only in their losses and in Adam's
+    settings; and all updates of the critic in one step use the same real images, with new codes and x̂. Distances are
+    between images scaled to [−1, 1].
     """
 
     @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class WGANGP(Adversarial):
         learning_rate: float = setting(1e-4, "step size of Adam, for both networks", above=0)
         beta1: float = setting(0.0, "decay of Adam's first moment", minimum=0, below=1)
         beta2: float = setting(0.9, "decay of Adam's second moment", minimum=0, below=1)
-        penalty: float = setting(10.0, "weight λ of the gradient penalty", minimum=0)
-        critic_steps: int = setting(5, "updates of the critic to one of the generator", minimum=1)
+        penalty: float = setting(10.0, "λ, the weight of the gradient penalty", minimum=0)
+        critic_steps: int = setting(5, "updates of the critic per update of the generator", minimum=1)
 
     config: Config
 
@@ -41,7 +41,7 @@ class WGANGP(Adversarial):
         super().__init__(info, config)
 
     def objectives(self) -> list[Objective]:
-        """Return the critic's objective, stepped several times, then the generator's."""
+        """Return the critic's objective, with several updates per step, then the generator's."""
         critic, generator = (list(each.parameters()) for each in (self.discriminator, self.generator))
         return [
             Objective("critic", self.critic_loss, critic, self.config, repeats=self.config.critic_steps),
@@ -49,20 +49,20 @@ class WGANGP(Adversarial):
         ]
 
     def generator_loss(self, x: Tensor, noise: Noise) -> Tensor:
-        """−f(G(z)), averaged over as many generated images as there are in ``x``."""
+        """Return −f(G(z)), averaged over as many generated images as there are in ``x``."""
         return -self.discriminator(self._generate(len(x), noise)).mean()  # type: ignore[no-any-return]
 
     def critic_loss(self, x: Tensor, noise: Noise) -> Tensor:
-        """f(G(z)) − f(x) + λ (‖∇f(x̂)‖ − 1)², averaged over examples."""
+        """Return f(G(z)) − f(x) + λ (‖∇f(x̂)‖ − 1)², averaged over examples."""
         real = 2 * x.flatten(1) - 1
         with torch.no_grad():
             generated = self._generate(len(x), noise)
         between = torch.lerp(real, generated, noise.uniform(len(x), 1).to(real))
         difference = self.discriminator(generated) - self.discriminator(real)
-        return difference.mean() + self.config.penalty * self._excess(between)  # type: ignore[no-any-return]
+        return difference.mean() + self.config.penalty * self._gradient_penalty(between)  # type: ignore[no-any-return]
 
-    def _excess(self, x: Tensor) -> Tensor:
-        """(‖∇f(x)‖ − 1)², averaged over the images ``x`` ``(N, d)``."""
-        # torch.func differentiates under vmap and within no_grad, as the autograd engine does not.
+    def _gradient_penalty(self, x: Tensor) -> Tensor:
+        """Return (‖∇f(x)‖ − 1)², averaged over the images ``x`` ``(N, d)``."""
+        # Unlike the autograd engine, torch.func differentiates under vmap and within no_grad.
         gradients = torch.func.grad(lambda x: self.discriminator(x).sum())(x)
         return (torch.linalg.vector_norm(gradients, dim=1) - 1).square().mean()  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Linear models: principal components, their autoencoder, and those with Gaussian codes and an exact density."""
+"""Linear models: PCA, the linear autoencoder, and linear-Gaussian models with an exact density."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def harness_models() -> list[ModelSpec]:
         ModelSpec(
             "linear-ae",
             "harness_linear.linear_ae:LinearAutoencoder",
-            "linear autoencoder trained by gradient; its optimum is PCA's subspace",
+            "linear autoencoder trained by gradient descent; its optimum is PCA's subspace",
             version="1",
         ),
         ModelSpec(
@@ -25,7 +25,7 @@ def harness_models() -> list[ModelSpec]:
         ModelSpec(
             "factor-analysis",
             "harness_linear.factor_analysis:FactorAnalysis",
-            "factor analysis: a noise variance for every value; exact density",
+            "factor analysis, with a noise variance for each value; exact density",
             version="1",
         ),
     ]

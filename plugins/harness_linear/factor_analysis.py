@@ -14,24 +14,25 @@ from harness_linear.moments import moments
 
 
 class FactorAnalysis(LinearGaussian):
-    """x = W z + μ + ε with a noise variance ψ of its own for every value, by maximum likelihood.
+    """x = W z + μ + ε with a separate noise variance ψ for each value, fitted by maximum likelihood.
 
-    Given ψ, the best W is known: Ψ^½ U (Λ − I)^½ with the k leading eigenvectors and eigenvalues of Ψ^−½ S Ψ^−½, S
-    the training covariance (Jöreskog, 1967); given W, ψ becomes the diagonal of S − W Wᵀ. The two alternate, from
-    ψ = diag(S) (Barber, 2012, algorithm 21.1), until the mean log-likelihood gains less than the tolerance.
+    Given ψ, the best W is Ψ^½ U (Λ − I)^½, where U and Λ are the k leading eigenvectors and eigenvalues of
+    Ψ^−½ S Ψ^−½ and S is the training covariance (Jöreskog, 1967). Given W, ψ is the diagonal of S − W Wᵀ. The two
+    updates alternate, starting from ψ = diag(S) (Barber, 2012, algorithm 21.1), until the mean log-likelihood gains
+    less than the tolerance.
 
-    Ours: no ψ falls below ``least_noise``. Without it, a value that never varies, such as a pixel at the border of
-    every digit, would have an infinite density. The default is a standard deviation of 0.01; with less, the mean
-    likelihood of new images hangs on a few of them that lie far out.
+    Our choice: ψ never falls below ``least_noise``. Without it, a value that never varies, such as a pixel at the
+    border of every digit, would have an infinite density. The default is a standard deviation of 0.01; with less, the
+    mean likelihood of new images depends on a few outliers.
     """
 
     @dataclass(frozen=True)
     class Config(LinearGaussian.Config):
         """Settings."""
 
-        least_noise: float = setting(1e-4, "smallest noise variance of a value, in squared units of the data", above=0)
-        tolerance: float = setting(1e-3, "gain in mean log-likelihood at which to stop, in nats", above=0)
-        iterations: int = setting(100, "at most so many", minimum=1)
+        least_noise: float = setting(1e-4, "lower limit of a noise variance, in squared units of the data", above=0)
+        tolerance: float = setting(1e-3, "stop when the mean log-likelihood gains less, in nats", above=0)
+        iterations: int = setting(100, "maximum number of iterations", minimum=1)
 
     config: Config
 
@@ -56,9 +57,9 @@ class FactorAnalysis(LinearGaussian):
 
 
 def _best_loadings(covariance: Tensor, variance: Tensor, k: int) -> tuple[Tensor, float]:
-    """Return the W of highest likelihood for a noise variance, ``(d, k)``, and the mean log-likelihood there.
+    """Return the most likely W for a noise variance, ``(d, k)``, and its mean log-likelihood in nats.
 
-    With the k eigenvalues λ that are kept, all of at least 1, and the other values' trace t, twice the negative mean
+    Let λ be the k kept eigenvalues, all of at least 1, and t the sum of the others. Twice the negative mean
     log-likelihood is d log 2π + Σ log ψ + Σ log λ + k + t.
     """
     scale = variance.sqrt()

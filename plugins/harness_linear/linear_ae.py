@@ -12,8 +12,8 @@ from harness import AdamSettings, DataInfo, Noise, setting
 class LinearAutoencoder(nn.Module):
     """Minimises ½‖W_g W_f x − x‖² over centred x (Baldi and Hornik, 1989).
 
-    Every minimum spans the k leading principal components, so its error approaches PCA's from above on the
-    training set. Both maps are without bias: the training mean is subtracted, and added again.
+    Every minimum spans the k leading principal components, so its error on the training set approaches PCA's from
+    above. Both maps have no bias; the training mean is subtracted before encoding and added after decoding.
     """
 
     @dataclass(frozen=True)
@@ -44,5 +44,5 @@ class LinearAutoencoder(nn.Module):
         return self.decode(self.encode(x))
 
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
-        """Half the squared error, summed over values and averaged over examples."""
+        """Return half the squared error, summed over values and averaged over examples."""
         return 0.5 * (self.reconstruct(x) - x).square().flatten(1).sum(1).mean()

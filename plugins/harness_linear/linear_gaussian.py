@@ -1,4 +1,4 @@
-"""What linear models with Gaussian codes and Gaussian noise have in common: everything but how they are fitted."""
+"""The base of linear models with Gaussian codes and Gaussian noise: everything but fitting."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from harness import DataInfo, Noise, NotApplicable, setting
 
 
 class LinearGaussian(nn.Module):
-    """x = W z + μ + ε with z from N(0, I) and ε from N(0, diag(ψ)), so that every distribution is Gaussian and exact.
+    """x = W z + μ + ε with z from N(0, I) and ε from N(0, diag(ψ)), so every distribution is Gaussian and exact.
 
-    The columns of W are orthogonal under 1/ψ, which costs no generality since codes may be rotated, and makes the
-    posterior a Gaussian with independent components. A subclass fits W, μ and ψ.
+    The columns of W are orthogonal under 1/ψ, so the posterior has independent components. This loses no generality,
+    because codes may be rotated. A subclass fits W, μ and ψ.
     """
 
     @dataclass(frozen=True)
@@ -32,9 +32,7 @@ class LinearGaussian(nn.Module):
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__()
         if config.latent_dim >= info.as_vector():
-            raise NotApplicable(
-                f"latent_dim={config.latent_dim} leaves nothing to the noise of {info.dim} values; take fewer"
-            )
+            raise NotApplicable(f"latent_dim={config.latent_dim} must be less than the {info.dim} values of an example")
         self.config = config
         self.shape = info.shape
         self.register_buffer("mean", torch.zeros(info.dim))  # μ
@@ -68,19 +66,20 @@ class LinearGaussian(nn.Module):
         return (z @ self.loadings.T + self.mean).unflatten(-1, self.shape)  # type: ignore[no-any-return]
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the mean of p(x | z) at the mean of the posterior, which is nearer to μ than a projection is."""
+        """Return the mean of p(x | z) at the posterior mean; it is closer to μ than the projection of ``x``."""
         return self.decode(self.encode(x))
 
     def sample(self, n: int, noise: Noise) -> Tensor:
-        """Draw from p(x), noise included."""
+        """Draw from p(x), including the noise ε."""
         z = noise.normal(n, self.loadings.shape[1])
         error = self.noise_variance.sqrt() * noise.normal(n, len(self.mean))
         return self.decode(z) + error.unflatten(1, self.shape)  # type: ignore[no-any-return]
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return log N(x; μ, W Wᵀ + diag(ψ)) in nats, ``(N,)`` float64, through the k × k matrix I + Wᵀ diag(1/ψ) W.
+        """Return log N(x; μ, W Wᵀ + diag(ψ)) in nats, ``(N,)`` float64.
 
-        By Woodbury's identity and the determinant lemma; it is exact also where W's columns are not orthogonal.
+        Woodbury's identity and the determinant lemma reduce it to the k × k matrix I + Wᵀ diag(1/ψ) W. It is exact even
+        if W's columns are not orthogonal.
         """
         loadings, variance = self.loadings.double(), self.noise_variance.double()
         centred = x.flatten(1).double() - self.mean.double()

@@ -9,7 +9,7 @@ from harness import Noise, Split
 
 
 def moments(train: Split, noise: Noise) -> tuple[Tensor, Tensor]:
-    """Return the mean ``(d,)`` and the covariance ``(d, d)`` of maximum likelihood, divided by N, in float64."""
+    """Return the mean ``(d,)`` and the maximum-likelihood covariance ``(d, d)``, divided by N, in float64."""
     x = train.all(noise).flatten(1)  # (N, d)
     mean = x.mean(0, dtype=torch.float64)
     covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)

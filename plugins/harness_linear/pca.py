@@ -12,10 +12,10 @@ from harness_linear.moments import moments
 
 
 class PCA(nn.Module):
-    """x is centred and projected on the k leading eigenvectors of the training covariance (Hotelling, 1933).
+    """Projects centred data on the k leading eigenvectors of the training covariance (Hotelling, 1933).
 
-    Among all linear maps through k units none has a lower squared error on the training set (Eckart and Young,
-    1936). Reconstructions are not clipped to the range of the data.
+    No linear map through k units has a lower squared error on the training set (Eckart and Young, 1936).
+    Reconstructions are not clipped to the range of the data.
     """
 
     @dataclass(frozen=True)

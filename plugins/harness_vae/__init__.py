@@ -12,19 +12,19 @@ def harness_models() -> list[ModelSpec]:
         ModelSpec(
             "vae",
             "harness_vae.vae:VAE",
-            "variational autoencoder; Bernoulli or Gaussian observations by the data's support",
+            "variational autoencoder; Bernoulli observations of binary data, else Gaussian",
             version="1",
         ),
         ModelSpec(
             "iwae",
             "harness_vae.iwae:IWAE",
-            "importance-weighted autoencoder: the VAE's network on the k-sample bound",
+            "importance-weighted autoencoder: the VAE's network trained on the k-sample bound",
             version="1",
         ),
         ModelSpec(
             "gaussian-vae",
             "harness_vae.gaussian_vae:GaussianVAE",
-            "vae with Gaussian observations of fixed variance on any data",
+            "vae with Gaussian observations of fixed variance, for any data",
             version="1",
         ),
         ModelSpec(
@@ -36,19 +36,19 @@ def harness_models() -> list[ModelSpec]:
         ModelSpec(
             "cnn-vae",
             "harness_vae.cnn_vae:CNNVAE",
-            "variational autoencoder with convolutional encoder and decoder",
+            "variational autoencoder with a convolutional encoder and decoder",
             version="1",
         ),
         ModelSpec(
             "convae",
             "harness_vae.convae:ConVAE",
-            "convolutional variational autoencoder of point sets on a Chamfer distance",
+            "convolutional variational autoencoder of point sets, trained on a Chamfer distance",
             version="1",
         ),
         ModelSpec(
             "vq-vae",
             "harness_vae.vq_vae:VQVAE",
-            "vector-quantised autoencoder, with a PixelCNN as prior over its codes",
+            "vector-quantised autoencoder with a PixelCNN prior over its codes",
             version="1",
         ),
     ]

@@ -15,8 +15,8 @@ from harness_vae.vae import VAE
 class BetaVAE(VAE):
     """The VAE's network trained on −E_q[log p(x | z)] + β KL(q(z | x) ‖ p(z)) (Higgins et al., 2017).
 
-    β > 1 buys a lower rate with a higher distortion, β < 1 the reverse; β = 1 is the VAE. What it is measured by is the
-    evidence lower bound itself, with β = 1.
+    β > 1 lowers the rate and raises the distortion, β < 1 does the reverse, and β = 1 is the VAE. The ELBO is always
+    measured with β = 1.
     """
 
     @dataclass(frozen=True)

@@ -12,17 +12,19 @@ from harness_vae.variational import VariationalAutoencoder, VariationalSettings
 
 
 class CNNVAE(VariationalAutoencoder):
-    """The VAE with convolutions that halve the image on the way to the code, and transposed ones back.
+    """The VAE with a convolutional encoder that halves the image, and a decoder of transposed convolutions.
 
-    28 × 28 – 32 × 14 × 14 – 64 × 7 × 7 by 4 × 4 kernels and ReLU → mean (linear) and standard deviation (softplus) of
-    the posterior, and the mirror image back. The sizes are ours.
+    28 × 28 – 32 × 14 × 14 – 64 × 7 × 7 with 4 × 4 kernels and ReLU, then the mean (linear) and standard deviation
+    (softplus) of the posterior. The decoder mirrors the encoder. The sizes are our choice.
     """
 
     @dataclass(frozen=True)
     class Config(VariationalSettings):
         """Settings."""
 
-        channels: tuple[int, ...] = setting((32, 64), "of the encoder's convolutions, which halve each side", minimum=1)
+        channels: tuple[int, ...] = setting(
+            (32, 64), "channels of the encoder's convolutions; each halves the sides", minimum=1
+        )
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__(info, config)

@@ -1,4 +1,4 @@
-"""The convolutional variational autoencoder of point sets."""
+"""The convolutional variational autoencoder for point sets."""
 
 from __future__ import annotations
 
@@ -15,32 +15,36 @@ from harness.toolkit import ChamferKind, chamfer
 
 
 class ConVAE(nn.Module):
-    """Minimises the Chamfer distance of a set and its reconstruction, plus β KL(q(z | x) ‖ N(0, I)).
+    """Minimises the Chamfer distance between a set and its reconstruction, plus β KL(q(z | x) ‖ N(0, I)).
 
-    The ConVAE of Orzari et al. (2021) for images of 3 × 25, a point in each column: convolutions of 16, 32 and 64
-    channels with kernels (3, 5), (1, 5) and (1, 5), stride 1 and padding (0, 1), flattened to 64 · 19 = 1216, then
-    1500 units and a Gaussian posterior of ten dimensions. The decoder mirrors that with transposed convolutions. ReLU
-    follows every layer but the outputs; a sigmoid gives features in [0, 1], the range of point sets here.
+    The ConVAE of Orzari et al. (2021) takes 3 × 25 images with a point in each column. Convolutions with 16, 32 and 64
+    channels, kernels (3, 5), (1, 5) and (1, 5), stride 1 and padding (0, 1) are flattened to 64 · 19 = 1216 values,
+    then follow 1500 units and a Gaussian posterior of ten dimensions. The decoder mirrors the encoder with transposed
+    convolutions. ReLU follows every layer except the outputs; a sigmoid gives features in [0, 1].
 
-    The network sees and the distance is measured on features stretched to [0, ``scale``], 27 as in the authors' code:
-    positions are then in pixels of MNIST and intensity weighs as much. β is relative to that; on [0, 1] the distance is
-    729 times smaller, and at β = 0.3 the posterior collapses to the prior. The distance is summed over points and
-    averaged over examples. It is no log-likelihood, so there is no bound on one. It does not see the order of points;
-    the encoder does, as they come. Channels, 1500 and the ten dimensions are from that code, too; the softplus of the
-    posterior's scale is ours.
+    Inside the network and the loss, features are scaled to [0, ``scale``]. The default of 27, from the authors' code,
+    gives positions in pixels of MNIST, and intensity the same weight. β is relative to this scale: on [0, 1] the
+    distance is 729 times smaller, and at β = 0.3 the posterior collapses to the prior. The distance is summed over
+    points and averaged over examples. It is not a log-likelihood, so the model has no bound on one. The distance
+    ignores the order of points; the encoder does not. The channels, 1500 units and ten dimensions are also from the
+    authors' code. Our choice: the softplus of the posterior's standard deviation.
     """
 
     @dataclass(frozen=True)
     class Config(AdamSettings):
         """Settings."""
 
-        loss: ChamferKind = setting("third-axis", "intensity as a third coordinate, or apart from the position")
+        loss: ChamferKind = setting(
+            "third-axis", "Chamfer distance with intensity as a third coordinate, or compared separately"
+        )
         beta: float = setting(0.3, "weight of the KL divergence", minimum=0)
         scale: float = setting(
-            27.0, "range of every feature in the network and the loss; 27 is a pixel of MNIST each", above=0
+            27.0, "upper end of every feature's range in the network and the loss; 27 for pixels of MNIST", above=0
         )
         latent_dim: int = setting(10, "size of the code", minimum=1)
-        channels: tuple[int, ...] = setting((16, 32, 64), "of the encoder; the decoder mirrors them", minimum=1)
+        channels: tuple[int, ...] = setting(
+            (16, 32, 64), "channels of the encoder; the decoder mirrors them", minimum=1
+        )
         dense: int = setting(1500, "width of the fully connected layer", minimum=1)
 
     zero: Tensor
@@ -50,8 +54,8 @@ class ConVAE(nn.Module):
         self.config = config
         features, points = info.as_points()
         if features != 3:
-            raise NotApplicable(f"its points are (x, y, intensity), and these have {features} features")
-        length = points - 2 * len(config.channels)  # a kernel of 5 with padding 1 takes 2
+            raise NotApplicable(f"it needs points (x, y, intensity), and these have {features} features")
+        length = points - 2 * len(config.channels)  # a kernel of 5 with padding 1 shortens it by 2
         if length < 1:
             raise NotApplicable(f"its convolutions need more than {2 * len(config.channels)} points, not {points}")
         channels = [1, *config.channels]

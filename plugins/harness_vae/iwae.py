@@ -16,16 +16,16 @@ from harness_vae.vae import VAE
 class IWAE(VAE):
     """The VAE's network trained on E[log (1/k) Σ p(x, zᵢ) / q(zᵢ | x)] (Burda, Grosse and Salakhutdinov, 2016).
 
-    At k = 1 it is the VAE, but for the KL divergence, which is estimated at the same sample. A larger k is a tighter
-    bound on log p(x) and asks less of the posterior, which so becomes a better proposal and a worse approximation: the
-    k-sample bound rises and the evidence lower bound may fall.
+    At k = 1 it is the VAE, except that the KL divergence is estimated from the same sample. A larger k tightens the
+    bound on log p(x) and constrains the posterior less. The posterior becomes a better proposal and a worse
+    approximation: the k-sample bound rises, and the ELBO may fall.
     """
 
     @dataclass(frozen=True)
     class Config(VAE.Config):
         """Settings: those of ``vae``, and k."""
 
-        k: int = setting(50, "samples of the posterior in the bound", minimum=1)
+        k: int = setting(50, "samples from the posterior in the bound", minimum=1)
 
     loss_name: ClassVar[str] = "negative k-sample bound"
 

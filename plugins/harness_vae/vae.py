@@ -1,4 +1,4 @@
-"""The variational autoencoder of fully connected layers."""
+"""The variational autoencoder with fully connected layers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 class VAE(VariationalAutoencoder):
     """Maximises E_q[log p(x | z)] − KL(q(z | x) ‖ p(z)) with prior N(0, I) (Kingma and Welling, 2014).
 
-    784–500 ReLU → mean (linear) and standard deviation (softplus) of a Gaussian posterior; 20–500 ReLU–784 back.
-    The observation model is Bernoulli on binary data. On continuous data it is N(mean(z), variance · I) with one
-    variance for all values: learned with the weights, fixed, or, as ``validation``, learned and then set to the
-    value that maximises the bound on the validation split, which is the mean squared error there.
+    The encoder is 784–500 with ReLU, then the mean (linear) and standard deviation (softplus) of a Gaussian posterior;
+    the decoder is 20–500 with ReLU–784. The observation model is Bernoulli on binary data. On continuous data it is
+    N(mean(z), variance · I) with one variance for all values. The variance is learned with the weights, or fixed. With
+    ``validation`` it is learned, then set to the mean squared error on the validation split, which maximises the bound
+    there.
     """
 
     @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class VAE(VariationalAutoencoder):
         """Settings."""
 
         hidden: tuple[int, ...] = setting((500,), "widths of the encoder; the decoder mirrors them", minimum=1)
-        activation: Literal["relu", "tanh", "sigmoid"] = setting("relu", "of the hidden layers")
+        activation: Literal["relu", "tanh", "sigmoid"] = setting("relu", "activation of the hidden layers")
         output_bias: Literal["random", "data-mean"] = setting(
-            "random", "initial bias of the output: as torch draws it, or such that it gives the mean image"
+            "random", "initial bias of the output: torch's default, or the one that gives the mean image"
         )
 
     def __init__(self, info: DataInfo, config: Config) -> None:

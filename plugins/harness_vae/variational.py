@@ -1,4 +1,4 @@
-"""What the variational autoencoders have in common: all but their networks."""
+"""The base of the variational autoencoders: everything but their networks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.distributions import Distribution, Independent, Normal
 from harness import AdamSettings, DataInfo, Noise, NotApplicable, Split, setting
 from harness.toolkit import Bernoulli, elbo_terms
 
-# Adam moves every parameter by about its step size, whatever its gradient: what is learned is the logarithm of the
-# variance over this, so that it finds its place within an epoch and not in twenty.
+# Adam moves every parameter by about its learning rate, whatever the gradient. The learned parameter is the logarithm
+# of the variance divided by this factor, so that it converges within one epoch instead of twenty.
 log_variance_scale = 10.0
 
 
@@ -28,14 +28,14 @@ class VariationalSettings(AdamSettings):
         "auto", "distribution of a pixel given the code; auto: bernoulli on binary data, else gaussian"
     )
     variance: Literal["learned", "validation"] | float = setting(
-        "learned", "of the gaussian observation, in squared units of the data", above=0
+        "learned", "variance of the gaussian observation, in squared units of the data", above=0
     )
 
 
 class VariationalAutoencoder(nn.Module, ABC):
     """Prior N(0, I), diagonal Gaussian posterior, Bernoulli or Gaussian observations, trained on the ELBO.
 
-    A subclass builds the networks and says, in ``encoded`` and ``decoded``, what they make of x and z.
+    A subclass builds the networks and implements ``encoded`` and ``decoded`` with them.
     """
 
     loss_name: ClassVar[str] = "negative ELBO"
@@ -50,7 +50,7 @@ class VariationalAutoencoder(nn.Module, ABC):
         automatic = "bernoulli" if info.support == "binary" else "gaussian"
         self.kind = automatic if config.observation == "auto" else config.observation
         if self.kind == "bernoulli" and info.support not in ("binary", "unit"):
-            raise NotApplicable(f"a Bernoulli observation needs data in [0, 1], and this is {info.support}")
+            raise NotApplicable(f"observation=bernoulli needs data in [0, 1], and this data is {info.support}")
         fixed = isinstance(config.variance, float)
         scaled = torch.tensor(float(config.variance) if fixed else 0.1).log() / log_variance_scale
         if self.kind == "gaussian" and not fixed:
@@ -82,7 +82,7 @@ class VariationalAutoencoder(nn.Module, ABC):
         return Independent(Normal(mean, F.softplus(scale), validate_args=False), 1)
 
     def observation(self, z: Tensor) -> Distribution:
-        """Return p(x | z)."""
+        """Return p(x | z) for codes ``(N, latent)``."""
         out = self.decoded(z)
         if self.kind == "bernoulli":
             return Independent(Bernoulli(logits=out, validate_args=False), len(self.shape))
@@ -94,11 +94,11 @@ class VariationalAutoencoder(nn.Module, ABC):
         return self.observation(z).mean
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the mean of p(x | z) at the posterior's mean."""
+        """Return the mean of p(x | z) at the posterior mean, ``(N, *shape)``."""
         return self.decode(self.posterior(x).mean)
 
     def sample(self, n: int, noise: Noise) -> Tensor:
-        """Return the means of p(x | z) for ``n`` codes from the prior."""
+        """Return the means of p(x | z) for ``n`` codes from the prior, ``(n, *shape)``."""
         return self.decode(noise.normal(n, len(self.zero)))
 
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
@@ -107,7 +107,7 @@ class VariationalAutoencoder(nn.Module, ABC):
         return (terms.kl - terms.reconstruction).mean()
 
     def calibrate(self, validation: Split, noise: Noise) -> None:
-        """Set the variance to the one that maximises the bound on the validation split, where that is asked for."""
+        """With ``variance=validation``, set the variance that maximises the bound on the validation split."""
         if self.kind == "gaussian" and self.config.variance == "validation":
             total = torch.zeros((), dtype=torch.float64, device=self.zero.device)
             for x in validation.batches(1000, noise):

@@ -15,32 +15,33 @@ from harness_vae.variational import log_variance_scale
 
 
 class VQVAE(nn.Module):
-    """An image as a grid of codebook entries, and a prior over such grids (van den Oord, Vinyals, Kavukcuoglu, 2017).
+    """Images as grids of codebook entries, and a prior over such grids (van den Oord, Vinyals, Kavukcuoglu, 2017).
 
-    Strided convolutions turn an image into a grid of vectors; each is replaced by the nearest of a codebook, through
-    which gradients pass as if it were not there; transposed convolutions turn the grid into p(x | codes), Bernoulli on
-    binary data and else Gaussian with one learned variance. The autoencoder minimises
-    −log p(x | codes) + ‖sg[z] − e‖² + β ‖z − sg[e]‖², sg stopping the gradient. The prior is a second objective with
-    its own parameters: log p(codes), in raster order, of the codes as they are. Since q(codes | x) is one-hot,
+    Strided convolutions turn an image into a grid of vectors. Each vector is replaced by its nearest codebook entry,
+    with a straight-through gradient. Transposed convolutions turn the grid into p(x | codes), which is Bernoulli on
+    binary data and otherwise Gaussian with one learned variance. The autoencoder minimises
+    −log p(x | codes) + ‖sg[z] − e‖² + β ‖z − sg[e]‖², where sg stops the gradient. A second objective with its own
+    parameters trains the prior on log p(codes) in raster order, with the codes fixed. Since q(codes | x) is one-hot,
     log p(x | codes) + log p(codes) is a lower bound on log p(x).
 
-    Ours are: the prior, a small PixelCNN without gates, is trained along with the autoencoder; z and the entries are
-    normalised to mean 0 and variance 1, on a sphere of few dimensions that no entry is far from being used on; and
-    sides that cannot be halved so often are padded with zeros, the result being cropped. Three halvings, a 4 × 4 grid
-    on MNIST, suit the bound: the 49 codes of two halvings draw sharper reconstructions, and cost more nats than that.
+    Our choices: the prior, a small PixelCNN without gates, is trained together with the autoencoder; z and the entries
+    are normalised to mean 0 and variance 1, which puts them on a sphere of few dimensions and keeps all entries close
+    to use; sides that cannot be halved often enough are padded with zeros, and the result is cropped. Three halvings, a
+    4 × 4 grid on MNIST, give the best bound: the 49 codes of two halvings give sharper reconstructions, but their
+    prior costs more nats than that gains.
     """
 
     @dataclass(frozen=True)
     class Config(AdamSettings):
         """Settings."""
 
-        codebook_size: int = setting(128, "entries of the codebook", minimum=1)
+        codebook_size: int = setting(128, "number of entries in the codebook", minimum=1)
         code_dim: int = setting(4, "size of an entry", minimum=3)
-        channels: int = setting(48, "of the convolutions", minimum=1)
-        halvings: int = setting(3, "how often the sides are halved on the way to the grid", minimum=1)
-        commitment: float = setting(0.25, "β, the weight of keeping z near its entry", minimum=0)
+        channels: int = setting(48, "channels of the convolutions", minimum=1)
+        halvings: int = setting(3, "how often the encoder halves the sides", minimum=1)
+        commitment: float = setting(0.25, "β, weight of the penalty that keeps z near its entry", minimum=0)
         prior_width: int = setting(64, "channels of the prior", minimum=1)
-        prior_layers: int = setting(4, "of the prior, after the first", minimum=0)
+        prior_layers: int = setting(4, "layers of the prior after the first", minimum=0)
 
     scaled_log_variance: Tensor
 
@@ -83,7 +84,7 @@ class VQVAE(nn.Module):
         ]
 
     def autoencoder_loss(self, x: Tensor, noise: Noise) -> Tensor:
-        """Return −log p(x | codes) with both penalties, summed over the grid and averaged over examples."""
+        """Return −log p(x | codes) plus both penalties, summed over the grid and averaged over examples."""
         z = self._encoded(x)
         entries = self.codebook[self.nearest(z)]
         reconstruction = self.likelihood(straight_through(z, entries)).log_prob(x)
@@ -98,7 +99,7 @@ class VQVAE(nn.Module):
         return -self.code_prior.log_prob(codes).mean()
 
     def codes(self, x: Tensor) -> Tensor:
-        """Return the indices of the entries that encode ``x``, ``(N, h, w)``."""
+        """Return the indices of the entries that encode ``x``, ``(N, h, w)`` int64."""
         return self.nearest(self._encoded(x))
 
     @property
@@ -108,7 +109,7 @@ class VQVAE(nn.Module):
 
     def nearest(self, z: Tensor) -> Tensor:
         """Return the index of the codebook's entry nearest to each vector of ``z`` ``(..., code_dim)``."""
-        # ‖z − e‖² but for ‖z‖², which is the same for all entries.
+        # ‖z − e‖² without ‖z‖², which is the same for all entries.
         return (self.codebook.square().sum(1) - 2 * z @ self.codebook.T).argmin(-1)
 
     def likelihood(self, entries: Tensor) -> Distribution:
@@ -121,7 +122,7 @@ class VQVAE(nn.Module):
         return Independent(Normal(out, scale, validate_args=False), 3)
 
     def elbo_terms(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
-        """Return log p(x | codes) and log p(codes), in nats; nothing is drawn."""
+        """Return log p(x | codes) and log p(codes), each ``(N,)`` in nats, without randomness."""
         codes = self.codes(x)
         return {
             "reconstruction": self.likelihood(self.codebook[codes]).log_prob(x),
@@ -129,7 +130,7 @@ class VQVAE(nn.Module):
         }
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the mean of p(x | codes)."""
+        """Return the mean of p(x | codes), ``(N, *shape)``."""
         return self.likelihood(self.codebook[self.codes(x)]).mean
 
     def sample(self, n: int, noise: Noise) -> Tensor:
@@ -138,7 +139,7 @@ class VQVAE(nn.Module):
         return self.likelihood(self.codebook[codes]).mean
 
     def _encoded(self, x: Tensor) -> Tensor:
-        """Return the vectors that are to be quantised, ``(N, h, w, code_dim)``."""
+        """Return the vectors to quantise, ``(N, h, w, code_dim)``."""
         _, height, width = self.shape
         padded = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
         z = self.encoder(padded).movedim(1, -1)
@@ -146,14 +147,15 @@ class VQVAE(nn.Module):
 
 
 def straight_through(z: Tensor, entries: Tensor) -> Tensor:
-    """Return ``entries``, with the gradient going to ``z`` as if nothing had been replaced."""
+    """Return ``entries``; their gradient is passed to ``z`` unchanged."""
     return z + (entries - z).detach()
 
 
 class CodePrior(nn.Module):
     """A PixelCNN (van den Oord, Kalchbrenner and Kavukcuoglu, 2016): a code depends on those before it in raster order.
 
-    What lies above and far to the right is hidden from it, which costs some likelihood and leaves causality exact.
+    It has the blind spot of that paper, above and far to the right of a code. This costs some likelihood, but
+    causality is exact.
     """
 
     def __init__(self, codebook_size: int, width: int, layers: int) -> None:
@@ -176,27 +178,30 @@ class CodePrior(nn.Module):
         return log_probs.gather(1, codes[:, None]).flatten(1).sum(1)  # type: ignore[no-any-return]
 
     def sample(self, n: int, grid: tuple[int, int], noise: Noise) -> Tensor:
-        """Draw codes one after another, ``(n, *grid)``."""
+        """Draw grids of codes, one code after another, ``(n, *grid)`` int64."""
         height, width = grid
         codes = torch.zeros(n, height, width, dtype=torch.long, device=self.embedding.weight.device)
         for row in range(height):
             for column in range(width):
                 cumulative = self(codes[:, : row + 1])[:, :, row, column].softmax(1).cumsum(1)
-                u = noise.uniform(n, 1) * cumulative[:, -1:]  # the last is 1 but for rounding
+                u = noise.uniform(n, 1) * cumulative[:, -1:]  # the last is 1 up to rounding
                 codes[:, row, column] = (cumulative <= u).sum(1)
         return codes
 
 
 class CausalConv2d(nn.Conv2d):
-    """A convolution, the grid's size kept, that sees what comes before a place in raster order, and maybe itself."""
+    """A convolution that keeps the size of the grid and sees only positions before its own in raster order.
+
+    With ``sees_itself`` it sees its own position too.
+    """
 
     mask: Tensor
 
     def __init__(self, ins: int, outs: int, kernel: int, *, sees_itself: bool) -> None:
         super().__init__(ins, outs, kernel, padding=kernel // 2)
-        place = torch.arange(kernel**2).view(kernel, kernel)
+        position = torch.arange(kernel**2).view(kernel, kernel)
         last = kernel**2 // 2 - (not sees_itself)
-        self.register_buffer("mask", (place <= last).to(self.weight.dtype), persistent=False)
+        self.register_buffer("mask", (position <= last).to(self.weight.dtype), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(N, outs, h, w)`` from ``x`` ``(N, ins, h, w)``."""

@@ -206,7 +206,7 @@ def test_untrained_log_odds_know_of_a_pixel_what_its_noisy_value_tells(small_dat
     y = torch.linspace(-1.5, 1.5, 30).view(1, 1, 6, 5)
     t = torch.tensor([25])
     with torch.no_grad():
-        noise, clean = model._guess(model.chain, y, t)
+        noise, clean = model._predict(model.chain, y, t)
     signal, spread = model.chain.signal[25], model.chain.noise[25]
     up, down = (Normal(sign * signal, spread).log_prob(y) for sign in (1, -1))
     torch.testing.assert_close(clean, (up - down).sigmoid() * 2 - 1, atol=1e-5, rtol=1e-4)
@@ -243,6 +243,28 @@ def test_training_on_the_bound_raises_it(fit, small_data: Data) -> None:
         with torch.no_grad():
             bounds.append(ELBO(ELBO.Config(samples=10)).measure(model, data, context()).value)
     assert bounds[1] > bounds[0]
+
+
+class LargestUniform(Noise):
+    """Noise whose uniform numbers are all the largest float32 below one."""
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.full(shape, 1 - 2**-24)
+
+
+@pytest.mark.parametrize(
+    ("model", "config"),
+    [
+        (DDPM, DDPM.Config(hidden=(8,))),
+        (DDPM, DDPM.Config(hidden=(8,), objective="bound")),
+        (FlowMatching, FlowMatching.Config(hidden=(8,))),
+    ],
+)
+def test_the_largest_uniform_number_gives_a_time_within_range(model, config) -> None:
+    torch.manual_seed(0)
+    built = model(real(3), config)
+    # Divided by a batch of 128, this share of the range rounds to 1 in float32.
+    assert built.loss(torch.zeros(128, 3), LargestUniform(0)).isfinite()
 
 
 def test_a_network_of_images_keeps_their_shape_and_takes_each_for_itself() -> None:

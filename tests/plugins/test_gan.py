@@ -101,7 +101,7 @@ def test_the_gradient_of_the_penalty_is_that_of_the_autograd_engine(small_data: 
     torch.manual_seed(0)
     model = WGANGP(small_data.info, WGANGP.Config(discriminator=(16, 8))).double()
     x = Noise(0).normal(40, 30).double()
-    ours = torch.autograd.grad(model._excess(x), model.discriminator.parameters(), allow_unused=True)
+    ours = torch.autograd.grad(model._gradient_penalty(x), model.discriminator.parameters(), allow_unused=True)
     leaf = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(model.discriminator(leaf).sum(), leaf, create_graph=True)
     penalty = (slope.norm(dim=1) - 1).square().mean()
