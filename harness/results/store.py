@@ -210,7 +210,7 @@ class Store:
                     with replacing(path) as temporary:
                         temporary.write_bytes(png)
                     break
-                except FileNotFoundError:  # another run has replaced the same fit meanwhile
+                except (FileNotFoundError, FileExistsError):  # another run has replaced the same fit meanwhile
                     if not attempts_left:
                         raise
         return path

@@ -38,7 +38,7 @@ class Counting(VAE):
 models = {
     "counting": (Counting, VAE.Config(latent_dim=2, hidden=(8,), epsilon=0.1), "last"),
     "vae": (VAE, VAE.Config(latent_dim=2, hidden=(8,), schedule="cosine"), "best"),
-    "gan": (GAN, GAN.Config(latent_dim=2, generator=(8,), discriminator=(8,)), "last"),
+    "gan": (GAN, GAN.Config(latent_dim=2, generator=(8, 8), discriminator=(8,), collapse_fraction=0.0), "last"),
 }
 
 
