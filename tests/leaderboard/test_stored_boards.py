@@ -1,4 +1,4 @@
-"""A store written by version 0.1.0, still gives the same boards and the same keys."""
+"""A store written by version 0.1.0 still gives the same boards and the same keys."""
 
 from __future__ import annotations
 
