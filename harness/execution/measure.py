@@ -7,7 +7,6 @@ import json
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -75,10 +74,14 @@ def _measured(
     device = data.test.stored.device
     seed = derive_seed("evaluation", cell.evaluation_seed)
     given = _context(cell, data, Noise(seed, device), context)
-    services = (using_threads(threads), no_exit(), global_seed(seed), torch.no_grad(), fast_linear(model, device))
-    with PeakMemory(device) as memory, ExitStack() as stack:
-        for each in services:
-            stack.enter_context(each)
+    with (
+        using_threads(threads),
+        PeakMemory(device) as memory,
+        no_exit(),
+        global_seed(seed),
+        torch.no_grad(),
+        fast_linear(model, device),
+    ):
         estimate = metric.measure(model.eval(), data, given)
     if not isinstance(estimate, Estimate):
         raise HarnessError(f"the metric returned {type(estimate).__name__}, not an Estimate")
