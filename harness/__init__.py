@@ -19,6 +19,7 @@ _deprecated = {
     "FitsInClosedForm": "FitsItself",
     "HasCode": "HasEncoder",
     "Story": "FigureContext",
+    "beside_the_main_stream": "toolkit.side_stream",
 }
 _deprecated |= {
     name: f"toolkit.{name}"
@@ -33,7 +34,6 @@ _deprecated |= {
         "Observed",
         "PeakMemory",
         "Work",
-        "beside_the_main_stream",
         "chamfer",
         "cuda_graph",
         "digest_of",

@@ -124,8 +124,12 @@ def _context(cell: Cell, data: Data, noise: Noise, context: WorkerContext) -> Co
         return component.factory(component.config)
 
     def refit(after_epoch: AfterEpoch) -> Curves:
+        def measured(trained: nn.Module, seconds: float) -> bool:
+            with fast_linear(trained, data.test.stored.device):
+                return after_epoch(trained, seconds)
+
         with torch.enable_grad():
-            fitted = fit_seed(Recipe.of(fit, data), fit.seed, Callbacks(after_epoch=after_epoch, announce=announce))
+            fitted = fit_seed(Recipe.of(fit, data), fit.seed, Callbacks(after_epoch=measured, announce=announce))
         if fitted.error is not None:
             raise fitted.error
         return fitted.curves

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-_stat = Path("/proc/stat")
 _idle = (3, 4)  # the columns "idle" and "iowait" of a line of /proc/stat
 _counted_twice = (8, 9)  # "guest" and "guest_nice" are part of "user" and "nice"
 
@@ -22,17 +21,18 @@ class CompetingLoad:
     ticks of 10 ms: for a block of 0.2 s on two CPUs, the share is accurate to a few hundredths.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stat: Path = Path("/proc/stat")) -> None:
         self.share: float | None = None
+        self._stat = stat
 
     def __enter__(self) -> CompetingLoad:
-        self._wall, self._busy, self._own = time.perf_counter(), _busy_seconds(), _own_seconds()
+        self._wall, self._busy, self._own = time.perf_counter(), _busy_seconds(self._stat), _own_seconds()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        busy, own, wall = _busy_seconds(), _own_seconds() - self._own, time.perf_counter() - self._wall
+        busy, own, wall = _busy_seconds(self._stat), _own_seconds() - self._own, time.perf_counter() - self._wall
         if busy is not None and self._busy is not None:
             others = busy - self._busy - own
             self.share = min(1.0, max(0.0, others / (cores() * wall)))
@@ -43,10 +43,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _busy_seconds() -> float | None:
+def _busy_seconds(stat: Path) -> float | None:
     """Return the seconds that the CPUs of this process have been busy since the system started, summed."""
     try:
-        lines = _stat.read_text().splitlines()
+        lines = stat.read_text().splitlines()
     except OSError:
         return None
     allowed = {f"cpu{number}" for number in os.sched_getaffinity(0)}

@@ -29,7 +29,7 @@ def cuda_graph(work: Work, streams: Sequence[Noise] = ()) -> Work:
 
 
 @contextmanager
-def beside_the_main_stream(device: torch.device) -> Iterator[None]:
+def side_stream(device: torch.device) -> Iterator[None]:
     """Compute within the block on a separate CUDA stream, as the warm-up before a recording must."""
     if device.type != "cuda":
         yield

@@ -43,10 +43,11 @@ def fast_linear(model: nn.Module, device: torch.device, *, use_onednn: bool | No
         device: of the model.
         use_onednn: whether to switch them; by default, if the device is a CPU on which oneDNN is faster.
     """
-    wanted = onednn_is_faster() if use_onednn is None else use_onednn
+    if use_onednn is None:
+        use_onednn = onednn_is_faster()
     full_precision = torch.get_float32_matmul_precision() == "highest"
     layers: list[nn.Module] = []
-    if wanted and full_precision and device.type == "cpu":
+    if use_onednn and full_precision and device.type == "cpu":
         layers = [module for module in model.modules() if type(module) is nn.Linear]
     for layer in layers:
         layer.__class__ = FastLinear

@@ -69,7 +69,7 @@ class BudgetProgress:
             self._started = None
 
     @property
-    def progress(self) -> float:
+    def share(self) -> float:
         """The share of the budget that is spent, from 0 to 1."""
         if self.total_steps is not None:
             return self.steps / self.total_steps
@@ -80,4 +80,4 @@ class BudgetProgress:
     @property
     def is_over(self) -> bool:
         """Whether the budget is spent."""
-        return self.progress >= 1
+        return self.share >= 1

@@ -2,7 +2,7 @@
 
 from harness.data.decoded_cache import digest_of
 from harness.machine.cpu_load import CompetingLoad
-from harness.machine.cuda_graphs import GraphRecorder, Work, beside_the_main_stream, cuda_graph
+from harness.machine.cuda_graphs import GraphRecorder, Work, cuda_graph, side_stream
 from harness.machine.device import synchronize, using_threads
 from harness.machine.fast_linear import linear
 from harness.machine.memory import PeakMemory, rows_within
@@ -30,7 +30,6 @@ __all__ = [
     "Observed",
     "PeakMemory",
     "Work",
-    "beside_the_main_stream",
     "chamfer",
     "cuda_graph",
     "digest_of",
@@ -41,6 +40,7 @@ __all__ = [
     "matrix_product_peak",
     "observed",
     "rows_within",
+    "side_stream",
     "sum_of_softplus",
     "synchronize",
     "using_threads",

@@ -185,12 +185,12 @@ def _spend(
         trainer.synchronize()
         for monitor, its_losses in zip(monitors, losses, strict=True):
             monitor.end_epoch(its_losses, progress.spent - seconds, progress.steps)
-            monitor.keep_snapshot(epoch, progress.progress, callbacks)
+            monitor.keep_snapshot(epoch, progress.share, callbacks)
         seconds = progress.spent
         if all(monitor.fitted.error is not None for monitor in monitors):
             break
         means = {name: fmean(each[name] for each in losses) for name in losses[0]}
-        callbacks.on_epoch(epoch, means, progress.progress)
+        callbacks.on_epoch(epoch, means, progress.share)
         if len(monitors) == 1 and callbacks.after_epoch(monitors[0].model, progress.spent):
             break
         if checkpoint is not None and checkpoint.is_due:

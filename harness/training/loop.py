@@ -16,6 +16,7 @@ from harness.noise import Noise
 from harness.planning.budget import BudgetProgress
 from harness.training.precision import computing_in
 from harness.training.pure_losses import Unsupported
+from harness.training.seed_noise import streams_of
 from harness.training.steps import EagerSteps, Steps, TrainingStep, strategies
 from harness.training.steps.step import counters_of, restore_counters
 
@@ -28,8 +29,7 @@ class TrainingLoop:
         train: the training split, on the device.
         batch_size: examples a step, of each model.
         order: draws the order of the examples, once an epoch.
-        order_streams: the streams that ``order`` draws from.
-        models: copies the state of training into the model of each seed, and returns the models.
+        synchronize: copies the state of training into the model of each seed, and returns the models.
         use_onednn: see ``fast_linear``.
 
     ``step_mode`` is how steps are executed, and ``fallback`` the reason if that is not the mode asked for.
@@ -41,8 +41,7 @@ class TrainingLoop:
         train: Split,
         batch_size: int,
         order: Noise,
-        order_streams: list[Noise],
-        models: Callable[[], list[nn.Module]],
+        synchronize: Callable[[], list[nn.Module]],
         use_onednn: bool | None,
     ) -> None:
         self.training_step = training_step
@@ -50,11 +49,11 @@ class TrainingLoop:
         self.batch_size = batch_size
         self.device = train.stored.device
         self.use_onednn = use_onednn
-        self.synchronize = models
+        self.synchronize = synchronize
         self.step_mode: StepMode = "eager"
         self.fallback: str | None = None
         self._order = order
-        self._streams = [*order_streams, *training_step.streams]
+        self._streams = [*streams_of(order), *training_step.streams]
         self._steps: Steps = EagerSteps(training_step)
         self._announce: Callable[[str], None] = lambda line: None
 
@@ -157,7 +156,7 @@ class TrainingLoop:
         with self.computing():
             for index in self.shuffled():
                 size = index.shape[-1]
-                total = total + self.step(index, progress.progress if progress else 0.0) * size
+                total = total + self.step(index, progress.share if progress else 0.0) * size
                 seen += size
                 if progress is not None:
                     progress.steps += 1

@@ -13,6 +13,8 @@ from harness.training.pure_losses import Draw, Unsupported
 
 
 class _SeedNoise(Noise):
+    """Noise from one stream for each seed."""
+
     def __init__(self, streams: Sequence[Noise]) -> None:
         self.streams = list(streams)
         self.device = streams[0].device
@@ -56,3 +58,8 @@ class JoinedNoise(_SeedNoise):
     def _joined(self, method: str, shape: tuple[int, ...]) -> Tensor:
         part = Draw(method, (shape[0] // len(self.streams), *shape[1:]))
         return torch.cat([part.sample(stream) for stream in self.streams])
+
+
+def streams_of(noise: Noise) -> list[Noise]:
+    """Return the streams that a noise draws from: those of its seeds, or itself."""
+    return noise.streams if isinstance(noise, _SeedNoise) else [noise]

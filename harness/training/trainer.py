@@ -46,7 +46,6 @@ class Trainer(TrainingLoop):
         device = train.stored.device
         losses = Losses(model, objectives)
         order = Noise(derive_seed("batches", seed))
-        data_noise, noise = (Noise(derive_seed(name, seed), device) for name in ("data", "noise"))
         step = TrainingStep(
             objectives=objectives,
             parameters=[list(each.parameters) for each in objectives],
@@ -56,13 +55,12 @@ class Trainer(TrainingLoop):
             batch=train.batch,
             loss=losses,
             pure_loss=lambda which, x: _pure_loss(losses, which, x),
-            data_noise=data_noise,
-            noise=noise,
-            streams=[data_noise, noise],
+            data_noise=Noise(derive_seed("data", seed), device),
+            noise=Noise(derive_seed("noise", seed), device),
             example=torch.arange(batch_sizes(len(train), batch_size)[0], device=device),
             precision=precision,
         )
-        super().__init__(step, train, batch_size, order, [order], lambda: [model], use_onednn)
+        super().__init__(step, train, batch_size, order, lambda: [model], use_onednn)
 
 
 def _pure_loss(losses: Losses, which: int, x: torch.Tensor) -> PureLoss:

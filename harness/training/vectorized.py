@@ -105,7 +105,6 @@ class VectorizedTrainer(TrainingLoop):
             pure_loss=losses.pure,
             data_noise=data_noise,
             noise=noise,
-            streams=[*data_noise.streams, *noise.streams],
             example=torch.arange(batch_sizes(len(train), batch_size)[0], device=device).expand(len(models), -1),
             precision=precision,
         )
@@ -117,7 +116,7 @@ class VectorizedTrainer(TrainingLoop):
                     tensor.copy_((parameters[name] if name in parameters else buffers[name])[i])
             return models
 
-        super().__init__(step, train, batch_size, order, order.streams, synchronized, use_onednn=False)
+        super().__init__(step, train, batch_size, order, synchronized, use_onednn=False)
         with raising_unsupported(), undone(step), self.computing():
             for which in range(len(objectives)):
                 step.gradient(step.loss, which)

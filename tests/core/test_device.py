@@ -6,7 +6,7 @@ import torch
 from harness.machine.device import prepare_torch
 
 
-def test_convolutions_are_not_rounded_unless_training_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convolutions_are_not_rounded_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # torch's default
     prepare_torch("cpu")
     assert not torch.backends.cudnn.allow_tf32

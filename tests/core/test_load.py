@@ -1,4 +1,4 @@
-"""How busy other processes keep the CPUs is seen, and this process's own work is not taken for theirs."""
+"""The load of other processes is measured, without this process's own work."""
 
 import os
 import subprocess
@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine import cpu_load
 from harness.toolkit import CompetingLoad
 
-linux = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells")
+linux = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux has /proc/stat")
 
 
 def work(seconds: float) -> None:
@@ -21,7 +20,7 @@ def work(seconds: float) -> None:
 
 
 @linux
-def test_busy_processes_are_seen() -> None:
+def test_busy_processes_are_measured() -> None:
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
     try:
         time.sleep(0.3)
@@ -36,7 +35,7 @@ def test_busy_processes_are_seen() -> None:
 
 
 @linux
-def test_own_work_is_left_out() -> None:
+def test_the_work_of_this_process_does_not_count() -> None:
     with CompetingLoad() as competing:
         start = time.process_time()
         work(0.5)
@@ -45,8 +44,7 @@ def test_own_work_is_left_out() -> None:
     assert competing.share + own < 1.1
 
 
-def test_where_the_system_does_not_tell_nothing_is_claimed(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cpu_load, "_stat", tmp_path / "nowhere")
-    with CompetingLoad() as competing:
+def test_without_the_file_of_the_system_there_is_no_share(tmp_path: Path) -> None:
+    with CompetingLoad(stat=tmp_path / "nowhere") as competing:
         work(0.01)
     assert competing.share is None

@@ -1,4 +1,4 @@
-"""Memory that is freed is kept for what comes next."""
+"""Freed memory is kept for the next tensors."""
 
 import subprocess
 import sys
@@ -23,10 +23,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory")
-def test_freed_memory_is_not_mapped_anew() -> None:
+def test_freed_memory_is_not_mapped_again() -> None:
     def faults(setup: str) -> int:
         command = [sys.executable, "-c", steps.format(setup)]
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
-    each_anew = "import ctypes; ctypes.CDLL(None).mallopt(-3, 2**20)"  # each tensor of more than a MiB
-    assert faults('prepare_torch("cpu")') < 0.01 * faults(each_anew)
+    mapped_each_time = "import ctypes; ctypes.CDLL(None).mallopt(-3, 2**20)"  # each tensor of more than a MiB
+    assert faults('prepare_torch("cpu")') < 0.01 * faults(mapped_each_time)

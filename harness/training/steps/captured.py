@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from harness.machine.cuda_graphs import GraphRecorder, Work, beside_the_main_stream, cuda_graph
+from harness.machine.cuda_graphs import GraphRecorder, Work, cuda_graph, side_stream
 from harness.machine.device import synchronize
 from harness.training.pure_losses import Unsupported, raising_unsupported
 from harness.training.steps.step import Snapshot, TrainingStep, counters_of
@@ -56,7 +56,7 @@ class CapturedSteps:
             return self._eager(index)
         self._taken += 1
         if self._taken <= _warm_up:
-            with beside_the_main_stream(self._step.device):
+            with side_stream(self._step.device):
                 return self._eager(index)
         if self._replay is None:
             try:

@@ -16,6 +16,7 @@ from harness.contracts.objectives import Objective
 from harness.noise import Noise, global_state, restore_global_state
 from harness.training.precision import autocast
 from harness.training.pure_losses import PureLoss
+from harness.training.seed_noise import streams_of
 
 Loss = Callable[[int, Tensor, Noise], Tensor]
 
@@ -35,7 +36,6 @@ class TrainingStep:
         pure_loss: the same as a pure function, for batches like the one given.
         data_noise: for batches.
         noise: for losses.
-        streams: the streams that ``data_noise`` and ``noise`` draw from.
         example: an index of a full batch, ``(..., B)``.
         precision: of losses and gradients.
         mark: called with the name of each part of a step when the part ends, to time the parts.
@@ -51,7 +51,6 @@ class TrainingStep:
     pure_loss: Callable[[int, Tensor], PureLoss]
     data_noise: Noise
     noise: Noise
-    streams: list[Noise]
     example: Tensor
     precision: Precision
     mark: Callable[[str], None] = lambda part: None
@@ -60,6 +59,11 @@ class TrainingStep:
     def __post_init__(self) -> None:
         pairs = zip(self.objectives, self.parameters, strict=True)
         self.optimizers = [each.optimizer.optimizer(parameters) for each, parameters in pairs]
+
+    @property
+    def streams(self) -> list[Noise]:
+        """The streams of random numbers on the device."""
+        return [*streams_of(self.data_noise), *streams_of(self.noise)]
 
     @property
     def device(self) -> torch.device:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from harness import Noise, draw
-from harness.toolkit import GraphRecorder, beside_the_main_stream, cuda_graph
+from harness.toolkit import GraphRecorder, cuda_graph, side_stream
 
 steepness = 4.0  # of the sigmoid schedule
 target_acceptance = 0.65
@@ -156,7 +156,7 @@ class RecordedPath:
 
     def _recorded(self, z: Tensor) -> Callable[[Tensor], Point]:
         placed = z.detach().clone()
-        with beside_the_main_stream(z.device):
+        with side_stream(z.device):
             for _ in range(_warm_up):
                 found = self._path.at(placed)
         found = Point(*(torch.empty_like(each) for each in found))
