@@ -177,7 +177,7 @@ class SteppingLoop(ABC):
         for model, counters in zip((self.networks(), *self.synchronize()), state["counters"], strict=True):
             restore_counters(model, counters)
         for noise, its_state in zip(streams, state["noise"], strict=True):
-            noise.go_on_from(its_state)
+            noise.restore(its_state)
         for optimizer, its_optimizer in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(its_optimizer)
             for group in optimizer.param_groups:

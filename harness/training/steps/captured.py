@@ -167,7 +167,7 @@ class _State:
         """Bring it all back, in place."""
         restore_global_state(self._global)
         for stream, state in zip(self._loop.streams(), self._streams, strict=True):
-            stream.go_on_from(state)
+            stream.restore(state)
         restore_counters(self._loop.networks(), self._counters)
         for now, before in zip(self._loop.tensors(), self._tensors, strict=True):
             now.copy_(before)

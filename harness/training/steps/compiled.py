@@ -87,7 +87,7 @@ class CompiledLosses:
                 if self.refuse is None or is_out_of_memory(error):
                     raise
                 self.refuse(Unsuited(in_one_line(error)))
-                noise.go_on_from(before)
+                noise.restore(before)
         loss: Tensor = self._losses(which, x, noise)
         return loss
 

@@ -285,7 +285,7 @@ class _Annealer:
         if self._begun_walks > len(state["ended"]):
             begun, state["chains"] = state["chains"], None
             if begun is not None:
-                noise.go_on_from(state["noise"])
+                noise.restore(state["noise"])
                 begun = Chains(begun[0], Point(*begun[1]), *begun[2:])
 
             def watch(chains: Chains) -> None:
@@ -296,7 +296,7 @@ class _Annealer:
             walk = anneal(path, z, betas, sizes, self.config.leapfrog, noise, begun, watch)
             state["ended"].append((tuple(walk), noise.state))
         walk, ended = state["ended"][self._begun_walks - 1]
-        noise.go_on_from(ended)
+        noise.restore(ended)
         self._progress(done + self.config.temperatures * z.shape[0] * z.shape[1])
         return Walk(*walk)
 
