@@ -1,19 +1,19 @@
-"""What can go wrong, told apart by what the user can do about it."""
+"""Exceptions and warnings, by what the user can do about them."""
 
 from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 
 class HarnessError(Exception):
-    """Something the user should read as one message, not as a traceback."""
+    """An error that the user sees as one message, without a traceback."""
 
 
 class UsageError(HarnessError):
-    """The words were wrong; nothing was started."""
+    """Invalid arguments; nothing was run."""
 
 
 class DataError(UsageError):
@@ -21,18 +21,18 @@ class DataError(UsageError):
 
 
 class StoreError(HarnessError):
-    """A result could not be written or read back; what was stored before is intact."""
+    """A result could not be written or read; what was stored before is intact."""
 
 
-class NotApplicable(Exception):  # noqa: N818 -- an answer, not a failure
+class NotApplicable(Exception):  # noqa: N818 -- an outcome, not a failure
     """Raised by a model or a metric that cannot do what it is asked; the message says why.
 
-    The cell is recorded as ``n/a`` with this reason, ranks below nothing, and the run goes on.
+    The cell is recorded as ``n/a`` with this reason and has no rank, and the run continues.
     """
 
 
 class Diverged(Exception):  # noqa: N818 -- an outcome of training, not a fault of the program
-    """Training came to nothing: an objective became non-finite, or a model says so of itself when it is calibrated.
+    """Training diverged: an objective became non-finite, or the model raised this when it was calibrated.
 
     The fit is recorded as ``diverged``, with the message.
     """
@@ -56,20 +56,26 @@ class HarnessWarning(UserWarning):
 
 
 def show_warning(message: str) -> None:
-    """Show a warning where no other way to show it was given."""
+    """Show a warning through Python's ``warnings``, where the caller gave no function for it."""
     warnings.warn(message, HarnessWarning, stacklevel=3)
 
 
-def nearest(given: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like ``given``, or None where none is near."""
-    matches = difflib.get_close_matches(given, list(known), n=1, cutoff=0.5)
-    return matches[0] if matches else None
+def nearest(given: str, known: Iterable[str], aliases: Mapping[str, str] | None = None) -> str | None:
+    """Return the known name most like ``given``, in any case, or None.
+
+    Args:
+        given: what the user typed.
+        known: the names.
+        aliases: other words for some of the names, by word.
+    """
+    names = {word.lower(): name for word, name in (aliases or {}).items()} | {name.lower(): name for name in known}
+    matches = difflib.get_close_matches(given.lower(), list(names), n=1, cutoff=0.5)
+    return names[matches[0]] if matches else None
 
 
-def unknown(kind: str, given: str, known: Iterable[str]) -> UsageError:
-    """Build the error for a name nobody provides: what was given, the nearest right one, all of them."""
+def unknown(kind: str, given: str, known: Iterable[str], aliases: Mapping[str, str] | None = None) -> UsageError:
+    """Build the error for an unknown name: what was given, the nearest known name, and all of them."""
     names = sorted(known)
-    match = nearest(given, names)
+    match = nearest(given, names, aliases)
     hint = f" Did you mean {match!r}?" if match else ""
-    there = ", ".join(names) if names else "none"
-    return UsageError(f"unknown {kind} {given!r}.{hint} Known: {there}.")
+    return UsageError(f"unknown {kind} {given!r}.{hint} Known: {', '.join(names) or 'none'}.")

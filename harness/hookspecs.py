@@ -1,8 +1,8 @@
 """Everything that can be extended, on one screen.
 
-Hooks take nothing and return data, so each can be called in a test and traced to the distribution it came from.
-Implement any of them in a module, mark it ``@harness.hookimpl``, and name the module in the entry-point group
-``harness`` (or pass the file with ``--plugin``). Keep that module cheap to import.
+Implement any of these hooks in a module, mark it ``@harness.hookimpl``, and name the module in the entry-point group
+``harness`` (or pass the file with ``--plugin``). Keep that module cheap to import. A hook that provides something takes
+no arguments and returns a list of specs, so it can be called in a test.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def harness_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def harness_figures() -> Iterable[FigureSpec]:  # type: ignore[empty-body]
-    """Provide pictures of fits."""
+    """Provide figures of fitted models."""
 
 
 @hookspec
 def harness_renderers() -> Iterable[RendererSpec]:  # type: ignore[empty-body]
-    """Provide formats that leaderboards can be written in."""
+    """Provide formats of leaderboards."""
 
 
 @hookspec
@@ -53,9 +53,9 @@ def harness_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def harness_cell_started(cell: Cell) -> None:
-    """Hear that a cell is about to be computed."""
+    """Receive a cell that is about to be computed."""
 
 
 @hookspec
 def harness_cell_finished(cell: Cell, record: Record) -> None:
-    """Hear that a cell has ended and its record is on disk."""
+    """Receive a cell that has ended, and its record, which is on disk."""

@@ -1,4 +1,4 @@
-"""Randomness, handed out: every draw has a named origin and nothing reads a global generator.
+"""Random numbers: every draw comes from a stream with a named seed, and nothing reads a global generator.
 
 A step that takes its noise as an argument can be repeated, compared between models, and vectorised over seeds.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,12 +31,17 @@ class Noise:
 
     @property
     def state(self) -> Tensor:
-        """Where the stream is, to ``go_on_from``."""
+        """The stream's position, for ``restore``."""
         return self.generator.get_state()
 
-    def go_on_from(self, state: Tensor) -> None:
-        """Set the stream to where it was."""
+    def restore(self, state: Tensor) -> None:
+        """Set the stream back to a position that ``state`` returned."""
         self.generator.set_state(state)
+
+    def go_on_from(self, state: Tensor) -> None:
+        """Call ``restore``; the name is deprecated."""
+        warnings.warn("Noise.go_on_from is now Noise.restore", DeprecationWarning, stacklevel=2)
+        self.restore(state)
 
     def normal(self, *shape: int) -> Tensor:
         """Draw from N(0, 1)."""
@@ -50,7 +56,7 @@ class Noise:
         return (self.uniform(*probability.shape) < probability).to(probability.dtype)
 
     def permutation(self, n: int) -> Tensor:
-        """Draw an order of ``n`` things, ``(n,)`` int64."""
+        """Draw a permutation of ``n`` items, ``(n,)`` int64."""
         return torch.randperm(n, generator=self.generator, device=self.device)
 
 
@@ -63,7 +69,7 @@ def global_seed(seed: int) -> Iterator[None]:
 
 
 def global_state() -> list[Tensor]:
-    """Return the states of torch's global generators, the CPU's first, to go on from with ``restore_global_state``."""
+    """Return the states of torch's global generators, the CPU's first, for ``restore_global_state``."""
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
 
 
@@ -78,10 +84,10 @@ def draw(distribution: Distribution, noise: Noise, samples: int | None = None) -
     """Draw reparameterised samples of a distribution from the given noise.
 
     Normal and Bernoulli, also as ``Independent``, take their numbers from ``noise``; any other distribution
-    draws from torch's global generator, seeded from ``noise`` for the purpose.
+    draws from torch's global generator, which is seeded from ``noise`` first.
 
     Returns:
-        One sample, ``(*batch, *event)``, or with ``samples`` so many, ``(samples, *batch, *event)``.
+        One sample, ``(*batch, *event)``, or with ``samples`` that many, ``(samples, *batch, *event)``.
     """
     base = distribution
     while isinstance(base, Independent):

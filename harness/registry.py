@@ -1,12 +1,16 @@
-"""Finding, loading and naming plugins; one broken plugin never stops the rest."""
+"""Finds and loads plugins, and looks up what they provide; one broken plugin never stops the others."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
+import itertools
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,18 +38,26 @@ _hooks: dict[str, type[Spec]] = {
 
 @dataclass
 class Plugin:
-    """One module that was asked to extend the harness, whether it could or not."""
+    """A module that extends the harness: what it provides, and what is wrong with it.
+
+    ``file`` is the path of a plugin that the user named with ``--plugin``; None for one that is installed.
+    """
 
     name: str
     distribution: str
     version: str
+    file: Path | None = None
     provides: list[Spec] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def add_problem(self, text: str, line: int | None = None) -> None:
+        """Note what is wrong, with the line where it is wrong if that is in the plugin's file."""
+        self.problems.append(f"line {line}: {text}" if self.file and line else text)
 
 
 @dataclass(frozen=True)
 class Provided:
-    """A spec and the plugin it came from."""
+    """A spec and the plugin that provides it."""
 
     spec: Spec
     plugin: Plugin
@@ -55,9 +67,14 @@ class Provided:
         """The spec's own version, or else that of its distribution."""
         return self.spec.version or self.plugin.version
 
+    @property
+    def title(self) -> str:
+        """The kind, the name and the plugin, for messages."""
+        return f"{self.spec.kind} {self.spec.name!r} of plugin {self.plugin.name!r} ({self.plugin.distribution})"
+
 
 class Registry:
-    """All that the plugins provide, by kind and name."""
+    """Everything that the plugins provide, by kind and name."""
 
     def __init__(self) -> None:
         self.plugins: list[Plugin] = []
@@ -71,86 +88,99 @@ class Registry:
         """Load every installed plugin, our own first, then the given files.
 
         Raises:
-            UsageError: a file does not exist.
+            UsageError: a file does not exist or cannot be read, or two files have the same name.
         """
-        for file in files:
-            if not file.is_file():
-                raise UsageError(f"plugin file {str(file)!r} does not exist")
+        files = list(dict.fromkeys(files))
+        digests = {file: _digest(file) for file in files}
+        for file, other in itertools.combinations(files, 2):
+            if file.stem == other.stem:
+                raise UsageError(
+                    f"plugin files {str(file)!r} and {str(other)!r} have the same name; rename one of them"
+                )
         registry = cls()
         for entry in _entry_points():
             distribution = entry.dist.name if entry.dist else "unknown"
             version = entry.dist.version if entry.dist else "0"
             registry.add(Plugin(entry.name, distribution, version), entry.load)
         for file in files:
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-            registry.add(Plugin(file.stem, file.name, f"sha256:{digest}"), partial(_import_file, file))
+            registry.add(Plugin(file.stem, file.name, digests[file], file), partial(_import_file, file))
         return registry
 
     def add(self, plugin: Plugin, load: Callable[[], Any]) -> None:
-        """Load one plugin and take what it provides; what is wrong with it is kept in its ``problems``."""
+        """Load one plugin and register what it provides; what is wrong with it is added to its ``problems``."""
         self.plugins.append(plugin)
         try:
-            module = load()
-        except (Exception, SystemExit) as error:
-            plugin.problems.append(f"failed to import: {_described(error)}")
+            with _guarded():
+                module = load()
+        except Exception as error:
+            plugin.add_problem(f"failed to import: {_described(error)}", _line_of(error, plugin))
             return
-        plugin.problems += _misspelt_hooks(module)
+        _find_misspelt_hooks(plugin, module)
         try:
             self.manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
         except (pluggy.PluginValidationError, ValueError) as error:
-            plugin.problems.append(_described(error))
+            plugin.add_problem(_described(error))
             return
         for hook, kind in _hooks.items():
-            self._take(plugin, hook, kind, module)
+            for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+                if implementation.plugin is module:
+                    self._register_specs(plugin, hook, kind, implementation.function)
+        if plugin.file and not plugin.problems and not self.manager.get_hookcallers(module):
+            plugin.add_problem("it has no hooks; mark a function such as harness_models() with @harness.hookimpl")
 
-    def _take(self, plugin: Plugin, hook: str, kind: type[Spec], module: Any) -> None:
-        implementations = [each for each in getattr(self.manager.hook, hook).get_hookimpls() if each.plugin is module]
-        for implementation in implementations:
-            try:
-                with no_exit():
-                    specs = list(implementation.function())
-            except Exception as error:
-                plugin.problems.append(f"{hook}() failed: {_described(error)}")
+    def _register_specs(self, plugin: Plugin, hook: str, kind: type[Spec], function: Callable[[], Any]) -> None:
+        line = function.__code__.co_firstlineno if inspect.isfunction(function) else None
+        try:
+            with _guarded():
+                specs = function()
+                if isinstance(specs, Spec):
+                    plugin.add_problem(f"{hook}() returned a single {type(specs).__name__}; return a list", line)
+                    return
+                specs = list(specs)
+        except Exception as error:
+            plugin.add_problem(f"{hook}() failed: {_described(error)}", _line_of(error, plugin) or line)
+            return
+        for spec in specs:
+            if not isinstance(spec, kind):
+                plugin.add_problem(f"{hook}() returned {spec!r}, not a {kind.__name__}", line)
                 continue
-            for spec in specs:
-                if not isinstance(spec, kind):
-                    plugin.problems.append(f"{hook}() returned {spec!r}, not a {kind.__name__}")
-                    continue
-                holder = self._provided.get((spec.kind, spec.name))
-                if holder is not None:
-                    plugin.problems.append(
-                        f"{spec.kind} {spec.name!r} is already provided by {holder.plugin.distribution}; "
-                        "this one is left out"
-                    )
-                    continue
+            provided = Provided(spec, plugin)
+            holder = self._provided.setdefault((spec.kind, spec.name), provided)
+            if holder is provided:
                 plugin.provides.append(spec)
-                self._provided[spec.kind, spec.name] = Provided(spec, plugin)
+            else:
+                by = f"plugin {holder.plugin.name!r} ({holder.plugin.distribution})"
+                plugin.add_problem(f"{spec.kind} {spec.name!r} is already provided by {by}; rename this one", line)
 
     def all(self, kind: str) -> list[Provided]:
-        """Return what is provided of one kind, in the order of names."""
+        """Return everything of one kind, sorted by name."""
         return [self._provided[key] for key in sorted(self._provided) if key[0] == kind]
 
     def get(self, kind: str, name: str) -> Provided:
-        """Return the thing of that name.
+        """Return the spec of that kind and name, with its plugin.
 
         Raises:
-            UsageError: there is none; the message has the nearest right name.
+            UsageError: there is none; the message suggests the nearest name.
         """
         try:
             return self._provided[kind, name]
         except KeyError:
-            raise unknown(kind, name, [each.spec.name for each in self.all(kind)]) from None
+            raise unknown(kind, name, [each.spec.name for each in self.all(kind)], self.aliases(kind)) from None
+
+    def aliases(self, kind: str) -> dict[str, str]:
+        """Return the names of one kind by their aliases, which are for suggestions only."""
+        return {alias: each.spec.name for each in self.all(kind) for alias in each.spec.aliases}
 
     @property
-    def takers_of_settings(self) -> list[str]:
+    def configurable_names(self) -> list[str]:
         """The names of all data sets, metrics and models."""
         return [each.spec.name for kind in ("dataset", "metric", "model") for each in self.all(kind)]
 
     def notify(self, hook: str, warn: Callable[[str], None], **arguments: Any) -> None:
-        """Call a notice hook of every plugin; each distinct failure is shown once and stops nothing else."""
+        """Call a notification hook of every plugin; warn about each distinct failure once, and continue."""
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             try:
-                with no_exit():
+                with _guarded():
                     implementation.function(*(arguments[name] for name in implementation.argnames))
             except Exception as error:
                 message = f"plugin {implementation.plugin_name}: {hook}() failed: {_described(error)}"
@@ -172,7 +202,7 @@ def _entry_points() -> list[importlib.metadata.EntryPoint]:
 
 def _import_file(file: Path) -> ModuleType:
     name = f"harness_file_{file.stem}"
-    specification = importlib.util.spec_from_file_location(name, file)
+    specification = importlib.util.spec_from_file_location(name, file.absolute())
     if specification is None or specification.loader is None:
         raise ImportError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(specification)
@@ -185,20 +215,52 @@ def _import_file(file: Path) -> ModuleType:
     return module
 
 
-def _misspelt_hooks(module: Any) -> list[str]:
-    """Find functions marked as hooks, or named like ones, that no hook spec knows."""
+def _digest(file: Path) -> str:
+    try:
+        return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+    except FileNotFoundError:
+        raise UsageError(f"plugin file {str(file)!r} does not exist") from None
+    except OSError as error:
+        raise UsageError(f"plugin file {str(file)!r} cannot be read: {error.strerror}") from None
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """Keep a plugin's code from ending the process and from writing to standard output, which is for results."""
+    with no_exit(), redirect_stdout(sys.stderr):
+        yield
+
+
+def _find_misspelt_hooks(plugin: Plugin, module: Any) -> None:
+    """Find functions that are marked as hooks but have no hook's name, and the reverse."""
     known = {name for name in vars(hookspecs) if name.startswith("harness_")}
-    problems = []
     for name, value in vars(module).items():
-        marked = callable(value) and hasattr(value, "harness_impl")
-        if marked and name not in known:
-            match = nearest(name, known)
-            problems.append(f"unknown hook {name!r}" + (f"; did you mean {match!r}?" if match else ""))
-        elif name in known and callable(value) and not marked:
-            problems.append(f"{name} is not marked @harness.hookimpl, so it is not called")
-    return problems
+        if not callable(value):
+            continue
+        line = value.__code__.co_firstlineno if inspect.isfunction(value) else None
+        marked = getattr(value, "harness_impl", None)
+        hook = (marked or {}).get("specname") or name
+        if marked and hook not in known:
+            match = nearest(hook, known)
+            plugin.add_problem(f"unknown hook {hook!r}" + (f"; did you mean {match!r}?" if match else ""), line)
+        elif name in known and not marked:
+            plugin.add_problem(f"{name}() is never called; mark it with @harness.hookimpl", line)
 
 
 def _described(error: BaseException) -> str:
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    return said if len(said) < 300 else said[:300] + "…"
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) < 300 else text[:300] + "…"
+
+
+def _line_of(error: BaseException, plugin: Plugin) -> int | None:
+    """Return the line of a plugin's file at which an error arose."""
+    if plugin.file is None:
+        return None
+    path = str(plugin.file.absolute())
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return error.lineno
+    cause = error.__cause__
+    frames = [*traceback.extract_tb(cause.__traceback__ if cause else None)]
+    frames += traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path]
+    return lines[-1] if lines else None

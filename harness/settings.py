@@ -1,7 +1,7 @@
 """Settings: the fields of a frozen dataclass, described, parsed from text and validated.
 
-A plugin writes a dataclass and gets the rest: ``harness show`` prints it, ``--set NAME.PARAM=VALUE`` fills it,
-every value is checked before any work starts.
+A plugin only writes the dataclass: ``harness show`` prints it, ``--set NAME.PARAM=VALUE`` sets its fields, and every
+value is checked before anything is run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ type_names = {int: "a whole number", float: "a number", bool: "true or false", s
 
 @dataclasses.dataclass(frozen=True)
 class NoSettings:
-    """The configuration of something that has no settings."""
+    """A ``Config`` without settings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Setting:
     required: bool = False
 
     def expected(self) -> str:
-        """Say in words which values are taken."""
+        """Describe the values that the setting takes."""
         return _expected(self.type) + self._bounds()
 
     def _bounds(self) -> str:
@@ -48,14 +48,14 @@ class Setting:
             ("at most", self.maximum),
             ("below", self.below),
         )
-        said = " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
-        return f", {said}" if said else ""
+        bounds = " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
+        return f", {bounds}" if bounds else ""
 
     def check(self, value: Any) -> Any:
-        """Return ``value``, converted from text where it is text.
+        """Return ``value`` with the setting's type; text is converted.
 
         Raises:
-            ValueError: it is of another type, or out of range.
+            ValueError: the type is wrong, or the value is out of range.
         """
         converted = _convert(self.type, value)
         for number in converted if isinstance(converted, tuple) else (converted,):
@@ -86,7 +86,7 @@ def setting(
 ) -> Any:
     """Declare a field of a ``Config`` with its help (state the unit) and its range.
 
-    ``minimum`` and ``maximum`` are themselves allowed; ``above`` and ``below`` are not. For a tuple they bound each
+    ``minimum`` and ``maximum`` are included in the range; ``above`` and ``below`` are not. For a tuple they bound each
     entry. A ``required`` setting must be given by the user; its default is only an example. A plain
     ``name: type = default`` is enough if neither help nor range is needed.
     """
@@ -95,7 +95,11 @@ def setting(
 
 
 def config_type(factory: Any) -> type:
-    """Return the ``Config`` dataclass of a model, metric or dataset, or that of no settings."""
+    """Return the ``Config`` dataclass of a model, metric or data set; ``NoSettings`` if it has none.
+
+    Raises:
+        TypeError: its ``Config`` is not a dataclass.
+    """
     config = getattr(factory, "Config", NoSettings)
     if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
         raise TypeError(f"{factory.__name__}.Config must be a dataclass, not {config!r}")
@@ -103,7 +107,7 @@ def config_type(factory: Any) -> type:
 
 
 def describe(config: type) -> list[Setting]:
-    """Return the settings of a ``Config`` in the order they are written."""
+    """Return the settings of a ``Config`` in the order of its fields."""
     hints = typing.get_type_hints(config)
     return [
         Setting(field.name, hints[field.name], field.default, **{"help": "", **field.metadata})
@@ -117,35 +121,41 @@ def missing(config: type, given: Iterable[str]) -> list[Setting]:
 
 
 def build(owner: str, config: type, values: Mapping[str, Any]) -> Any:
-    """Build a ``Config`` from the given values, text or typed; the rest keep their defaults.
+    """Build a ``Config`` from the given values, text or typed; the other settings keep their defaults.
 
     Raises:
         UsageError: a setting is unknown, or its value is of the wrong type or out of range.
     """
-    known = {each.name: each for each in describe(config)}
-    checked = {}
-    for name, value in values.items():
-        if name not in known:
-            raise unknown(f"setting of {owner}", name, known)
-        try:
-            checked[name] = known[name].check(value)
-        except ValueError as error:
-            expected = known[name].expected()
-            raise UsageError(f"{owner}.{name}={show(value)}: {error}; expected {expected}.") from None
+    checked = {name: check_value(owner, config, name, value) for name, value in values.items()}
     try:
         return config(**checked)
     except ValueError as error:
         raise UsageError(f"settings of {owner}: {error}") from None
 
 
+def check_value(owner: str, config: type, name: str, value: Any) -> Any:
+    """Return the value of one setting of a ``Config`` with the setting's type.
+
+    Raises:
+        UsageError: the setting is unknown, or the value is of the wrong type or out of range.
+    """
+    known = {each.name: each for each in describe(config)}
+    if name not in known:
+        raise unknown(f"setting of {owner}", name, known)
+    try:
+        return known[name].check(value)
+    except ValueError as error:
+        raise UsageError(f"{owner}.{name}={show(value)}: {error}; expected {known[name].expected()}.") from None
+
+
 def flatten(config: Any) -> dict[str, Any]:
-    """Return a ``Config`` as a flat mapping of JSON values, every setting in it."""
+    """Return all settings of a ``Config`` as JSON values, by name."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def show(value: Any) -> str:
-    """Write a value as ``--set`` takes it: widths as ``256-128``, numbers in their shortest form."""
+    """Write a value as ``--set`` takes it: tuples as ``256-128``, numbers in their shortest form."""
     if isinstance(value, tuple | list):
         return "-".join(show(entry) for entry in value)
     if isinstance(value, bool):

@@ -1,13 +1,15 @@
-"""What a plugin hands over: a name, where the thing is, and one line about it.
+"""Specs: what a plugin provides, by name, with a reference to its factory and a one-line summary.
 
-A spec names its factory as ``"package.module:Attribute"``, imported only when a run needs it, so that
-``harness list`` costs no import of torch. A class or function itself will do as well.
+A spec refers to its factory as ``"package.module:Attribute"``, which is imported only when it is needed, so that
+``harness list`` does not import torch. The class or function itself is accepted too.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, ClassVar
@@ -18,13 +20,14 @@ _reference_pattern = re.compile(r"[\w.]+:\w+")
 
 @dataclass(frozen=True)
 class Spec:
-    """A named thing. The subclasses say of which kind.
+    """Something that a plugin provides; each subclass is one kind.
 
     Args:
-        name: lower-case letters, digits and dashes; what a user types.
+        name: what a user types: lower-case letters, digits and dashes.
         factory: ``"package.module:Attribute"``, or the class or function itself.
         summary: one line for ``harness list``.
-        version: raised whenever the thing's numbers change; the distribution's version where it is None.
+        version: raise it whenever the results change; None stands for the distribution's version.
+        aliases: other names that users may type; a message then suggests ``name``.
     """
 
     name: str
@@ -33,16 +36,18 @@ class Spec:
     version: str | None = None
     aliases: tuple[str, ...] = ()  # other names that users may type
 
-    kind: ClassVar[str] = "thing"
+    kind: ClassVar[str] = "spec"
 
     def __post_init__(self) -> None:
         if not _name_pattern.fullmatch(self.name):
             raise ValueError(f"{self.kind} name {self.name!r}: use lower-case letters, digits and single dashes")
         if isinstance(self.factory, str) and not _reference_pattern.fullmatch(self.factory):
             raise ValueError(f"{self.name}: factory {self.factory!r} is not of the form 'package.module:Name'")
+        if isinstance(self.aliases, str):
+            raise ValueError(f"{self.name}: aliases is {self.aliases!r}; write a tuple, such as ({self.aliases!r},)")
 
     def resolve(self) -> Any:
-        """Import and return what ``factory`` names."""
+        """Import and return the factory."""
         return resolve(self.factory)
 
 
@@ -74,14 +79,14 @@ class MetricSpec(Spec):
 
 @dataclass(frozen=True)
 class FigureSpec(Spec):
-    """A picture of a fit. Its factory is a class with ``needs`` and ``draw``."""
+    """A figure of a fitted model. Its factory is a class with ``draw`` and, if only some models serve, ``needs``."""
 
     kind: ClassVar[str] = "figure"
 
 
 @dataclass(frozen=True)
 class RendererSpec(Spec):
-    """A way to write leaderboards. Its factory is a function from a list of boards to text."""
+    """A format of leaderboards. Its factory is a function from a list of boards to text."""
 
     kind: ClassVar[str] = "renderer"
 
@@ -94,22 +99,27 @@ class CommandSpec(Spec):
 
 
 def resolve(reference: str | Callable[..., Any]) -> Any:
-    """Import and return what ``"package.module:Attribute"`` names; anything but text is returned as it is."""
+    """Import and return ``"package.module:Attribute"``; return a reference that is not text unchanged.
+
+    What the module prints while it is imported goes to standard error, since standard output is for results.
+    """
     if not isinstance(reference, str):
         return reference
     module, _, attribute = reference.partition(":")
-    return getattr(import_module(module), attribute)
+    with redirect_stdout(sys.stderr):
+        return getattr(import_module(module), attribute)
 
 
 def binarized(spec: DatasetSpec) -> DatasetSpec:
-    """Return the data set ``binarized-NAME``: every pixel drawn from a Bernoulli with its intensity."""
+    """Return the data set ``binarized-NAME``: each pixel is drawn from a Bernoulli of its intensity."""
     return _variant(spec, "binarized", "harness.data.transforms:Binarize", "pixels drawn Bernoulli(intensity)")
 
 
 def dequantized(spec: DatasetSpec) -> DatasetSpec:
-    """Return the data set ``dequantized-NAME``: (pixel + uniform noise) / 256, on which densities make sense."""
+    """Return the data set ``dequantized-NAME``: (pixel + uniform noise) / 256, which has a density."""
     return _variant(spec, "dequantized", "harness.data.transforms:Dequantize", "(pixel + U(0,1)) / 256")
 
 
 def _variant(spec: DatasetSpec, prefix: str, transform: str, how: str) -> DatasetSpec:
-    return replace(spec, name=f"{prefix}-{spec.name}", transform=transform, summary=f"{spec.summary}; {how}")
+    summary = f"{spec.summary}; {how}"
+    return replace(spec, name=f"{prefix}-{spec.name}", transform=transform, summary=summary, aliases=())

@@ -1,4 +1,4 @@
-"""The built-in commands, through the same hook as anyone's."""
+"""The built-in commands, provided through the same hook as those of plugins."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ def harness_commands() -> list[CommandSpec]:
     """Provide the built-in commands."""
     return [
         CommandSpec("run", "harness.cli.run:run", "Train, measure and rank models."),
-        CommandSpec("profile", "harness.cli.profile:profile", "Show where the time of training goes."),
-        CommandSpec(
-            "calibrate", "harness.cli.calibrate:calibrate", "Hold likelihood estimators against exact answers."
-        ),
-        CommandSpec("list", "harness.cli.list:list_", "List models, metrics, datasets and figures."),
-        CommandSpec("show", "harness.cli.show:show", "Show a model, metric or dataset with its settings."),
-        CommandSpec("plugins", "harness.cli.plugins:plugins", "Show what is installed, and what is wrong with it."),
-        CommandSpec("figures", "harness.cli.figures:figures", "Draw the pictures of stored fits again."),
+        CommandSpec("profile", "harness.cli.profile:profile", "Show how the time of training is spent."),
+        CommandSpec("calibrate", "harness.cli.calibrate:calibrate", "Compare likelihood estimators with exact values."),
+        CommandSpec("list", "harness.cli.list:list_", "List models, metrics, data sets and figures."),
+        CommandSpec("show", "harness.cli.show:show", "Show a model, metric or data set with its settings."),
+        CommandSpec("plugins", "harness.cli.plugins:plugins", "Show the plugins and their problems."),
+        CommandSpec("figures", "harness.cli.figures:figures", "Draw the figures of stored fits again."),
         CommandSpec("leaderboard", "harness.cli.leaderboard:leaderboard", "Show the leaderboards of past runs."),
     ]

@@ -1,4 +1,4 @@
-"""Options that say how long models train and how the work is carried out."""
+"""Options of the training budget and of the engine."""
 
 from __future__ import annotations
 
@@ -28,56 +28,64 @@ class Seconds(click.ParamType[float]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
-        """Return it in seconds."""
+        """Return the time in seconds."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", str(value).strip())
         if not match or float(match[1]) <= 0:
-            self.fail(f"{value!r} is no length of time; write 90, 90s, 1.5m or 2h", param, context)
+            self.fail(f"{value!r} is not a length of time; write 90, 90s, 1.5m or 2h", param, context)
         return float(match[1]) * _units[match[2] or "s"]
 
 
 def budget_options(command: Command) -> Command:
-    """Add the options of a budget."""
+    """Add the options of the training budget."""
     options = [
         click.option("--epochs", type=click.IntRange(min=1), metavar="N",
-                     help="Train for N passes over the training images. [default: 20]"),
+                     help="Train for N passes over the training data. [default: 20]"),
         click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Train for N steps instead."),
         click.option("--budget", "seconds", type=Seconds(), metavar="TIME",
-                     help="Train for a time instead, as in 60s; not repeatable bit for bit."),
+                     help="Train for this time instead, such as 60s; results then vary slightly."),
         click.option("--batch-size", type=click.IntRange(min=1), default=128, show_default=True, metavar="N",
-                     help="Training images a step."),
+                     help="Training examples per step."),
         click.option("--weights", type=click.Choice(["last", "best"]), default="last", show_default=True,
-                     help="Which weights to keep; best is by validation loss, seen once an epoch."),
+                     help="Weights to keep: the last, or the best by validation loss, computed once an epoch."),
     ]  # fmt: skip
     return _all(options, command)
 
 
 def engine_options(command: Command) -> Command:
-    """Add the options of the engine."""
+    """Add the options of the engine that a single fit has too."""
     options = [
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-                     help="Where to compute."),
+                     help="Device to compute on."),
         click.option("--precision", type=click.Choice(precisions), default="float32", show_default=True,
-                     help="Of training; metrics always take float32. tf32 is for CUDA, bf16-products for CPUs."),
+                     help="Precision of training; metrics use float32. tf32 is for CUDA, bf16-products for CPUs."),
         click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
-                     help="CPU threads of one fit; they change its last digits."),
-        click.option("--jobs", type=click.IntRange(min=1), metavar="N",
-                     help="Fits side by side on the CPU; they change no number. [default: what keeps all cores busy]"),
-        click.option("--vectorize/--no-vectorize", default=None,
-                     help="Train the seeds of a model as one. [default: on CUDA]"),
+                     help="CPU threads per fit; their number affects the last digits of results."),
         click.option("--step-mode", "--execution", "step_mode", type=click.Choice(step_modes), default="eager",
-                     show_default=True, help="How training steps run: operation by operation, compiled (pays in fits "
-                     "of minutes), or captured as a CUDA graph."),
+                     show_default=True, help="How training steps run: eagerly, compiled (faster for fits of minutes), "
+                     "or captured as a CUDA graph."),
         click.option("--deterministic/--no-deterministic", default=True, show_default=True,
-                     help="Use only operations that repeat bit for bit."),
+                     help="Use only deterministic operations."),
+    ]  # fmt: skip
+    return _all(options, command)
+
+
+def parallel_options(command: Command) -> Command:
+    """Add the options of several fits at once."""
+    options = [
+        click.option("--jobs", type=click.IntRange(min=1), metavar="N",
+                     help="Fits to run in parallel on the CPU; results do not depend on it. "
+                     "[default: as many as keep all cores busy]"),
+        click.option("--vectorize/--no-vectorize", default=None,
+                     help="Train all seeds of a model in one vectorized computation. [default: on CUDA]"),
     ]  # fmt: skip
     return _all(options, command)
 
 
 def budget_from(context: click.Context) -> Budget:
-    """Return the budget that the options state; the command line goes before a study.
+    """Return the budget that the options give; the command line overrides a study.
 
     Raises:
-        UsageError: it is stated more than once.
+        UsageError: it is given more than once.
     """
     from harness.planning.budget import Budget
 
@@ -87,15 +95,15 @@ def budget_from(context: click.Context) -> Budget:
     lengths = {name: lengths[name] for name in typed or lengths}
     if len(lengths) > 1:
         given = " and ".join("--budget" if name == "seconds" else f"--{name}" for name in lengths)
-        raise UsageError(f"{given} each say how long to train; give one of them")
+        raise UsageError(f"{given} each set how long to train; give one of them")
     return Budget(**(lengths or {"epochs": 20}), batch_size=values["batch_size"], weights=values["weights"])
 
 
 def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, Engine]:
-    """Set torch up and return the device and the engine that the options state.
+    """Set up torch, and return the device and the engine that the options give.
 
     Raises:
-        UsageError: the device is not there, or has not the precision or the execution.
+        UsageError: there is no such device, or it lacks the precision or the step mode.
     """
     import torch
 
@@ -107,7 +115,7 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
     torch.set_num_threads(values["threads"])
     require_precision(values["precision"], device)
     require_step_mode(values["step_mode"], device)
-    vectorize = values["vectorize"]
+    vectorize = values.get("vectorize")
     together = seeds > 1 and (device.type == "cuda" if vectorize is None else vectorize)
     return device, Engine(
         device=device.type,

@@ -1,4 +1,4 @@
-"""``harness figures``: the pictures of stored fits."""
+"""``harness figures``: the figures of stored fits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from harness.cli.data import data_dir_option, source_from
 from harness.cli.main import load_registry
 from harness.cli.options import leaderboards_option, names_option, plugin_option, runs_option
+from harness.cli.output import notice, warn
 from harness.errors import UsageError, unknown
 
 
@@ -27,9 +28,9 @@ def figures(
     leaderboards: Path,
     plugin_files: tuple[Path, ...],
 ) -> None:
-    """Draw the pictures of stored fits again, beside their weights, and write the leaderboards that show them.
+    """Draw the figures of stored fits again, and write the leaderboards that show them.
 
-    'harness run' draws them with each fit; this is for fits made with --no-figures, and for new kinds of figures.
+    'harness run' draws the figures of each fit; use this command for fits made with --no-figures, and for new figures.
     """
     from rich.console import Console
     from rich.progress import track
@@ -48,21 +49,15 @@ def figures(
 
     registry = load_registry(plugin_files)
 
-    def announce(line: str) -> None:
-        click.echo(line, err=True)
-
-    def warn(line: str) -> None:
-        announce(f"warning: {line}")
-
     store = Store(runs, warn)
     stored = {key: described for key in store.fit_keys() if (described := store.fit(key)) is not None}
     if not stored:
         raise UsageError(f"no fits in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
     for kind, wanted in (("model", models), ("dataset", datasets)):
-        there = {described["identity"][kind]["name"] for described in stored.values()}
+        known = {described["identity"][kind]["name"] for described in stored.values()}
         for name in wanted:
-            if name not in there:
-                raise unknown(f"{kind} in {runs}", name, there)
+            if name not in known:
+                raise unknown(f"{kind} in {runs}", name, known)
         stored = {
             key: described
             for key, described in stored.items()
@@ -72,7 +67,7 @@ def figures(
     require_writable(leaderboards, "--leaderboards")
 
     device = prepare_torch("auto", deterministic=True)
-    source = source_from(data_dir, announce)
+    source = source_from(data_dir, notice)
     loaded: dict[str, Data] = {}
     console = Console(stderr=True)
     drawn = 0
@@ -80,7 +75,7 @@ def figures(
         try:
             fit = fit_from(described["identity"], registry)
         except UsageError as error:
-            announce(f"left out {key[:12]}: {error}")
+            notice(f"skipped {key[:12]}: {error}")
             continue
         dataset = hash_of(fit.dataset.identity)
         if dataset not in loaded:
@@ -88,7 +83,7 @@ def figures(
         model = stored_model(fit, loaded[dataset], store, warn)
         if isinstance(model, nn.Module):
             drawn += len(draw_figures(fit, model, loaded[dataset], store, registry, warn))
-    click.echo(f"drew {drawn} figures of {len(stored)} fits, in {runs}/fits/*/figures")
+    print(f"drew {drawn} figures of {len(stored)} fits, in {runs}/fits/*/figures")
     names = {described["identity"]["dataset"]["name"] for described in stored.values()}
     for path in rewrite(names, store, leaderboards):
-        click.echo(f"wrote {path}")
+        print(f"wrote {path}")

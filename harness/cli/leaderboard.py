@@ -7,15 +7,17 @@ from typing import Any
 
 import click
 
-from harness.cli.main import load_registry
+from harness.cli.main import load_registry, resolve_checked
 from harness.cli.options import names_option, plugin_option, runs_option
+from harness.cli.output import warn
+from harness.contracts.checks import problem_of_renderer
 from harness.errors import UsageError, unknown
 from harness.leaderboard.board import build_boards
 from harness.results.store import Store
 
 
 @click.command()
-@names_option("--dataset", "datasets", metavar="D[,D]", help="Only these datasets.")
+@names_option("--dataset", "datasets", metavar="D[,D]", help="Only these data sets.")
 @names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these metrics.")
 @click.option("--format", "format_", default="terminal", show_default=True, metavar="FORMAT",
               help="terminal, markdown, json, csv, svg, or one that a plugin provides.")  # fmt: skip
@@ -28,10 +30,10 @@ def leaderboard(
     runs: Path,
     plugin_files: tuple[Path, ...],
 ) -> None:
-    """Show the leaderboards of everything that has been run."""
+    """Show the leaderboards of all stored results."""
     registry = load_registry(plugin_files)
-    render = registry.get("renderer", format_).spec.resolve()
-    store = Store(runs, lambda line: click.echo(f"warning: {line}", err=True))
+    render = resolve_checked(registry.get("renderer", format_), problem_of_renderer)
+    store = Store(runs, warn)
     records = store.records()
     if not records and (format_ == "terminal" or datasets or metrics):
         raise UsageError(f"no results in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
@@ -41,4 +43,4 @@ def leaderboard(
             if name not in recorded:
                 raise unknown(f"{kind} in {runs}", name, recorded)
         records = [record for record in records if not wanted or getattr(record, kind)["name"] in wanted]
-    click.echo(render(build_boards(records, store)))
+    print(render(build_boards(records, store)))

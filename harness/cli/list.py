@@ -1,4 +1,4 @@
-"""``harness list``: what there is to run."""
+"""``harness list``: the models, metrics, data sets and figures that can be named."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import click
 
 from harness.cli.main import load_registry
 from harness.cli.options import format_option, plugin_option
+from harness.cli.output import output_console
+from harness.registry import Provided, own_distribution
 
 _kinds = {"models": "model", "metrics": "metric", "datasets": "dataset", "figures": "figure"}
 
@@ -18,34 +20,42 @@ _kinds = {"models": "model", "metrics": "metric", "datasets": "dataset", "figure
 @format_option("terminal", "json")
 @plugin_option
 def list_(kind: str | None, format_: str, plugin_files: tuple[Path, ...]) -> None:
-    """List models, metrics, datasets and figures, from every plugin that is installed."""
+    """List models, metrics, data sets and figures of all plugins."""
     registry = load_registry(plugin_files)
-    found = [each for name in ([kind] if kind else _kinds) for each in registry.all(_kinds[name])]
+    found = {name: registry.all(_kinds[name]) for name in ([kind] if kind else _kinds)}
     if format_ == "json":
-        click.echo(
-            json.dumps(
-                [
-                    {
-                        "name": each.spec.name,
-                        "kind": each.spec.kind,
-                        "summary": each.spec.summary,
-                        "distribution": each.plugin.distribution,
-                    }
-                    for each in found
-                ],
-                indent=1,
-            )
-        )
-        return
-    from rich.console import Console
+        print(json.dumps([_row(each) for provided in found.values() for each in provided], indent=1))
+    else:
+        _show(found)
+
+
+def _row(provided: Provided) -> dict[str, object]:
+    spec = provided.spec
+    return {
+        "name": spec.name,
+        "aliases": spec.aliases,
+        "kind": spec.kind,
+        "summary": spec.summary,
+        "distribution": provided.plugin.distribution,
+    }
+
+
+def _show(found: dict[str, list[Provided]]) -> None:
     from rich.table import Table
 
-    for name in [kind] if kind else _kinds:
-        table = Table(box=None, title=name.upper(), title_justify="left", title_style="bold", show_header=False)
+    console = output_console()
+    for title, provided in found.items():
+        table = Table(box=None, title=title.upper(), title_justify="left", title_style="bold", show_header=False)
         table.add_column(no_wrap=True, style="cyan")
         table.add_column()
-        for each in registry.all(_kinds[name]):
-            foreign = each.plugin.distribution if each.plugin.distribution != "generative-harness" else ""
-            table.add_row(each.spec.name, each.spec.summary + (f" [{foreign}]" if foreign else ""))
-        Console(highlight=False, markup=False).print(table)
-    click.echo("\n'harness show NAME' tells more, with the settings of each.")
+        for each in provided:
+            table.add_row(each.spec.name, _description(each))
+        console.print(table)
+    console.print("\n'harness show NAME' shows one of them with its settings.")
+
+
+def _description(provided: Provided) -> str:
+    spec, distribution = provided.spec, provided.plugin.distribution
+    aliases = f" (also: {', '.join(spec.aliases)})" if spec.aliases else ""
+    origin = f" [{distribution}]" if distribution != own_distribution else ""
+    return f"{spec.summary}{aliases}{origin}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,21 @@ import click
 Command = Callable[..., Any]
 
 
+class PathType(click.Path):
+    """A path that is not empty."""
+
+    def __init__(self, *, file_okay: bool = True) -> None:
+        super().__init__(path_type=Path, file_okay=file_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not os.fspath(value):
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def names_option(*declarations: str, **attributes: Any) -> Callable[[Command], Command]:
-    """Add an option that takes names joined by commas and may be repeated; each name is taken once."""
+    """Add an option that takes names joined by commas and may be repeated; repeated names count once."""
     return click.option(*declarations, multiple=True, callback=_split, **attributes)
 
 
@@ -31,7 +45,7 @@ def plugin_option(command: Command) -> Command:
         "--plugin",
         "plugin_files",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=PathType(),
         metavar="FILE.py",
         help="Also load the plugin in this file; may be repeated.",
     )(command)
@@ -39,18 +53,18 @@ def plugin_option(command: Command) -> Command:
 
 def runs_option(command: Command) -> Command:
     """Add ``--runs DIR``."""
-    return _folder_option("runs", "Where results are kept.")(command)
+    return _folder_option("runs", "Folder of the results.")(command)
 
 
 def leaderboards_option(command: Command) -> Command:
     """Add ``--leaderboards DIR``."""
-    return _folder_option("leaderboards", "Where leaderboards are written.")(command)
+    return _folder_option("leaderboards", "Folder of the leaderboards.")(command)
 
 
 def _folder_option(name: str, what: str) -> Callable[[Command], Command]:
     return click.option(
         f"--{name}",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=PathType(file_okay=False),
         default=Path(name),
         show_default=True,
         metavar="DIR",
@@ -59,7 +73,7 @@ def _folder_option(name: str, what: str) -> Callable[[Command], Command]:
 
 
 def format_option(*formats: str) -> Callable[[Command], Command]:
-    """Add ``--format`` with the given choices, the first being the default."""
+    """Add ``--format`` with the given choices; the first is the default."""
     return click.option(
         "--format",
         "format_",

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import click
 
+from harness.cli.main import failure_exit
 from harness.cli.options import plugin_option
+from harness.cli.output import output_console
 from harness.registry import Plugin, Registry
 
 
 @click.command()
 @plugin_option
-def plugins(plugin_files: tuple[Path, ...]) -> None:
-    """Show every plugin, what it provides, and any problem it has."""
-    from rich.console import Console
+def plugins(plugin_files: tuple[Path, ...]) -> int:
+    """Show every plugin, what it provides, and its problems.
+
+    The exit code is 3 if any plugin has a problem.
+    """
     from rich.table import Table
 
     registry = Registry.load(plugin_files)
@@ -24,14 +28,14 @@ def plugins(plugin_files: tuple[Path, ...]) -> None:
         table.add_column(heading, overflow="fold")
     for plugin in registry.plugins:
         table.add_row(plugin.name, plugin.distribution, plugin.version, _provides(plugin))
-    console = Console(highlight=False, markup=False)
+    console = output_console()
     console.print(table)
     for plugin in registry.broken:
         for problem in plugin.problems:
             console.print(f"{plugin.name} of {plugin.distribution}: {problem}", style="red", soft_wrap=True)
+    return failure_exit if registry.broken else 0
 
 
 def _provides(plugin: Plugin) -> str:
     counts = Counter(spec.kind for spec in plugin.provides)
-    said = ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items())
-    return said or "nothing"
+    return ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items()) or "nothing"

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.data import cache_dir, data_dir_option, default_dataset, show_bar
-from harness.cli.engine import budget_from, budget_options, engine_from, engine_options
+from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, parallel_options
 from harness.cli.main import load_registry
-from harness.cli.options import leaderboards_option, names_option, plugin_option, runs_option
-from harness.cli.settings import parse_assignments, set_option
-from harness.cli.study import assignments_of_study, take_study
+from harness.cli.options import PathType, leaderboards_option, names_option, plugin_option, runs_option
+from harness.cli.output import notice, output_console
+from harness.cli.settings import Settings, parse_assignments, set_option
+from harness.cli.study import CommandWithStudy, located, settings_of_study, take_study
 from harness.errors import UsageError, unknown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.contracts.events import Record
-    from harness.data.dataset import EvaluationSplit
     from harness.execution.jobs import Jobs
     from harness.execution.run import Run
+    from harness.planning.plan import Request
     from harness.registry import Registry
     from harness.results.store import Store
 
@@ -29,6 +32,7 @@ evaluation_splits = ("test", "validation")
 
 
 @click.command(
+    cls=CommandWithStudy,
     epilog="""\b
 Examples:
   harness run --models vae,gan --metric elbo
@@ -36,13 +40,11 @@ Examples:
   harness run --models vae --metric elbo --seeds 3 --dry-run
   harness run studies/iwae-table.toml --seeds 1
 
-'harness list' names what there is; 'harness show NAME' its settings."""
+'harness list' lists the names; 'harness show NAME' shows the settings of one.""",
 )
-@click.argument(
-    "study", required=False, is_eager=True, callback=take_study, type=click.Path(path_type=Path), metavar="[STUDY.toml]"
-)
+@click.argument("study", required=False, is_eager=True, callback=take_study, type=PathType(), metavar="[STUDY.toml]")
 @names_option("--models", "--model", required=True, metavar="A,B", help="Models to compare.")
-@names_option("--metric", "--metrics", "metrics", required=True, metavar="M[,N]", help="What to measure.")
+@names_option("--metric", "--metrics", "metrics", required=True, metavar="M[,N]", help="Metrics to measure.")
 @names_option(
     "--dataset",
     "--datasets",
@@ -50,7 +52,7 @@ Examples:
     default=(default_dataset,),
     show_default=True,
     metavar="D[,D]",
-    help="What to train and test on.",
+    help="Data sets to train and test on.",
 )
 @click.option(
     "--seeds",
@@ -62,128 +64,148 @@ Examples:
 )
 @budget_options
 @set_option
-@click.option("--target", metavar="METRIC=V", help="For metrics that wait for a value of another, as in elbo=-100.")
+@click.option("--target", metavar="METRIC=V", help="Value of a metric to reach, such as elbo=-100, for metrics with a "
+              "setting 'target'.")  # fmt: skip
 @click.option("--split", type=click.Choice(evaluation_splits), default="test", show_default=True,
-              help="Which images to measure on; choose settings on validation, report test.")  # fmt: skip
+              help="Split to measure on: validation to choose settings, test to report results.")  # fmt: skip
 @click.option("--evaluation-seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
-              help="Seed of the metrics' own randomness, apart from the seeds of training.")  # fmt: skip
+              help="Seed of the metrics' random numbers; training has its own seeds.")  # fmt: skip
 @engine_options
+@parallel_options
 @data_dir_option
 @runs_option
 @leaderboards_option
 @plugin_option
 @click.option("--figures/--no-figures", default=True, show_default=True,
-              help="Draw pictures of each fit, beside it and on the boards.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show what would be computed, and stop.")
-@click.option("--fresh", is_flag=True, help="Compute everything again, whatever is stored.")
+              help="Draw figures of each fit, and show them on the leaderboards.")  # fmt: skip
+@click.option("--traceback", is_flag=True, help="Print the traceback of each cell that fails.")
+@click.option("--dry-run", is_flag=True, help="Show what would be computed, and exit.")
+@click.option("--fresh", is_flag=True, help="Compute everything again, even if it is stored.")
 @click.pass_context
-def run(
-    context: click.Context,
-    /,
-    study: Path | None,
-    models: tuple[str, ...],
-    metrics: tuple[str, ...],
-    datasets: tuple[str, ...],
-    seeds: int,
-    assignments: tuple[str, ...],
-    target: str | None,
-    data_dir: Path | None,
-    runs: Path,
-    leaderboards: Path,
-    plugin_files: tuple[Path, ...],
-    figures: bool,
-    dry_run: bool,
-    fresh: bool,
-    split: EvaluationSplit,
-    evaluation_seed: int,
-    **more: Any,
-) -> int:
+def run(context: click.Context, /, **values: Any) -> int:
     """Train models, measure them, and write leaderboards.
 
-    STUDY.toml is a file with any of the flags below as its keys; flags on the command line override it.
+    STUDY.toml is a file whose keys are the options below, without the dashes; the command line overrides it.
 
-    What was finished before is not computed again: a new metric does not retrain a model, and an interrupted run
-    resumes where it stopped. Every model named is trained, also where the metric cannot apply to it ("n/a"), so
-    that it is there for the next metric.
+    Stored results are not computed again: a new metric does not retrain a model, and an interrupted run resumes
+    where it stopped. A model is trained even if a metric does not apply to it ("n/a"), so that other metrics can
+    be measured later.
     """
-    registry = load_registry(plugin_files)
-    for kind, names in (("model", models), ("metric", metrics), ("dataset", datasets)):
-        for name in names:
-            registry.get(kind, name)
-    settings = _settings(context, registry, assignments, {*models, *metrics, *datasets})
-    if target is not None:
-        settings |= _target(target, metrics, registry)
-    budget = budget_from(context)
+    registry = load_registry(values["plugin_files"])
+    request = _request(context, registry)
 
     from harness.atomic import require_writable
     from harness.cli.progress import reporter_for
-    from harness.execution.jobs import jobs_for
     from harness.execution.run import Run
     from harness.execution.specification import RunSpecification
-    from harness.planning.plan import Request
     from harness.results.environment import describe_commit, describe_environment
 
-    device, engine = engine_from(more, seeds)
+    device, engine = engine_from(values, request.seeds)
     specification = RunSpecification(
-        Request(models, metrics, datasets, seeds, budget, settings, split, evaluation_seed),
-        plugin_files,
+        request,
+        values["plugin_files"],
         engine,
         describe_environment(device),
         describe_commit(),
-        runs,
-        data_dir,
+        values["runs"],
+        values["data_dir"],
         cache_dir(),
-        fresh,
-        figures,
+        values["fresh"],
+        values["figures"],
     )
-    reporter = reporter_for(0)
-    run = Run(specification, registry, reporter, show_bar)
-    if dry_run:
+    run = Run(specification, registry, reporter_for(0), show_bar)
+    if values["dry_run"]:
         _show_plan(run)
         return 0
-    require_writable(runs, "--runs")
-    require_writable(leaderboards, "--leaderboards")
-    reporter.announce(_summary(run))
+    require_writable(values["runs"], "--runs")
+    require_writable(values["leaderboards"], "--leaderboards")
+    return _execute(run, values)
+
+
+def _execute(run: Run, values: Mapping[str, Any]) -> int:
+    """Compute what is pending, write the leaderboards, then show those of this run."""
+    from harness.cli.progress import reporter_for
+    from harness.execution.jobs import jobs_for
+
+    notice(_summary(run))
     run.load_data()
-    jobs = jobs_for(run.tasks, run.context, more["jobs"])
+    jobs = jobs_for(run.tasks, run.context, values["jobs"])
     _show_jobs(run, jobs)
-    with reporter_for(len(run.pending)) as run.reporter:
+    with reporter_for(len(run.pending), tracebacks=values["traceback"]) as run.reporter:
         outcome = run.execute(jobs)
-    _write_boards(outcome.records, run.store, leaderboards)
-    if outcome.interrupted:
-        click.echo(
-            f"interrupted: {_count(outcome.computed, 'finished cell')} kept; the same command resumes the run.",
-            err=True,
+    failures = sum(record.traceback is not None for record in outcome.records.values())
+    if failures and not values["traceback"]:
+        notice(
+            f"{_count(failures, 'cell')} failed; the tracebacks are in {run.store.records_file}, and the same command "
+            "with --traceback prints them"
         )
+    if outcome.interrupted:
+        kept = _count(outcome.computed, "finished cell")
+        notice(f"interrupted: {kept} stored; the same command resumes the run.")
+    with suppress(BrokenPipeError):  # the exit code is that of the run
+        _write_boards(outcome.records, run.store, values["leaderboards"])
     return outcome.exit_code
 
 
-def _settings(
-    context: click.Context, registry: Registry, assignments: tuple[str, ...], named: set[str]
-) -> dict[tuple[str, str], list[str]]:
-    """Return the settings of the command line and, below them, those of the study."""
-    settings = parse_assignments(assignments)
-    for (owner, setting), values in parse_assignments(assignments_of_study(context)).items():
-        if owner in named:
-            settings.setdefault((owner, setting), values)
-        elif owner not in registry.takers_of_settings:  # a known name may have been left out by a flag
-            raise unknown("name in the study's [set]", owner, registry.takers_of_settings)
-    return settings
+def _request(context: click.Context, registry: Registry) -> Request:
+    """Return what the command line and the study ask for.
+
+    Raises:
+        UsageError: a name or a setting is unknown, or a value is of the wrong type or out of range.
+    """
+    from harness.planning.plan import Request
+
+    values = context.params
+    named = {kind: values[f"{kind}s"] for kind in ("model", "metric", "dataset")}
+    for kind, names in named.items():
+        for name in names:
+            registry.get(kind, name)
+    settings = parse_assignments(values["assignments"])
+    for key, of_study in _settings_of_study(context, registry, named).items():
+        settings.setdefault(key, of_study)
+    if values["target"] is not None:
+        settings |= _target(values["target"], named["metric"], settings, registry)
+    return Request(
+        **{f"{kind}s": names for kind, names in named.items()},
+        seeds=values["seeds"],
+        budget=budget_from(context),
+        settings=settings,
+        split=values["split"],
+        evaluation_seed=values["evaluation_seed"],
+    )
 
 
-def _target(target: str, metrics: tuple[str, ...], registry: Registry) -> dict[tuple[str, str], list[str]]:
-    """Return the settings that give the target to every metric that waits for one."""
+def _settings_of_study(context: click.Context, registry: Registry, named: Mapping[str, Sequence[str]]) -> Settings:
+    """Return the settings that the study gives to what is in the run; an option may have left out some names."""
+    from harness.planning.component import config_type_of
+    from harness.settings import check_value
+
+    found: Settings = {}
+    for (owner, parameter), setting in settings_of_study(context).items():
+        with located(setting.place):
+            if owner not in registry.configurable_names:
+                raise unknown("name in [set]", owner, registry.configurable_names)
+            for kind in (kind for kind, names in named.items() if owner in names):
+                config = config_type_of(registry.get(kind, owner))
+                for value in setting.values:
+                    check_value(owner, config, parameter, value)
+                found[owner, parameter] = setting.values
+    return found
+
+
+def _target(target: str, metrics: Sequence[str], settings: Settings, registry: Registry) -> Settings:
+    """Return the settings that give the target to every metric with a setting of that name."""
     from harness.planning.component import config_type_of
     from harness.settings import describe
 
     registry.get("metric", target.partition("=")[0])
-    taking = [
-        name
-        for name in metrics
-        if "target" in {each.name for each in describe(config_type_of(registry.get("metric", name)))}
-    ]
+    configs = {name: config_type_of(registry.get("metric", name)) for name in metrics}
+    taking = [name for name, config in configs.items() if "target" in {each.name for each in describe(config)}]
     if not taking:
-        raise UsageError(f"--target {target}: none of the metrics {', '.join(metrics)} waits for a target")
+        raise UsageError(f"--target {target}: none of the metrics {', '.join(metrics)} has a setting 'target'")
+    for name in taking:
+        if (name, "target") in settings:
+            raise UsageError(f"--target {target}: {name}.target is set too; give one of them")
     return {(name, "target"): [target] for name in taking}
 
 
@@ -201,41 +223,38 @@ def _count(n: int, thing: str) -> str:
 
 
 def _show_jobs(run: Run, jobs: Jobs) -> None:
-    """Say how the work is divided, if the user may want to divide it differently."""
+    """Show how many processes or threads work, if other options could make the run faster."""
     from harness.machine.cpu_load import cores
 
     engine = run.specification.engine
     if jobs.usual > 1:
-        together = f", the last {jobs.last} at once" * (jobs.last > jobs.usual)
+        together = f", the last {jobs.last} together" * (jobs.last > jobs.usual)
         each = _count(engine.threads, "thread")
-        run.reporter.announce(f"{_count(len(run.tasks), 'fit')} by {jobs.usual} processes, {each} each{together}")
+        notice(f"{_count(len(run.tasks), 'fit')} in {jobs.usual} processes, {each} each{together}")
         return
     trains = any(fit.budget for task in run.tasks for fit in task.fits)
     if engine.device == "cpu" and cores() > engine.threads and trains:
-        run.reporter.announce(
-            f"training on {engine.threads} of {cores()} cores; --threads uses more, which changes the last digits"
-        )
+        notice(f"training on {engine.threads} of {cores()} cores; --threads uses more, which changes the last digits")
 
 
 def _show_plan(run: Run) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from harness.cli.progress import name_of
 
     table = Table(box=None, header_style="bold", title=_summary(run), title_justify="left")
-    for heading in ("fit", "metric", "what would happen", "cell"):
+    for heading in ("fit", "metric", "action", "cell"):
         table.add_column(heading, overflow="fold")
-    waiting = {cell.key for cell in run.pending}
+    pending = {cell.key for cell in run.pending}
     for cell in run.plan.cells:
         steps = ["" if run.is_fitted(cell.fit) else "fit", f"n/a: {cell.lacking}" if cell.lacking else "measure"]
-        action = ", ".join(filter(None, steps)) if cell.key in waiting else "nothing: stored"
+        action = ", ".join(filter(None, steps)) if cell.key in pending else "nothing: stored"
         table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key[:12])
-    Console(highlight=False, markup=False).print(table)
+    output_console().print(table)
 
 
 def _write_boards(records: Mapping[str, Record], store: Store, folder: Path) -> None:
-    """Write the boards of everything in the store that shares the run's data sets, then show those of the run."""
+    """Write the boards of all stored results on the run's data sets, then print those of the run."""
     from harness.leaderboard.board import build_boards
     from harness.leaderboard.files import rewrite
     from harness.leaderboard.terminal import render
@@ -245,4 +264,4 @@ def _write_boards(records: Mapping[str, Record], store: Store, folder: Path) -> 
     written = rewrite({record.dataset["name"] for record in records.values()}, store, folder)
     sys.stdout.write(render(build_boards(records.values(), store)))
     for path in written:
-        click.echo(f"wrote {path}")
+        print(f"wrote {path}")

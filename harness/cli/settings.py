@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 from harness.cli.options import Command
 from harness.errors import UsageError
+
+Settings = dict[tuple[str, str], list[str]]
 
 
 def set_option(command: Command) -> Command:
@@ -15,26 +19,35 @@ def set_option(command: Command) -> Command:
         "assignments",
         multiple=True,
         metavar="NAME.PARAM=V[,V...]",
-        help="A setting of a model, metric or dataset; several values mean one cell each. May be repeated.",
+        help="Setting of a model, metric or data set; each of several values gives its own result. May be repeated.",
     )(command)
 
 
-def parse_assignments(assignments: tuple[str, ...]) -> dict[tuple[str, str], list[str]]:
-    """Read ``NAME.PARAM=V[,V...]``.
+def parse_assignments(assignments: Iterable[str]) -> Settings:
+    """Parse ``NAME.PARAM=V[,V...]`` into the values by name and parameter.
 
     Raises:
-        UsageError: the form is another, a value is empty, or a setting is given twice.
+        UsageError: the form is wrong, a value is empty, or a setting is given twice.
     """
-    parsed: dict[tuple[str, str], list[str]] = {}
+    parsed: Settings = {}
     for text in assignments:
         target, equals, values = text.partition("=")
         owner, dot, parameter = target.partition(".")
         if not (equals and dot and owner and parameter):
             raise UsageError(f"--set {text!r}: write NAME.PARAM=VALUE, as in vae.latent_dim=2,10")
-        listed = [value.strip() for value in values.split(",")]
-        if not all(listed):
-            raise UsageError(f"--set {text!r}: an empty value")
         if (owner, parameter) in parsed:
             raise UsageError(f"--set {target} is given twice; join the values by commas")
-        parsed[owner, parameter] = listed
+        parsed[owner, parameter] = split_values(f"--set {text!r}", values)
     return parsed
+
+
+def split_values(source: str, values: str) -> list[str]:
+    """Split values that are joined by commas.
+
+    Raises:
+        UsageError: one is empty; the message names the source.
+    """
+    listed = [value.strip() for value in values.split(",")]
+    if not all(listed):
+        raise UsageError(f"{source}: an empty value")
+    return listed

@@ -1,4 +1,4 @@
-"""``harness show``: one model, metric or dataset, with its settings."""
+"""``harness show``: everything that has a name, with its settings."""
 
 from __future__ import annotations
 
@@ -8,46 +8,82 @@ from typing import Any
 
 import click
 
-from harness.cli.main import load_registry
+from harness.cli.main import load_registry, resolve_checked
 from harness.cli.options import plugin_option
+from harness.cli.output import output_console
 from harness.errors import unknown
 from harness.registry import Provided
 
-kinds = ("model", "metric", "dataset")
+configurable_kinds = ("model", "metric", "dataset")
+kinds = (*configurable_kinds, "figure", "renderer", "command")
 
 
 @click.command()
 @click.argument("name")
 @plugin_option
 def show(name: str, plugin_files: tuple[Path, ...]) -> None:
-    """Show a model, metric or dataset: what it is, what it offers or needs, and its settings."""
+    """Show a model, metric, data set, figure, renderer or command: what it is, what it needs, and its settings."""
     registry = load_registry(plugin_files)
-    found = [each for kind in kinds for each in registry.all(kind) if each.spec.name == name]
+    known = [each for kind in kinds for each in registry.all(kind)]
+    found = [each for each in known if each.spec.name == name]
     if not found:
-        raise unknown("name", name, [each.spec.name for kind in kinds for each in registry.all(kind)])
+        aliases = {alias: each.spec.name for each in known for alias in each.spec.aliases}
+        raise unknown("name", name, {each.spec.name for each in known}, aliases)
     for provided in found:
         _show(provided)
 
 
 def _show(provided: Provided) -> None:
-    from rich.console import Console
+    spec, plugin = provided.spec, provided.plugin
+    console = output_console()
+    factory = resolve_checked(provided, _check_of(spec.kind))
+    console.print(spec.name, style="bold")
+    console.print(f"{spec.kind}, version {provided.version}, from {plugin.distribution} {plugin.version}")
+    console.print(spec.summary + "\n")
+    documentation = factory.help if isinstance(factory, click.Command) else inspect.getdoc(factory)
+    console.print(documentation or "", style="dim", end="\n\n", soft_wrap=True)
+    for heading, text in _facts(provided, factory):
+        console.print(f"{heading}: {text}")
+    if spec.kind in configurable_kinds:
+        _show_settings(provided)
+
+
+def _check_of(kind: str) -> Any:
+    from harness.contracts.checks import problem_of_command, problem_of_renderer
+
+    return {"command": problem_of_command, "renderer": problem_of_renderer}.get(kind, lambda _: None)
+
+
+def _facts(provided: Provided, factory: Any) -> list[tuple[str, str]]:
+    from harness.contracts.models import all_capabilities, in_words, offers
+
+    spec = provided.spec
+    facts = [("Also called", ", ".join(spec.aliases))] if spec.aliases else []
+    needs = ", ".join(in_words(need) for need in getattr(factory, "needs", ())) or "nothing"
+    if spec.kind == "model":
+        offered = [in_words(each) for each in all_capabilities if offers(factory, each)]
+        facts += [("Offers", ", ".join(offered) or "nothing that a metric could use")]
+    elif spec.kind == "metric":
+        better = f"{factory.unit}, {factory.direction or 'neither end'} is better"
+        facts += [("Unit", better), ("Needs of a model", needs)]
+    elif spec.kind == "figure":
+        facts += [("Needs of a model", needs), ("Drawn by", "harness run, harness figures")]
+    elif spec.kind == "renderer":
+        facts += [("Use it with", f"harness leaderboard --format {spec.name}")]
+    elif spec.kind == "command":
+        facts += [("Options", f"harness {spec.name} --help")]
+    return facts
+
+
+def _show_settings(provided: Provided) -> None:
     from rich.table import Table
 
     from harness.planning.component import config_type_of
     from harness.settings import describe
     from harness.settings import show as written
 
-    spec = provided.spec
+    console = output_console()
     settings = describe(config_type_of(provided))
-    console = Console(highlight=False, markup=False)
-    console.print(spec.name, style="bold")
-    console.print(
-        f"{spec.kind}, version {provided.version}, of {provided.plugin.distribution} {provided.plugin.version}"
-    )
-    console.print(spec.summary + "\n")
-    console.print(inspect.getdoc(spec.resolve()) or "", style="dim", end="\n\n", soft_wrap=True)
-    for heading, text in _facts(spec.kind, spec.resolve()):
-        console.print(f"{heading}: {text}")
     if not settings:
         console.print("It has no settings.")
         return
@@ -58,17 +94,4 @@ def _show(provided: Provided) -> None:
         table.add_row(each.name, written(each.default), each.expected(), each.help)
     console.print(table)
     first = settings[0]
-    console.print(f"\nChange one with: --set {spec.name}.{first.name}={written(first.default)}")
-
-
-def _facts(kind: str, factory: Any) -> list[tuple[str, str]]:
-    from harness.contracts.models import all_capabilities, in_words, offers
-
-    if kind == "model":
-        offered = [in_words(each) for each in all_capabilities if offers(factory, each)]
-        return [("Offers", ", ".join(offered) or "nothing that a metric could use")]
-    if kind == "metric":
-        needs = ", ".join(in_words(need) for need in getattr(factory, "needs", ()))
-        better = f"{factory.unit}, {factory.direction or 'neither end'} is better"
-        return [("Unit", better), ("Needs of a model", needs or "nothing")]
-    return []
+    console.print(f"\nChange one with: --set {provided.spec.name}.{first.name}={written(first.default)}")

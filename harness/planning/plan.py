@@ -206,7 +206,7 @@ def _check_owners(request: Request, registry: Registry) -> None:
     for owner, setting in request.settings:
         if owner in request.names:
             continue
-        if owner not in registry.takers_of_settings:
+        if owner not in registry.configurable_names:
             raise unknown(f"name in {owner}.{setting}", owner, request.names)
         named = ", ".join(sorted(request.names))
         raise UsageError(f"{owner}.{setting} is set, but {owner!r} is not part of this run, which has {named}")

@@ -25,9 +25,9 @@ def record(folder: Path) -> dict:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--epochs", "2", "--steps", "3"), "--epochs and --steps each say how long to train"),
-        (("--steps", "2", "--budget", "3s"), "--steps and --budget each say how long to train"),
-        (("--budget", "0"), "'0' is no length of time"),
+        (("--epochs", "2", "--steps", "3"), "--epochs and --steps each set how long to train"),
+        (("--steps", "2", "--budget", "3s"), "--steps and --budget each set how long to train"),
+        (("--budget", "0"), "'0' is not a length of time"),
         (("--budget", "soon"), "write 90, 90s, 1.5m or 2h"),
         (("--weights", "worst"), "'worst' is not one of 'last', 'best'"),
         (("--precision", "float16"), "'float16' is not one of"),
@@ -93,7 +93,7 @@ def test_what_takes_no_steps_has_no_profile(refused: Callable[..., str], faults:
     assert "fitted in closed form" in refused("profile", "pca", "--plugin", faults, "--dataset", "tiny")
     words = ("profile", "linear-ae", "--plugin", faults, "--dataset", "tiny")
     assert "not part of this profile" in refused(*words, "--set", "vae.latent_dim=3")
-    assert "of one value, not of 2" in refused(*words, "--set", "linear-ae.latent_dim=3,4")
+    assert "takes one value, not 2" in refused(*words, "--set", "linear-ae.latent_dim=3,4")
 
 
 @needs_a_compiler

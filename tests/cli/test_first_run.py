@@ -14,7 +14,7 @@ def test_a_first_run_ranks_what_can_be_ranked_and_leaves_a_page_and_a_picture(ha
     done = harness("run", "--models", "vae,gan", "--metric", "elbo", "--epochs", "1")
     assert done.code == 0, done.err
     assert "rank" in done.out
-    assert "no encoder" in done.out
+    assert "no posterior" in done.out
     for suffix in ("md", "svg"):
         assert (tmp_path / "leaderboards" / f"binarized-mnist-10k.{suffix}").stat().st_size > 500
 

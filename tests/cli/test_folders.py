@@ -18,7 +18,7 @@ def test_results_are_not_kept_below_a_file_or_behind_a_link_to_nothing(
 ) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "nowhere").symlink_to("there is no such thing")
-    assert f"{option} {where}: cannot be written to" in refused(*good, option, where)
+    assert f"{option} {where}: this folder cannot be written to" in refused(*good, option, where)
 
 
 @pytest.mark.parametrize("option", ["--runs", "--leaderboards"])

@@ -1,7 +1,8 @@
-"""A plugin file that is missing or broken is told of, and costs no more than what it would have provided."""
+"""A plugin file that is missing or broken is refused, with line and cause."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,17 +22,61 @@ def test_a_plugin_file_that_does_not_exist_is_refused_by_every_command(
     assert "plugin file 'none.py' does not exist" in refused(*command, "--plugin", "none.py")
 
 
-def test_a_model_whose_plugin_is_broken_is_unknown_and_the_plugin_says_why(
-    refused: Callable[..., str], tmp_path: Path
+hook = "import harness\n@harness.hookimpl\ndef {}():\n    {}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\ndef (:\n", "plugin file mine.py: line 2: failed to import: SyntaxError"),
+        ("import os\nimport no_such_module\n", "line 2: failed to import: ModuleNotFoundError: No module named 'no_su"),
+        ("import sys\nsys.exit(0)\n", "line 2: failed to import: RuntimeError: sys.exit(0) was called"),
+        (hook.format("harness_models", "return 1 / 0"), "line 4: harness_models() failed: ZeroDivisionError"),
+        (hook.format("harness_modles", "return []"), "unknown hook 'harness_modles'; did you mean 'harness_models'?"),
+        ("def harness_models():\n    return []\n", "line 1: harness_models() is never called; mark it with"),
+        (
+            hook.format("harness_models", "return [harness.ModelSpec('vae', 'm:M', '')]"),
+            "line 2: model 'vae' is already provided by plugin 'vae' (generative-harness)",
+        ),
+        ("x = 1\n", "it has no hooks"),
+    ],
+)
+def test_a_plugin_file_with_a_problem_is_refused_with_line_and_cause(
+    refused: Callable[..., str], tmp_path: Path, text: str, message: str
 ) -> None:
-    (tmp_path / "broken.py").write_text("def (:\n")
-    said = refused(*run, "mine", "--plugin", "broken.py")
-    assert "warning: plugin broken of broken.py: failed to import: SyntaxError" in said
-    assert "unknown model 'mine'" in said
+    (tmp_path / "mine.py").write_text(text)
+    refusal = refused(*run, "vae", "--plugin", "mine.py")
+    assert "plugin file mine.py: " in refusal
+    assert message in refusal
+    assert message in refused("list", "--plugin", "mine.py")
+
+
+def test_the_table_of_plugins_shows_a_broken_one_and_the_exit_code_says_so(call: Call, tmp_path: Path) -> None:
+    assert call("plugins").code == 0
+    (tmp_path / "mine.py").write_text("import no_such_module\n")
+    done = call("plugins", "--plugin", "mine.py")
+    assert done.code == 3
+    assert "mine of mine.py: line 1: failed to import: ModuleNotFoundError" in done.out
+    assert "generative-harness" in done.out
+
+
+def test_what_a_plugin_prints_does_not_spoil_the_output(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("print('hello')\n" + hook.format("harness_models", "print('models'); return []"))
+    done = call("list", "--format", "json", "--plugin", "mine.py")
+    assert done.code == 0
+    assert json.loads(done.out)
+    assert done.err.split() == ["hello", "models"]
+
+
+def test_a_renderer_that_is_no_function_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
+    spec = "return [harness.RendererSpec('mine', 'math:pi', '')]"
+    (tmp_path / "mine.py").write_text(hook.format("harness_renderers", spec))
+    message = refused("leaderboard", "--format", "mine", "--plugin", "mine.py")
+    assert "renderer 'mine' of plugin 'mine' (mine.py) does not keep its contract: it is 3.14" in message
 
 
 @pytest.mark.parametrize(("model", "reason"), [("late", "no_such_module"), ("later", "NoSuchModel")])
-def test_a_model_that_cannot_be_loaded_is_told_of_before_anything_is_trained(
+def test_a_model_that_cannot_be_loaded_is_refused_before_anything_is_trained(
     refused: Callable[..., str], tmp_path: Path, model: str, reason: str
 ) -> None:
     (tmp_path / "late.py").write_text(
@@ -42,17 +87,5 @@ def test_a_model_that_cannot_be_loaded_is_told_of_before_anything_is_trained(
         "            harness.ModelSpec('later', 'json:NoSuchModel', 'is not there')]\n"
     )
     said = refused(*run, f"pca,{model}", "--plugin", "late.py")
-    assert f"model '{model}' of late.py cannot be loaded" in said
+    assert f"model '{model}' of plugin 'late' (late.py) cannot be loaded" in said
     assert reason in said
-
-
-def test_two_broken_plugins_do_not_stop_a_good_one(call: Call, tmp_path: Path, faults: str) -> None:
-    (tmp_path / "unimportable.py").write_text("import a_module_that_does_not_exist\n")
-    (tmp_path / "misspelt.py").write_text("import harness\n@harness.hookimpl\ndef harness_modles():\n    return []\n")
-    plugins = ("--plugin", "unimportable.py", "--plugin", "misspelt.py", "--plugin", faults)
-    done = call(*run, "scaled", "--dataset", "tiny", "--epochs", "1", *plugins)
-    assert done.code == 0, done.err
-    assert done.err.count("warning: plugin") == 2
-    assert "a_module_that_does_not_exist" in done.err
-    assert "did you mean 'harness_models'?" in done.err
-    assert "misspelt of misspelt.py: unknown hook 'harness_modles'" in call("plugins", *plugins).out

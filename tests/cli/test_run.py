@@ -42,7 +42,7 @@ def test_a_command_typed_again_computes_nothing_and_shows_the_same_board(run: Ca
     before = traces(Path("runs"))
     again = run("scaled,pca", "reconstruction-mse,elbo")
     assert again.code == 0
-    assert "4 cells, stored already" in again.err
+    assert "4 cells, all stored already" in again.err
     assert again.out == first.out
     assert traces(Path("runs")) == before
 
@@ -116,7 +116,7 @@ def test_a_dry_run_counts_what_would_be_computed_and_leaves_no_trace(run: Call, 
 def test_where_nothing_could_be_measured_the_exit_code_says_so(run: Call) -> None:
     done = run("pca", "elbo")
     assert done.code == 4
-    assert "it has no encoder" in done.err
+    assert "it has no posterior" in done.err
 
 
 def test_a_models_fault_costs_only_its_own_cells_and_is_not_taken_for_a_result(run: Call) -> None:
@@ -143,7 +143,7 @@ def test_a_metrics_fault_costs_only_its_own_cells_and_is_not_taken_for_a_result(
         assert found[model, "raises"]["status"] == "error"
         assert found[model, "raises"]["reason"] == "LookupError: not today"
         assert found[model, "bare"]["status"] == "error"
-        assert found[model, "bare"]["reason"] == "the metric returned float, not an Estimate"
+        assert found[model, "bare"]["reason"] == "TypeError: the metric returned float, not an Estimate"
         assert found[model, "not-a-number"]["status"] == "diverged"
         assert found[model, "reconstruction-mse"]["status"] == "ok"
     assert all(each["value"] is None for each in lines() if each["status"] != "ok")
@@ -167,7 +167,7 @@ def test_an_interrupted_fit_leaves_nothing_half_done_and_the_same_command_comple
     stop.touch()
     done = run("pca,stoppable", "reconstruction-mse")
     assert done.code == 130
-    assert "1 finished cell kept" in done.err
+    assert "1 finished cell stored" in done.err
     assert [named(each)[0] for each in lines()] == ["pca"]
     assert [path.name for path in Path("runs", "fits").iterdir()] == [lines()[0]["fit_key"]]
     assert "pca" in Path("leaderboards", "tiny.md").read_text()

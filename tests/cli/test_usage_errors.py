@@ -1,4 +1,4 @@
-"""Wrong words end with exit code 2 and one clear message, before any work and without a trace on disk."""
+"""Invalid arguments end with exit code 2 and one clear message, before any work and without a trace on disk."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ good = ("run", "--models", "vae", "--metric", "elbo")
         (("run", "--models", "vae,,gan", "--metric", "elbo"), "has an empty item"),
         (("run", "--models", "", "--metric", "elbo"), "has an empty item"),
         ((*good, "--modles", "vae"), "--models"),
-        ((*good, "gan"), "name a study"),
+        ((*good, "gan"), "joined by commas: --metric elbo,gan"),
         ((*good, "--dataset", "mnits"), "unknown dataset 'mnits'. Did you mean 'mnist'?"),
         ((*good, "--set", "vae.latent=3"), "unknown setting of vae 'latent'. Did you mean 'latent_dim'?"),
         ((*good, "--set", "elbo.epsilon=1"), "unknown setting of elbo 'epsilon'"),
         ((*good, "--dataset", "mnist-10k", "--set", "mnist-10k.size=5"), "unknown setting of mnist-10k 'size'"),
-        ((*good, "--set", "vea.latent_dim=3"), "unknown name in --set 'vea'. Did you mean 'vae'?"),
+        ((*good, "--set", "vea.latent_dim=3"), "unknown name in vea.latent_dim 'vea'. Did you mean 'vae'?"),
         ((*good, "--set", "gan.latent_dim=3"), "'gan' is not part of this run"),
         ((*good, "--set", "vae.latent_dim=two"), "wrong type; expected a whole number, at least 1"),
         ((*good, "--set", "vae.latent_dim=2,0"), "0 is out of range; expected a whole number, at least 1"),
@@ -45,10 +45,18 @@ good = ("run", "--models", "vae", "--metric", "elbo")
         (("leaderboard", "--format", "makrdown"), "Did you mean 'markdown'?"),
         (("leaderboard", "--metric", "elbo,"), "has an empty item"),
         (("show", "vea"), "Did you mean 'vae'?"),
+        (("show", "VAE"), "Did you mean 'vae'?"),
+        (("run", "--models", "VAE", "--metric", "elbo"), "unknown model 'VAE'. Did you mean 'vae'?"),
+        (("run", "--models", "pca", "linear-ae", "--metric", "elbo"), "joined by commas: --models pca,linear-ae"),
+        (("run", "--models", "pca,", "linear-ae", "gan"), "joined by commas: --models pca,linear-ae,gan"),
+        (("run", "missing.toml"), "there is no study file 'missing.toml'"),
+        ((*good, "--runs", ""), "'--runs': the path is empty"),
+        ((*good, "--leaderboards", ""), "'--leaderboards': the path is empty"),
+        ((*good, "--target", "elbo=-100"), "none of the metrics elbo has a setting 'target'"),
         (("list", "modles"), "'models'"),
     ],
 )
-def test_wrong_words_are_refused(refused: Callable[..., str], words: tuple[str, ...], expected: str) -> None:
+def test_invalid_arguments_are_refused(refused: Callable[..., str], words: tuple[str, ...], expected: str) -> None:
     assert expected in refused(*words)
 
 

@@ -131,7 +131,7 @@ def draws_the_same_again(work: Work, streams: Sequence[Noise]) -> Work:
 
     def replay() -> None:
         for stream, state in zip(streams, states, strict=True):
-            stream.go_on_from(state)
+            stream.restore(state)
         work()
 
     return replay

@@ -1,5 +1,6 @@
-"""One broken plugin never stops the rest."""
+"""One broken plugin never stops the others."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -37,10 +38,10 @@ def test_a_taken_name_stays_with_the_first_and_the_rest_of_the_second_is_kept() 
         ("b", "one"),
         ("c", "two"),
     ]
-    assert second.problems == ["model 'b' is already provided by dist-one; this one is left out"]
+    assert second.problems == ["model 'b' is already provided by plugin 'one' (dist-one); rename this one"]
 
 
-def test_a_hook_that_raises_or_returns_something_else_is_told_of() -> None:
+def test_a_hook_that_raises_or_returns_something_else_is_a_problem() -> None:
     @hookimpl
     def harness_models():
         raise RuntimeError("not today")
@@ -58,7 +59,7 @@ def test_a_hook_that_raises_or_returns_something_else_is_told_of() -> None:
     assert registry.get("model", "a").plugin is good
 
 
-def test_a_hook_that_is_not_marked_or_takes_wrong_arguments_is_told_of() -> None:
+def test_a_hook_that_is_not_marked_or_takes_wrong_arguments_is_a_problem() -> None:
     def harness_models():
         return []
 
@@ -67,12 +68,15 @@ def test_a_hook_that_is_not_marked_or_takes_wrong_arguments_is_told_of() -> None
         return []
 
     registry = Registry()
-    assert "not marked" in added(registry, "unmarked", plugin_of(harness_models=harness_models)).problems[0]
+    assert (
+        "mark it with @harness.hookimpl"
+        in added(registry, "unmarked", plugin_of(harness_models=harness_models)).problems[0]
+    )
     assert "session" in added(registry, "wrong", plugin_of(harness_metrics=harness_metrics)).problems[0]
 
 
-@pytest.mark.parametrize("failure", [SystemExit(1), SyntaxError("bad"), ImportError("gone"), RecursionError()])
-def test_whatever_an_import_raises_is_told_of(failure: BaseException) -> None:
+@pytest.mark.parametrize("failure", [SyntaxError("bad"), ImportError("gone"), RecursionError()])
+def test_whatever_an_import_raises_is_a_problem_of_the_plugin(failure: BaseException) -> None:
     def load() -> object:
         raise failure
 
@@ -83,24 +87,76 @@ def test_whatever_an_import_raises_is_told_of(failure: BaseException) -> None:
     assert registry.broken == [plugin]
 
 
-def test_a_notice_that_fails_keeps_nobody_else_from_hearing() -> None:
-    heard = []
+def test_a_plugin_cannot_end_the_process() -> None:
+    @hookimpl
+    def harness_models():
+        sys.exit(1)
+
+    @hookimpl
+    def harness_metrics():
+        yield ModelSpec("a", "m:M", "")
+        sys.exit(0)
+
+    @hookimpl
+    def harness_cell_started(cell):
+        sys.exit("stop")
+
+    registry, warnings = Registry(), []
+    importing = Plugin("importing", "dist", "1")
+    registry.add(importing, lambda: sys.exit(1))
+    hooks = {"harness_models": harness_models, "harness_metrics": harness_metrics}
+    plugin = added(registry, "exits", plugin_of(**hooks, harness_cell_started=harness_cell_started))
+    registry.notify("harness_cell_started", warnings.append, cell="the cell")
+    assert importing.problems == ["failed to import: RuntimeError: sys.exit(1) was called"]
+    assert sorted(plugin.problems) == [
+        "harness_metrics() failed: RuntimeError: sys.exit(0) was called",
+        "harness_models() failed: RuntimeError: sys.exit(1) was called",
+    ]
+    assert "sys.exit('stop') was called" in warnings[0]
+
+
+def test_a_single_spec_in_place_of_a_list_is_named() -> None:
+    @hookimpl
+    def harness_metrics():
+        return harness.MetricSpec("a", "m:M", "")
+
+    plugin = added(Registry(), "single", plugin_of(harness_metrics=harness_metrics))
+    assert plugin.problems == ["harness_metrics() returned a single MetricSpec; return a list"]
+
+
+def test_an_alias_is_suggested_but_is_no_other_name() -> None:
+    @hookimpl
+    def harness_metrics():
+        return [harness.MetricSpec("frechet-distance", "m:M", "", aliases=("fid", "FID"))]
+
+    registry = Registry()
+    added(registry, "one", plugin_of(harness_metrics=harness_metrics))
+    with pytest.raises(UsageError, match=r"unknown metric 'fid'. Did you mean 'frechet-distance'\?"):
+        registry.get("metric", "fid")
+    with pytest.raises(ValueError, match="write a tuple"):
+        harness.MetricSpec("b", "m:M", "", aliases="fid")
+
+
+def test_a_notification_that_fails_stops_no_other() -> None:
+    received: list[object] = []
+    warnings: list[str] = []
 
     @hookimpl(specname="harness_cell_started", tryfirst=True)
     def fails(cell):
-        raise RuntimeError("deaf")
+        raise RuntimeError("by design")
 
     @hookimpl(specname="harness_cell_started")
-    def hears(cell):
-        heard.append(cell)
+    def receives(cell):
+        received.append(cell)
 
     registry = Registry()
-    deaf = added(registry, "deaf", plugin_of(harness_cell_started=fails))
-    added(registry, "listening", plugin_of(harness_cell_started=hears))
-    registry.notify("harness_cell_started", cell="the cell")
-    registry.notify("harness_cell_started", cell="the cell")
-    assert heard == ["the cell", "the cell"]
-    assert deaf.problems == ["harness_cell_started() failed: RuntimeError: deaf"]
+    failing = added(registry, "failing", plugin_of(fails=fails))
+    added(registry, "receiving", plugin_of(receives=receives))
+    for _ in range(2):
+        registry.notify("harness_cell_started", warnings.append, cell="the cell")
+    assert received == ["the cell", "the cell"]
+    assert warnings == ["plugin dist-failing:failing: harness_cell_started() failed: RuntimeError: by design"]
+    assert failing.problems == []
 
 
 def test_a_version_is_the_specs_own_or_else_its_distributions() -> None:

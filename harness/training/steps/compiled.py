@@ -99,3 +99,41 @@ def require_same_gradient(eager: Gradient, fused: Gradient, precision: Precision
 
 def _joined(gradient: Sequence[Tensor | None]) -> Tensor:
     return torch.cat([each.detach().flatten().double() for each in gradient if each is not None])
+<<<<<<< HEAD
+=======
+
+
+class CompiledLosses:
+    """The losses of a model, compiled for batches of one size; those of other sizes are computed as they were.
+
+    ``refuse`` is told why losses are computed as they were after all, where what was compiled fails at some step;
+    until it is set such failures are raised.
+    """
+
+    def __init__(self, losses: Losses, size: int) -> None:
+        self.refuse: Callable[[Unsuited], None] | None = None
+        self._losses = losses
+        self._size = size
+        self._compiled: dict[int, tuple[list[Draw], Callable[[Tensor, list[Tensor]], Tensor]]] = {}
+
+    def __call__(self, which: int, x: Tensor, noise: Noise) -> Tensor:
+        """Return the loss of objective number ``which`` on a batch ``(B, *shape)``, a scalar."""
+        if len(x) == self._size:
+            if which not in self._compiled:
+                self._compiled[which] = self._compile(which, x)
+            draws, function = self._compiled[which]
+            before = noise.state
+            try:
+                return function(x, [draw.made_by(noise) for draw in draws])
+            except Exception as error:
+                if self.refuse is None or is_out_of_memory(error):
+                    raise
+                self.refuse(Unsuited(in_one_line(error)))
+                noise.restore(before)
+        loss: Tensor = self._losses(which, x, noise)
+        return loss
+
+    def _compile(self, which: int, x: Tensor) -> tuple[list[Draw], Callable[[Tensor, list[Tensor]], Tensor]]:
+        draws, loss = draws_of(self._losses, which, x), self._losses.objectives[which].loss
+        return draws, compiled(lambda x, numbers: loss(x, ReplayedNoise(draws, numbers)))
+>>>>>>> h4

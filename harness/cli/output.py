@@ -1,0 +1,97 @@
+"""Standard output and standard error: characters that an encoding lacks, closed pipes and full devices."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_similar = str.maketrans({
+    "−": "-", "–": "-", "—": "-", "─": "-", "━": "-", "·": "|", "±": "+/-", "×": "x", "…": "...", "█": "#", "∞": "inf",
+    "σ": "sigma", "²": "2", "’": "'", "“": '"', "”": '"',
+})  # fmt: skip
+
+
+class OutputClosed(Exception):  # noqa: N818 -- not a failure
+    """The reader of the output has closed it, as ``head`` does."""
+
+
+def prepare_streams() -> None:
+    """Write similar ASCII characters in place of those that the encoding of a stream lacks."""
+    codecs.register_error("harness.similar", _replaced)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="harness.similar")
+
+
+def notice(line: str) -> None:
+    """Write a line to standard error; a run continues if nobody reads it."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def warn(line: str) -> None:
+    """Write a warning to standard error."""
+    notice(f"warning: {line}")
+
+
+def output_console() -> Console:
+    """Return a console on standard output that raises ``BrokenPipeError`` instead of ending the process."""
+    from rich.console import Console
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Output(highlight=False, markup=False)
+
+
+@contextmanager
+def closed_pipes() -> Iterator[None]:
+    """Raise ``OutputClosed`` for a broken pipe, for which click would exit with code 1."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise OutputClosed from error
+
+
+def show_error(error: click.ClickException) -> None:
+    """Write an error of click's to standard error."""
+    with suppress(OSError):
+        error.show()
+
+
+def flush_streams() -> OSError | None:
+    """Flush both streams; return why not all could be written to standard output, unless its reader closed it.
+
+    What could not be written is discarded, since Python would try again at exit.
+    """
+    failure = None
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            discard(stream)
+            if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+                failure = error
+    return failure
+
+
+def discard(stream: TextIO) -> None:
+    """Discard what is still to be written to a stream."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(_similar)
+    return text.encode("ascii", "replace").decode(), error.end
