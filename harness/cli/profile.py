@@ -87,13 +87,8 @@ def profile(
         trainer = trainer_of(Recipe.of(fit, data), fit.seed)
     except NotApplicable as error:
         raise UsageError(f"{model} on {dataset}: {error}") from error
-<<<<<<< HEAD
-    found = profile_steps(trainer, steps, engine.step_mode, announce)
-    engine = replace(engine, step_mode=trainer.step_mode)
-=======
     found = profile_steps(trainer, steps, engine.step_mode, notice)
-    engine = replace(engine, step_mode=trainer.execution)
->>>>>>> h4
+    engine = replace(engine, step_mode=trainer.step_mode)
     _show(found, f"{model} on {dataset}: batch size {batch_size}, {engine.in_words}")
 
 

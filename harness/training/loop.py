@@ -125,7 +125,7 @@ class TrainingLoop:
         for model, counters in zip((self.training_step.network, *self.synchronize()), state["counters"], strict=True):
             restore_counters(model, counters)
         for noise, its_state in zip(self._streams, state["noise"], strict=True):
-            noise.go_on_from(its_state)
+            noise.restore(its_state)
         for optimizer, its_state in zip(self.training_step.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(its_state)
 

@@ -159,36 +159,3 @@ def _error(before: Tensor, expected: Tensor, found: Tensor) -> Tensor:
     change = expected.double() - before.double()
     error: Tensor = (found.double() - expected.double()).norm() / change.norm().clamp(min=1e-12)
     return error
-<<<<<<< HEAD
-=======
-
-
-class _State:
-    """What steps change, as it was."""
-
-    def __init__(self, loop: Steppable) -> None:
-        self._loop = loop
-        self._global = global_state()
-        self._streams = [stream.state for stream in loop.streams()]
-        self._counters = counters_of(loop.networks())
-        self._tensors = [tensor.detach().clone() for tensor in loop.tensors()]
-
-    def errors(self, expected: list[Tensor], found: list[Tensor]) -> Tensor:
-        """Return by how much what came of steps is off, of each tensor, and of the losses, as a share of the change."""
-        before = [*self._tensors, torch.zeros_like(expected[-1])]
-        return torch.stack([_error(*each) for each in zip(before, expected, found, strict=True)])
-
-    def has_counted(self) -> bool:
-        """Tell whether a module has changed a number, word or switch that it keeps in Python."""
-        return counters_of(self._loop.networks()) != self._counters
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Bring it all back, in place."""
-        restore_global_state(self._global)
-        for stream, state in zip(self._loop.streams(), self._streams, strict=True):
-            stream.restore(state)
-        restore_counters(self._loop.networks(), self._counters)
-        for now, before in zip(self._loop.tensors(), self._tensors, strict=True):
-            now.copy_(before)
->>>>>>> h4

@@ -114,7 +114,7 @@ class TrainingStep:
     def rewind_noise(self, states: list[Tensor]) -> None:
         """Set the streams of noise to states that they had."""
         for stream, state in zip(self.streams, states, strict=True):
-            stream.go_on_from(state)
+            stream.restore(state)
 
     def _loss(self, loss: Loss, which: int, x: Tensor) -> Tensor:
         with autocast(self.precision, self.device), _without_gradient(self.frozen[which]):

@@ -285,21 +285,12 @@ class _Annealer:
             self._announce(path, z)
             state["sizes"] = self._tuned(path, z.shape[1])
         done = self._done = max(self._done, self._tuning)
-<<<<<<< HEAD
         self._started_walks += 1
         if self._started_walks > len(state["ended"]):
             partial, state["chains"] = state["chains"], None
             if partial is not None:
-                noise.go_on_from(state["noise"])
-                partial = Chains(partial[0], Point(*partial[1]), *partial[2:])
-=======
-        self._begun_walks += 1
-        if self._begun_walks > len(state["ended"]):
-            begun, state["chains"] = state["chains"], None
-            if begun is not None:
                 noise.restore(state["noise"])
-                begun = Chains(begun[0], Point(*begun[1]), *begun[2:])
->>>>>>> h4
+                partial = Chains(partial[0], Point(*partial[1]), *partial[2:])
 
             def watch(chains: Chains) -> None:
                 self._progress(done + chains.passed * z.shape[0] * z.shape[1])
@@ -308,13 +299,8 @@ class _Annealer:
             betas, sizes = (each.flip(0) if reverse else each for each in (self._betas, state["sizes"]))
             walk = anneal(path, z, betas, sizes, self.config.leapfrog, noise, partial, watch)
             state["ended"].append((tuple(walk), noise.state))
-<<<<<<< HEAD
         walk, ended = state["ended"][self._started_walks - 1]
-        noise.go_on_from(ended)
-=======
-        walk, ended = state["ended"][self._begun_walks - 1]
         noise.restore(ended)
->>>>>>> h4
         self._progress(done + self.config.temperatures * z.shape[0] * z.shape[1])
         return Walk(*walk)
 
