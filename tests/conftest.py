@@ -1,4 +1,4 @@
-"""What tests share: the command line as a function, small data, and the full MNIST where it is."""
+"""What tests share: the command line as a function, small data, and the folder of full MNIST."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def fit() -> Callable[..., nn.Module]:
 
 @pytest.fixture
 def float64() -> Iterator[None]:
-    """Compute in float64 where no type is named."""
+    """Compute in float64 by default."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -122,7 +122,7 @@ def small_points() -> Data:
 
 @pytest.fixture
 def small_kinds(small_data: Data, small_points: Data) -> dict[str, Data]:
-    """Return small data of every kind there is, each of another shape."""
+    """Return small data of every kind, each of a different shape."""
     generator = torch.Generator().manual_seed(1)
     sizes = (300, 60, 60)
     colour = [(torch.rand(n, 3, 7, 9, generator=generator) * 255).to(torch.uint8) for n in sizes]
@@ -155,16 +155,16 @@ def suited(small_kinds: dict[str, Data]) -> Callable[[Component], Data]:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Return the folder with full MNIST in torchvision's layout, or skip where there is none."""
+    """Return the folder with full MNIST in torchvision's layout, or skip the test if there is none."""
     folder = os.environ.get("HARNESS_DATA_DIR")
     if not folder or not (Path(folder) / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
-        pytest.skip("HARNESS_DATA_DIR has no MNIST/raw")
+        pytest.skip("needs MNIST in torchvision's layout: set HARNESS_DATA_DIR to its folder")
     return Path(folder)
 
 
 @pytest.fixture(autouse=True)
 def _same_torch_everywhere() -> Iterator[None]:
-    """Let torch have one thread, as a fit has, and leave its global state as it was found."""
+    """Give torch one thread, as a fit has, and restore its global state after the test."""
     torch.set_num_threads(1)
     deterministic = torch.get_deterministic_debug_mode()
     yield

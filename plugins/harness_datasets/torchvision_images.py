@@ -93,10 +93,14 @@ class TorchvisionImages(ABC):
     def _not_found(self, root: Path) -> str:
         missing = next(path for path in self.files(root) if not path.is_file())
         arguments = "".join(f", {name}='{value}'" for name, value in self.arguments.items())
+        for parent in root.resolve().parents[:2]:
+            found = parent / self._layout(root)
+            if found.is_dir() and root.resolve() in (found, found.parent):
+                return f"{root} is the folder of {self.name} itself; as the data folder, name its parent: {parent}"
         return (
             f"no {self.name} in the data folder {root}: {missing} does not exist. The folder must have torchvision's "
-            f"layout ({self._layout(root)}/...). Leave out --data-dir and HARNESS_DATA_DIR to download it, or fill the "
-            f'folder with: python -c "from torchvision.datasets import {self.name} as d; '
+            f"layout ({self._layout(root)}/...). Without a data folder it is downloaded; or fill the folder with: "
+            f'python -c "from torchvision.datasets import {self.name} as d; '
             f"d('{root}'{arguments}, download=True)\""
         )
 
@@ -109,10 +113,10 @@ class TorchvisionImages(ABC):
             for train in (True, False):  # each of which some look for alone
                 self._torchvision(root, train=train, download=True, **self.arguments)
         except Exception as error:
-            said = " ".join(str(error).split())
+            reason = " ".join(str(error).split()).rstrip(".")
             raise DataError(
-                f"{self.name} could not be downloaded into {root}: {said}. If you have the files in torchvision's "
-                f"layout ({self._layout(root)}/...), name their folder with --data-dir DIR or HARNESS_DATA_DIR."
+                f"{self.name} could not be downloaded into {root}: {reason}. If you have the files in torchvision's "
+                f"layout ({self._layout(root)}/...), name their folder as the data folder (HARNESS_DATA_DIR)."
             ) from error
 
     def _decode(self, root: Path) -> dict[str, Tensor]:

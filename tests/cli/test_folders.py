@@ -51,6 +51,19 @@ def test_the_one_data_file_that_is_missing_is_named_with_the_command_that_fetche
     assert f"from torchvision.datasets import {folder} as d; d('data', download=True)" in said
 
 
+@pytest.mark.parametrize("folder", ["MNIST", "MNIST/raw"])
+def test_the_folder_of_the_data_set_itself_is_recognised(
+    refused: Callable[..., str], tmp_path: Path, folder: str
+) -> None:
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in raw_files:
+        (raw / name).touch()
+    message = refused(*good, "--dataset", "mnist", "--data-dir", f"data/{folder}")
+    assert "is the folder of MNIST itself" in message
+    assert message.endswith(f"name its parent: {tmp_path / 'data'}")
+
+
 @pytest.mark.parametrize("content", [b"\x1f\x8b\x08 still compressed", b"<html>404</html>"])
 def test_a_data_file_that_holds_something_else_is_called_corrupt(
     refused: Callable[..., str], tmp_path: Path, content: bytes
@@ -71,4 +84,4 @@ def test_where_no_mirror_answers_a_folder_of_ones_own_is_suggested(
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
     said = refused(*good, "--dataset", "mnist")
     assert "could not be downloaded" in said
-    assert "--data-dir DIR or HARNESS_DATA_DIR" in said
+    assert "as the data folder (HARNESS_DATA_DIR)" in said

@@ -81,9 +81,9 @@ def test_the_embedded_set_is_stratified_and_its_splits_share_no_image(embedded: 
 
 @pytest.mark.full_mnist
 def test_the_embedded_set_is_what_the_script_chooses(embedded: Data, data_dir: Path) -> None:
-    from harness_datasets.choose_mnist_10k import resolve_component
+    from harness_datasets.choose_mnist_10k import choose
 
-    for name, chosen in resolve_component(data_dir).items():
+    for name, chosen in choose(data_dir).items():
         split = getattr(embedded, name)
         assert torch.equal(split.ids, chosen.ids)
         assert torch.equal(split.labels, chosen.labels)
@@ -329,7 +329,7 @@ def test_a_download_that_was_cut_short_says_what_to_do_and_can_be_tried_again(
     last = mirror.folder / f"{files[-1]}.gz"
     content = last.read_bytes()
     last.write_bytes(content[:received])
-    with pytest.raises(DataError, match=r"could not be downloaded into .* --data-dir DIR or HARNESS_DATA_DIR"):
+    with pytest.raises(DataError, match=r"could not be downloaded into .* as the data folder \(HARNESS_DATA_DIR\)"):
         MNIST(MNIST.Config()).load(source)
     last.write_bytes(content)
     assert len(MNIST(MNIST.Config()).load(source).test) == 10_000

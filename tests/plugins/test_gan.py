@@ -51,16 +51,16 @@ def test_each_objective_moves_its_own_network_only(small_data: Data) -> None:
 
 
 @pytest.mark.parametrize("factory", [GAN, WGANGP])
-def test_batches_of_one_have_no_statistics_to_normalise_by(small_data: Data, factory) -> None:
-    config = factory.Config(latent_dim=2, generator=(8,), discriminator=(8,))
+def test_batch_normalisation_needs_two_examples_a_step(small_data: Data, factory) -> None:
+    config = factory.Config(latent_dim=2, generator=(8, 8), discriminator=(8,))
     error = fit_seed(Recipe(factory, config, small_data, Budget(steps=2, batch_size=1)), 0).error
     assert isinstance(error, NotApplicable)
-    assert "two examples a step" in str(error)
+    assert "two examples per step" in str(error)
 
 
-def test_samples_lie_in_the_range_of_the_data_and_vary(small_data: Data) -> None:
+def test_samples_are_in_the_range_of_the_data_and_vary(small_data: Data) -> None:
     data = Binarize(Binarize.Config()).apply(small_data)
-    fitted = fit_seed(Recipe(GAN, GAN.Config(), data, Budget(epochs=3, batch_size=100)), 0)
+    fitted = fit_seed(Recipe(GAN, GAN.Config(), data, Budget(epochs=10, batch_size=50)), 0)
     model, curves = fitted.model, fitted.curves
     with torch.no_grad():
         samples = model.sample(50, Noise(0))
