@@ -6,6 +6,7 @@ import codecs
 import io
 import os
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
@@ -15,10 +16,10 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-_similar = str.maketrans({
-    "−": "-", "–": "-", "—": "-", "─": "-", "━": "-", "·": "|", "±": "+/-", "×": "x", "…": "...", "█": "#", "∞": "inf",
-    "σ": "sigma", "²": "2", "’": "'", "“": '"', "”": '"',
-})  # fmt: skip
+_similar = {
+    "−": "-", "–": "-", "—": "-", "─": "-", "━": "-", "·": "|", "±": "+/-", "×": "x", "█": "#", "∞": "inf",
+    "σ": "sigma", "↓": "v", "↑": "^", "’": "'", "“": '"', "”": '"',
+}  # fmt: skip
 
 
 class OutputClosed(Exception):  # noqa: N818 -- not a failure
@@ -93,5 +94,10 @@ def discard(stream: TextIO) -> None:
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end].translate(_similar)
-    return text.encode("ascii", "replace").decode(), error.end
+    return "".join(map(_ascii, error.object[error.start : error.end])), error.end
+
+
+def _ascii(character: str) -> str:
+    """Return similar ASCII characters, such as the letter without its accent."""
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return _similar.get(character) or plain or "?"

@@ -31,9 +31,9 @@ def test_a_data_folder_must_be_a_folder_however_it_was_named(
     refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    assert "file: there is no such folder" in refused(*good, "--data-dir", "file")
+    assert "--data-dir file: there is no such folder" in refused(*good, "--data-dir", "file")
     monkeypatch.setenv("HARNESS_DATA_DIR", "elsewhere")
-    assert "elsewhere: there is no such folder" in refused(*good)
+    assert "HARNESS_DATA_DIR=elsewhere: there is no such folder" in refused(*good)
 
 
 @pytest.mark.parametrize("missing", raw_files)

@@ -199,3 +199,15 @@ def test_a_damaged_fit_is_trained_again_to_the_same_value(run: Call, damage: str
     done = run("scaled", "reconstruction-mse,elbo", "--runs", "damaged")
     assert done.code == 0
     assert "fitting" not in done.err
+
+
+def test_the_traceback_of_a_failed_cell_is_printed_on_request_and_its_place_is_named_otherwise(run: Call) -> None:
+    done = run("broken,scaled", "reconstruction-mse,elbo")
+    assert done.code == 3
+    assert "2 cells failed; the tracebacks are in runs/records.jsonl" in done.err
+    assert "Traceback" not in done.err
+    done = run("broken,scaled", "reconstruction-mse,elbo", "--traceback")
+    assert done.code == 3
+    assert done.err.count("Traceback (most recent call last)") == 1
+    assert 'raise ZeroDivisionError("by design")' in done.err
+    assert "--traceback prints" not in done.err

@@ -1,0 +1,81 @@
+"""Output into pipes and devices that take no more, and in encodings that lack characters, never ends in a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+measure = ("run", "--models", "pca", "--metric", "reconstruction-mse", "--dataset", "tiny")
+
+
+def started(words: tuple[str, ...], folder: Path, **attributes: object) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if name != "HARNESS_DATA_DIR"}
+    command = [sys.executable, "-m", "harness", *words]
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment} | attributes
+    return subprocess.Popen(command, cwd=folder, **given)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("run", "--help"),
+        ("list",),
+        ("show", "vae"),
+        ("plugins",),
+        ("leaderboard",),
+        ("leaderboard", "--format", "json"),
+        ("leaderboard", "--format", "svg"),
+        ("figures",),
+    ],
+    ids=" ".join,
+)
+def test_a_pipe_that_its_reader_has_closed_is_no_failure(results: Path, faults: str, words: tuple[str, ...]) -> None:
+    extra = ("--plugin", faults) if words == ("figures",) else ()
+    receiving, sending = os.pipe()
+    os.close(receiving)
+    process = started((*words, *extra), results, stdout=sending)
+    os.close(sending)
+    _, err = process.communicate()
+    assert b"Traceback" not in err
+    assert b"BrokenPipe" not in err
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["stdout", "stdout and stderr"])
+def test_a_run_whose_output_nobody_reads_still_writes_its_leaderboards(tmp_path: Path, faults: str, both: bool) -> None:
+    receiving, sending = os.pipe()
+    os.close(receiving)
+    process = started((*measure, "--plugin", faults), tmp_path, stdout=sending, stderr=sending if both else None)
+    os.close(sending)
+    process.communicate()
+    assert process.returncode == 0
+    assert "pca" in (tmp_path / "leaderboards" / "tiny.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [("list",), ("--help",), ("leaderboard", "--format", "json"), measure], ids=" ".join)
+def test_a_full_device_is_one_clear_line(results: Path, faults: str, words: tuple[str, ...]) -> None:
+    extra = ("--plugin", faults) if words == measure else ()
+    with Path("/dev/full").open("wb") as full:
+        process = started((*words, *extra), results, stdout=full)
+        _, err = process.communicate()
+    assert err.decode().splitlines()[-1] == "harness: cannot write the output: No space left on device"
+    assert "Traceback" not in err.decode()
+    assert process.returncode == 3
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_encoding_that_lacks_characters_gets_similar_ones(results: Path, faults: str, encoding: str) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    for words in (("leaderboard",), ("list",), (*measure, "--plugin", faults)):
+        process = started(words, results, env=environment)
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        assert "reconstruction-mse" in out.decode(encoding)
+        assert "?" not in out.decode(encoding)
+    assert "wrote leaderboards/tiny.md" in out.decode(encoding)
