@@ -1,5 +1,6 @@
 """The architecture page keeps up with the code."""
 
+import re
 from pathlib import Path
 
 from harness import hookspecs
@@ -15,12 +16,25 @@ def test_every_hook_is_explained() -> None:
     assert [name for name in hooks if f"`{name}(" not in page] == []
 
 
-def test_every_method_that_a_model_may_offer_is_explained() -> None:
-    offered = {name for capability in all_capabilities for name in methods(capability)}
-    assert {name for name in offered if f"{name}(" not in page} == set()
+def test_every_capability_is_explained_with_its_methods() -> None:
+    capabilities = page.split("\n### A model\n")[1].split("\n### ")[0]
+    rows = {each: f"| `{each.__name__}` | " for each in all_capabilities}
+    assert [each.__name__ for each, row in rows.items() if row not in capabilities] == []
+    for each, row in rows.items():
+        offered = capabilities.split(row)[1].split(" | ")[0]
+        assert [name for name in methods(each) if f"`{name}(" not in offered] == []
 
 
-def test_every_module_of_the_core_has_its_room() -> None:
-    modules = {path.stem for path in (root / "harness").glob("*.py")} - {"__main__", "__init__", "errors"}
-    rooms = page.split("## Rooms")[1].split("## Contracts")[0]
-    assert {name for name in modules if f"{name}.py" not in rooms} == set()
+def test_every_folder_and_top_level_file_of_the_core_is_explained() -> None:
+    table = page.split("\n## Folders and files\n")[1].split("\n## ")[0]
+    core = root / "harness"
+    folders = [f"`{path.parent.name}/`" for path in core.glob("*/__init__.py")]
+    files = [f"`{path.name}`" for path in core.glob("*.py*") if path.is_file()]
+    assert len(folders) >= 11
+    assert [name for name in (*folders, *files) if name not in table] == []
+
+
+def test_every_path_that_is_named_exists() -> None:
+    paths = re.findall(r"`([a-z]+/[a-z_/]*(?:\.py)?)`", page.split("\n## Contracts\n")[0])
+    assert len(paths) > 60
+    assert [path for path in paths if not ((root / "harness" / path).exists() or (root / path).exists())] == []
