@@ -66,7 +66,7 @@ def resolve_component(provided: Provided, values: Mapping[str, Any]) -> Componen
         raise UsageError(f"{provided.spec.name}.{setting.name} has no default: give it a value ({setting.help})")
     problem = _problem_of(component)
     if problem is not None:
-        raise UsageError(f"{_named(provided)} does not keep its contract: {problem}.")
+        raise UsageError(f"{provided.title} does not keep its contract: {problem}.")
     return component
 
 
@@ -80,7 +80,7 @@ def config_type_of(provided: Provided) -> type:
     try:
         return dataset_config_type(spec) if spec.kind == "dataset" else config_type(spec.resolve())
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{_named(provided)} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{provided.title} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def _problem_of(component: Component) -> str | None:
@@ -94,9 +94,3 @@ def _problem_of(component: Component) -> str | None:
     except (Exception, SystemExit) as error:
         return f"it cannot be built from its settings: {type(error).__name__}: {error}"
     return problem_of_metric(metric, component.settings)
-
-
-def _named(provided: Provided) -> str:
-    """Name a component with its plugin."""
-    spec, plugin = provided.spec, provided.plugin
-    return f"{spec.kind} {spec.name!r} of plugin {plugin.name!r} ({plugin.distribution})"
