@@ -1,0 +1,99 @@
+"""The installed wheel is typed: mypy --strict accepts a third party's model and metric, and finds their mistakes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+root = Path(__file__).parents[2]
+
+plugin = '''
+"""A model and a metric of a third party."""
+
+import torch
+from torch import Tensor
+
+import harness
+
+
+class Mean(torch.nn.Module):
+    def __init__(self, info: harness.DataInfo, config: harness.NoSettings) -> None:
+        super().__init__()
+        self.mean = torch.nn.Parameter(torch.zeros(info.dim))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return self.mean.expand_as(x)
+
+    def loss(self, x: Tensor, noise: harness.Noise) -> Tensor:
+        return (x + noise.normal(*x.shape) - self.mean).square().mean()
+
+
+class Error:
+    unit = "grey levels"
+    direction: harness.Direction = "lower"
+    needs = (harness.Reconstructs,)
+
+    def __init__(self, config: harness.NoSettings) -> None:
+        pass
+
+    def measure(self, model: harness.Reconstructs, data: harness.Data, context: harness.Context) -> harness.Estimate:
+        x = data.test.all(context.noise)
+        return harness.Estimate.over_examples((model.reconstruct(x) - x).abs().flatten(1).mean(1))
+
+
+reconstructs: type[harness.Reconstructs] = Mean
+trains: type[harness.TrainsByGradient] = Mean
+metric: harness.Metric = Error(harness.NoSettings())
+
+
+@harness.hookimpl
+def harness_models() -> list[harness.ModelSpec]:
+    return [harness.ModelSpec("mean", Mean, "a mean")]
+
+
+@harness.hookimpl
+def harness_cell_finished(cell: harness.Cell, record: harness.Record) -> None:
+    print(cell.fit.model.name, record.value)
+'''
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which the wheel is installed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, root], check=True)
+    (wheel,) = folder.glob("*.whl")
+    assert {"harness/py.typed", "harness/__init__.pyi"} <= set(zipfile.ZipFile(wheel).namelist())
+    subprocess.run([*pip, "install", "--no-deps", "--target", folder / "site", wheel], check=True)
+    return folder / "site"
+
+
+def mypy(site: Path, folder: Path, source: str) -> str:
+    """Check a plugin in a folder of its own against the installed wheel."""
+    (folder / "plugin.py").write_text(source, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "plugin.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(site), "MYPYPATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_third_party_is_checked_against_the_installed_wheel(site: Path, tmp_path: Path) -> None:
+    assert "Success" in mypy(site, tmp_path, plugin)
+    wrong = plugin.replace("harness.Estimate.over_examples(", "float(").replace('"lower"', '"smaller"')
+    found = mypy(site, tmp_path, wrong)
+    assert 'Incompatible return value type (got "float", expected "Estimate")' in found
+    assert "Incompatible types in assignment" in found
+    without_unit = mypy(site, tmp_path, plugin.replace('    unit = "grey levels"\n', ""))
+    assert '"Error" is missing following "Metric" protocol member' in without_unit
+    assert "unit" in without_unit
