@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from test_floors import floors
+
 from harness import hookspecs
 from harness.contracts.models import all_capabilities, methods
 
@@ -32,6 +34,11 @@ def test_every_folder_and_top_level_file_of_the_core_is_explained() -> None:
     files = [f"`{path.name}`" for path in core.glob("*.py*") if path.is_file()]
     assert len(folders) >= 11
     assert [name for name in (*folders, *files) if name not in table] == []
+
+
+def test_the_floors_are_those_that_imports_are_checked_against() -> None:
+    lines = re.findall(r"^\d+\. (.+)$", page.split("\n## Floors\n")[1].split("\n## ")[0], re.MULTILINE)
+    assert [re.findall(r"`(\w+)`", line) for line in lines] == floors
 
 
 def test_every_path_that_is_named_exists() -> None:
