@@ -1,4 +1,4 @@
-"""Marks of tests that ask for more than Python: a C++ compiler, a GPU."""
+"""Marks of tests that need a C++ compiler or a GPU."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -16,8 +16,6 @@ from harness.contracts.engine import Precision, StepMode
 from harness.data.dataset import Data, DataInfo
 from harness.errors import NotApplicable
 from harness.noise import Noise
-
-Direction = Literal["higher", "lower"]
 
 AfterEpoch = Callable[[nn.Module, float], bool]
 
@@ -42,7 +40,7 @@ class Metric(Protocol):
         """The unit of the value, such as ``nats``."""
 
     @property
-    def direction(self) -> Direction | None:
+    def direction(self) -> str | None:
         """Which values are better: ``higher``, ``lower``, or None if neither is; rows are then not ranked."""
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:

@@ -1,1 +1,1 @@
-"""Data sets in memory: splits, transforms, where data come from, and decoded copies on disk."""
+"""Data sets in memory: splits, transforms, sources of data, and decoded copies on disk."""

@@ -1,4 +1,4 @@
-"""Data sets in memory: what they are (``DataInfo``) and their splits as tensors on the device (``Data``)."""
+"""Data sets in memory: their description (``DataInfo``) and their splits as tensors on the device (``Data``)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ evaluation_splits: tuple[EvaluationSplit, ...] = get_args(EvaluationSplit)
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a model must know about the data to be built for it.
+    """The properties of a data set that a model is built from.
 
     Args:
-        shape: of one example, channels first: ``(1, 28, 28)``.
+        shape: shape of one example, channels first: ``(1, 28, 28)``.
         support: ``binary`` {0, 1}; ``unit`` [0, 1]; ``real``; ``points``, a set of points as ``(1, features, points)``
             with features in [0, 1].
-        mean: mean training example, ``(*shape)``, on the scale that models see.
-        scale: how inputs came from what was stored, as in ``pixel / 255``: a density depends on it.
-        dequantized: whether uniform noise was added to discrete values, so that densities are proper.
-        classes: number of label classes, or None where there are no labels.
+        mean: mean training example, ``(*shape)``, on the scale of model inputs.
+        scale: how stored values become inputs, such as ``pixel / 255``; a density depends on it.
+        dequantized: whether uniform noise was added to discrete values, which makes densities proper.
+        classes: number of label classes, or None without labels.
     """
 
     shape: tuple[int, ...]
@@ -48,24 +48,24 @@ class DataInfo:
 
     @property
     def is_discrete(self) -> bool:
-        """Whether values are steps of a scale, on which a density can grow without bound."""
+        """Whether values are discrete; a density of them can grow without bound."""
         return self.support == "binary" or (bool(self.scale) and not self.dequantized)
 
     def as_vector(self) -> int:
-        """Return the number of values, for a model of values that each have their place.
+        """Return the number of values of an example, for a model in which each value has a fixed position.
 
         Raises:
-            NotApplicable: the examples are sets of points, whose order means nothing.
+            NotApplicable: the examples are sets of points, which have no order.
         """
         if self.support == "points":
-            raise NotApplicable("it models values in fixed places, and the examples are sets of points")
+            raise NotApplicable("it models values at fixed positions, and the examples are sets of points")
         return self.dim
 
     def as_image(self) -> tuple[int, int, int]:
         """Return channels, height and width.
 
         Raises:
-            NotApplicable: the examples are no images.
+            NotApplicable: the examples are not images.
         """
         if self.support == "points" or len(self.shape) != 3:
             kind = "sets of points" if self.support == "points" else f"of shape {self.shape}"
@@ -74,10 +74,10 @@ class DataInfo:
         return channels, height, width
 
     def as_points(self) -> tuple[int, int]:
-        """Return how many features a point has, and how many points there are, for examples ``(1, features, points)``.
+        """Return the number of features of a point, and of points in an example ``(1, features, points)``.
 
         Raises:
-            NotApplicable: the examples are no sets of points.
+            NotApplicable: the examples are not sets of points.
         """
         if self.support != "points":
             raise NotApplicable(f"it is a model of point sets, and the data is {self.support} of shape {self.shape}")
@@ -87,13 +87,13 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class Split:
-    """Examples kept as they are stored and turned into model inputs batch by batch, on the device.
+    """Examples in their stored form, converted to model inputs batch by batch on the device.
 
     Args:
         stored: ``(N, *shape)``, bytes or floats.
         labels: ``(N,)`` int64, or None.
-        ids: ``(N,)`` int64, the place of each example in its source: what paired comparisons join on.
-        inputs: turns stored values ``(B, *shape)`` into float32 inputs; it may draw from the noise.
+        ids: ``(N,)`` int64, the position of each example in its source, which identifies it in paired comparisons.
+        inputs: converts stored values ``(B, *shape)`` to float32 inputs; it may draw from the noise.
     """
 
     stored: Tensor
@@ -109,7 +109,7 @@ class Split:
         return self.inputs(self.stored.index_select(0, index), noise)  # copies rows, as stored[index] does not
 
     def batches(self, size: int, noise: Noise) -> Iterator[Tensor]:
-        """Yield the inputs in order, ``size`` at a time, the last batch shorter where need be."""
+        """Yield the inputs in order in batches of ``size``; the last may be shorter."""
         for stored in self.stored.split(size):
             yield self.inputs(stored, noise)
 
@@ -118,7 +118,7 @@ class Split:
         return self.inputs(self.stored, noise)
 
     def first(self, n: int) -> Split:
-        """Return the split of the first ``n`` examples, or of all where there are fewer."""
+        """Return the split of the first ``n`` examples, or of all if there are fewer."""
         labels = None if self.labels is None else self.labels[:n]
         return replace(self, stored=self.stored[:n], labels=labels, ids=self.ids[:n])
 
@@ -130,11 +130,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set: models are fitted on ``train``, watched on ``validation``, and never shown ``test``.
+    """A data set: models are trained on ``train``, monitored on ``validation``, and never see ``test``.
 
-    ``log_prob`` is there where the distribution that the examples were drawn from is known: from examples
-    ``(N, *shape)`` on any device to their exact log-density in nats, ``(N,)`` float64 on the CPU. No model can have a
-    higher expectation of it. What transforms the examples drops it.
+    ``log_prob`` is set if the distribution of the examples is known. It maps examples ``(N, *shape)`` on any device to
+    their exact log-density in nats, ``(N,)`` float64 on the CPU. No model can have a higher expected log-density.
+    Transforms of the examples drop it.
     """
 
     info: DataInfo
@@ -164,7 +164,7 @@ class Data:
         classes: int | None = None,
         log_prob: Callable[[Tensor], Tensor] | None = None,
     ) -> Data:
-        """Build a data set from tensors ``(N, *shape)``: bytes are 8-bit pixels, floats are taken as they are.
+        """Build a data set from tensors ``(N, *shape)``: bytes are 8-bit pixels, floats are used unchanged.
 
         Raises:
             DataError: a split is empty, or shapes, types or lengths disagree.
@@ -187,7 +187,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Examples:
-    """The raw material of a split: values ``(N, *shape)``, labels ``(N,)`` and source ids ``(N,)``."""
+    """The raw values of a split, ``(N, *shape)``, with labels ``(N,)`` and source ids ``(N,)``."""
 
     values: Tensor
     labels: Tensor | None = None
@@ -200,14 +200,14 @@ def pixels_to_unit(stored: Tensor, noise: Noise) -> Tensor:
 
 
 def floats(stored: Tensor, noise: Noise) -> Tensor:
-    """Take values as they are, in float32."""
+    """Convert values to float32."""
     return stored.to(torch.float32)
 
 
 def mean_of(values: Tensor) -> Tensor:
     """Return the mean over examples, ``(*shape)`` float32: bytes are summed exactly, floats in float64."""
     if values.dtype == torch.uint8:
-        # In numpy, which sums bytes in one pass; 2^24 of them stay below 2^32.
+        # numpy sums bytes in one pass; 2^24 of them stay below 2^32.
         total = sum(part.cpu().numpy().sum(0, dtype=np.uint32).astype(np.float64) for part in values.split(2**24))
     else:
         total = sum(part.to(torch.float64).sum(0) for part in values.split(8192))

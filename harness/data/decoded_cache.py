@@ -1,4 +1,4 @@
-"""Decoded data sets on disk, so that decoding is paid for once: files mapped into memory and checked by a digest."""
+"""Decoded data sets on disk, so data is decoded only once: files mapped into memory and checked by a digest."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def read_or_decode(
     decode: Callable[[], Mapping[str, Tensor]],
     announce: Callable[[str], None],
 ) -> dict[str, Tensor]:
-    """Return what ``decode`` returns, from the copy in ``folder`` where that is whole and ``files`` are unchanged.
+    """Return the result of ``decode``, from the copy in ``folder`` if that is intact and ``files`` are unchanged.
 
-    A copy that is damaged or cannot be written is announced in one line and costs only the decoding.
+    If the copy is damaged or cannot be written, this is announced in one line and the data is decoded.
 
     Raises:
-        OSError: one of the files is not there.
+        OSError: one of the files does not exist.
     """
     resolved = [path.resolve() for path in files]
-    # Taken before decoding: a file that changes meanwhile is decoded again next time.
+    # Read before decoding, so a file that changes meanwhile is decoded again next time.
     sources = json.dumps([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in resolved])
     place = sha256(json.dumps([str(path) for path in resolved]).encode()).hexdigest()[:16]
     copy = folder / f"{name}-{place}.safetensors"
@@ -42,7 +42,7 @@ def read_or_decode(
 
 
 def _read(copy: Path, sources: str, announce: Callable[[str], None]) -> dict[str, Tensor] | None:
-    """Map a copy, privately: what is written to its tensors never reaches the file."""
+    """Map a copy privately, so writing to its tensors does not change the file."""
     try:
         with safe_open(copy, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -60,15 +60,15 @@ def _read(copy: Path, sources: str, announce: Callable[[str], None]) -> dict[str
 
 
 def _write(copy: Path, sources: str, tensors: Mapping[str, Tensor], announce: Callable[[str], None]) -> None:
-    # Clones, since safetensors refuses tensors that share memory, as slices of one tensor do.
+    # Clones, because safetensors refuses tensors that share memory, such as slices of one tensor.
     clones = {name: each.contiguous().clone() for name, each in tensors.items()}
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with replacing(copy) as temporary:
             save_file(clones, temporary, {"sources": sources, "digest": digest_of(clones)})
     except (OSError, SafetensorError) as error:
-        said = getattr(error, "strerror", None) or error
-        announce(f"the decoded data cannot be kept in {copy.parent} ({said}): it is decoded again next time")
+        reason = getattr(error, "strerror", None) or error
+        announce(f"the decoded data cannot be kept in {copy.parent} ({reason}): it will be decoded again next time")
 
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""Loads the data set that a spec names, transform and all."""
+"""Loads a data set with its transform."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.specs import DatasetSpec, Spec, resolve
 
 
 def dataset_config_type(spec: Spec) -> type:
-    """Return the settings of a data set together with those of its transform, as one dataclass."""
+    """Return the settings of a data set and of its transform as one dataclass."""
     base = config_type(spec.resolve())
     transform = cast("DatasetSpec", spec).transform
     if transform is None:
@@ -25,7 +25,7 @@ def load_dataset(spec: DatasetSpec, config: Any, source: DataSource) -> Data:
     """Load a data set and apply its transform.
 
     Raises:
-        DataError: it is missing, incomplete or corrupt.
+        DataError: the data is missing, incomplete or corrupt.
         NotApplicable: the transform cannot be applied to this data.
     """
     data = cast("Data", spec.resolve()(config).load(source))

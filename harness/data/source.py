@@ -1,4 +1,4 @@
-"""Where data may come from: the user's folder, and the harness's own cache."""
+"""Sources of data: the user's folder, and the harness's own cache."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class Track(Protocol):
-    """Something that shows how far a long computation has got."""
+    """A progress display for a long computation."""
 
     def __call__(self, items: Iterable[T], doing: str, total: int) -> Iterable[T]:
-        """Pass on the items as they come, of which there will be ``total``; ``doing`` says in words what is done."""
+        """Pass on ``total`` items, and show the progress of the work that ``doing`` names."""
 
 
 def untracked(items: Iterable[T], doing: str, total: int) -> Iterable[T]:
@@ -28,13 +28,13 @@ def untracked(items: Iterable[T], doing: str, total: int) -> Iterable[T]:
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where data may come from.
+    """Where data is read from.
 
     Args:
-        data_dir: the user's folder (``--data-dir``), which is only read; None where none was given.
-        cache_dir: the harness's own folder, into which a data set may download and where decoded copies are kept.
-        announce: takes one line for the user, such as what is being downloaded.
-        track: shows how far something has got that takes long.
+        data_dir: the user's data folder, which is only read; None if none was given.
+        cache_dir: the harness's own folder, for downloads and decoded copies.
+        announce: shows the user one line, such as what is being downloaded.
+        track: shows the progress of a long computation.
     """
 
     data_dir: Path | None
@@ -45,14 +45,14 @@ class DataSource:
     def decoded(
         self, name: str, files: Sequence[Path], decode: Callable[[], Mapping[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Return what ``decode`` makes of ``files``: CPU tensors by name, decoded once and then mapped from the cache.
+        """Return the tensors that ``decode`` reads from ``files``, decoded once and then mapped from the cache.
 
         Args:
-            name: part of the copy's file name. Give another when ``decode`` comes to return something else.
-            files: what is decoded. A change of path, size or modification time means decoding again.
-            decode: reads and checks the files; what it raises is passed on.
+            name: part of the copy's file name. Change it when ``decode`` returns something different.
+            files: the files to decode. If a path, size or modification time changes, they are decoded again.
+            decode: reads and checks the files, and returns CPU tensors by name; its exceptions are passed on.
 
         Raises:
-            OSError: one of the files is not there.
+            OSError: one of the files does not exist.
         """
         return read_or_decode(self.cache_dir / "decoded", name, files, decode, self.announce)

@@ -1,7 +1,7 @@
-"""Transforms of 8-bit image data that make a likelihood well defined: binarisation and dequantisation.
+"""Transforms of 8-bit images that make a likelihood well defined: binarisation and dequantisation.
 
-Training batches are drawn anew on the device; the validation and test splits are drawn once, on the CPU, from a
-seed that is a setting, so that every model is measured on the very same images.
+Training batches are redrawn on the device. The validation and test splits are drawn once, on the CPU, from a seed that
+is a setting, so every model is measured on the same images.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from harness.settings import setting
 
 
 class Binarize:
-    """Pixels become 0 or 1, so that a Bernoulli likelihood is a probability.
+    """Sets pixels to 0 or 1, so a Bernoulli likelihood is a probability.
 
-    ``dynamic`` draws every training batch anew from Bernoulli(intensity), as Burda, Grosse and Salakhutdinov
-    (2016) do; ``static`` draws the training images once; ``threshold`` sets a pixel where its intensity is at
-    least one half, in every split.
+    ``dynamic`` redraws every training batch from Bernoulli(intensity), as in Burda, Grosse and Salakhutdinov (2016).
+    ``static`` draws the training images once. ``threshold`` sets a pixel to 1 if its intensity is at least one half, in
+    every split.
     """
 
     @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Binarize:
         """How pixels are binarised."""
 
         binarization: Literal["dynamic", "static", "threshold"] = setting(
-            "dynamic", "training pixels drawn anew per batch, drawn once, or cut at one half"
+            "dynamic", "training pixels redrawn for every batch, drawn once, or thresholded at one half"
         )
-        binarization_seed: int = setting(0, "seed of the draws that are made once", minimum=0)
+        binarization_seed: int = setting(0, "seed of the images that are drawn once", minimum=0)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -88,14 +88,14 @@ class Dequantize:
 
 
 def bernoulli_of_pixels(stored: Tensor, noise: Noise) -> Tensor:
-    """Draw 0 or 1 with probability pixel / 255: 0 stays 0 and 255 becomes 1 always."""
+    """Draw 1 with probability pixel / 255, else 0: 0 always stays 0, and 255 always becomes 1."""
     return noise.bernoulli(pixels_to_unit(stored, noise))
 
 
 def dequantize_pixels(stored: Tensor, noise: Noise) -> Tensor:
     """Map bytes to (pixel + u) / 256.
 
-    u has 16 bits, as many as float32 can add to a byte: with more, a pixel would now and then round up to the next.
+    u has 16 bits, as many as float32 can add to a byte. With more, a pixel could round up to the next one.
     """
     u = noise.uniform(*stored.shape).mul_(2**16).to(torch.int32) / 2**16
     return (stored.to(torch.float32) + u) / 256
@@ -109,8 +109,8 @@ def _drawn_once(
     split: Split, inputs: Callable[[Tensor, Noise], Tensor], name: str, seed: int, dtype: torch.dtype
 ) -> Split:
     noise = Noise(derive_seed("data", name, seed))
-    # On the CPU, uniform numbers are the same drawn in parts or at once, and small parts stay in the processor's cache
-    # and below the size from which torch would split each operation over threads, at a loss where these are busy.
+    # On the CPU, drawing in parts gives the same numbers as drawing at once. Small parts stay in the processor's cache,
+    # and below the size at which torch uses several threads, which is slower when these are busy.
     size = max(1, 2**15 // split.stored[0].numel())
     values = torch.cat([inputs(part, noise).to(dtype) for part in split.stored.split(size)])
     return replace(split, stored=values, inputs=floats)

@@ -1,4 +1,4 @@
-"""Images, each set as grey or coloured pixels, binarised and dequantised; sets of points; vectors of known density."""
+"""Image sets, each also binarised and dequantised; point sets; and vectors with a known density."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _images = [
     DatasetSpec(
         "mnist-10k",
         "harness_datasets.mnist_10k:MNIST10k",
-        "handwritten digits, 10,000 for training, shipped with the harness",
+        "10,000 training images of handwritten digits, shipped with the harness",
         version="1",
     ),
     DatasetSpec("mnist", "harness_datasets.idx:MNIST", "handwritten digits, the full set", version="1"),
@@ -26,19 +26,19 @@ _others = [
     DatasetSpec(
         "mnist-superpixels",
         "harness_datasets.superpixels:MNISTSuperpixels",
-        "handwritten digits as sets of points, their brightest superpixels",
+        "handwritten digits as sets of points: their brightest superpixels",
         version="1",
     ),
     DatasetSpec(
         "ppca-toy",
         "harness_datasets.toys:PPCAToy",
-        "vectors from a probabilistic PCA; the density is known",
+        "vectors from probabilistic PCA, with a known density",
         version="1",
     ),
     DatasetSpec(
         "mixture-toy",
         "harness_datasets.toys:MixtureToy",
-        "vectors from a mixture of Gaussians; the density is known",
+        "vectors from a mixture of Gaussians, with a known density",
         version="1",
     ),
 ]
@@ -46,5 +46,5 @@ _others = [
 
 @hookimpl
 def harness_datasets() -> list[DatasetSpec]:
-    """Provide each set of images in its three forms, and the others as they are."""
+    """Provide each image set in three forms, and the other sets."""
     return [*(variant for spec in _images for variant in (spec, binarized(spec), dequantized(spec))), *_others]

@@ -1,7 +1,7 @@
-"""Chooses and writes the embedded part of MNIST: ``python -m harness_datasets.choose_mnist_10k DATA_DIR OUT``.
+"""Selects and writes the embedded subset of MNIST: ``python -m harness_datasets.choose_mnist_10k DATA_DIR OUT``.
 
-DATA_DIR has MNIST in torchvision's layout. The choice depends on nothing but the positions and the labels of the
-images: within each class they are ordered by a hash of their position, and the first are taken.
+DATA_DIR contains MNIST in torchvision's layout. The selection depends only on the positions and labels of the images:
+within each class, images are sorted by a hash of their position, and the first ones are selected.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def choose(data_dir: Path) -> dict[str, Examples]:
 
 
 def stratified(labels: Tensor, purpose: str, available: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Choose ``n`` of the available positions with each class in its share; return them and the rest, sorted.
+    """Select ``n`` of the available positions, stratified by class; return them and the rest, sorted.
 
-    Shares are rounded by largest remainder.
+    Class sizes are rounded by the largest-remainder method.
     """
     by_class = {int(label): available[labels[available] == label].tolist() for label in labels.unique()}
     exact = {label: n * len(ids) / len(available) for label, ids in by_class.items()}

@@ -13,9 +13,9 @@ from harness_datasets.torchvision_images import TorchvisionImages
 
 
 class CIFAR10(TorchvisionImages):
-    """Photographs of things and animals (Krizhevsky, 2009), 3 × 32 × 32 pixels, ten classes.
+    """Photographs of objects and animals (Krizhevsky, 2009), 3 × 32 × 32 pixels, ten classes.
 
-    50,000 training images, of which the last 5,000 are the validation split, and 10,000 test images.
+    There are 50,000 training images, the last 5,000 of which are the validation split, and 10,000 test images.
     """
 
     Config = NoSettings
@@ -28,7 +28,7 @@ class CIFAR10(TorchvisionImages):
 
     def _files(self, root: Path, *, train: bool) -> list[Path]:
         names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]
-        return [root / "cifar-10-batches-py" / name for name in names]  # torchvision checks all of them for either part
+        return [root / "cifar-10-batches-py" / name for name in names]  # torchvision checks all of them for both parts
 
     def _tensors(self, part: Any) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets)

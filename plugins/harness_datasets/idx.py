@@ -1,15 +1,16 @@
-"""MNIST and the sets that are stored as it is, in idx files, through torchvision."""
+"""MNIST and other sets in its idx format, read with torchvision."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
 from harness import setting
-from harness_datasets.torchvision_images import TorchvisionImages, validation_images
+from harness_datasets.torchvision_images import TorchvisionImages
 
 kinds = ("images-idx3-ubyte", "labels-idx1-ubyte")
 
@@ -17,8 +18,8 @@ kinds = ("images-idx3-ubyte", "labels-idx1-ubyte")
 class TorchvisionDigits(TorchvisionImages):
     """A set of 60,000 training and 10,000 test images of 28 × 28 bytes in ten classes.
 
-    The last 5,000 training images are the validation split, and the first 55,000 are trained on, unless
-    ``train_images`` says otherwise.
+    The last 5,000 training images are the validation split. The first ``train_images``, 55,000 by default, are trained
+    on.
     """
 
     @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class TorchvisionDigits(TorchvisionImages):
         """Settings."""
 
         train_images: int = setting(
-            60_000 - validation_images,
-            "images trained on, the first ones; beyond 55,000 they include the validation images",
+            55_000,
+            "number of images trained on, the first ones; above 55,000 they include validation images",
             minimum=1,
             maximum=60_000,
         )
@@ -65,43 +66,41 @@ class KMNIST(TorchvisionDigits):
 
 
 class Part(NamedTuple):
-    """One of EMNIST's splits: its numbers of classes, training images and test images."""
+    """The numbers of classes, training images and test images in one of EMNIST's splits."""
 
     classes: int
     training_images: int
     test_images: int
 
 
-parts = {
-    "letters": Part(26, 124_800, 20_800),
-    "balanced": Part(47, 112_800, 18_800),
-    "digits": Part(10, 240_000, 40_000),
-    "mnist": Part(10, 60_000, 10_000),
-    "byclass": Part(62, 697_932, 116_323),
-    "bymerge": Part(47, 697_932, 116_323),
-}
-
-
 class EMNIST(TorchvisionImages):
     """Handwritten letters and digits (Cohen, Afshar, Tapson and van Schaik, 2017), 28 × 28 grey pixels.
 
-    The last 5,000 training images are the validation split. The files hold each image transposed; here it is upright.
-    Letters are labelled from 0, where the files begin at 1.
+    The last 5,000 training images are the validation split. The files store images transposed; here they are upright.
+    Letters are labelled from 0; in the files, from 1.
     """
 
     name = "EMNIST"
+    parts: ClassVar[Mapping[str, Part]] = {
+        "letters": Part(26, 124_800, 20_800),
+        "balanced": Part(47, 112_800, 18_800),
+        "digits": Part(10, 240_000, 40_000),
+        "mnist": Part(10, 60_000, 10_000),
+        "byclass": Part(62, 697_932, 116_323),
+        "bymerge": Part(47, 697_932, 116_323),
+    }
 
     @dataclass(frozen=True)
     class Config:
         """Settings."""
 
         split: Literal["letters", "balanced", "digits", "mnist", "byclass", "bymerge"] = setting(
-            "letters", "which characters: 26 letters, 47 balanced classes, 10 digits, or 62 and 47 classes unbalanced"
+            "letters", "which characters: 26 letters, 47 balanced classes, 10 digits, or 62 or 47 unbalanced classes"
         )
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.classes, self.training_images, self.test_images = parts[config.split]
+        self.classes, self.training_images, self.test_images = self.parts[config.split]
         self.arguments = {"split": config.split}
 
     def _files(self, root: Path, *, train: bool) -> list[Path]:

@@ -1,28 +1,33 @@
-"""``mnist-10k``: the part of MNIST that is shipped with the package, so that a first run downloads nothing."""
+"""``mnist-10k``: a subset of MNIST that is shipped with the package, so the first run needs no download."""
 
 from __future__ import annotations
 
 import lzma
 from importlib.resources import files
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 
 from harness import Data, DataError, DataSource, Examples, NoSettings
 
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
 sizes = {"train": 10_000, "validation": 1_000, "test": 2_000}
 pixels = 28 * 28
 
 
 class MNIST10k:
-    """A stratified choice of MNIST (LeCun, Cortes and Burges, 1998), 28 × 28 grey pixels, ten classes.
+    """A stratified subset of MNIST (LeCun, Cortes and Burges, 1998), 28 × 28 grey pixels, ten classes.
 
-    10,000 training and 1,000 validation images come from MNIST's 60,000 training images, 2,000 test images from
-    its 10,000 test images, each class in its share of the whole (see ``choose_mnist_10k``). Being a choice, it has
-    figures of its own: they are not those of ``mnist``.
+    10,000 training and 1,000 validation images come from MNIST's 60,000 training images, and 2,000 test images from its
+    10,000 test images. Classes have the same proportions as in the full set (see ``choose_mnist_10k``). Results differ
+    from those on ``mnist``.
     """
 
     Config = NoSettings
+    file: ClassVar[Traversable] = files("harness_datasets") / "embedded" / "mnist-10k.xz"
 
     def __init__(self, config: NoSettings) -> None:
         self.config = config
@@ -33,16 +38,15 @@ class MNIST10k:
         Raises:
             DataError: the installed file is damaged.
         """
-        file = files("harness_datasets") / "embedded" / "mnist-10k.xz"
         try:
-            splits = unpack(file.read_bytes())
+            splits = unpack(self.file.read_bytes())
         except (OSError, lzma.LZMAError, ValueError) as error:
-            raise DataError(f"{file} is damaged ({error}); install generative-harness again") from error
+            raise DataError(f"{self.file} is damaged ({error}); install generative-harness again") from error
         return Data.from_tensors(splits["train"], splits["validation"], splits["test"], classes=10)
 
 
 def pack(splits: dict[str, Examples]) -> bytes:
-    """Write the splits one after another, ids (uint16), labels and images (bytes) of each, compressed by xz."""
+    """Return the splits in order, each as ids (uint16), labels and images (bytes), compressed by xz."""
     raw = b""
     for split in splits.values():
         assert split.ids is not None
@@ -55,10 +59,10 @@ def pack(splits: dict[str, Examples]) -> bytes:
 
 
 def unpack(packed: bytes) -> dict[str, Examples]:
-    """Read what ``pack`` wrote.
+    """Read the output of ``pack``.
 
     Raises:
-        ValueError: it is of another length.
+        ValueError: its length is wrong.
     """
     raw = lzma.decompress(packed)
     expected = sum(n * (2 + 1 + pixels) for n in sizes.values())

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,33 +18,35 @@ from torch import Tensor
 
 from harness import Data, DataSource, Examples, Track, setting
 from harness_datasets.idx import MNIST
-from harness_datasets.torchvision_images import validation_images
 
-images_at_a_time = 100
 most_processes = 8
 
 
 class MNISTSuperpixels:
     """The n brightest superpixels of each digit of MNIST, ``(1, 3, n)``: rows x, y and intensity, all in [0, 1].
 
-    SLIC (Achanta et al., 2012) as scikit-image has it, on the grey image in [0, 1], finds about 75 superpixels, 61 to
-    83, as sparse as those of Monti et al. (2017). Each becomes a point: the mean column and row of its pixels over 27,
-    rows counted from the top, and their mean intensity. Points are in the order of their intensity, the brightest
-    first, those of equal intensity from the top of the image. One without ink is no point; where fewer than n have ink,
-    as with 41% of the images at n = 25 and nearly every 1, the points are repeated from the brightest on, which adds
-    nothing to the set. Splits, labels and ids are those of ``mnist``.
+    scikit-image's SLIC (Achanta et al., 2012) on the grey image in [0, 1] finds about 75 superpixels (61 to 83), as
+    sparse as those of Monti et al. (2017). Each becomes a point: the mean column and row of its pixels divided by 27,
+    with rows counted from the top, and their mean intensity. Points are sorted by intensity, brightest first, and
+    points of equal intensity from the top of the image. Superpixels without ink are dropped. If fewer than n have ink,
+    as in 41% of the images at n = 25 and in nearly every 1, points are repeated from the brightest on, which leaves the
+    set unchanged. Splits, labels and ids are those of ``mnist``.
     """
+
+    images: ClassVar[type[MNIST]] = MNIST
 
     @dataclass(frozen=True)
     class Config:
         """Settings."""
 
-        points: int = setting(25, "points an image is reduced to, the brightest", minimum=1)
-        digit: int | None = setting(None, "the only digit that is kept; none keeps all", minimum=0, maximum=9)
-        segments: int = setting(75, "superpixels asked of SLIC, which makes about as many", minimum=1, maximum=784)
+        points: int = setting(25, "number of points per image, the brightest", minimum=1)
+        digit: int | None = setting(None, "digit to keep; none keeps all", minimum=0, maximum=9)
+        segments: int = setting(
+            75, "number of superpixels requested from SLIC, which returns about as many", minimum=1, maximum=784
+        )
         compactness: float = setting(
             0.25,
-            "weight of nearness against likeness in SLIC, in units of intensity; large values give squares",
+            "weight of proximity against similarity in SLIC, in units of intensity; large values give squares",
             above=0,
         )
 
@@ -51,17 +54,17 @@ class MNISTSuperpixels:
         self.config = config
 
     def load(self, source: DataSource) -> Data:
-        """Find the superpixels of all of MNIST on first use, which takes a minute or so, and keep them in the cache.
+        """Find the superpixels of all of MNIST on first use, which takes about a minute, and keep them in the cache.
 
         Raises:
             DataError: MNIST is missing, damaged or cannot be downloaded.
         """
-        mnist = MNIST(MNIST.Config())
+        mnist = self.images(self.images.Config())
         of_slic = f"MNIST-slic-{self.config.segments}-{self.config.compactness!r}-of-{version('scikit-image')}"
         files = mnist.files(mnist.root(source))
         found = source.decoded(of_slic, files, lambda: self._build(mnist.decoded(source), source))
         ids = torch.arange(len(found["sets"]))
-        train, held_out = slice(0, -validation_images), slice(-validation_images, None)
+        train, held_out = slice(0, -mnist.validation_images), slice(-mnist.validation_images, None)
         return Data.from_tensors(
             train=self._examples(found["sets"][train], found["labels"][train], ids[train]),
             validation=self._examples(found["sets"][held_out], found["labels"][held_out], ids[held_out]),
@@ -88,30 +91,30 @@ class MNISTSuperpixels:
 
 
 def brightest(sets: Tensor, n: int) -> Tensor:
-    """Cut sets to ``n`` points with ink each, ``(N, 3, n)``, repeating them in turn where there are fewer.
+    """Return the ``n`` brightest points with ink of each set, ``(N, 3, n)``, repeated in turn if there are fewer.
 
     Args:
-        sets: ``(N, 3, most)``, the brightest point first. Of a set without any ink the first point is kept.
-        n: how many points.
+        sets: ``(N, 3, most)``, brightest point first. The first point of a set without any ink is kept.
+        n: number of points.
     """
     inked = (sets[:, 2] > 0).sum(1, keepdim=True).clamp(min=1)
     index = torch.arange(n) % inked  # (N, n)
     return sets.gather(2, index.unsqueeze(1).expand(-1, 3, -1))
 
 
-def superpixels(images: Tensor, segments: int, compactness: float, track: Track) -> Tensor:
-    """Return the superpixels of images ``(N, 1, H, W)`` as points, the brightest first, ``(N, 3, most)`` float32.
+def superpixels(images: Tensor, segments: int, compactness: float, track: Track, chunk: int = 100) -> Tensor:
+    """Return the superpixels of images ``(N, 1, H, W)`` as points, brightest first, ``(N, 3, most)`` float32.
 
-    Sets of fewer points than the largest end in zeros. The work is shared by as many processes as there are
-    processors, up to eight.
+    Sets with fewer points than the largest are padded with zeros. One process per processor, at most eight, take
+    ``chunk`` images at a time.
     """
-    chunks = [each.squeeze(1).numpy() for each in images.split(images_at_a_time)]
+    chunks = [each.squeeze(1).numpy() for each in images.split(chunk)]
     work = partial(_points_of_images, segments=segments, compactness=compactness)
     processes = ProcessPoolExecutor(
         min(most_processes, os.cpu_count() or 1, len(chunks)),
         multiprocessing.get_context("spawn"),
         initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),  # an interruption is the parent's to handle
+        initargs=(signal.SIGINT, signal.SIG_IGN),  # the parent handles interrupts
     )
     try:
         done = track(processes.map(work, chunks), "superpixels", len(chunks))
@@ -126,7 +129,7 @@ def _points_of_images(images: NDArray[np.uint8], segments: int, compactness: flo
 
 
 def points_of(image: NDArray[np.float64], segments: int, compactness: float) -> NDArray[np.float32]:
-    """Return the superpixels of a grey image in [0, 1] as points ``(3, S)``, the brightest first."""
+    """Return the superpixels of a grey image in [0, 1] as points ``(3, S)``, brightest first."""
     from skimage.segmentation import slic
 
     segment = slic(image, segments, compactness, channel_axis=None, start_label=0).ravel()

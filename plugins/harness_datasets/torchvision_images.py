@@ -1,4 +1,4 @@
-"""Sets of images read through torchvision, from the user's folder or downloaded once."""
+"""Image sets read with torchvision, from the user's folder or downloaded once."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from torch import Tensor
 
 from harness import Data, DataError, DataSource, Examples
 
-validation_images = 5000
-
 
 class TorchvisionImages(ABC):
-    """A set of 8-bit images that torchvision knows how to get and to read.
+    """A set of 8-bit images that torchvision can download and read.
 
-    The last 5,000 training images are the validation split, and those before them are trained on.
+    The last 5,000 training images are the validation split; the others are trained on.
     """
 
     name: ClassVar[str]
     shape: tuple[int, int, int] = (1, 28, 28)
     classes: int = 10
     training_images: int = 60_000
+    validation_images: int = 5_000
     test_images: int = 10_000
-    arguments: Mapping[str, str] = {}  # further ones of torchvision's class
+    arguments: Mapping[str, str] = {}  # further arguments of torchvision's class
 
     def load(self, source: DataSource) -> Data:
-        """Read the data from ``data_dir``, or from the cache, into which it is downloaded on first use.
+        """Read the data from ``data_dir``, or download it into the cache on first use.
 
         Raises:
             DataError: files are missing, damaged or cannot be downloaded.
         """
         decoded = self.decoded(source)
         images, labels = decoded["images"], decoded["labels"]
-        first, last = slice(0, self._trained_on), slice(-validation_images, None)
+        first, last = slice(0, self._trained_on), slice(-self.validation_images, None)
         ids = torch.arange(len(images))
         return Data.from_tensors(
             train=Examples(images[first], labels[first], ids[first]),
@@ -55,7 +54,7 @@ class TorchvisionImages(ABC):
         return source.decoded(self.name, self.files(root), lambda: self._decode(root))
 
     def root(self, source: DataSource) -> Path:
-        """Return the folder that has the files, downloaded into the cache where the user has none.
+        """Return the folder that contains the files; without a data folder, download them into the cache.
 
         Raises:
             DataError: files are missing or cannot be downloaded.
@@ -68,13 +67,13 @@ class TorchvisionImages(ABC):
         return root
 
     def files(self, root: Path) -> list[Path]:
-        """Return the files that are read, of both parts."""
+        """Return the files of both parts."""
         return list(dict.fromkeys([*self._files(root, train=True), *self._files(root, train=False)]))
 
     @property
     def _trained_on(self) -> int:
-        """How many images are trained on, the first ones."""
-        return self.training_images - validation_images
+        """The number of images trained on, the first ones."""
+        return self.training_images - self.validation_images
 
     @property
     def _torchvision(self) -> Any:
@@ -88,7 +87,7 @@ class TorchvisionImages(ABC):
 
     @abstractmethod
     def _tensors(self, part: Any) -> tuple[Tensor, Tensor]:
-        """Return the images ``(N, C, H, W)`` and labels ``(N,)`` of what torchvision read."""
+        """Return the images ``(N, C, H, W)`` and labels ``(N,)`` of a torchvision data set."""
 
     def _not_found(self, root: Path) -> str:
         missing = next(path for path in self.files(root) if not path.is_file())
@@ -110,7 +109,7 @@ class TorchvisionImages(ABC):
     def _download(self, root: Path, source: DataSource) -> None:
         source.announce(f"{self.name} is not in {root} yet: downloading it with torchvision")
         try:
-            for train in (True, False):  # each of which some look for alone
+            for train in (True, False):  # some classes check for the files of one part only
                 self._torchvision(root, train=train, download=True, **self.arguments)
         except Exception as error:
             reason = " ".join(str(error).split()).rstrip(".")
@@ -139,5 +138,5 @@ class TorchvisionImages(ABC):
 
     def _damaged(self, root: Path, train: bool, why: str) -> str:
         first, *others = self._files(root, train=train)
-        beside = ", ".join(path.name for path in others)
-        return f"{first} or {beside} beside it is corrupt ({why}). Delete them and get them again."
+        names = ", ".join(path.name for path in others)
+        return f"{first} or {names} beside it is corrupt ({why}). Delete these files and download them again."

@@ -1,4 +1,4 @@
-"""Vectors drawn from densities that are known, so that what a model reaches can be held against the truth."""
+"""Vectors drawn from known densities, so a model's likelihood can be compared with the truth."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from harness import Data, DataSource, Examples, Noise, derive_seed, setting
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many vectors, and from which seed."""
+    """The seed, and the number of vectors in each split."""
 
-    seed: int = setting(0, "of the density's parameters and of the draws", minimum=0)
-    train: int = setting(10_000, "training vectors", minimum=1)
-    validation: int = setting(1_000, "validation vectors", minimum=1)
-    test: int = setting(2_000, "test vectors", minimum=1)
+    seed: int = setting(0, "seed of the density's parameters and of the draws", minimum=0)
+    train: int = setting(10_000, "number of training vectors", minimum=1)
+    validation: int = setting(1_000, "number of validation vectors", minimum=1)
+    test: int = setting(2_000, "number of test vectors", minimum=1)
 
 
 class PPCAToy:
@@ -33,8 +33,8 @@ class PPCAToy:
         """Settings."""
 
         dim: int = setting(10, "size of a vector", minimum=1)
-        latent_dim: int = setting(2, "size of its code", minimum=1)
-        noise: float = setting(0.5, "standard deviation of what the code does not explain", above=0)
+        latent_dim: int = setting(2, "size of the code", minimum=1)
+        noise: float = setting(0.5, "standard deviation of the noise ε", above=0)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -54,9 +54,9 @@ class PPCAToy:
 
 
 class MixtureToy:
-    """A mixture of Gaussians N(μₖ, deviation² I) in equal parts, their means drawn from N(0, I).
+    """An equally weighted mixture of Gaussians N(μₖ, deviation² I), with means drawn from N(0, I).
 
-    A vector's label is the component it was drawn from.
+    The label of a vector is the component it was drawn from.
     """
 
     @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class MixtureToy:
         """Settings."""
 
         dim: int = setting(2, "size of a vector", minimum=1)
-        components: int = setting(8, "Gaussians in the mixture", minimum=1)
-        deviation: float = setting(0.2, "standard deviation of each", above=0)
+        components: int = setting(8, "number of Gaussians in the mixture", minimum=1)
+        deviation: float = setting(0.2, "standard deviation of each Gaussian", above=0)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -92,7 +92,7 @@ def _data(
     density: Distribution,
     classes: int | None = None,
 ) -> Data:
-    """Draw the splits, each from a stream of its own, so that the size of one leaves the others as they are."""
+    """Draw each split from its own stream, so the size of one does not change the others."""
     train, validation, test = (
         draw(n, Noise(derive_seed(name, split, sizes.seed)))
         for split, n in (("train", sizes.train), ("validation", sizes.validation), ("test", sizes.test))

@@ -1,4 +1,4 @@
-"""What was decoded once is mapped from the cache, and never trusted blindly."""
+"""Decoded data is mapped from the cache after it is checked."""
 
 import os
 import subprocess
@@ -13,14 +13,14 @@ from harness import DataSource
 
 
 class Decoding:
-    """A file of bytes, decoded through a cache: how often, and what the user was told."""
+    """A file of bytes decoded through a cache, with the number of decodings and the announced lines."""
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.file = folder / "bytes"
         self.file.write_bytes(bytes(range(256)))
         self.times = 0
-        self.said: list[str] = []
-        self.source = DataSource(folder, cache, self.said.append)
+        self.announced: list[str] = []
+        self.source = DataSource(folder, cache, self.announced.append)
 
     def decode(self) -> dict[str, Tensor]:
         self.times += 1
@@ -48,13 +48,13 @@ def assert_equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
         assert torch.equal(each, b[name])
 
 
-def test_the_second_time_nothing_is_decoded(decoding: Decoding) -> None:
+def test_data_is_decoded_only_once(decoding: Decoding) -> None:
     assert_equal(decoding(), decoding())
     assert decoding.times == 1
-    assert decoding.said == []
+    assert decoding.announced == []
 
 
-def test_what_is_written_to_the_tensors_stays_out_of_the_copy(decoding: Decoding) -> None:
+def test_writing_to_the_tensors_does_not_change_the_copy(decoding: Decoding) -> None:
     first = decoding()
     mapped = decoding()
     mapped["values"].zero_()
@@ -63,7 +63,7 @@ def test_what_is_written_to_the_tensors_stays_out_of_the_copy(decoding: Decoding
 
 
 @pytest.mark.parametrize("part", ["the header's length", "a name", "the digest", "the first value", "the last value"])
-def test_a_flipped_bit_is_noticed_announced_and_repaired(decoding: Decoding, part: str) -> None:
+def test_a_flipped_bit_is_detected_announced_and_repaired(decoding: Decoding, part: str) -> None:
     first, copy = decoding(), decoding.copy
     content = bytearray(copy.read_bytes())
     header = 8 + int.from_bytes(content[:8], "little")
@@ -78,17 +78,17 @@ def test_a_flipped_bit_is_noticed_announced_and_repaired(decoding: Decoding, par
     copy.write_bytes(content)
     assert_equal(first, decoding())
     assert decoding.times == 2
-    assert decoding.said == [f"{copy} is damaged: decoding the data again"]
+    assert decoding.announced == [f"{copy} is damaged: decoding the data again"]
     assert_equal(first, decoding())
     assert decoding.times == 2
 
 
 @pytest.mark.parametrize("length", [0, 5, -1])
-def test_a_copy_cut_short_is_noticed_announced_and_repaired(decoding: Decoding, length: int) -> None:
+def test_a_truncated_copy_is_detected_announced_and_repaired(decoding: Decoding, length: int) -> None:
     first, copy = decoding(), decoding.copy
     copy.write_bytes(copy.read_bytes()[:length])
     assert_equal(first, decoding())
-    assert decoding.said == [f"{copy} is damaged: decoding the data again"]
+    assert decoding.announced == [f"{copy} is damaged: decoding the data again"]
     assert_equal(first, decoding())
     assert decoding.times == 2
 
@@ -103,10 +103,10 @@ def test_a_file_that_changed_is_decoded_again(decoding: Decoding) -> None:
     os.utime(decoding.file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     assert int(decoding()["sum"]) == 257
     assert decoding.times == 3
-    assert decoding.said == []
+    assert decoding.announced == []
 
 
-def test_folders_with_files_of_the_same_name_have_copies_of_their_own(tmp_path: Path) -> None:
+def test_folders_with_files_of_the_same_name_have_separate_copies(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     a, b = (Decoding(tmp_path / name, tmp_path / "cache") for name in "ab")
@@ -116,14 +116,14 @@ def test_folders_with_files_of_the_same_name_have_copies_of_their_own(tmp_path: 
     assert (a.times, b.times) == (1, 1)
 
 
-def test_a_cache_that_cannot_be_written_to_costs_only_the_decoding(tmp_path: Path) -> None:
+def test_with_an_unwritable_cache_the_data_is_still_decoded(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     decoding = Decoding(tmp_path, tmp_path / "file" / "below")
     assert_equal(decoding(), decoding())
     assert decoding.times == 2
-    assert len(decoding.said) == 2
-    assert "cannot be kept" in decoding.said[0]
-    assert "Not a directory" in decoding.said[0]
+    assert len(decoding.announced) == 2
+    assert "cannot be kept" in decoding.announced[0]
+    assert "Not a directory" in decoding.announced[0]
 
 
 full_disk = """
@@ -141,7 +141,7 @@ assert len(big["zeros"]) == 10_000
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
-def test_a_full_disk_costs_only_the_decoding_and_leaves_no_litter(tmp_path: Path) -> None:
+def test_with_a_full_disk_the_data_is_still_decoded_and_no_files_are_left(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     command = [sys.executable, "-c", full_disk, str(tmp_path / "file"), str(tmp_path / "cache")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -160,12 +160,12 @@ file, cache = map(Path, sys.argv[1:])
 zeros = torch.zeros(100_000)
 for _ in range(100):
     os.utime(file)
-    said = DataSource(None, cache, print).decoded("zeros", [file], lambda: {"zeros": zeros})
-    assert torch.equal(said["zeros"], zeros)
+    decoded = DataSource(None, cache, print).decoded("zeros", [file], lambda: {"zeros": zeros})
+    assert torch.equal(decoded["zeros"], zeros)
 """
 
 
-def test_two_processes_that_write_at_once_do_each_other_no_harm(tmp_path: Path) -> None:
+def test_two_processes_can_write_the_same_copy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     command = [sys.executable, "-c", writes_often, str(tmp_path / "file"), str(tmp_path / "cache")]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]

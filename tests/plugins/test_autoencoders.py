@@ -1,4 +1,4 @@
-"""What is known of autoencoders and of the convolutions they share with others."""
+"""Properties of autoencoders and of the convolutions that they share with other models."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def size(model: torch.nn.Module) -> int:
 
 
 @pytest.mark.parametrize("code", [32, 64, 128])
-def test_the_convolutional_autoencoder_is_the_smaller_one_at_the_same_code(code: int) -> None:
+def test_the_convolutional_autoencoder_is_smaller_at_the_same_code_size(code: int) -> None:
     convolutional = CNNAutoencoder(digits, CNNAutoencoder.Config(latent_dim=code))
     connected = MLPAutoencoder(digits, MLPAutoencoder.Config(hidden=(256, code)))
     x = torch.rand(2, 1, 28, 28)
@@ -38,7 +38,7 @@ def test_the_convolutional_autoencoder_is_the_smaller_one_at_the_same_code(code:
     st.integers(1, 40),
     st.lists(st.integers(1, 5), min_size=1, max_size=4),
 )
-def test_convolutions_give_images_of_any_size_back_or_say_that_they_are_too_small(
+def test_convolutions_keep_the_size_of_any_image_or_say_that_it_is_too_small(
     channels: int, height: int, width: int, layers: list[int]
 ) -> None:
     shape = (channels, height, width)
@@ -53,7 +53,7 @@ def test_convolutions_give_images_of_any_size_back_or_say_that_they_are_too_smal
         assert ConvolutionalDecoder(3, layers, shape)(codes).shape == (2, *shape)
 
 
-def test_every_pixel_of_an_image_with_odd_sides_reaches_the_code_and_comes_back() -> None:
+def test_every_pixel_of_an_image_with_odd_sides_is_encoded_and_decoded() -> None:
     # Sides of 2, 3, 5 and so on are rounded down by each halving: an edge could be lost on the way.
     torch.manual_seed(0)
     for side in range(4, 18):
@@ -68,7 +68,7 @@ def test_every_pixel_of_an_image_with_odd_sides_reaches_the_code_and_comes_back(
 
 
 @pytest.mark.parametrize("shape", [(12,), (3, 4)])
-def test_convolutions_refuse_what_is_no_image(shape: tuple[int, ...]) -> None:
+def test_convolutions_refuse_examples_that_are_not_images(shape: tuple[int, ...]) -> None:
     with pytest.raises(NotApplicable, match="model of images"):
         CNNAutoencoder(DataInfo(shape=shape, support="unit", mean=torch.zeros(shape)), CNNAutoencoder.Config())
 
@@ -94,7 +94,7 @@ def test_a_cross_entropy_is_refused_on_real_data_and_a_squared_error_has_a_linea
 
 @pytest.mark.parametrize("criterion", ["bce", "mse"])
 @pytest.mark.parametrize("model", [DenoisingAutoencoder, DenoisingCNNAutoencoder])
-def test_denoising_shows_noise_and_asks_for_the_clean_image(model, criterion: str, small_data: Data) -> None:
+def test_denoising_trains_on_noisy_input_and_clean_targets(model, criterion: str, small_data: Data) -> None:
     torch.manual_seed(0)
     built = model(small_data.info, model.Config(loss=criterion, sigma=0.5))
     x = small_data.test.all(Noise(0))
@@ -114,7 +114,7 @@ def test_denoising_without_noise_is_the_plain_autoencoder(fit, denoising, plain,
     assert all(torch.equal(once[name], again[name]) for name in again)
 
 
-def test_by_default_the_noise_is_of_twenty_grey_levels() -> None:
+def test_the_default_noise_has_a_standard_deviation_of_twenty_grey_levels() -> None:
     assert DenoisingAutoencoder.Config().sigma * 255 == pytest.approx(20)
 
 

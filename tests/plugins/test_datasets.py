@@ -1,9 +1,11 @@
-"""The data is what it says it is."""
+"""The data sets contain what their descriptions say."""
 
 import gzip
 import hashlib
 import http.server
+import lzma
 import math
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +18,8 @@ import torch
 from harness import Data, DataError, DataSource, Noise, NoSettings, NotApplicable, derive_seed
 from harness.data.dataset import Examples, mean_of
 from harness.data.transforms import Binarize, Dequantize, bernoulli_of_pixels, dequantize_pixels
-from harness_datasets import mnist_10k
 from harness_datasets.idx import MNIST, FashionMNIST
 from harness_datasets.mnist_10k import MNIST10k, unpack
-from harness_datasets.torchvision_images import TorchvisionImages
 
 training_counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 test_counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -36,7 +36,7 @@ def header(*shape: int) -> bytes:
 
 @pytest.fixture(scope="session")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with MNIST's files at their full size, every image black but for its number in two pixels."""
+    """Return a folder with files of MNIST's full size; every image is black, except for its number in two pixels."""
     folder = tmp_path_factory.mktemp("blank")
     raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -90,14 +90,13 @@ def test_the_embedded_set_is_what_the_script_chooses(embedded: Data, data_dir: P
         assert torch.equal(split.stored, chosen.values)
 
 
-def test_a_damaged_embedded_file_is_told_of(nowhere: DataSource, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    (tmp_path / "embedded").mkdir()
-    (tmp_path / "embedded" / "mnist-10k.xz").write_bytes(b"\xfd7zXZ\x00 damaged")
-    monkeypatch.setattr(mnist_10k, "files", lambda package: tmp_path)
-    with pytest.raises(DataError, match="install generative-harness again"):
-        MNIST10k(NoSettings()).load(nowhere)
-    import lzma
+def test_a_damaged_embedded_file_is_reported(nowhere: DataSource, tmp_path: Path) -> None:
+    class Damaged(MNIST10k):
+        file = tmp_path / "mnist-10k.xz"
 
+    Damaged.file.write_bytes(b"\xfd7zXZ\x00 damaged")
+    with pytest.raises(DataError, match="install generative-harness again"):
+        Damaged(NoSettings()).load(nowhere)
     with pytest.raises(ValueError, match="bytes unpacked"):
         unpack(lzma.compress(b"short"))
 
@@ -112,7 +111,7 @@ def test_the_full_sets_hold_out_the_last_5000_training_images(dataset, data_dir:
 
 
 @pytest.mark.full_mnist
-def test_all_the_training_images_can_be_trained_on(data_dir: Path, tmp_path: Path) -> None:
+def test_all_training_images_can_be_used(data_dir: Path, tmp_path: Path) -> None:
     source = DataSource(data_dir, tmp_path, print)
     everything, usual = (MNIST(MNIST.Config(train_images=n)).load(source) for n in (60_000, 55_000))
     assert [len(split) for split in everything.splits.values()] == [60_000, 5_000, 10_000]
@@ -132,10 +131,16 @@ def test_a_full_set_is_split_by_position_and_keeps_its_order(blank: Path, tmp_pa
         assert torch.equal(split.ids, numbers)
 
 
-def test_a_full_set_is_decoded_once(blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = DataSource(blank, tmp_path, print)
+def test_a_full_set_is_decoded_once(damaged: Path, tmp_path: Path) -> None:
+    path = damaged / "MNIST" / "raw" / files[0]
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole)
+    source = DataSource(damaged, tmp_path, print)
     first = MNIST(MNIST.Config()).load(source)
-    monkeypatch.delattr(TorchvisionImages, "_decode")
+    status = path.stat()
+    path.write_bytes(bytes(len(whole)))  # decoding this would fail
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     again = MNIST(MNIST.Config()).load(source)
     assert torch.equal(first.info.mean, again.info.mean)
     for name, split in first.splits.items():
@@ -152,7 +157,7 @@ files = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("imag
 
 @pytest.mark.parametrize("name", files)
 @pytest.mark.parametrize("damage", ["truncated", "too short but whole", "empty"])
-def test_a_file_that_is_damaged_is_named(damaged: Path, tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_file_is_named(damaged: Path, tmp_path: Path, name: str, damage: str) -> None:
     path = damaged / "MNIST" / "raw" / name
     whole = path.read_bytes()
     shape = (9, 28, 28) if "images" in name else (9,)
@@ -163,7 +168,7 @@ def test_a_file_that_is_damaged_is_named(damaged: Path, tmp_path: Path, name: st
         MNIST(MNIST.Config()).load(DataSource(damaged, tmp_path, print))
 
 
-def test_a_file_that_is_damaged_after_it_was_decoded_is_named(damaged: Path, tmp_path: Path) -> None:
+def test_a_file_damaged_after_decoding_is_named(damaged: Path, tmp_path: Path) -> None:
     path = damaged / "MNIST" / "raw" / files[0]
     whole = path.read_bytes()
     path.unlink()
@@ -175,7 +180,7 @@ def test_a_file_that_is_damaged_after_it_was_decoded_is_named(damaged: Path, tmp
         MNIST(MNIST.Config()).load(source)
 
 
-def test_a_label_that_is_no_digit_is_refused(damaged: Path, tmp_path: Path) -> None:
+def test_a_label_outside_the_digits_is_refused(damaged: Path, tmp_path: Path) -> None:
     path = damaged / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
     labels = path.read_bytes()
     path.unlink()
@@ -184,7 +189,7 @@ def test_a_label_that_is_no_digit_is_refused(damaged: Path, tmp_path: Path) -> N
         MNIST(MNIST.Config()).load(DataSource(damaged, tmp_path, print))
 
 
-def test_dynamic_binarisation_draws_anew_with_the_pixels_intensity(embedded: Data) -> None:
+def test_dynamic_binarisation_redraws_with_the_probability_of_the_intensity(embedded: Data) -> None:
     data = Binarize(Binarize.Config()).apply(embedded)
     index = torch.arange(200)
     noise = Noise(0)
@@ -199,7 +204,7 @@ def test_dynamic_binarisation_draws_anew_with_the_pixels_intensity(embedded: Dat
     assert data.info.support == "binary"
 
 
-def test_test_images_are_binarised_once_by_a_seed_that_is_a_setting(embedded: Data) -> None:
+def test_test_images_are_binarised_once_from_the_seed_setting(embedded: Data) -> None:
     def drawn(**settings) -> torch.Tensor:
         return Binarize(Binarize.Config(**settings)).apply(embedded).test.all(Noise(99))
 
@@ -209,7 +214,7 @@ def test_test_images_are_binarised_once_by_a_seed_that_is_a_setting(embedded: Da
     assert torch.equal(drawn(binarization="threshold"), (embedded.test.stored >= 128).float())
 
 
-def test_what_is_drawn_once_is_drawn_as_if_in_one_go(embedded: Data) -> None:
+def test_drawing_in_parts_gives_the_same_images_as_drawing_at_once(embedded: Data) -> None:
     for name, split in embedded.splits.items():
         binary = Binarize(Binarize.Config(binarization="static", binarization_seed=3)).apply(embedded).splits[name]
         at_once = bernoulli_of_pixels(split.stored, Noise(derive_seed("data", name, 3)))
@@ -240,7 +245,7 @@ def test_the_mean_is_that_of_the_training_images(embedded: Data) -> None:
     torch.testing.assert_close(embedded.info.mean, embedded.train.all(Noise(0)).mean(0), atol=1e-6, rtol=0)
 
 
-def test_the_mean_of_bytes_is_the_one_summed_in_float64_to_the_last_bit(embedded: Data) -> None:
+def test_the_mean_of_bytes_is_exact_to_the_last_bit(embedded: Data) -> None:
     all_white = torch.full((70_000, 2), 255, dtype=torch.uint8)
     for values in (embedded.train.stored, embedded.test.stored, all_white, torch.arange(200, dtype=torch.uint8)):
         exact = (values.to(torch.float64).sum(0) / len(values)).to(torch.float32)
@@ -254,7 +259,7 @@ def test_only_pixels_are_binarised() -> None:
         Binarize(Binarize.Config()).apply(data)
 
 
-def test_data_that_disagrees_with_itself_is_refused() -> None:
+def test_inconsistent_data_is_refused() -> None:
     good, bad = Examples(torch.rand(4, 3)), Examples(torch.rand(4, 2))
     with pytest.raises(DataError, match="test split"):
         Data.from_tensors(good, good, bad)
@@ -268,15 +273,15 @@ def test_data_that_disagrees_with_itself_is_refused() -> None:
 
 @dataclass
 class Mirror:
-    """A server of a data set's files: what was asked of it, and the folder from which it answers."""
+    """A server of a data set's files: its folder, and the log of requests."""
 
     folder: Path
-    asked: list[str]
+    requests: list[str]
 
 
 @pytest.fixture
 def mirror(blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    """Serve ``blank`` in place of MNIST's own mirrors."""
+    """Serve ``blank`` instead of MNIST's own mirrors."""
     from torchvision import datasets
 
     served = Mirror(tmp_path / "served", [])
@@ -289,7 +294,7 @@ def mirror(blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            served.asked.append(str(args[0]))
+            served.requests.append(str(args[0]))
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=served.folder))
     server.daemon_threads = False
@@ -304,25 +309,25 @@ def mirror(blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def test_a_download_lands_in_the_cache_and_happens_once(mirror: Mirror, blank: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    source = DataSource(None, tmp_path / "cache", said.append)
+    announced: list[str] = []
+    source = DataSource(None, tmp_path / "cache", announced.append)
     first = MNIST(MNIST.Config()).load(source)
-    requests = len(mirror.asked)
+    requests = len(mirror.requests)
     assert requests >= len(files)
-    assert len(said) == 1
-    assert "downloading" in said[0]
+    assert len(announced) == 1
+    assert "downloading" in announced[0]
     for name in files:
         landed = tmp_path / "cache" / "data" / "MNIST" / "raw" / name
         assert landed.read_bytes() == (blank / "MNIST" / "raw" / name).read_bytes()
 
     again = MNIST(MNIST.Config()).load(source)
-    assert len(mirror.asked) == requests
-    assert len(said) == 1
+    assert len(mirror.requests) == requests
+    assert len(announced) == 1
     assert torch.equal(first.test.stored, again.test.stored)
 
 
 @pytest.mark.parametrize("received", [0, 10, -10])
-def test_a_download_that_was_cut_short_says_what_to_do_and_can_be_tried_again(
+def test_an_interrupted_download_says_what_to_do_and_can_be_repeated(
     mirror: Mirror, tmp_path: Path, received: int
 ) -> None:
     source = DataSource(None, tmp_path / "cache", lambda line: None)
@@ -335,9 +340,9 @@ def test_a_download_that_was_cut_short_says_what_to_do_and_can_be_tried_again(
     assert len(MNIST(MNIST.Config()).load(source).test) == 10_000
 
 
-def test_a_users_own_folder_is_never_downloaded_into(mirror: Mirror, damaged: Path, tmp_path: Path) -> None:
+def test_nothing_is_downloaded_into_the_users_folder(mirror: Mirror, damaged: Path, tmp_path: Path) -> None:
     (damaged / "MNIST" / "raw" / files[0]).unlink()
     with pytest.raises(DataError, match=f"{files[0]} does not exist"):
         MNIST(MNIST.Config()).load(DataSource(damaged, tmp_path / "cache", print))
-    assert mirror.asked == []
+    assert mirror.requests == []
     assert not (tmp_path / "cache").exists()

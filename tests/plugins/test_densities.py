@@ -1,4 +1,4 @@
-"""What is known exactly of models of exact density."""
+"""Models with an exact density agree with known exact results."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_mixture_is_a_density_and_fits_better_than_one_gaussian(fit, plane: Da
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "full", "tied"])
-def test_a_mixture_scores_as_scikit_learns_and_draws_what_it_scores(fit, plane: Data, covariance: str) -> None:
+def test_a_mixture_has_the_density_of_scikit_learn_and_samples_from_it(fit, plane: Data, covariance: str) -> None:
     from sklearn.mixture import GaussianMixture as Reference
 
     model = fit(GaussianMixture, GaussianMixture.Config(components=4, covariance=covariance), plane, epochs=1)
@@ -105,7 +105,7 @@ def test_a_flow_is_a_density_that_learns_the_data(flow: RealNVP, plane: Data) ->
     assert flow.log_prob(x).mean() > gaussian.log_prob(x).mean() + 0.2
 
 
-def test_a_flow_on_the_unit_square_is_a_density_on_all_that_its_logit_reaches(fit) -> None:
+def test_a_flow_on_the_unit_square_is_a_density_on_the_domain_of_its_logit(fit) -> None:
     noise = Noise(0)
     square = [Examples(noise.uniform(n, 2) ** 2) for n in (500, 100, 100)]
     data = Data.from_tensors(*square, support="unit")
@@ -156,7 +156,7 @@ def test_bits_per_dimension_of_a_uniform_density_are_eight(small_data: Data) -> 
     assert not metric.measure(Uniform(), small_data, Context(Noise(0), None, None, 0)).parts
 
 
-def test_a_density_says_what_it_is_one_of(small_data: Data, plane: Data) -> None:
+def test_a_density_names_its_reference_measure(small_data: Data, plane: Data) -> None:
     binary, dequantized = (
         Binarize(Binarize.Config()).apply(small_data),
         Dequantize(Dequantize.Config()).apply(small_data),

@@ -1,4 +1,4 @@
-"""Pictures show what they say they show."""
+"""Figures show what they are meant to show."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def pixels(figure: Figure) -> np.ndarray:
     return np.asarray(Image.open(buffer).convert("RGB")).astype(float) / 255
 
 
-def story(**given) -> FigureContext:
+def context(**given) -> FigureContext:
     return FigureContext(**{"config": None, "curves": Curves(), "snapshots": {}, "noise": Noise(0)} | given)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_tile_has_the_colour_of_its_image_and_stands_in_its_place(channels: int) -> None:
+def test_a_tile_has_the_colour_and_position_of_its_image(channels: int) -> None:
     shades = torch.tensor([[0.0, 0.2, 0.4], [0.6, 0.8, 1.0]])
     rows = [("", shade.view(3, 1, 1, 1).expand(3, channels, 28, 28)) for shade in shades]
     drawn = pixels(draw_rows(rows, like((channels, 28, 28))))
@@ -53,7 +53,7 @@ def test_a_tile_has_the_colour_of_its_image_and_stands_in_its_place(channels: in
         assert seen == pytest.approx(float(shades[i, j]), abs=0.01), (i, j)
 
 
-def test_a_picture_is_as_bright_whatever_is_drawn_beside_it() -> None:
+def test_the_brightness_of_an_image_does_not_depend_on_its_neighbours() -> None:
     clean, far_out = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 28, 28), torch.full((2, 1, 28, 28), 5.0)
     drawn = pixels(draw_rows([("", far_out), ("", clean)], like((1, 28, 28))))
     height, width, _ = drawn.shape
@@ -61,7 +61,7 @@ def test_a_picture_is_as_bright_whatever_is_drawn_beside_it() -> None:
     assert seen == pytest.approx([0, 1], abs=0.01)
 
 
-def test_values_without_bounds_are_drawn_on_the_scale_of_the_test_examples() -> None:
+def test_unbounded_values_are_drawn_on_the_scale_of_the_test_examples() -> None:
     middle = torch.tensor([0.0, 0.95]).view(2, 1, 1, 1).expand(2, 1, 28, 28)
     drawn = pixels(draw_rows([("", middle)], like((1, 28, 28), "real")))
     height, width, _ = drawn.shape
@@ -69,13 +69,13 @@ def test_values_without_bounds_are_drawn_on_the_scale_of_the_test_examples() -> 
     assert seen == pytest.approx([0.5, 0.975], abs=0.01)
 
 
-def test_a_tile_has_the_sides_of_its_image() -> None:
+def test_a_tile_has_the_aspect_ratio_of_its_image() -> None:
     rows = [("", torch.zeros(4, 3, 16, 64))] * 8
     height, width, _ = pixels(draw_rows(rows, like((3, 16, 64)))).shape
     assert height / width == pytest.approx(8 * 16 / (4 * 64), rel=0.1)
 
 
-def test_points_lie_right_and_down_of_the_corner_and_shine_by_their_intensity() -> None:
+def test_points_are_drawn_at_their_position_with_their_intensity() -> None:
     left_top, right_bottom = [0.1, 0.1, 1.0], [0.9, 0.9, 1.0]
     sets = torch.tensor([[left_top] * 5, [right_bottom] * 5]).transpose(1, 2).unsqueeze(1)  # (2, 1, 3, 5)
     drawn = pixels(draw_rows([("", sets)], like((1, 3, 5), "points"), tile=2))
@@ -108,7 +108,7 @@ class Plane:
 
 def test_the_manifold_takes_equal_steps_of_probability(small_data: Data) -> None:
     model = Plane()
-    Manifold().draw(model, small_data, story())
+    Manifold().draw(model, small_data, context())
     (codes,) = model.decoded
     share = Normal(0, 1).cdf(codes).view(15, 15, 2)
     expected = (torch.arange(15) + 0.5) / 15
@@ -116,13 +116,13 @@ def test_the_manifold_takes_equal_steps_of_probability(small_data: Data) -> None
     torch.testing.assert_close(share[:, 0, 1], expected.flip(0))  # up
 
 
-def test_an_interpolation_is_straight_and_leads_from_one_draw_of_the_prior_to_another(small_data: Data) -> None:
+def test_an_interpolation_is_a_straight_path_between_two_draws_from_the_prior(small_data: Data) -> None:
     model = Plane()
-    Interpolation().draw(model, small_data, story())
-    ways = model.decoded[0].view(10, 5, 2)
-    steps = ways.diff(dim=0)
+    Interpolation().draw(model, small_data, context())
+    paths = model.decoded[0].view(10, 5, 2)
+    steps = paths.diff(dim=0)
     torch.testing.assert_close(steps, steps[:1].expand_as(steps))
-    ends = torch.cat([ways[0], ways[-1]])
+    ends = torch.cat([paths[0], paths[-1]])
     torch.testing.assert_close(ends, Noise(0).normal(10, 2))
 
 
@@ -136,15 +136,15 @@ class Codes:
         return z.view(-1, 1, 6, 5)
 
 
-@pytest.mark.parametrize(("n", "ways"), [(2, 1), (7, 3), (50, 5)])
-def test_an_interpolation_has_a_row_for_each_pair_of_examples(n: int, ways: int) -> None:
-    figure = Interpolation().draw(Codes(), like((1, 6, 5), n=n), story())
-    assert len(figure.axes[0].get_yticks()) == ways
+@pytest.mark.parametrize(("n", "paths"), [(2, 1), (7, 3), (50, 5)])
+def test_an_interpolation_has_a_row_for_each_pair_of_examples(n: int, paths: int) -> None:
+    figure = Interpolation().draw(Codes(), like((1, 6, 5), n=n), context())
+    assert len(figure.axes[0].get_yticks()) == paths
     with pytest.raises(NotApplicable, match="at least two test examples"):
-        Interpolation().draw(Codes(), like((1, 6, 5), n=1), story())
+        Interpolation().draw(Codes(), like((1, 6, 5), n=1), context())
 
 
-def test_samples_in_training_are_of_the_same_latent_points(small_data: Data) -> None:
+def test_samples_in_training_come_from_the_same_latent_points(small_data: Data) -> None:
     data = Binarize(Binarize.Config()).apply(small_data)
     recipe = Recipe(VAE, VAE.Config(latent_dim=2, hidden=(8,)), data, Budget(epochs=5, batch_size=50))
     fitted = fit_seed(recipe, 3, Callbacks(snapshots=4))
@@ -153,12 +153,12 @@ def test_samples_in_training_are_of_the_same_latent_points(small_data: Data) -> 
     for epoch, samples in fitted.snapshots.items():
         assert samples.shape == (4, 1, 6, 5)
         assert torch.equal(samples, again.snapshots[epoch])
-    figure = SamplesInTraining().draw(fitted.model, data, story(snapshots=fitted.snapshots))
+    figure = SamplesInTraining().draw(fitted.model, data, context(snapshots=fitted.snapshots))
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["epoch 1", "epoch 3", "epoch 5"]
 
 
 @pytest.mark.parametrize("vectorized", [False, True])
-def test_keeping_samples_changes_no_weight(small_data: Data, vectorized: bool) -> None:
+def test_keeping_samples_changes_no_weights(small_data: Data, vectorized: bool) -> None:
     config = GAN.Config(latent_dim=2, generator=(8, 8), discriminator=(8,), collapse_fraction=0.0)
     recipe = Recipe(GAN, config, small_data, Budget(epochs=3, batch_size=50))
     for with_samples, without in zip(
@@ -173,16 +173,16 @@ def test_keeping_samples_changes_no_weight(small_data: Data, vectorized: bool) -
             assert torch.equal(value, without.model.state_dict()[key]), key
 
 
-def test_samples_that_cannot_be_drawn_are_told_of_and_cost_nothing_else(small_data: Data) -> None:
+def test_a_failure_to_draw_samples_is_announced_and_training_continues(small_data: Data) -> None:
     class Mute(VAE):
         def sample(self, n: int, noise: Noise) -> Tensor:
             raise LookupError("no words")
 
-    said: list[str] = []
+    announced: list[str] = []
     recipe = Recipe(Mute, VAE.Config(latent_dim=2, hidden=(8,)), small_data, Budget(epochs=1))
-    fitted = fit_seed(recipe, 0, Callbacks(snapshots=4, announce=said.append))
+    fitted = fit_seed(recipe, 0, Callbacks(snapshots=4, announce=announced.append))
     assert fitted.error is None
-    assert said == ["no samples could be drawn in epoch 1: no words"]
+    assert announced == ["no samples could be drawn in epoch 1: no words"]
 
 
 def test_curves_show_every_objective_with_its_landmark_and_the_bound(small_data: Data) -> None:
@@ -196,7 +196,7 @@ def test_curves_show_every_objective_with_its_landmark_and_the_bound(small_data:
     )
     for recipe, names in ((iwae, ["negative k-sample bound", "negative ELBO"]), (gan, ["generator", "discriminator"])):
         fitted = fit_seed(recipe, 0)
-        figure = TrainingCurves().draw(fitted.model, data, story(config=recipe.config, curves=fitted.curves))
+        figure = TrainingCurves().draw(fitted.model, data, context(config=recipe.config, curves=fitted.curves))
         assert [axes.get_title() for axes in figure.axes] == names
         for axes, name in zip(figure.axes, names, strict=True):
             lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
@@ -205,13 +205,13 @@ def test_curves_show_every_objective_with_its_landmark_and_the_bound(small_data:
             assert list(lines) == (["equilibrium, −V = log 4"] if name == "discriminator" else [])
 
 
-def test_samples_of_vectors_are_points_beside_those_of_the_test_split() -> None:
+def test_samples_of_vectors_are_plotted_beside_test_examples() -> None:
     class Plain:
         def sample(self, n: int, noise: Noise) -> Tensor:
             return noise.normal(n, 3)
 
     data = Data.from_tensors(*(Examples(Noise(seed).normal(50, 3)) for seed in range(3)))
-    figure = SampleGrid().draw(Plain(), data, story())
+    figure = SampleGrid().draw(Plain(), data, context())
     test, samples = (axes.collections[0].get_offsets() for axes in figure.axes)
     np.testing.assert_allclose(test, Noise(2).normal(50, 3)[:, :2].numpy())
     np.testing.assert_allclose(samples, Noise(0).normal(50, 3)[:, :2].numpy())

@@ -1,4 +1,4 @@
-"""What is known of the adversarial network."""
+"""Properties of the adversarial networks."""
 
 import math
 
@@ -18,7 +18,7 @@ from harness_gan.gan import GAN
 from harness_gan.wgan_gp import WGANGP
 
 
-def test_at_equilibrium_the_discriminator_loses_log_4(small_data: Data) -> None:
+def test_at_equilibrium_the_loss_of_the_discriminator_is_log_4(small_data: Data) -> None:
     model = GAN(small_data.info, GAN.Config())
     nn.init.zeros_(model.discriminator[-1].weight)
     nn.init.zeros_(model.discriminator[-1].bias)
@@ -37,7 +37,7 @@ def test_the_saturating_loss_is_log_one_minus_the_discriminator(small_data: Data
     torch.testing.assert_close(model.generator_loss(x, Noise(3)), expected)
 
 
-def test_each_objective_moves_its_own_network_only(small_data: Data) -> None:
+def test_each_objective_updates_only_its_own_network(small_data: Data) -> None:
     torch.manual_seed(0)
     config = GAN.Config()
     model = GAN(small_data.info, config)
@@ -77,13 +77,13 @@ def test_dcgan_makes_images_of_any_size_that_can_be_halved(shape: tuple[int, ...
     assert model.discriminator(torch.zeros(3, math.prod(shape))).shape == (3, 1)
 
 
-def test_dcgan_refuses_what_has_no_sides_or_too_short_ones() -> None:
+def test_dcgan_refuses_vectors_and_images_that_are_too_small() -> None:
     for shape, reason in (((12,), "of shape"), ((1, 28, 3), "need sides of 4, not 28 × 3")):
         with pytest.raises(NotApplicable, match=reason):
             DCGAN(DataInfo(shape, "unit", torch.zeros(shape)), DCGAN.Config())
 
 
-def test_the_critic_of_a_known_slope_is_penalised_by_it(small_data: Data) -> None:
+def test_a_linear_critic_has_the_known_loss_and_penalty(small_data: Data) -> None:
     # f(x) = w·x has the gradient w everywhere, so that the penalty is (‖w‖ − 1)², and the rest is known too.
     model = WGANGP(small_data.info, WGANGP.Config())
     model.discriminator = nn.Linear(30, 1)
@@ -112,7 +112,7 @@ def test_the_gradient_of_the_penalty_is_that_of_the_autograd_engine(small_data: 
             torch.testing.assert_close(a, b)
 
 
-def test_the_critic_is_without_batch_norm_and_moves_several_times_a_step(small_data: Data) -> None:
+def test_the_critic_has_no_batch_norm_and_several_updates_per_step(small_data: Data) -> None:
     config = WGANGP.Config()
     model = WGANGP(small_data.info, config)
     assert not any(isinstance(layer, nn.BatchNorm1d) for layer in model.discriminator.modules())
@@ -123,7 +123,7 @@ def test_the_critic_is_without_batch_norm_and_moves_several_times_a_step(small_d
 
 
 @pytest.mark.parametrize("factory", [GAN, DCGAN, WGANGP])
-def test_a_generator_that_gives_one_image_whatever_the_code_is_reported(small_data: Data, factory) -> None:
+def test_a_generator_that_ignores_the_code_is_reported_as_collapsed(small_data: Data, factory) -> None:
     class Collapsed(factory):
         def calibrate(self, validation, noise: Noise) -> None:
             for parameter in self.generator.parameters():
@@ -143,7 +143,7 @@ def test_samples_that_are_not_finite_are_reported(small_data: Data) -> None:
         model.calibrate(small_data.validation, Noise(0))
 
 
-def test_what_counts_as_collapse_is_a_setting(small_data: Data) -> None:
+def test_the_collapse_threshold_is_a_setting(small_data: Data) -> None:
     torch.manual_seed(0)
     for fraction, collapses in ((0.0, False), (0.99, True)):
         model = GAN(small_data.info, GAN.Config(collapse_fraction=fraction)).eval()

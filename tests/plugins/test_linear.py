@@ -1,4 +1,4 @@
-"""What is known exactly of linear models."""
+"""Linear models agree with known exact results."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def test_a_linear_autoencoder_approaches_pca_on_its_training_set_and_never_beats
 
 
 @pytest.mark.full_mnist
-def test_pca_and_the_linear_autoencoder_meet_the_published_errors_on_mnist(fit, data_dir: Path, tmp_path: Path) -> None:
+def test_pca_and_the_linear_autoencoder_reach_published_errors_on_mnist(fit, data_dir: Path, tmp_path: Path) -> None:
     data = MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print))
     x = data.test.all(Noise(0))
 
@@ -80,7 +80,7 @@ def covariance(model: LinearGaussian):
     return model.loadings @ model.loadings.T + model.noise_variance.diag()
 
 
-def test_ppca_scores_as_scikit_learns_pca(small_data: Data) -> None:
+def test_ppca_has_the_log_likelihood_of_scikit_learn(small_data: Data) -> None:
     from sklearn import decomposition
 
     model = fitted_in_float64(PPCA, small_data)
@@ -91,7 +91,7 @@ def test_ppca_scores_as_scikit_learns_pca(small_data: Data) -> None:
     np.testing.assert_allclose(model.log_prob(small_data.test.all(Noise(0))).numpy(), expected, rtol=1e-6)
 
 
-def test_factor_analysis_is_as_likely_as_scikit_learns_and_likelier_than_ppca() -> None:
+def test_factor_analysis_has_the_likelihood_of_scikit_learn_and_more_than_ppca() -> None:
     from sklearn.decomposition import FactorAnalysis as Reference
 
     noise = Noise(0)
@@ -109,7 +109,7 @@ def test_factor_analysis_is_as_likely_as_scikit_learns_and_likelier_than_ppca() 
 
 
 @linear_gaussian
-def test_an_exact_density_is_that_of_the_marginal_gaussian(small_data: Data, factory) -> None:
+def test_the_exact_density_is_that_of_the_marginal_gaussian(small_data: Data, factory) -> None:
     model = fitted_in_float64(factory, small_data)
     x = small_data.test.all(Noise(0)).double()
     marginal = MultivariateNormal(model.mean, covariance(model))
@@ -120,7 +120,7 @@ def test_an_exact_density_is_that_of_the_marginal_gaussian(small_data: Data, fac
 
 
 @linear_gaussian
-def test_the_posterior_is_bayes_rule(small_data: Data, factory) -> None:
+def test_the_posterior_follows_from_bayes_rule(small_data: Data, factory) -> None:
     model = fitted_in_float64(factory, small_data)
     x = small_data.test.all(Noise(0)).double()
     # Condition the joint Gaussian of (z, x), whose covariance is [[I, W'], [W, C]].
@@ -159,12 +159,12 @@ def test_samples_have_the_mean_and_covariance_of_the_model(small_data: Data, fac
 
 
 @linear_gaussian
-def test_a_linear_gaussian_model_leaves_values_for_the_noise(fit, small_data: Data, factory) -> None:
+def test_a_linear_gaussian_model_refuses_as_many_codes_as_values(fit, small_data: Data, factory) -> None:
     with pytest.raises(NotApplicable, match="30 values"):
         fit(factory, factory.Config(latent_dim=30), small_data, epochs=1)
 
 
-def test_ppca_refuses_data_without_noise_and_factor_analysis_has_a_floor(fit) -> None:
+def test_ppca_refuses_data_without_noise_and_factor_analysis_limits_the_variance(fit) -> None:
     def flat(n: int) -> Examples:
         return Examples(torch.cat([Noise(n).normal(n, 3), torch.zeros(n, 2)], 1))
 
@@ -177,7 +177,7 @@ def test_ppca_refuses_data_without_noise_and_factor_analysis_has_a_floor(fit) ->
 
 
 @pytest.mark.full_mnist
-def test_ppca_meets_its_known_log_density_on_dequantized_mnist(fit, data_dir: Path, tmp_path: Path) -> None:
+def test_ppca_reaches_its_known_log_density_on_dequantized_mnist(fit, data_dir: Path, tmp_path: Path) -> None:
     data = Dequantize(Dequantize.Config()).apply(MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print)))
     for k, known in {2: 17.46, 10: 189.17, 32: 412.49}.items():
         model = fit(PPCA, PPCA.Config(latent_dim=k), data, epochs=1)

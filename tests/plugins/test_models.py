@@ -1,4 +1,4 @@
-"""What holds for every built-in model."""
+"""Properties of every built-in model."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ models = [each.spec.name for each in registry.all("model") if each.plugin.distri
 settings = {"dcgan": {"collapse_fraction": "0"}}
 
 
-def chosen_of(name: str) -> Component:
+def component_of(name: str) -> Component:
     return resolve_component(registry.get("model", name), settings.get(name, {}))
 
 
 @pytest.fixture
 def fitted(fit):
-    def fitted(chosen: Component, data: Data, seed: int = 0):
-        return fit(chosen.factory, chosen.config, data, epochs=2, batch_size=64, seed=seed)
+    def fitted(component: Component, data: Data, seed: int = 0):
+        return fit(component.factory, component.config, data, epochs=2, batch_size=64, seed=seed)
 
     return fitted
 
 
 @pytest.mark.parametrize("kind", ["grey", "binarized", "dequantized", "colour", "points", "vectors"])
 @pytest.mark.parametrize("name", models)
-def test_a_model_serves_a_kind_of_data_whatever_its_shape_or_says_why_not(
+def test_a_model_works_on_a_kind_of_data_or_says_why_not(
     fitted, small_kinds: dict[str, Data], name: str, kind: str
 ) -> None:
-    chosen, data = chosen_of(name), small_kinds[kind]
+    component, data = component_of(name), small_kinds[kind]
     try:
-        chosen.factory(data.info, chosen.config)
+        component.factory(data.info, component.config)
     except NotApplicable as reason:
         assert len(str(reason).split()) > 3
         return
-    model = fitted(chosen, data)
+    model = fitted(component, data)
     x = data.test.all(Noise(0))
     with torch.no_grad():
         if offers(model, Reconstructs):
@@ -57,23 +57,23 @@ def test_a_model_serves_a_kind_of_data_whatever_its_shape_or_says_why_not(
 
 @pytest.mark.parametrize("name", models)
 def test_the_same_seed_gives_bit_identical_weights_and_another_seed_others(fitted, suited, name: str) -> None:
-    chosen = chosen_of(name)
-    data = suited(chosen)
+    component = component_of(name)
+    data = suited(component)
     torch.manual_seed(1)
-    once = fitted(chosen, data).state_dict()
+    once = fitted(component, data).state_dict()
     torch.rand(17)  # the state of torch's global generator makes no difference
-    again, other = (fitted(chosen, data, seed).state_dict() for seed in (0, 1))
+    again, other = (fitted(component, data, seed).state_dict() for seed in (0, 1))
     assert all(torch.equal(once[key], again[key]) for key in once)
     assert any(not torch.equal(once[key], other[key]) for key in once)
 
 
 @pytest.mark.parametrize("name", models)
-def test_weights_that_were_stored_give_identical_outputs(fitted, suited, tmp_path: Path, name: str) -> None:
-    chosen, store = chosen_of(name), Store(tmp_path)
-    data = suited(chosen)
-    model = fitted(chosen, data)
+def test_stored_weights_give_identical_outputs(fitted, suited, tmp_path: Path, name: str) -> None:
+    component, store = component_of(name), Store(tmp_path)
+    data = suited(component)
+    model = fitted(component, data)
     store.write_fit("key", {"status": "ok"}, model.state_dict())
-    loaded = chosen.factory(data.info, chosen.config)
+    loaded = component.factory(data.info, component.config)
     loaded.load_state_dict(store.weights("key"))
     loaded.eval()
     x = data.test.all(Noise(0))

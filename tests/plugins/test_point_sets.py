@@ -50,7 +50,7 @@ def shapes_through(layers: nn.Sequential, x: torch.Tensor) -> list[tuple[int, ..
     return shapes
 
 
-def test_the_network_has_the_sizes_of_its_description() -> None:
+def test_convae_has_the_layer_sizes_in_its_docstring() -> None:
     model = ConVAE(points_info(25), ConVAE.Config())
     seen = [(16, 1, 23), (32, 1, 21), (64, 1, 19), (1216,), (1500,)]
     assert shapes_through(model.encoder, torch.rand(2, 1, 3, 25)) == seen
@@ -82,7 +82,7 @@ def test_the_loss_is_the_distance_in_pixels_summed_over_points_plus_beta_times_t
         torch.testing.assert_close(losses[0.5], distance + 0.5 * divergence)
 
 
-def test_training_brings_reconstructions_nearer(fit, small_points: Data) -> None:
+def test_training_lowers_the_chamfer_distance(fit, small_points: Data) -> None:
     config = ConVAE.Config(dense=50, channels=(8, 8))
     measured = []
     for epochs in (1, 20):
@@ -93,13 +93,13 @@ def test_training_brings_reconstructions_nearer(fit, small_points: Data) -> None
 
 
 @pytest.mark.parametrize("points", [7, 10, 75])
-def test_it_takes_any_number_of_points_from_seven_on(points: int) -> None:
+def test_convae_takes_any_number_of_points_from_seven_on(points: int) -> None:
     model = ConVAE(points_info(points), ConVAE.Config(dense=30))
     x = torch.rand(5, 1, 3, points)
     assert model.reconstruct(x).shape == model.sample(5, Noise(0)).shape == x.shape
 
 
-def test_it_refuses_what_is_no_set_of_points_with_intensity_and_image_models_refuse_sets(small_data: Data) -> None:
+def test_convae_refuses_other_data_and_image_models_refuse_point_sets(small_data: Data) -> None:
     for model, info, reason in (
         (ConVAE, small_data.info, "model of point sets, and the data is unit"),
         (ConVAE, points_info(6), "more than 6 points, not 6"),
@@ -111,7 +111,7 @@ def test_it_refuses_what_is_no_set_of_points_with_intensity_and_image_models_ref
             model(info, getattr(model, "Config", NoSettings)())
 
 
-def test_it_has_no_likelihood_so_that_no_bound_is_one() -> None:
+def test_convae_has_no_likelihood_and_so_no_bound() -> None:
     assert not offers(ConVAE, HasObservationModel)
     assert lacking(ConVAE, ELBO.needs) == "it has no observation model"
     assert offers(ConVAE, Reconstructs)
@@ -122,12 +122,12 @@ def measure(metric, model, data: Data):
     return metric.measure(model, data, Context(Noise(0), None, None, 0))
 
 
-class GivesBackInAnotherOrder:
+class Reorders:
     def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
         return x.flip(3)
 
 
-class GivesBackMoved:
+class Shifts:
     def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
         return x + torch.tensor([0, 0, 1e-3]).view(3, 1)
 
@@ -135,20 +135,20 @@ class GivesBackMoved:
 def test_the_metric_is_blind_to_order_and_counts_both_ways(small_points: Data) -> None:
     for kind in ("third-axis", "position-intensity"):
         metric = Chamfer(Chamfer.Config(kind=kind))
-        assert measure(metric, GivesBackInAnotherOrder(), small_points).value == 0
-        estimate = measure(metric, GivesBackMoved(), small_points)
+        assert measure(metric, Reorders(), small_points).value == 0
+        estimate = measure(metric, Shifts(), small_points)
         assert estimate.value == pytest.approx(2 * 25 * 1e-6, rel=1e-3)
         assert estimate.n == len(small_points.test)
         assert estimate.measure
 
 
-def test_metrics_say_what_they_cannot_compare(small_points: Data, small_data: Data) -> None:
+def test_metrics_refuse_data_that_they_cannot_compare(small_points: Data, small_data: Data) -> None:
     with pytest.raises(NotApplicable, match="compares sets of points, and the data is unit"):
-        measure(Chamfer(Chamfer.Config()), GivesBackInAnotherOrder(), small_data)
+        measure(Chamfer(Chamfer.Config()), Reorders(), small_data)
     with pytest.raises(NotApplicable, match="order of points means nothing"):
-        measure(ReconstructionMSE(ReconstructionMSE.Config()), GivesBackInAnotherOrder(), small_points)
+        measure(ReconstructionMSE(ReconstructionMSE.Config()), Reorders(), small_points)
     with pytest.raises(NotApplicable, match="this is points"):
-        measure(ReconstructionBCE(ReconstructionBCE.Config()), GivesBackInAnotherOrder(), small_points)
+        measure(ReconstructionBCE(ReconstructionBCE.Config()), Reorders(), small_points)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return MNIST10k(NoSettings()).load(DataSource(None, tmp_path_factory.mktemp("cache"), print))
 
 
-def test_a_superpixel_is_the_mean_place_and_intensity_of_its_pixels() -> None:
+def test_a_superpixel_is_the_mean_position_and_intensity_of_its_pixels() -> None:
     image = torch.zeros(28, 28, dtype=torch.float64)
     image[4, 22] = 1
     image[20:23, 10:13] = 0.5
@@ -179,11 +179,19 @@ def test_superpixels_lie_in_the_image_brightest_first_and_keep_its_brightness(di
         assert 0.5 < points[2].mean() / pixels.mean() < 2
 
 
-def test_only_points_with_ink_are_kept_and_repeated_where_they_are_too_few() -> None:
+def test_only_points_with_ink_are_kept_and_repeated_if_too_few() -> None:
     intensity = torch.tensor([[0.9, 0.5, 0.1], [0.8, 0.2, 0.0], [0.0, 0.0, 0.0]])
     sets = torch.stack([torch.arange(3.0).expand(3, 3), torch.zeros(3, 3), intensity], 1)
     assert brightest(sets, 2)[:, 0].tolist() == [[0, 1], [0, 1], [0, 0]]
     assert brightest(sets, 5)[:, 0].tolist() == [[0, 1, 2, 0, 1], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0]]
+
+
+class SmallMNIST(MNIST):
+    training_images, validation_images, test_images = 60, 10, 20
+
+
+class SmallSuperpixels(MNISTSuperpixels):
+    images = SmallMNIST
 
 
 def header(*shape: int) -> bytes:
@@ -191,23 +199,20 @@ def header(*shape: int) -> bytes:
 
 
 @pytest.fixture
-def small_mnist(digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with 60 training and 20 test images in MNIST's files, 10 of the former for validation."""
+def small_mnist(digits: Data, tmp_path: Path) -> Path:
+    """Return a folder with the files of ``SmallMNIST``."""
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for part, split, n in (("train", digits.train, 60), ("t10k", digits.test, 20)):
         (raw / f"{part}-images-idx3-ubyte").write_bytes(header(n, 28, 28) + split.stored[:n].numpy().tobytes())
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(header(n) + bytes(split.labels[:n].tolist()))
-    monkeypatch.setattr(MNIST, "training_images", 60)
-    monkeypatch.setattr(MNIST, "test_images", 20)
-    monkeypatch.setattr("harness_datasets.superpixels.validation_images", 10)
     return tmp_path / "data"
 
 
 def test_superpixels_are_found_once_for_every_number_of_points_and_every_digit(
-    small_mnist: Path, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_mnist: Path, digits: Data, tmp_path: Path
 ) -> None:
-    said: list[str] = []
+    announced: list[str] = []
     tracked: list[int] = []
 
     def track(items, doing, total):
@@ -215,8 +220,8 @@ def test_superpixels_are_found_once_for_every_number_of_points_and_every_digit(
         return items
 
     def load(**settings) -> Data:
-        source = DataSource(small_mnist, tmp_path / "cache", said.append, track)
-        return MNISTSuperpixels(MNISTSuperpixels.Config(**settings)).load(source)
+        source = DataSource(small_mnist, tmp_path / "cache", announced.append, track)
+        return SmallSuperpixels(MNISTSuperpixels.Config(**settings)).load(source)
 
     data = load()
     assert [len(split) for split in data.splits.values()] == [50, 10, 20]
@@ -226,7 +231,6 @@ def test_superpixels_are_found_once_for_every_number_of_points_and_every_digit(
     own = points_of(digits.test.stored[3, 0].numpy() / 255, 75, 0.25)
     assert torch.equal(data.test.stored[3, 0], brightest(torch.from_numpy(own)[None], 25)[0])
 
-    monkeypatch.delattr(MNISTSuperpixels, "_build")
     assert all(torch.equal(load().splits[name].stored, split.stored) for name, split in data.splits.items())
     fewer = load(points=10)
     assert torch.equal(fewer.train.stored, data.train.stored[..., :10])
@@ -235,20 +239,19 @@ def test_superpixels_are_found_once_for_every_number_of_points_and_every_digit(
     chosen = data.train.labels == digit
     assert torch.equal(only.train.stored, data.train.stored[chosen])
     assert torch.equal(only.train.ids, data.train.ids[chosen])
-    assert said == ["finding the superpixels of 80 images, once"]
+    assert announced == ["finding the superpixels of 80 images, once"]
     assert tracked == [1]
 
 
-def test_superpixels_do_not_depend_on_how_the_images_are_divided(digits: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_superpixels_do_not_depend_on_the_size_of_a_chunk(digits: Data) -> None:
     images = digits.test.stored[:5]
-    monkeypatch.setattr("harness_datasets.superpixels.images_at_a_time", 3)
-    sets = superpixels(images, 75, 0.25, untracked)
+    sets = superpixels(images, 75, 0.25, untracked, chunk=3)
     for image, points in zip(images, sets, strict=True):
         alone = torch.from_numpy(points_of(image[0].numpy() / 255, 75, 0.25))
         assert torch.equal(points[:, : alone.shape[1]], alone)
         assert not points[:, alone.shape[1] :].any()
 
 
-def test_superpixels_of_mnist_that_is_not_there_say_what_to_do(tmp_path: Path) -> None:
+def test_superpixels_of_a_missing_mnist_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no MNIST in the data folder"):
         MNISTSuperpixels(MNISTSuperpixels.Config()).load(DataSource(tmp_path, tmp_path / "cache", print))

@@ -1,4 +1,4 @@
-"""The toys are drawn from the densities that they tell."""
+"""The toy data is drawn from the densities that it reports."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def log_prob(data: Data, x) -> np.ndarray:
     return values.numpy()
 
 
-def covariance_told(data: Data) -> np.ndarray:
+def reported_covariance(data: Data) -> np.ndarray:
     """Return the covariance of a Gaussian around zero, from its log-density −½ xᵀ P x + c at a few places."""
     axes = np.eye(data.info.dim)
     at_zero = log_prob(data, np.zeros((1, data.info.dim)))
@@ -32,23 +32,23 @@ def covariance_told(data: Data) -> np.ndarray:
 
 
 @pytest.mark.parametrize("settings", [{}, {"dim": 3, "latent_dim": 3, "noise": 0.1}, {"dim": 2, "latent_dim": 5}])
-def test_the_density_of_ppca_is_a_gaussian_to_the_last_digits(settings) -> None:
+def test_the_density_of_ppca_is_gaussian_to_the_last_digits(settings) -> None:
     data = load(PPCAToy, **settings)
     x = data.test.all(Noise(0))
-    expected = stats.multivariate_normal(np.zeros(data.info.dim), covariance_told(data)).logpdf(x.double().numpy())
+    expected = stats.multivariate_normal(np.zeros(data.info.dim), reported_covariance(data)).logpdf(x.double().numpy())
     assert log_prob(data, x) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
-def test_ppca_has_the_spectrum_of_its_model_and_its_vectors_the_covariance_that_is_told() -> None:
+def test_ppca_has_the_spectrum_of_its_model_and_its_vectors_the_reported_covariance() -> None:
     data = load(PPCAToy, dim=6, latent_dim=2, noise=0.3, train=200_000)
-    told = covariance_told(data)
-    eigenvalues = np.linalg.eigvalsh(told)
+    reported = reported_covariance(data)
+    eigenvalues = np.linalg.eigvalsh(reported)
     assert eigenvalues[:4] == pytest.approx(0.09)
     assert eigenvalues[4] > 0.5
     x = data.train.all(Noise(0)).double().numpy()
-    spread = np.sqrt(np.outer(told.diagonal(), told.diagonal()))
-    assert np.abs(x.mean(0) / told.diagonal() ** 0.5).max() < 5 / len(x) ** 0.5
-    assert np.abs((np.cov(x.T) - told) / spread).max() < 5 * 2**0.5 / len(x) ** 0.5
+    spread = np.sqrt(np.outer(reported.diagonal(), reported.diagonal()))
+    assert np.abs(x.mean(0) / reported.diagonal() ** 0.5).max() < 5 / len(x) ** 0.5
+    assert np.abs((np.cov(x.T) - reported) / spread).max() < 5 * 2**0.5 / len(x) ** 0.5
 
 
 def test_the_density_of_the_mixture_is_that_of_gaussians_around_the_means_of_its_labels() -> None:
@@ -68,7 +68,7 @@ def test_the_density_of_the_mixture_is_that_of_gaussians_around_the_means_of_its
     assert log_prob(data, test) == pytest.approx(expected, abs=0.05)
 
 
-def test_the_density_of_the_mixture_is_one_altogether() -> None:
+def test_the_density_of_the_mixture_integrates_to_one() -> None:
     data = load(MixtureToy, deviation=0.3)
     axis = np.linspace(-6, 6, 601)
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
@@ -76,7 +76,7 @@ def test_the_density_of_the_mixture_is_one_altogether() -> None:
 
 
 @pytest.mark.parametrize("toy", [PPCAToy, MixtureToy])
-def test_a_toy_is_drawn_by_its_seed_and_its_splits_by_themselves(toy) -> None:
+def test_toy_data_depends_on_the_seed_and_its_splits_are_independent(toy) -> None:
     data, again, longer, other = load(toy), load(toy), load(toy, train=20_000), load(toy, seed=1)
     assert torch.equal(data.train.stored, again.train.stored)
     assert torch.equal(data.test.stored, longer.test.stored)
@@ -86,7 +86,7 @@ def test_a_toy_is_drawn_by_its_seed_and_its_splits_by_themselves(toy) -> None:
     assert data.info.support == "real"
 
 
-def test_the_density_goes_where_the_data_goes() -> None:
+def test_the_density_is_kept_when_the_data_changes_device() -> None:
     data = load(MixtureToy)
     moved = data.to("cpu")
     assert moved.log_prob is data.log_prob

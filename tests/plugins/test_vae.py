@@ -1,4 +1,4 @@
-"""What is known exactly of variational autoencoders."""
+"""Variational autoencoders agree with known exact results."""
 
 import math
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ def test_the_divergence_in_closed_form_equals_its_monte_carlo_estimate(small_dat
     assert bool(((sampled.mean(0) - closed).abs() < 5 * error).all())
 
 
-def test_a_gaussian_density_has_all_its_constants(small_data: Data) -> None:
+def test_a_gaussian_density_includes_its_constants(small_data: Data) -> None:
     data = Dequantize(Dequantize.Config()).apply(small_data)
     model = VAE(data.info, VAE.Config(latent_dim=2, hidden=(8,), variance=0.25))
     z = torch.zeros(3, 2)
@@ -128,7 +128,7 @@ def test_a_gaussian_density_has_all_its_constants(small_data: Data) -> None:
         torch.testing.assert_close(observation.log_prob(x), expected)
 
 
-def test_a_variance_chosen_on_validation_maximises_the_bound_there(fit, small_data: Data) -> None:
+def test_a_variance_set_on_the_validation_split_maximises_the_bound_there(fit, small_data: Data) -> None:
     data = Dequantize(Dequantize.Config()).apply(small_data)
     config = VAE.Config(latent_dim=2, hidden=(16,), variance="validation")
     model = fit(VAE, config, data, epochs=5, batch_size=50)
@@ -145,7 +145,7 @@ def test_a_variance_chosen_on_validation_maximises_the_bound_there(fit, small_da
     assert bound(1.0) > max(bound(0.9), bound(1.1))
 
 
-def test_a_learned_variance_comes_near_its_optimum(fit, small_data: Data) -> None:
+def test_a_learned_variance_is_close_to_its_optimum(fit, small_data: Data) -> None:
     data = Dequantize(Dequantize.Config()).apply(small_data)
     config = VAE.Config(latent_dim=2, hidden=(16,))
     model = fit(VAE, config, data, epochs=60, batch_size=50)
@@ -180,13 +180,13 @@ def test_a_bernoulli_on_grey_pixels_is_not_called_a_likelihood(small_data: Data)
     assert "not a likelihood" in likelihood_measure(grey, bernoulli)
 
 
-def test_a_bernoulli_is_refused_on_data_that_leaves_the_unit_interval(small_data: Data) -> None:
+def test_a_bernoulli_is_refused_on_data_outside_the_unit_interval(small_data: Data) -> None:
     info = DataInfo(shape=(3,), support="real", mean=torch.zeros(3))
     with pytest.raises(NotApplicable, match="real"):
         VAE(info, VAE.Config(observation="bernoulli"))
 
 
-def test_the_elbo_is_taken_at_samples_and_its_parts_add_up(small_data: Data) -> None:
+def test_the_elbo_is_estimated_from_samples_and_its_parts_add_up(small_data: Data) -> None:
     data = Binarize(Binarize.Config()).apply(small_data)
     torch.manual_seed(0)
     model = VAE(data.info, VAE.Config(latent_dim=4, hidden=(16,))).eval()
@@ -232,7 +232,7 @@ def test_a_larger_beta_lowers_the_rate_and_raises_the_distortion(fit, small_data
 
 
 @pytest.mark.parametrize("variant", [lambda data: data, Binarize(Binarize.Config()).apply])
-def test_a_gaussian_vae_is_scipys_normal_of_variance_one_on_any_data(variant, small_data: Data) -> None:
+def test_a_gaussian_vae_has_the_density_of_scipys_normal_with_variance_one(variant, small_data: Data) -> None:
     data = variant(small_data)
     model = GaussianVAE(data.info, GaussianVAE.Config(latent_dim=2, hidden=(8,)))
     x = data.test.all(Noise(0))

@@ -1,4 +1,4 @@
-"""What is known exactly of vector quantisation."""
+"""Vector quantisation agrees with known exact results."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def model(small_data: Data) -> VQVAE:
     return VQVAE(Binarize(Binarize.Config()).apply(small_data).info, tiny)
 
 
-def test_the_code_chosen_is_the_nearest_of_all(model: VQVAE) -> None:
+def test_each_vector_gets_its_nearest_codebook_entry(model: VQVAE) -> None:
     z = torch.randn(50, 2, 3, 4, generator=torch.Generator().manual_seed(0))
     entries = model.codebook.detach()
     distances = torch.stack([(z - entry).square().sum(-1) for entry in entries])  # (K, 50, 2, 3)
     assert torch.equal(model.nearest(z), distances.argmin(0))
 
 
-def test_gradients_pass_the_codebook_as_if_it_were_not_there() -> None:
+def test_gradients_pass_through_the_quantisation_unchanged() -> None:
     z, entries = torch.randn(2, 7, 4, generator=torch.Generator().manual_seed(0))
     z.requires_grad_()
     weights = torch.arange(28.0).view(7, 4)
@@ -49,7 +49,7 @@ def test_gradients_pass_the_codebook_as_if_it_were_not_there() -> None:
     assert torch.equal(z.grad, weights)
 
 
-def test_the_codebook_learns_from_its_penalty_alone_and_the_prior_from_the_codes_alone(
+def test_the_codebook_learns_only_from_its_penalty_and_the_prior_only_from_the_codes(
     model: VQVAE, small_data: Data
 ) -> None:
     x = Binarize(Binarize.Config()).apply(small_data).test.all(Noise(0))
@@ -75,7 +75,7 @@ def shaken(module: nn.Module) -> None:
         nn.init.normal_(parameter, std=0.5, generator=torch.Generator().manual_seed(parameter.numel()))
 
 
-def test_a_code_depends_on_those_before_it_and_on_no_other() -> None:
+def test_a_code_depends_only_on_those_before_it() -> None:
     prior = CodePrior(6, 8, 3)
     shaken(prior)
     codes = torch.randint(6, (1, 4, 5), generator=torch.Generator().manual_seed(0))
@@ -94,7 +94,7 @@ def every_code(size: int, grid: tuple[int, int]) -> Tensor:
     return torch.tensor(list(itertools.product(range(size), repeat=cells))).view(-1, *grid)
 
 
-def test_the_probabilities_of_all_codes_sum_to_one_and_are_those_of_samples() -> None:
+def test_the_probabilities_of_all_codes_sum_to_one_and_match_the_samples() -> None:
     prior = CodePrior(3, 8, 2)
     shaken(prior)
     codes = every_code(3, (1, 3))
@@ -107,7 +107,7 @@ def test_the_probabilities_of_all_codes_sum_to_one_and_are_those_of_samples() ->
     assert bool(((frequencies - probabilities).abs() < 5 * (probabilities / 20_000).sqrt() + 1e-4).all())
 
 
-def test_the_bound_is_under_the_log_likelihood_summed_over_all_codes() -> None:
+def test_the_bound_is_below_the_log_likelihood_summed_over_all_codes() -> None:
     torch.manual_seed(0)
     model = VQVAE(binary(1, 4, 8), VQVAE.Config(codebook_size=2, channels=4, halvings=2, prior_width=8))
     shaken(model.code_prior)
@@ -125,7 +125,7 @@ def test_the_bound_is_under_the_log_likelihood_summed_over_all_codes() -> None:
         torch.testing.assert_close(bound, torch.stack(joint)[own, torch.arange(40)])
 
 
-def test_a_decoder_that_says_nothing_gives_each_pixel_a_half() -> None:
+def test_a_decoder_of_zeros_gives_each_pixel_probability_one_half() -> None:
     torch.manual_seed(0)
     model = VQVAE(binary(1, 4, 8), VQVAE.Config(codebook_size=2, channels=4, halvings=2, prior_width=8))
     for parameter in model.decoder.parameters():
@@ -136,7 +136,7 @@ def test_a_decoder_that_says_nothing_gives_each_pixel_a_half() -> None:
     torch.testing.assert_close(terms["reconstruction"], torch.full((5,), 32 * torch.tensor(0.5).log().item()))
 
 
-def test_the_bound_says_what_it_is_a_likelihood_of(small_data: Data) -> None:
+def test_the_bound_names_its_reference_measure(small_data: Data) -> None:
     measures = {
         "probability mass on binary pixels": Binarize(Binarize.Config()).apply(small_data),
         "density on (pixel + u) / 256": Dequantize(Dequantize.Config()).apply(small_data),
@@ -148,7 +148,7 @@ def test_the_bound_says_what_it_is_a_likelihood_of(small_data: Data) -> None:
         assert estimate.value == pytest.approx(sum(estimate.parts.values()))
 
 
-def test_what_is_no_image_is_refused() -> None:
+def test_vectors_are_refused() -> None:
     with pytest.raises(NotApplicable, match="image"):
         VQVAE(DataInfo(shape=(7,), support="real", mean=torch.zeros(7)), tiny)
 
@@ -164,12 +164,12 @@ class Quantizer:
 
 
 @pytest.mark.parametrize(("codes", "perplexity"), [([3, 3, 3, 3], 1), ([0, 1, 2, 7], 4), ([0, 0, 1, 1], 2)])
-def test_perplexity_counts_the_entries_that_are_used_alike(small_data: Data, codes, perplexity: float) -> None:
+def test_perplexity_is_the_number_of_equally_used_entries(small_data: Data, codes, perplexity: float) -> None:
     estimate = CodebookPerplexity(None).measure(Quantizer(torch.tensor(codes)), small_data, context())
     assert estimate.value == pytest.approx(perplexity)
 
 
-def test_the_error_of_a_perplexity_is_what_other_examples_would_change(small_data: Data) -> None:
+def test_the_error_of_a_perplexity_matches_its_spread_over_examples(small_data: Data) -> None:
     generator = torch.Generator().manual_seed(0)
     shares = torch.tensor([0.5, 0.25, 0.15, 0.1])
 

@@ -35,7 +35,7 @@ class Mean(torch.nn.Module):
 
 class Error:
     unit = "grey levels"
-    direction: harness.Direction = "lower"
+    direction = "lower"
     needs = (harness.Reconstructs,)
 
     def __init__(self, config: harness.NoSettings) -> None:
@@ -90,10 +90,8 @@ def mypy(site: Path, folder: Path, source: str) -> str:
 
 def test_a_third_party_is_checked_against_the_installed_wheel(site: Path, tmp_path: Path) -> None:
     assert "Success" in mypy(site, tmp_path, plugin)
-    wrong = plugin.replace("harness.Estimate.over_examples(", "float(").replace('"lower"', '"smaller"')
-    found = mypy(site, tmp_path, wrong)
-    assert 'Incompatible return value type (got "float", expected "Estimate")' in found
-    assert "Incompatible types in assignment" in found
+    wrong = mypy(site, tmp_path, plugin.replace("harness.Estimate.over_examples(", "float("))
+    assert 'Incompatible return value type (got "float", expected "Estimate")' in wrong
     without_unit = mypy(site, tmp_path, plugin.replace('    unit = "grey levels"\n', ""))
     assert '"Error" is missing following "Metric" protocol member' in without_unit
     assert "unit" in without_unit
