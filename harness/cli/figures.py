@@ -39,7 +39,7 @@ def figures(
     from harness.atomic import require_writable
     from harness.data.dataset import Data
     from harness.data.loading import load_dataset
-    from harness.execution.figures import draw_figures
+    from harness.execution.figures import draw_figures, sound_figures
     from harness.execution.obtain_model import stored_model
     from harness.leaderboard.files import rewrite
     from harness.machine.device import prepare_torch
@@ -48,6 +48,7 @@ def figures(
     from harness.results.store import Store
 
     registry = load_registry(plugin_files)
+    drawable = sound_figures(registry, warn)
 
     store = Store(runs, warn)
     stored = {key: described for key in store.fit_keys() if (described := store.fit(key)) is not None}
@@ -82,7 +83,7 @@ def figures(
             loaded[dataset] = load_dataset(fit.dataset.provided.spec, fit.dataset.config, source).to(device)  # type: ignore[arg-type]
         model = stored_model(fit, loaded[dataset], store, warn)
         if isinstance(model, nn.Module):
-            drawn += len(draw_figures(fit, model, loaded[dataset], store, registry, warn))
+            drawn += len(draw_figures(fit, model, loaded[dataset], store, drawable, warn))
     print(f"drew {drawn} figures of {len(stored)} fits, in {runs}/fits/*/figures")
     names = {described["identity"]["dataset"]["name"] for described in stored.values()}
     for path in rewrite(names, store, leaderboards):

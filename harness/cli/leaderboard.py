@@ -43,4 +43,7 @@ def leaderboard(
             if name not in recorded:
                 raise unknown(f"{kind} in {runs}", name, recorded)
         records = [record for record in records if not wanted or getattr(record, kind)["name"] in wanted]
-    print(render(build_boards(records, store)))
+    text = render(build_boards(records, store))
+    if not isinstance(text, str):
+        raise UsageError(f"renderer {format_!r} returned {type(text).__name__}; it must return text")
+    print(text)

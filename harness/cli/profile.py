@@ -109,7 +109,7 @@ def _show(found: StepProfile, title: str) -> None:
     console.print(table)
     products, traffic = found.flops / found.peak, found.moved / found.bandwidth
     console.print(
-        f"\nProducts: {found.flops / 1e9:.3g} GFLOP per step, {1e3 * products:.3f} ms at the peak of "
+        f"\nMatrix multiplication: {found.flops / 1e9:.3g} GFLOP per step, {1e3 * products:.3f} ms at the peak of "
         f"{found.peak / 1e9:,.0f} GFLOP/s measured here: {products / found.seconds:.0%} of the step.\n"
         f"Memory: {found.moved / 1e6:.3g} MB per step at least, {1e3 * traffic:.3f} ms at the bandwidth of "
         f"{found.bandwidth / 1e9:.3g} GB/s.\n"

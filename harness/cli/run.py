@@ -16,6 +16,7 @@ from harness.cli.options import PathType, leaderboards_option, names_option, plu
 from harness.cli.output import notice, output_console
 from harness.cli.settings import Settings, parse_assignments, set_option
 from harness.cli.study import CommandWithStudy, located, settings_of_study, take_study
+from harness.contracts.events import evaluation_splits
 from harness.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from harness.planning.plan import Request
     from harness.registry import Registry
     from harness.results.store import Store
-
-evaluation_splits = ("test", "validation")
 
 
 @click.command(

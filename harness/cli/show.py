@@ -37,6 +37,8 @@ def _show(provided: Provided) -> None:
     spec, plugin = provided.spec, provided.plugin
     console = output_console()
     factory = resolve_checked(provided, _check_of(spec.kind))
+    if spec.kind in configurable_kinds:
+        _require_contract(provided)
     console.print(spec.name, style="bold")
     console.print(f"{spec.kind}, version {provided.version}, from {plugin.distribution} {plugin.version}")
     console.print(spec.summary + "\n")
@@ -48,6 +50,19 @@ def _show(provided: Provided) -> None:
         _show_settings(provided)
 
 
+def _require_contract(provided: Provided) -> None:
+    """Check what a plugin provides against its contract.
+
+    Raises:
+        UsageError: it does not keep it.
+    """
+    from harness.planning.component import config_type_of, resolve_component
+    from harness.settings import describe
+
+    required = {each.name: each.default for each in describe(config_type_of(provided)) if each.required}
+    resolve_component(provided, required)
+
+
 def _check_of(kind: str) -> Any:
     from harness.contracts.checks import problem_of_command, problem_of_renderer
 
@@ -56,6 +71,7 @@ def _check_of(kind: str) -> Any:
 
 def _facts(provided: Provided, factory: Any) -> list[tuple[str, str]]:
     from harness.contracts.models import all_capabilities, in_words, offers
+    from harness.planning.component import config_type_of
 
     spec = provided.spec
     facts = [("Also called", ", ".join(spec.aliases))] if spec.aliases else []
@@ -64,8 +80,9 @@ def _facts(provided: Provided, factory: Any) -> list[tuple[str, str]]:
         offered = [in_words(each) for each in all_capabilities if offers(factory, each)]
         facts += [("Offers", ", ".join(offered) or "nothing that a metric could use")]
     elif spec.kind == "metric":
-        better = f"{factory.unit}, {factory.direction or 'neither end'} is better"
-        facts += [("Unit", better), ("Needs of a model", needs)]
+        metric = factory(config_type_of(provided)())
+        better = f"{metric.direction} is better" if metric.direction else "not ranked"
+        facts += [("Unit", f"{metric.unit}, {better}"), ("Needs of a model", needs)]
     elif spec.kind == "figure":
         facts += [("Needs of a model", needs), ("Drawn by", "harness run, harness figures")]
     elif spec.kind == "renderer":
@@ -91,7 +108,8 @@ def _show_settings(provided: Provided) -> None:
     for heading in ("setting", "default", "takes", "meaning"):
         table.add_column(heading, overflow="fold")
     for each in settings:
-        table.add_row(each.name, written(each.default), each.expected(), each.help)
+        default = f"required, such as {written(each.default)}" if each.required else written(each.default)
+        table.add_row(each.name, default, each.expected(), each.help)
     console.print(table)
     first = settings[0]
     console.print(f"\nChange one with: --set {provided.spec.name}.{first.name}={written(first.default)}")

@@ -38,10 +38,8 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
 
 def problem_of_model(model: Any) -> str | None:
     """Check a model's class."""
-    if not callable(model):
-        return f"it is {model!r}; name a torch.nn.Module"
-    if not inspect.isclass(model):
-        return None
+    if not inspect.isclass(model) or not hasattr(model, "state_dict"):
+        return f"it is {model!r}; name a class derived from torch.nn.Module"
     ways = [each for each in _training_methods if offers(model, each)]
     if not ways:
         return "it cannot be trained; add loss(x, noise), objectives() or fit(train, noise)"
@@ -52,9 +50,13 @@ def problem_of_model(model: Any) -> str | None:
 
 def problem_of_dataset(dataset: Any) -> str | None:
     """Check a data set's class."""
+    if not inspect.isclass(dataset):
+        return f"it is {dataset!r}; name a class"
     if not hasattr(dataset, "load"):
         return "it has no 'load'; add load(source), which returns harness.Data"
-    return _problem_of_class_method(dataset, "load", "source")
+    return _problem_of_signature(dataset, "its constructor", "config") or _problem_of_class_method(
+        dataset, "load", "source"
+    )
 
 
 def problem_of_figure(figure: Any) -> str | None:

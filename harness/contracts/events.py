@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+EvaluationSplit = Literal["test", "validation"]
+evaluation_splits: tuple[EvaluationSplit, ...] = get_args(EvaluationSplit)
+
 schema = 2  # of records; 1 kept in ``diagnostics`` what are fields of their own now
 finished = ("ok", "n/a", "diverged")
 failed = ("error", "out-of-memory", "diverged")
+
+# Where records of schema 1, and metrics written for them, kept what are fields of their own now.
+fields_of_schema_1 = {
+    "warning": "marked",
+    "biased_in_favour": "flattering",
+    "threads": "threads",
+    "estimator_stderr": "estimator_stderr",
+    "effective_sample_size": "effective_sample_size_median",
+}
 
 
 class Component(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +156,12 @@ class Context:
     checkpoint: Checkpoint | None = None
     announce: Callable[[str], None] = _ignore
     progress: Callable[[float], None] = _ignore
+
+    @property
+    def execution(self) -> StepMode:
+        """The former name of ``step_mode``."""
+        warnings.warn("Context.execution is now Context.step_mode", DeprecationWarning, stacklevel=2)
+        return self.step_mode
 
 
 def likelihood_measure(info: DataInfo, observation: Distribution) -> str:

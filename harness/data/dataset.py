@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,8 +16,6 @@ from harness.noise import Noise
 
 Support = Literal["binary", "unit", "real", "points"]
 SplitName = Literal["train", "validation", "test"]
-EvaluationSplit = Literal["test", "validation"]
-evaluation_splits: tuple[EvaluationSplit, ...] = get_args(EvaluationSplit)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from harness.data.dataset import Data
 from harness.data.source import DataSource
+from harness.errors import no_exit
 from harness.settings import config_type
 from harness.specs import DatasetSpec, Spec, resolve
 
@@ -27,6 +28,10 @@ def load_dataset(spec: DatasetSpec, config: Any, source: DataSource) -> Data:
     Raises:
         DataError: the data is missing, incomplete or corrupt.
         NotApplicable: the transform cannot be applied to this data.
+        TypeError: the data set returns something else than data.
     """
-    data = cast("Data", spec.resolve()(config).load(source))
+    with no_exit():
+        data = spec.resolve()(config).load(source)
+    if not isinstance(data, Data):
+        raise TypeError(f"load() of data set {spec.name!r} returned {type(data).__name__}; return harness.Data")
     return data if spec.transform is None else cast("Data", resolve(spec.transform)(config).apply(data))

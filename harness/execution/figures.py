@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,11 @@ from harness.contracts.curves import Curves
 from harness.contracts.figures import FigureContext
 from harness.contracts.models import lacking
 from harness.data.dataset import Data
-from harness.errors import NotApplicable, StoreError, no_exit
+from harness.errors import NotApplicable, StoreError, UsageError, no_exit
 from harness.machine.device import using_threads
 from harness.noise import Noise, derive_seed, global_seed
 from harness.planning.plan import Fit, needs_of
-from harness.registry import Registry
+from harness.registry import Provided, Registry
 from harness.results.store import Store
 
 if TYPE_CHECKING:
@@ -28,10 +28,33 @@ if TYPE_CHECKING:
 snapshot_samples = 10
 
 
+def sound_figures(registry: Registry, warn: Callable[[str], None]) -> list[Provided]:
+    """Return the figures that keep their contract; the others are shown as warnings.
+
+    Raises:
+        UsageError: one that does not comes from a file that the user named.
+    """
+    sound = []
+    for provided in registry.all("figure"):
+        try:
+            with no_exit():
+                problem = problem_of_figure(provided.spec.resolve()())
+        except Exception as error:
+            problem = f"it cannot be built: {type(error).__name__}: {error}"
+        if problem is None:
+            sound.append(provided)
+            continue
+        message = f"{provided.title} does not keep its contract: {problem}"
+        if provided.plugin.file:
+            raise UsageError(f"{message}.")
+        warn(message)
+    return sound
+
+
 def draw_figures(
-    fit: Fit, model: nn.Module, data: Data, store: Store, registry: Registry, warn: Callable[[str], None]
+    fit: Fit, model: nn.Module, data: Data, store: Store, figures: Sequence[Provided], warn: Callable[[str], None]
 ) -> list[Path]:
-    """Draw every figure that applies to a fitted model, beside the fit; return the files.
+    """Draw the figures that apply to a fitted model, beside the fit; return the files.
 
     A figure that cannot be drawn is shown as a warning and stops nothing else.
 
@@ -41,19 +64,19 @@ def draw_figures(
     curves = Curves(**(store.fit(fit.key) or {}).get("curves", {}))
     snapshots = store.snapshots(fit.key)
     written = []
-    for provided in registry.all("figure"):
+    for provided in figures:
         name = provided.spec.name
         try:
             with no_exit():
                 figure = provided.spec.resolve()()
-                if (problem := problem_of_figure(figure)) is not None:
-                    raise TypeError(problem)
                 if lacking(model, needs_of(figure)) is not None:
                     continue
                 seed = derive_seed("figure", name)
                 context = FigureContext(fit.model.config, curves, snapshots, Noise(seed, data.test.stored.device))
                 with torch.no_grad(), global_seed(seed), using_threads(fit.engine.threads):
                     picture = figure.draw(model.eval(), data, context)
+            if not hasattr(picture, "savefig"):
+                raise TypeError(f"draw() returned {type(picture).__name__}; return a matplotlib Figure")
             written.append(store.write_figure(fit.key, name, _png(picture)))
         except NotApplicable:
             continue

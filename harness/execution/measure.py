@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from harness.contracts.curves import Curves
-from harness.contracts.events import Record, Values
+from harness.contracts.events import Record, Values, fields_of_schema_1
 from harness.contracts.metrics import AfterEpoch, Context, Estimate
 from harness.contracts.models import lacking
 from harness.data.dataset import Data
@@ -50,6 +50,7 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
     try:
         metric = cell.metric.factory(cell.metric.config)
         estimate, peak_memory = _measured(cell, metric, model, data, context, threads)
+        estimate = _with_typed_fields(estimate, cell.metric.name, context)
         record = record_of(
             cell,
             specification,
@@ -85,9 +86,22 @@ def _measured(
         estimate = metric.measure(model.eval(), data, given)
     if not isinstance(estimate, Estimate):
         raise HarnessError(f"the metric returned {type(estimate).__name__}, not an Estimate")
+    for name in ("value", "stderr"):
+        number = getattr(estimate, name)
+        if not isinstance(number, int | float | None):
+            raise HarnessError(f"Estimate.{name} is a {type(number).__name__}; use float(...)")
     if not math.isfinite(estimate.value):
         raise Diverged(f"the metric's value is {estimate.value}")
     return estimate, memory.bytes
+
+
+def _with_typed_fields(estimate: Estimate, metric: str, context: WorkerContext) -> Estimate:
+    """Return the estimate of a metric written for version 0.1, which kept in diagnostics what are fields now."""
+    before = {name: key for name, key in fields_of_schema_1.items() if key in estimate.diagnostics}
+    unset = {name: key for name, key in before.items() if not getattr(estimate, name)}
+    for name, key in unset.items():
+        context.events.warn(f"metric {metric}: diagnostics[{key!r}] is deprecated; use harness.Estimate.{name}")
+    return dataclasses.replace(estimate, **{name: estimate.diagnostics[key] for name, key in unset.items()})
 
 
 def _fields(estimate: Estimate, split: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from harness.data.dataset import Data
-from harness.errors import StoreError
+from harness.errors import StoreError, no_exit
 from harness.execution.failure import Failure, failure_of
 from harness.execution.figures import draw_figures, snapshot_samples
 from harness.execution.records import now
@@ -55,12 +55,15 @@ def stored_model(fit: Fit, data: Data, store: Store, warn: Callable[[str], None]
     if known["status"] != "ok":
         return Failure(known["status"], known["reason"])
     try:
-        model = fit.model.factory(data.info, fit.model.config)
-        model.load_state_dict(store.weights(fit.key))
-        return model.to(data.test.stored.device).eval()  # type: ignore[no-any-return]
+        with no_exit():
+            model = fit.model.factory(data.info, fit.model.config)
+            model.load_state_dict(store.weights(fit.key))
+            return model.to(data.test.stored.device).eval()  # type: ignore[no-any-return]
     except (StoreError, RuntimeError) as error:
         warn(f"stored weights of {fit.model.name} are unusable ({error}); the model is trained again")
         return None
+    except Exception as error:
+        return failure_of(error)
 
 
 def _train(fits: Sequence[Fit], data: Data, context: WorkerContext) -> dict[str, nn.Module | Failure]:
@@ -96,7 +99,7 @@ def _train(fits: Sequence[Fit], data: Data, context: WorkerContext) -> dict[str,
             weights = fitted.model.state_dict() if fitted.model else None
             context.store.write_fit(fit.key, description, weights, fitted.snapshots)
         if failure is None and fitted.model is not None and context.specification.figures:
-            draw_figures(fit, fitted.model, data, context.store, context.registry, events.warn)
+            draw_figures(fit, fitted.model, data, context.store, context.figures, events.warn)
     for each in checkpoints:
         each.remove()
     return models

@@ -15,6 +15,7 @@ from harness.contracts.events import Record, Values, failed
 from harness.data.source import Track, untracked
 from harness.execution.events import Reporter
 from harness.execution.failure import Failure
+from harness.execution.figures import sound_figures
 from harness.execution.jobs import Jobs, one_job
 from harness.execution.records import record_without_value
 from harness.execution.specification import RunSpecification, WorkerContext
@@ -55,7 +56,7 @@ class Run:
         track: shows the progress of what takes long while data are loaded.
 
     Raises:
-        UsageError: something in the request is wrong.
+        UsageError: something in the request is wrong, or a figure of a named plugin file does not keep its contract.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Run:
         self.plan = specification.plan(registry)
         self.store = Store(specification.store, reporter.warn)
         self.context = WorkerContext(specification, registry, self, track)
+        if specification.figures:
+            sound_figures(registry, reporter.warn)
         self._failed: dict[str, Failure] = {}
         stored = [] if specification.fresh else self.store.records()
         self._done = {record.cell_key: record for record in stored if record.is_finished}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -15,10 +16,11 @@ from harness.data.source import DataSource, Track, untracked
 from harness.errors import DataError, no_exit
 from harness.execution.events import Events
 from harness.execution.failure import Failure, failure_of
+from harness.execution.figures import sound_figures
 from harness.planning.component import Component
 from harness.planning.identity import hash_of
 from harness.planning.plan import Plan, Request, build_plan
-from harness.registry import Registry
+from harness.registry import Provided, Registry
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.environment import Commit, Environment
 from harness.results.store import Store
@@ -78,6 +80,11 @@ class WorkerContext:
     track: Track = untracked
     _loaded: dict[str, Data | Failure] = field(default_factory=dict)
 
+    @cached_property
+    def figures(self) -> list[Provided]:
+        """The figures that keep their contract; the run has warned of the others."""
+        return sound_figures(self.registry, lambda line: None)
+
     @property
     def store(self) -> Store:
         """The results."""
@@ -89,7 +96,7 @@ class WorkerContext:
         return DataSource(self.specification.data_dir, self.specification.cache_dir, self.events.announce, self.track)
 
     def data(self, dataset: Component) -> Data | Failure:
-        """Return a data set on the device, or why it cannot be had.
+        """Return a data set on the device, or why it is not available.
 
         Raises:
             DataError: it is missing, incomplete or corrupt.

@@ -89,6 +89,8 @@ def _problem_of(component: Component) -> str | None:
         return problem_of_model(component.factory)
     if kind == "dataset":
         return problem_of_dataset(component.factory)
+    if not isinstance(component.factory, type):
+        return f"it is {component.factory!r}; name a class, whose attributes are read before it is built"
     try:
         metric = component.factory(component.config)
     except (Exception, SystemExit) as error:

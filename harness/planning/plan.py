@@ -15,8 +15,8 @@ from functools import cached_property
 from typing import Any
 
 from harness.contracts.engine import Engine
+from harness.contracts.events import EvaluationSplit
 from harness.contracts.models import FitsItself, lacking, offers
-from harness.data.dataset import EvaluationSplit
 from harness.errors import UsageError, unknown
 from harness.planning.budget import Budget
 from harness.planning.component import Component, resolve_component
@@ -103,10 +103,6 @@ class Plan:
     def datasets(self) -> list[Component]:
         """The distinct data sets, in order."""
         return list({hash_of(fit.dataset.identity): fit.dataset for fit in self.fits}.values())
-
-    def cells_of(self, fit: Fit) -> list[Cell]:
-        """Return the cells of one fit, in order."""
-        return [cell for cell in self.cells if cell.fit.key == fit.key]
 
 
 def needs_of(factory: Any) -> Sequence[Any]:

@@ -12,7 +12,7 @@ from harness.atomic import replacing
 from harness.contracts.checkpoints import State
 from harness.errors import StoreError
 
-layout = 3  # version of the format
+layouts = {"fit": 3, "measurement": 2}  # versions of the formats
 
 
 class FileCheckpoint:
@@ -21,7 +21,7 @@ class FileCheckpoint:
     Args:
         path: of the file; its folder is created.
         announce: shows the user one line.
-        work: what the state is of, in a word or two.
+        work: what the state is of, ``fit`` or ``measurement``.
         interval: seconds between two saves.
     """
 
@@ -43,7 +43,7 @@ class FileCheckpoint:
                 f"{self.path} cannot be read ({type(error).__name__}); the {self.work} starts from the beginning"
             )
             return None
-        if state.get("layout") != layout:
+        if state.get("layout") != layouts[self.work]:
             self.announce(f"{self.path} was written by another version; the {self.work} starts from the beginning")
             return None
         if state["torch"] != str(torch.__version__):
@@ -72,7 +72,9 @@ class FileCheckpoint:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as temporary:
-                torch.save({"torch": str(torch.__version__), "layout": layout, "done": done, **state}, temporary)
+                torch.save(
+                    {"torch": str(torch.__version__), "layout": layouts[self.work], "done": done, **state}, temporary
+                )
         except (OSError, RuntimeError) as error:
             raise StoreError(f"cannot write {self.path}: {error}") from error
         self._written = time.monotonic()

@@ -25,23 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.atomic import replacing
-from harness.contracts.events import Record, Values, schema
+from harness.contracts.events import Record, Values, fields_of_schema_1, schema
 from harness.errors import StoreError, show_warning
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _attempts = 10
-
-
-# Where records of schema 1 kept what are fields of their own now.
-_fields_of_schema_1 = {
-    "warning": "marked",
-    "biased_in_favour": "flattering",
-    "threads": "threads",
-    "estimator_stderr": "estimator_stderr",
-    "effective_sample_size": "effective_sample_size_median",
-}
 
 
 class Store:
@@ -96,7 +86,7 @@ class Store:
                 return None
             if fields["schema"] == 1:
                 before = fields["diagnostics"]
-                fields |= {name: before[key] for name, key in _fields_of_schema_1.items() if key in before}
+                fields |= {name: before[key] for name, key in fields_of_schema_1.items() if key in before}
             return Record(**{**fields, "samples": tuple(fields["samples"])})
         except (ValueError, TypeError, KeyError):
             self.warn(f"{self.records_file}, line {number}: not a readable record; left out")

@@ -41,7 +41,8 @@ def test_showing_a_thing_names_every_setting_with_its_default(
     for each in settings:
         assert each.help
         (line,) = [line for line in table.splitlines() if line.split()[:1] == [each.name]]
-        assert line.split()[1] == show(each.default)
+        default = f"required, such as {show(each.default)}" if each.required else show(each.default)
+        assert line.split()[1 : 1 + len(default.split())] == default.split()
         assert each.help in line
         assert each.expected() in line
     assert ("It has no settings." in told) is not bool(settings)

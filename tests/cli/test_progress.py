@@ -1,4 +1,4 @@
-"""What is told of work that is going on."""
+"""Progress is shown for each fit."""
 
 from harness.cli.progress import Bars
 from harness.contracts.engine import Engine
@@ -7,7 +7,7 @@ from harness.planning.plan import Request, build_plan
 from harness.registry import Registry
 
 
-def test_fits_that_differ_in_their_data_only_are_told_apart() -> None:
+def test_fits_that_differ_only_in_their_data_have_different_names() -> None:
     settings = {("binarized-mnist-10k", "binarization_seed"): ["0", "1"]}
     request = Request(("vae",), ("elbo",), ("binarized-mnist-10k",), 1, Budget(epochs=2, batch_size=128), settings)
     first, second = build_plan(request, Registry.load(), Engine(), "this one").cells
@@ -19,6 +19,6 @@ def test_fits_that_differ_in_their_data_only_are_told_apart() -> None:
         bars.epoch_ended([second.fit], 1, {"loss": 1.0}, 0.5)
         bars.cell_progressed(first, 0.5)
         bars.cell_progressed(second, 0.5)
-        told = [task.description for task in bars.progress.tasks]
-    assert len(set(told)) == 4
-    assert "vae on binarized-mnist-10k binarization_seed=1, seed 0" in told
+        names = [task.description for task in bars.progress.tasks]
+    assert len(set(names)) == 4
+    assert "vae on binarized-mnist-10k binarization_seed=1, seed 0" in names

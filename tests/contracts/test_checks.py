@@ -96,10 +96,18 @@ class GoodModel(nn.Module):
         pass
 
 
+class Takes:
+    """Takes settings."""
+
+    def __init__(self, config: Any) -> None:
+        pass
+
+
 def test_a_model_must_be_trainable_and_take_what_it_is_given() -> None:
     assert problem_of_model(GoodModel) is None
     assert "it cannot be trained; add loss(x, noise)" in str(problem_of_model(nn.Module))
-    assert "name a torch.nn.Module" in str(problem_of_model(None))
+    assert "name a class derived from torch.nn.Module" in str(problem_of_model(None))
+    assert "name a class derived from torch.nn.Module" in str(problem_of_model(Takes))
     wrong_loss = type("Model", (GoodModel,), {"loss": lambda self, x: None})
     assert "its 'loss' takes (x); it is called with (x, noise)" in str(problem_of_model(wrong_loss))
     wrong_constructor = type("Model", (GoodModel,), {"__init__": lambda self, info: None})
@@ -107,19 +115,24 @@ def test_a_model_must_be_trainable_and_take_what_it_is_given() -> None:
 
 
 def test_a_data_set_must_load() -> None:
-    class Loads:
+    class Loads(Takes):
         def load(self, source: Any) -> None:
             pass
 
-    class LoadsStatically:
+    class LoadsStatically(Takes):
         @staticmethod
         def load(source: Any) -> None:
             pass
 
-    class TakesNothing:
+    class TakesNothing(Takes):
         def load(self) -> None:
             pass
 
+    class BuiltWithoutConfig:
+        def load(self, source: Any) -> None:
+            pass
+
+    assert "its constructor takes ()" in str(problem_of_dataset(BuiltWithoutConfig))
     assert problem_of_dataset(Loads) is None
     assert problem_of_dataset(LoadsStatically) is None
     assert "it has no 'load'; add load(source)" in str(problem_of_dataset(object))
@@ -196,3 +209,59 @@ def test_every_figure_renderer_and_command_of_the_harness_keeps_its_contract() -
             assert check(provided.spec.resolve()) is None, provided.spec.name
     for provided in registry.all("figure"):
         assert problem_of_figure(provided.spec.resolve()()) is None, provided.spec.name
+
+
+figures = """
+import harness
+
+class Wrong:
+    needs = (harness.Samples,)
+    def draw(self, model):
+        return None
+
+@harness.hookimpl
+def harness_figures():
+    return [harness.FigureSpec("wrong", Wrong, "a figure")]
+"""
+
+
+def test_a_figure_of_a_plugin_file_is_checked_before_any_training(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "figures.py").write_text(figures)
+    words = ("run", "--plugin", "figures.py", "--models", "pca", "--metric", "reconstruction-mse")
+    done = call(*words)
+    assert done.code == 2
+    assert "figure 'wrong' of plugin 'figures' (figures.py) does not keep its contract: its 'draw' takes" in done.err
+    assert not (tmp_path / "runs").exists()
+
+
+functions = """
+import harness
+
+class Error:
+    unit, direction, needs = "nats", "lower", (harness.HasPosterior,)
+    def __init__(self, config): pass
+    def measure(self, model, data, context):
+        return harness.Estimate(1.0, None, 1)
+
+def error(config):
+    return Error(config)
+
+@harness.hookimpl
+def harness_metrics():
+    return [harness.MetricSpec("error", error, "built by a function, which has no needs")]
+"""
+
+
+def test_a_function_in_place_of_a_class_is_refused_since_its_needs_cannot_be_read(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "functions.py").write_text(functions)
+    done = call("run", "--plugin", "functions.py", "--models", "linear-ae", "--metric", "error")
+    assert done.code == 2
+    assert "name a class" in done.err
+
+
+def test_show_refuses_a_metric_that_does_not_keep_its_contract(call: Call, tmp_path: Path) -> None:
+    without_unit = functions.replace('unit, direction, needs = "nats", ', "direction, needs = ")
+    (tmp_path / "functions.py").write_text(without_unit.replace('"error", error', '"error", Error'))
+    done = call("show", "error", "--plugin", "functions.py")
+    assert done.code == 2
+    assert "it has no 'unit'" in done.err

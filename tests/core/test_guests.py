@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 plugin = """
 import sys
+from pathlib import Path
 import torch
 import harness
 
@@ -53,22 +54,38 @@ class Leaves:
     def measure(self, model, data, context):
         sys.exit(0)
 
+class Changed(Sound):
+    def __init__(self, info, config):
+        super().__init__(info, config)
+        if Path("changed").exists():
+            raise ValueError("built differently")
+
+class NotData(Tiny):
+    def load(self, source):
+        return 3
+
+class OfVersion01:
+    unit, direction = "things", "lower"
+    def __init__(self, config): pass
+    def measure(self, model, data, context):
+        return harness.Estimate(1.0, 0.1, 60, diagnostics={"marked": "do not trust", "flattering": True})
+
 class Picture:
     def draw(self, model, data, context):
         sys.exit(0)
 
 @harness.hookimpl
 def harness_datasets():
-    return [harness.DatasetSpec("tiny", Tiny, "small"), harness.DatasetSpec("leaving", Leaving, "leaves")]
+    return [harness.DatasetSpec(each.__name__.lower(), each, "small") for each in (Tiny, Leaving, NotData)]
 
 @harness.hookimpl
 def harness_models():
-    models = (Sound, LeavesInLoss, LeavesInInit, LeavesInCalibrate)
+    models = (Sound, LeavesInLoss, LeavesInInit, LeavesInCalibrate, Changed)
     return [harness.ModelSpec(each.__name__.lower(), each, "a model") for each in models]
 
 @harness.hookimpl
 def harness_metrics():
-    return [harness.MetricSpec("leaves", Leaves, "leaves")]
+    return [harness.MetricSpec(each.__name__.lower(), each, "a metric") for each in (Leaves, OfVersion01)]
 
 @harness.hookimpl
 def harness_figures():
@@ -111,6 +128,30 @@ def test_sys_exit_in_a_model_or_a_metric_is_an_error_of_its_cells(call: Call, fo
 def test_sys_exit_in_a_data_set_is_an_error_of_its_cells(call: Call, folder: Path) -> None:
     assert call(*words("pca", dataset="leaving")).code == 3
     assert outcomes(folder) == {("pca", "reconstruction-mse"): ("error", "RuntimeError: sys.exit(0) was called")}
+
+
+def test_a_data_set_that_returns_something_else_is_an_error_of_its_cells(call: Call, folder: Path) -> None:
+    assert call(*words("pca", dataset="notdata")).code == 3
+    reason = "TypeError: load() of data set 'notdata' returned int; return harness.Data"
+    assert outcomes(folder) == {("pca", "reconstruction-mse"): ("error", reason)}
+
+
+def test_a_stored_model_that_cannot_be_built_again_is_an_error_of_its_cells(call: Call, folder: Path) -> None:
+    assert call(*words("changed,sound")).code == 0
+    (folder / "changed").touch()
+    done = call(*words("changed,sound", "parameters"))
+    assert done.code == 3
+    found = outcomes(folder)
+    assert found["changed", "parameters"] == ("error", "ValueError: built differently")
+    assert found["sound", "parameters"][0] == "ok"
+
+
+def test_a_metric_of_version_0_1_keeps_its_warning_and_gets_no_rank(call: Call, folder: Path) -> None:
+    done = call(*words("pca", "ofversion01"))
+    assert done.code == 0
+    assert "diagnostics['flattering'] is deprecated; use harness.Estimate.biased_in_favour" in done.err
+    (row,) = json.loads(call("leaderboard", "--format", "json").out)
+    assert (row["rank"], row["reason"]) == (None, "do not trust")
 
 
 def test_sys_exit_in_a_figure_costs_only_the_figure(call: Call, folder: Path) -> None:

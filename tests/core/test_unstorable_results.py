@@ -74,7 +74,7 @@ def test_an_estimate_that_cannot_be_stored_is_an_error_of_its_metric(call: Call,
         **dict.fromkeys(["ofatensor", "ofanarray", "oftoofew", "diagnosed"], "error"),
         **dict.fromkeys(["partly", "sound"], "ok"),
     }
-    assert "Tensor is not JSON serializable" in found["ofatensor"]["reason"]
+    assert found["ofatensor"]["reason"] == "Estimate.value is a Tensor; use float(...)"
     assert "per-example values have the shape (2000, 2); expected (2000,)" in found["oftoofew"]["reason"]
     assert "float32 is not JSON serializable" in found["diagnosed"]["reason"]
     assert all(name in done.out for name in ("partly", "sound"))

@@ -98,8 +98,8 @@ def test_workers_are_other_processes_with_the_threads_of_one_fit(call: Call, fol
 
 
 @pytest.mark.parametrize(("more", "processes", "said"), [
-    ((), 3, "5 fits by 2 processes, 1 thread each, the last 3 at once\n"),
-    (("--jobs", "2"), 2, "5 fits by 2 processes, 1 thread each\n"),
+    ((), 3, "5 fits in 2 processes, 1 thread each, the last 3 together\n"),
+    (("--jobs", "2"), 2, "5 fits in 2 processes, 1 thread each\n"),
 ])  # fmt: skip
 def test_the_last_fits_of_an_odd_number_share_two_cores(
     call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], processes: int, said: str
