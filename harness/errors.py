@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+_many = 12  # names; a longer list hides the suggestion
+
 
 class HarnessError(Exception):
     """An error that the user sees as one message, without a traceback."""
@@ -74,8 +76,9 @@ def nearest(given: str, known: Iterable[str], aliases: Mapping[str, str] | None 
 
 
 def unknown(kind: str, given: str, known: Iterable[str], aliases: Mapping[str, str] | None = None) -> UsageError:
-    """Build the error for an unknown name: what was given, the nearest known name, and all of them."""
+    """Build the error for an unknown name: what was given, the nearest known name, and all of them unless many."""
     names = sorted(known)
     match = nearest(given, names, aliases)
     hint = f" Did you mean {match!r}?" if match else ""
-    return UsageError(f"unknown {kind} {given!r}.{hint} Known: {', '.join(names) or 'none'}.")
+    listed = "" if match and len(names) > _many else f" Known: {', '.join(names) or 'none'}."
+    return UsageError(f"unknown {kind} {given!r}.{hint}{listed}")

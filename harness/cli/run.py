@@ -15,7 +15,7 @@ from harness.cli.main import load_registry
 from harness.cli.options import PathType, leaderboards_option, names_option, plugin_option, runs_option
 from harness.cli.output import notice, output_console
 from harness.cli.settings import Settings, parse_assignments, set_option
-from harness.cli.study import CommandWithStudy, located, settings_of_study, take_study
+from harness.cli.study import CommandWithStudy, located, located_option, settings_of_study, take_study
 from harness.contracts.events import evaluation_splits
 from harness.errors import UsageError, unknown
 
@@ -157,17 +157,22 @@ def _request(context: click.Context, registry: Registry) -> Request:
     values = context.params
     named = {kind: values[f"{kind}s"] for kind in ("model", "metric", "dataset")}
     for kind, names in named.items():
-        for name in names:
-            registry.get(kind, name)
+        with located_option(context, f"{kind}s"):
+            for name in names:
+                registry.get(kind, name)
     settings = parse_assignments(values["assignments"])
     for key, of_study in _settings_of_study(context, registry, named).items():
         settings.setdefault(key, of_study)
     if values["target"] is not None:
-        settings |= _target(values["target"], named["metric"], settings, registry)
+        with located_option(context, "target"):
+            settings |= _target(values["target"], named["metric"], settings, registry)
+    length = next((name for name in ("seconds", "steps", "epochs") if values[name] is not None), "epochs")
+    with located_option(context, length):
+        budget = budget_from(context)
     return Request(
         **{f"{kind}s": names for kind, names in named.items()},
         seeds=values["seeds"],
-        budget=budget_from(context),
+        budget=budget,
         settings=settings,
         split=values["split"],
         evaluation_seed=values["evaluation_seed"],

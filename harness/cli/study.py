@@ -15,17 +15,19 @@ import itertools
 import re
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from harness.cli.settings import split_values
 from harness.errors import UsageError, nearest
 
 _settings_key, _arguments_key = "set", "arguments"
+_places_key = "places of options"
 
 
 class CommandWithStudy(click.Command):
@@ -80,6 +82,7 @@ def take_study(context: click.Context, parameter: click.Parameter, path: Path | 
             chosen[name] = key
             with located(place):
                 context.default_map[name] = _checked(context, key, value, options[key])
+            context.meta.setdefault(_places_key, {})[name] = place
     return path
 
 
@@ -87,6 +90,13 @@ def settings_of_study(context: click.Context) -> dict[tuple[str, str], StudySett
     """Return the settings of the study, by name and parameter; none without a study."""
     settings: dict[tuple[str, str], StudySetting] = context.meta.get(_settings_key, {})
     return settings
+
+
+def located_option(context: click.Context, name: str) -> AbstractContextManager[None]:
+    """Begin the message of an error about an option with its place, if its value comes from a study."""
+    from_study = context.get_parameter_source(name) is ParameterSource.DEFAULT_MAP
+    place = context.meta.get(_places_key, {}).get(name)
+    return located(place) if from_study and place else nullcontext()
 
 
 @contextmanager

@@ -67,7 +67,11 @@ def _board(records: Sequence[Record], store: Store) -> Board:
     differing = _differing_settings(records)
     unreadable: list[str] = []
     rows = [_row(group, differing, store, unreadable) for group in groups.values()]
-    notes = [f"Not paired, since per-example values cannot be read: {', '.join(unreadable)}."] if unreadable else []
+    notes = (
+        [f"Not paired, since per-example values cannot be read: {', '.join(unreadable)}."]
+        if unreadable and len(rows) > 1
+        else []
+    )
     return Board(
         dataset=first.dataset["name"],
         dataset_settings=first.dataset["settings"],
@@ -103,11 +107,13 @@ def _row(
     model = first.model
     shown = [name for name in model["settings"] if name in {*model["changed"], *differing[model["name"]]}]
     part_names = dict.fromkeys(name for record in with_value for name in record.parts)
-    measured = _measured(with_value, store, unreadable) if with_value else None
+    label = " ".join(filter(None, [_label(model["settings"], shown), _differences(first, differing)]))
+    measured, seeds = _measured(with_value, store) if with_value else (None, [])
+    unreadable += [" ".join(filter(None, [model["name"], label, f"(seed {seed})"])) for seed in seeds]
     row = Row(
         model=model["name"],
         settings=model["settings"],
-        label=" ".join(filter(None, [_label(model["settings"], shown), _differences(first, differing)])),
+        label=label,
         budget=first.budget,
         engine=first.engine,
         status="ok" if with_value else first.status,
@@ -138,7 +144,8 @@ def _mean_part(records: Sequence[Record], name: str) -> float | None:
     return fmean(known) if known else None
 
 
-def _measured(records: Sequence[Record], store: Store, unreadable: list[str]) -> Measured:
+def _measured(records: Sequence[Record], store: Store) -> tuple[Measured, list[int]]:
+    """Return the values of a row over its seeds, and the seeds whose per-example values cannot be read."""
     by_seed = {record.seed: record.value for record in records if record.value is not None}
     stderrs = tuple(record.stderr for record in records if record.stderr is not None)
     freedoms = [record.degrees_of_freedom for record in records if record.degrees_of_freedom is not None]
@@ -148,16 +155,15 @@ def _measured(records: Sequence[Record], store: Store, unreadable: list[str]) ->
         try:
             found = store.values(record.cell_key)
         except StoreError:
-            unreadable.append(f"{record.model['name']}, seed {record.seed}")
-            return unpaired
+            return unpaired, [record.seed]
         if found is None:
-            return unpaired
+            return unpaired, []
         known.append(found)
     ids = known[0].ids
     if any(len(each.ids) != len(ids) or (each.ids != ids).any() for each in known):
-        return unpaired
+        return unpaired, []
     values = sum((each.values for each in known[1:]), start=known[0].values) / len(known)
-    return replace(unpaired, ids=ids, values=values)
+    return replace(unpaired, ids=ids, values=values), []
 
 
 def _reason(measured: Sequence[Record], others: Sequence[Record]) -> str | None:
@@ -210,8 +216,9 @@ def _differing_settings(records: Sequence[Record]) -> dict[str, set[str]]:
 
 
 def _training(record: Record) -> dict[str, Any]:
-    """Return the budget and the engine of a fit; records do not mention that steps are eager."""
-    return {**(record.budget or {}), "execution": "eager", **record.engine}
+    """Return the budget and the engine of a fit; records call the step mode ``execution``, unless it is eager."""
+    engine = dict(record.engine)
+    return {**(record.budget or {}), "step_mode": engine.pop("execution", "eager"), **engine}
 
 
 def _differences(record: Record, differing: Mapping[str, set[str]]) -> str:

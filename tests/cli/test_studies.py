@@ -94,3 +94,15 @@ def test_a_missing_study_is_an_error(refused: Callable[..., str]) -> None:
 def test_every_study_of_the_project_is_a_plan(path: Path, call: Call) -> None:
     done = call("run", str(path), "--dry-run")
     assert (done.code, "to compute" in done.out) == (0, True)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ('models = ["vea"]\nmetric = "elbo"\n', "line 1: unknown model 'vea'. Did you mean 'vae'?"),
+    ('models = "vae"\nmetric = "elbo"\nepochs = 2\nsteps = 3\n', "line 4: --epochs and --steps each set how long"),
+    ('models = "vae"\nmetric = "elbo"\ntarget = "elbo=-100"\n', "line 3: --target elbo=-100: none of the metrics elbo"),
+])  # fmt: skip
+def test_a_wrong_name_budget_or_target_of_a_study_is_located(
+    refused: Callable[..., str], tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "study.toml").write_text(text)
+    assert f"study.toml, {message}" in refused("run", "study.toml")

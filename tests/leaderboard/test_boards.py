@@ -120,7 +120,7 @@ def test_timings_on_different_devices_never_share_a_board_and_each_board_names_i
 def test_rows_with_different_step_modes_say_so(store: Store) -> None:
     compiled = {"device": "cpu", "threads": 2, "precision": "float32", "path": "single", "execution": "compiled"}
     (board,) = build_boards([record("a"), record("a", engine=compiled)], store)
-    assert sorted(row.label for row in board.rows) == ["execution=compiled", "execution=eager"]
+    assert sorted(row.label for row in board.rows) == ["step_mode=compiled", "step_mode=eager"]
 
 
 def test_a_warning_is_shown_beside_the_value_with_its_seeds(store: Store) -> None:
@@ -218,7 +218,7 @@ def test_values_that_cannot_be_read_are_named_on_the_board_and_rows_are_not_pair
     path.write_bytes(path.read_bytes()[:100])
     (board,) = build_boards(records, store)
     assert [row.rank for row in board.rows] == [1, 1]
-    assert "Not paired, since per-example values cannot be read: b, seed 0." in captions(board)
+    assert "Not paired, since per-example values cannot be read: b (seed 0)." in captions(board)
 
 
 def test_degrees_of_freedom_widen_the_interval_of_a_comparison(store: Store) -> None:
