@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("calibration"),
               show_default=True, metavar="DIR", help="Folder for the plot.")  # fmt: skip
 @format_option("terminal", "json")
-@set_option
+@set_option("an estimator", "NAME.PARAM=V")
 @data_dir_option
 @plugin_option
 def calibrate(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--steps", type=click.IntRange(min=10), default=200, show_default=True, metavar="N", help="Steps to time."
 )
-@set_option
+@set_option("the model or the data set", "NAME.PARAM=V")
 @engine_options
 @data_dir_option
 @plugin_option

@@ -62,7 +62,7 @@ Examples:
     help="Train each model N times, from seeds 0 to N-1.",
 )
 @budget_options
-@set_option
+@set_option()
 @click.option("--target", metavar="METRIC=V", help="Value of a metric to reach, such as elbo=-100, for metrics with a "
               "setting 'target'.")  # fmt: skip
 @click.option("--split", type=click.Choice(evaluation_splits), default="test", show_default=True,

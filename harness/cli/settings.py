@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import click
 
@@ -12,15 +12,14 @@ from harness.errors import UsageError
 Settings = dict[tuple[str, str], list[str]]
 
 
-def set_option(command: Command) -> Command:
-    """Add ``--set``, which may be repeated."""
+def set_option(
+    what: str = "a model, metric or data set; each of several values gives its own result",
+    metavar: str = "NAME.PARAM=V[,V...]",
+) -> Callable[[Command], Command]:
+    """Return the decorator that adds ``--set``, which may be repeated, with ``what`` the settings belong to."""
     return click.option(
-        "--set",
-        "assignments",
-        multiple=True,
-        metavar="NAME.PARAM=V[,V...]",
-        help="Setting of a model, metric or data set; each of several values gives its own result. May be repeated.",
-    )(command)
+        "--set", "assignments", multiple=True, metavar=metavar, help=f"Setting of {what}. May be repeated."
+    )
 
 
 def parse_assignments(assignments: Iterable[str]) -> Settings:

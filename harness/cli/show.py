@@ -42,7 +42,9 @@ def _show(provided: Provided) -> None:
     console.print(spec.name, style="bold")
     console.print(f"{spec.kind}, version {provided.version}, from {plugin.distribution} {plugin.version}")
     console.print(spec.summary + "\n")
-    documentation = factory.help if isinstance(factory, click.Command) else inspect.getdoc(factory)
+    documentation = (
+        inspect.cleandoc(factory.help or "") if isinstance(factory, click.Command) else inspect.getdoc(factory)
+    )
     console.print(documentation or "", style="dim", end="\n\n", soft_wrap=True)
     for heading, text in _facts(provided, factory):
         console.print(f"{heading}: {text}")
