@@ -23,7 +23,7 @@ def faults() -> str:
 
 @pytest.fixture
 def refused(call: Call, tmp_path: Path) -> Callable[..., str]:
-    """Call ``harness`` with words that it must refuse, leaving the folder as it was; return what it said."""
+    """Call ``harness`` with arguments that it must refuse without changing the folder; return its message."""
 
     def files() -> list[Path]:
         return sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts)

@@ -23,7 +23,7 @@ def record(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--epochs", "2", "--steps", "3"), "--epochs and --steps each set how long to train"),
         (("--steps", "2", "--budget", "3s"), "--steps and --budget each set how long to train"),
@@ -39,9 +39,9 @@ def record(folder: Path) -> dict:
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(
-    words: tuple[str, ...], said: str, refused: Callable[..., str], faults: str
+    words: tuple[str, ...], message: str, refused: Callable[..., str], faults: str
 ) -> None:
-    assert said in refused("run", "--plugin", faults, *tiny, *words)
+    assert message in refused("run", "--plugin", faults, *tiny, *words)
 
 
 def test_a_record_states_its_budget_and_its_engine(call: Call, faults: str, tmp_path: Path) -> None:

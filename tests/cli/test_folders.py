@@ -46,9 +46,9 @@ def test_the_one_data_file_that_is_missing_is_named_with_the_command_that_fetche
     for name in raw_files:
         if name != missing:
             (raw / name).touch()
-    said = refused(*good, "--dataset", dataset, "--data-dir", "data")
-    assert f"data/{folder}/raw/{missing} does not exist" in said
-    assert f"from torchvision.datasets import {folder} as d; d('data', download=True)" in said
+    message = refused(*good, "--dataset", dataset, "--data-dir", "data")
+    assert f"data/{folder}/raw/{missing} does not exist" in message
+    assert f"from torchvision.datasets import {folder} as d; d('data', download=True)" in message
 
 
 @pytest.mark.parametrize("folder", ["MNIST", "MNIST/raw"])
@@ -72,8 +72,8 @@ def test_a_data_file_that_holds_something_else_is_called_corrupt(
     raw.mkdir(parents=True)
     for name in raw_files:
         (raw / name).write_bytes(content)
-    said = refused(*good, "--dataset", "binarized-mnist", "--data-dir", ".")
-    assert "MNIST/raw/train-images-idx3-ubyte or train-labels-idx1-ubyte beside it is corrupt" in said
+    message = refused(*good, "--dataset", "binarized-mnist", "--data-dir", ".")
+    assert "MNIST/raw/train-images-idx3-ubyte or train-labels-idx1-ubyte beside it is corrupt" in message
 
 
 def test_where_no_mirror_answers_a_folder_of_ones_own_is_suggested(
@@ -82,6 +82,6 @@ def test_where_no_mirror_answers_a_folder_of_ones_own_is_suggested(
     from torchvision.datasets import MNIST
 
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    said = refused(*good, "--dataset", "mnist")
-    assert "could not be downloaded" in said
-    assert "as the data folder (HARNESS_DATA_DIR)" in said
+    message = refused(*good, "--dataset", "mnist")
+    assert "could not be downloaded" in message
+    assert "as the data folder (HARNESS_DATA_DIR)" in message

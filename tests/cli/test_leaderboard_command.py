@@ -77,9 +77,9 @@ def test_a_leaderboard_of_what_was_never_run_names_what_was(
 def test_where_nothing_was_run_a_leaderboard_says_how_to_start(
     refused: Callable[..., str], narrowed: tuple[str, ...]
 ) -> None:
-    said = refused("leaderboard", *narrowed)
-    assert "no results in runs yet" in said
-    assert "harness run --models" in said
+    message = refused("leaderboard", *narrowed)
+    assert "no results in runs yet" in message
+    assert "harness run --models" in message
 
 
 def test_where_nothing_was_run_a_program_reads_no_rows(call: Call, tmp_path: Path) -> None:

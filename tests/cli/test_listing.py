@@ -24,8 +24,8 @@ def test_the_list_names_all_that_is_installed_under_its_kind_and_whose_it_is(cal
     assert [(row["name"], row["kind"], row["summary"], row["distribution"]) for row in rows] == [
         (each.spec.name, kind, each.spec.summary, each.plugin.distribution) for each in installed.all(kind)
     ]
-    told = call("list", f"{kind}s").out
-    assert all(row["name"] in told for row in rows)
+    shown = call("list", f"{kind}s").out
+    assert all(row["name"] in shown for row in rows)
 
 
 @pytest.mark.parametrize("thing", [each for kind in kinds for each in installed.all(kind)], ids=lambda e: e.spec.name)
@@ -33,11 +33,11 @@ def test_showing_a_thing_names_every_setting_with_its_default(
     call: Call, monkeypatch: pytest.MonkeyPatch, thing: Provided
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
-    told = call("show", thing.spec.name).out
-    assert told.startswith(thing.spec.name)
-    assert thing.spec.summary in told
+    shown = call("show", thing.spec.name).out
+    assert shown.startswith(thing.spec.name)
+    assert thing.spec.summary in shown
     settings = describe(config_type_of(thing))
-    _, _, table = told.partition("takes")
+    _, _, table = shown.partition("takes")
     for each in settings:
         assert each.help
         (line,) = [line for line in table.splitlines() if line.split()[:1] == [each.name]]
@@ -45,13 +45,13 @@ def test_showing_a_thing_names_every_setting_with_its_default(
         assert line.split()[1 : 1 + len(default.split())] == default.split()
         assert each.help in line
         assert each.expected() in line
-    assert ("It has no settings." in told) is not bool(settings)
+    assert ("It has no settings." in shown) is not bool(settings)
 
 
 def test_help_lists_every_command_and_each_explains_itself(call: Call) -> None:
-    told = call("--help").out
+    shown = call("--help").out
     for each in installed.all("command"):
-        assert each.spec.summary.split()[0] in told
+        assert each.spec.summary.split()[0] in shown
         assert f"harness {each.spec.name}" in call(each.spec.name, "--help").out
 
 

@@ -86,6 +86,6 @@ def test_a_model_that_cannot_be_loaded_is_refused_before_anything_is_trained(
         "    return [harness.ModelSpec('late', 'no_such_module:Model', 'cannot be imported'),\n"
         "            harness.ModelSpec('later', 'json:NoSuchModel', 'is not there')]\n"
     )
-    said = refused(*run, f"pca,{model}", "--plugin", "late.py")
-    assert f"model '{model}' of plugin 'late' (late.py) cannot be loaded" in said
-    assert reason in said
+    message = refused(*run, f"pca,{model}", "--plugin", "late.py")
+    assert f"model '{model}' of plugin 'late' (late.py) cannot be loaded" in message
+    assert reason in message

@@ -97,18 +97,18 @@ def test_workers_are_other_processes_with_the_threads_of_one_fit(call: Call, fol
     assert os.getpid() not in {each["process"] for each in seen}
 
 
-@pytest.mark.parametrize(("more", "processes", "said"), [
+@pytest.mark.parametrize(("more", "processes", "message"), [
     ((), 3, "5 fits in 2 processes, 1 thread each, the last 3 together\n"),
     (("--jobs", "2"), 2, "5 fits in 2 processes, 1 thread each\n"),
 ])  # fmt: skip
 def test_the_last_fits_of_an_odd_number_share_two_cores(
-    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], processes: int, said: str
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], processes: int, message: str
 ) -> None:
     monkeypatch.setattr("harness.execution.jobs.cores", lambda: 2)
     command = ["--seeds", "5", "--steps", "400", "--runs", "runs", *more]
     done = call(*[word for word in words("mean", "where", *command) if word not in ("--epochs", "1")])
     assert done.code == 0
-    assert said in done.err
+    assert message in done.err
     assert len({each["diagnostics"]["process"] for each in records(folder)}) == processes
 
 
