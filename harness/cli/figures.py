@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +13,11 @@ from harness.cli.main import load_registry
 from harness.cli.options import leaderboards_option, names_option, plugin_option, runs_option
 from harness.cli.output import notice, warn
 from harness.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from harness.data.source import DataSource
+    from harness.registry import Provided, Registry
+    from harness.results.store import Store
 
 
 @click.command(epilog="Example:  harness figures --model vae,gan --dataset mnist")
@@ -32,43 +39,64 @@ def figures(
 
     'harness run' draws the figures of each fit; use this command for fits made with --no-figures, and for new figures.
     """
-    from rich.console import Console
-    from rich.progress import track
-    from torch import nn
-
     from harness.atomic import require_writable
-    from harness.data.dataset import Data
-    from harness.data.loading import load_dataset
-    from harness.execution.figures import draw_figures, sound_figures
-    from harness.execution.obtain_model import stored_model
+    from harness.execution.figures import sound_figures
     from harness.leaderboard.files import rewrite
-    from harness.machine.device import prepare_torch
-    from harness.planning.identity import hash_of
-    from harness.planning.plan import fit_from
     from harness.results.store import Store
 
     registry = load_registry(plugin_files)
-    drawable = sound_figures(registry, warn)
-
+    figures_to_draw = sound_figures(registry, warn)
     store = Store(runs, warn)
-    stored = {key: described for key in store.fit_keys() if (described := store.fit(key)) is not None}
-    if not stored:
-        raise UsageError(f"no fits in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
-    for kind, wanted in (("model", models), ("dataset", datasets)):
-        known = {described["identity"][kind]["name"] for described in stored.values()}
-        for name in wanted:
-            if name not in known:
-                raise unknown(f"{kind} in {runs}", name, known)
-        stored = {
-            key: described
-            for key, described in stored.items()
-            if not wanted or described["identity"][kind]["name"] in wanted
-        }
+    stored = _selected(store, {"model": models, "dataset": datasets})
     require_writable(runs, "--runs")
     require_writable(leaderboards, "--leaderboards")
+    drawn = _draw(stored, figures_to_draw, store, registry, source_from(data_dir, notice))
+    print(f"drew {drawn} figures of {len(stored)} fits, in {runs}/fits/*/figures")
+    names = {described["identity"]["dataset"]["name"] for described in stored.values()}
+    for path in rewrite(names, store, leaderboards):
+        print(f"wrote {path}")
+
+
+def _selected(store: Store, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, Any]]:
+    """Return the descriptions of the stored fits with the wanted models and data sets, or of all, by key.
+
+    Raises:
+        UsageError: there are no fits, or none with a name that is wanted.
+    """
+    stored = {key: described for key in store.fit_keys() if (described := store.fit(key)) is not None}
+    if not stored:
+        raise UsageError(f"no fits in {store.root} yet. Start with: harness run --models vae,gan --metric elbo")
+    for kind, names in wanted.items():
+        known = {described["identity"][kind]["name"] for described in stored.values()}
+        for name in names:
+            if name not in known:
+                raise unknown(f"{kind} in {store.root}", name, known)
+        if names:
+            stored = {key: each for key, each in stored.items() if each["identity"][kind]["name"] in names}
+    return stored
+
+
+def _draw(
+    stored: Mapping[str, Mapping[str, Any]],
+    figures: Sequence[Provided],
+    store: Store,
+    registry: Registry,
+    source: DataSource,
+) -> int:
+    """Draw the figures of stored fits; return how many were drawn."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from harness.data.dataset import Data
+    from harness.data.loading import load_dataset
+    from harness.execution.failure import Failure
+    from harness.execution.figures import draw_figures
+    from harness.execution.obtain_model import stored_model
+    from harness.machine.device import prepare_torch
+    from harness.planning.identity import hash_of
+    from harness.planning.plan import fit_from
 
     device = prepare_torch("auto", deterministic=True)
-    source = source_from(data_dir, notice)
     loaded: dict[str, Data] = {}
     console = Console(stderr=True)
     drawn = 0
@@ -82,9 +110,8 @@ def figures(
         if dataset not in loaded:
             loaded[dataset] = load_dataset(fit.dataset.provided.spec, fit.dataset.config, source).to(device)  # type: ignore[arg-type]
         model = stored_model(fit, loaded[dataset], store, warn)
-        if isinstance(model, nn.Module):
-            drawn += len(draw_figures(fit, model, loaded[dataset], store, drawable, warn))
-    print(f"drew {drawn} figures of {len(stored)} fits, in {runs}/fits/*/figures")
-    names = {described["identity"]["dataset"]["name"] for described in stored.values()}
-    for path in rewrite(names, store, leaderboards):
-        print(f"wrote {path}")
+        if isinstance(model, Failure):
+            notice(f"skipped {key[:12]}: {model.reason}")
+        elif model is not None:
+            drawn += len(draw_figures(fit, model, loaded[dataset], store, figures, warn))
+    return drawn
