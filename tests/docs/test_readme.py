@@ -104,21 +104,34 @@ def test_a_metric_without_its_unit_is_refused_before_any_training(call: Call, tm
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_model_installs_as_a_package(tmp_path: Path) -> None:
-    (tmp_path / "tied_ae.py").write_text(model, encoding="utf-8")
-    (tmp_path / "pyproject.toml").write_text(blocks("toml")[0], encoding="utf-8")
+def test_the_plugins_install_and_run_as_packages(tmp_path: Path) -> None:
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--target", str(site), str(tmp_path)], check=True, timeout=300)
-    listed = subprocess.run(
-        [sys.executable, "-m", "harness", "list", "models", "--format", "json"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    found = {each["name"]: each["distribution"] for each in json.loads(listed.stdout)}
+    project = blocks("toml")[0]
+    for module, source in (("tied_ae", model), ("largest_error", metric)):
+        package = tmp_path / module
+        package.mkdir()
+        (package / f"{module}.py").write_text(source, encoding="utf-8")
+        its_project = project.replace("tied-ae", module.replace("_", "-")).replace("tied_ae", module)
+        (package / "pyproject.toml").write_text(its_project, encoding="utf-8")
+        subprocess.run([*pip, "--target", str(site), str(package)], check=True, timeout=300)
+
+    def harness(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *words],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return done.stdout
+
+    found = {each["name"]: each["distribution"] for each in json.loads(harness("list", "models", "--format", "json"))}
     assert found["tied-ae"] == "tied-ae"
     assert found["vae"] == "generative-harness"
+    command = next(command for command in commands if "--plugin largest_error.py" in command)
+    harness(*shortened(re.sub(r"--plugin \S+ ", "", command)))
+    board = json.loads(harness("leaderboard", "--format", "json"))
+    assert {row["model"]: row["status"] for row in board} == {"tied-ae": "ok", "pca": "ok"}
