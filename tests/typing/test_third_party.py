@@ -49,6 +49,7 @@ class Error:
 reconstructs: type[harness.Reconstructs] = Mean
 trains: type[harness.TrainsByGradient] = Mean
 metric: harness.Metric = Error(harness.NoSettings())
+wheel: int = harness.only_in_this_wheel
 
 
 @harness.hookimpl
@@ -64,13 +65,15 @@ def harness_cell_finished(cell: harness.Cell, record: harness.Record) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which the wheel is installed."""
+    """Return a folder in which the wheel is installed, with one name that no other copy of the package has."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, root], check=True)
     (wheel,) = folder.glob("*.whl")
     assert {"harness/py.typed", "harness/__init__.pyi"} <= set(zipfile.ZipFile(wheel).namelist())
     subprocess.run([*pip, "install", "--no-deps", "--target", folder / "site", wheel], check=True)
+    with (folder / "site" / "harness" / "__init__.pyi").open("a", encoding="utf-8") as stub:
+        stub.write("\nonly_in_this_wheel: int\n")
     return folder / "site"
 
 
