@@ -31,7 +31,8 @@ short = {
 settings = {
     "log-likelihood-iw": ["k=50"],
     "log-likelihood-ais": ["examples=2", "chains=2", "temperatures=3", "leapfrog=1", "variance_images=2"],
-    "training-throughput": ["batch_sizes=8"],
+    "training-throughput": ["batch_sizes=8", "repeats=7", "load_limit=1"],
+    "latency": ["repeats=7", "load_limit=1"],
     "gan": ["collapse_fraction=0"],
 }
 
