@@ -12,7 +12,7 @@ import click
 
 from harness.cli.data import data_dir_option, source_from
 from harness.cli.main import load_registry
-from harness.cli.options import format_option, names_option, plugin_option
+from harness.cli.options import WholeNumber, format_option, names_option, plugin_option
 from harness.cli.settings import parse_assignments, set_option
 from harness.errors import NotApplicable, UsageError
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
               help="Data set to fit the models to.")  # fmt: skip
 @names_option("--latent-sizes", "sizes", metavar="N[,N]", default=("2,10,50,100",), show_default=True,
               help="Sizes of the code, for models that have codes.")  # fmt: skip
-@click.option("--examples", type=click.IntRange(min=2), default=100, show_default=True, metavar="N",
+@click.option("--examples", type=WholeNumber(min=2), default=100, show_default=True, metavar="N",
               help="Number of test images, taken from the start of the split.")  # fmt: skip
-@click.option("--replications", type=click.IntRange(min=1), default=5, show_default=True, metavar="N",
+@click.option("--replications", type=WholeNumber(min=1), default=5, show_default=True, metavar="N",
               help="Number of measurements of each estimator, with different seeds.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+@click.option("--threads", type=WholeNumber(min=1), default=1, show_default=True, metavar="N",
               help="CPU threads; they change the last digits.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("calibration"),
               show_default=True, metavar="DIR", help="Folder for the plot.")  # fmt: skip

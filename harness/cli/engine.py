@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from harness.cli.options import Command
+from harness.cli.options import Command, WholeNumber
 from harness.contracts.engine import precisions, step_modes
 from harness.errors import UsageError
 
@@ -38,12 +38,12 @@ class Seconds(click.ParamType[float]):
 def budget_options(command: Command) -> Command:
     """Add the options of the training budget."""
     options = [
-        click.option("--epochs", type=click.IntRange(min=1), metavar="N",
+        click.option("--epochs", type=WholeNumber(min=1), metavar="N",
                      help="Train for N passes over the training data. [default: 20]"),
-        click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Train for N steps instead."),
+        click.option("--steps", type=WholeNumber(min=1), metavar="N", help="Train for N steps instead."),
         click.option("--budget", "seconds", type=Seconds(), metavar="TIME",
                      help="Train for this time instead, such as 60s; results then vary slightly."),
-        click.option("--batch-size", type=click.IntRange(min=1), default=128, show_default=True, metavar="N",
+        click.option("--batch-size", type=WholeNumber(min=1), default=128, show_default=True, metavar="N",
                      help="Training examples per step."),
         click.option("--weights", type=click.Choice(["last", "best"]), default="last", show_default=True,
                      help="Weights to keep: the last, or the best by validation loss, computed once an epoch."),
@@ -58,7 +58,7 @@ def engine_options(command: Command) -> Command:
                      help="Device to compute on."),
         click.option("--precision", type=click.Choice(precisions), default="float32", show_default=True,
                      help="Precision of training; metrics use float32. tf32 is for CUDA, bf16-products for CPUs."),
-        click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+        click.option("--threads", type=WholeNumber(min=1), default=1, show_default=True, metavar="N",
                      help="CPU threads per fit; their number affects the last digits of results."),
         click.option("--step-mode", "--execution", "step_mode", type=click.Choice(step_modes), default="eager",
                      show_default=True, help="How training steps run: eagerly, compiled (faster for fits of minutes), "
@@ -72,7 +72,7 @@ def engine_options(command: Command) -> Command:
 def parallel_options(command: Command) -> Command:
     """Add the options of several fits at once."""
     options = [
-        click.option("--jobs", type=click.IntRange(min=1), metavar="N",
+        click.option("--jobs", type=WholeNumber(min=1), metavar="N",
                      help="Fits to run in parallel on the CPU; results do not depend on it. "
                      "[default: as many as keep all cores busy]"),
         click.option("--vectorize/--no-vectorize", default=None,

@@ -25,6 +25,17 @@ class PathType(click.Path):
         return super().convert(value, param, ctx)
 
 
+class WholeNumber(click.IntRange):
+    """A whole number that is at least ``min``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a whole number that is at least {self.min}", param, ctx)
+
+
 def names_option(*declarations: str, **attributes: Any) -> Callable[[Command], Command]:
     """Add an option that takes names joined by commas and may be repeated; repeated names count once."""
     return click.option(*declarations, multiple=True, callback=_split, **attributes)

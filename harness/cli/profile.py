@@ -11,7 +11,7 @@ import click
 from harness.cli.data import data_dir_option, default_dataset, source_from
 from harness.cli.engine import engine_from, engine_options
 from harness.cli.main import load_registry
-from harness.cli.options import plugin_option
+from harness.cli.options import WholeNumber, plugin_option
 from harness.cli.output import notice, output_console
 from harness.cli.settings import parse_assignments, set_option
 from harness.errors import NotApplicable, UsageError
@@ -25,15 +25,13 @@ if TYPE_CHECKING:
 @click.option("--dataset", default=default_dataset, show_default=True, metavar="D", help="Data set to train on.")
 @click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     default=128,
     show_default=True,
     metavar="N",
     help="Training examples per step.",
 )
-@click.option(
-    "--steps", type=click.IntRange(min=10), default=200, show_default=True, metavar="N", help="Steps to time."
-)
+@click.option("--steps", type=WholeNumber(min=10), default=200, show_default=True, metavar="N", help="Steps to time.")
 @set_option("the model or the data set", "NAME.PARAM=V")
 @engine_options
 @data_dir_option

@@ -12,7 +12,7 @@ import click
 from harness.cli.data import cache_dir, data_dir_option, default_dataset, show_bar
 from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, parallel_options
 from harness.cli.main import load_registry
-from harness.cli.options import PathType, leaderboards_option, names_option, plugin_option, runs_option
+from harness.cli.options import PathType, WholeNumber, leaderboards_option, names_option, plugin_option, runs_option
 from harness.cli.output import notice, output_console
 from harness.cli.settings import Settings, parse_assignments, set_option
 from harness.cli.study import CommandWithStudy, located, located_option, settings_of_study, take_study
@@ -55,7 +55,7 @@ Examples:
 )
 @click.option(
     "--seeds",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     default=1,
     show_default=True,
     metavar="N",
@@ -67,7 +67,7 @@ Examples:
               "setting 'target'.")  # fmt: skip
 @click.option("--split", type=click.Choice(evaluation_splits), default="test", show_default=True,
               help="Split to measure on: validation to choose settings, test to report results.")  # fmt: skip
-@click.option("--evaluation-seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
+@click.option("--evaluation-seed", type=WholeNumber(min=0), default=0, show_default=True, metavar="N",
               help="Seed of the metrics' random numbers; training has its own seeds.")  # fmt: skip
 @engine_options
 @parallel_options

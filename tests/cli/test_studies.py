@@ -53,7 +53,7 @@ def test_flags_go_before_the_study_and_its_settings_stay_otherwise(call: Call, f
     [
         ("epoch = 3", "line 5: 'epoch' is not an option of 'harness run'. Did you mean 'epochs'?"),
         ("epochs = [3]", "line 5: 'epochs' takes a single value"),
-        ("epochs = 1.5", "study.toml, line 5: 'epochs': '1.5' is not a valid integer"),
+        ("epochs = 1.5", "study.toml, line 5: 'epochs': '1.5' is not a whole number that is at least 1"),
         ("epochs = true", "line 5: 'epochs' takes a single value that is not true or false"),
         ("seeds = true", "line 5: 'seeds' takes a single value that is not true or false"),
         ("fresh = 1", "line 5: 'fresh' takes true or false"),
@@ -61,7 +61,7 @@ def test_flags_go_before_the_study_and_its_settings_stay_otherwise(call: Call, f
         ("device = 'tpu'", "line 5: 'device': 'tpu' is not one of"),
         ("runs = ''", "line 5: 'runs': the path is empty"),
         ("epochs = three", "not valid TOML"),
-        ("epochs = 0", "line 5: 'epochs': 0 is not in the range"),
+        ("epochs = 0", "line 5: 'epochs': '0' is not a whole number that is at least"),
         ("set = 3", "line 5: write settings as [set]"),
     ],
 )
