@@ -127,7 +127,7 @@ def _execute(run: Run, values: Mapping[str, Any]) -> int:
     from harness.execution.jobs import jobs_for
 
     notice(_summary(run))
-    run.load_data()
+    run.prepare()
     jobs = jobs_for(run.tasks, run.context, values["jobs"])
     _show_jobs(run, jobs)
     with reporter_for(len(run.pending), tracebacks=values["traceback"]) as run.reporter:

@@ -56,7 +56,7 @@ class Run:
         track: shows the progress of what takes long while data are loaded.
 
     Raises:
-        UsageError: something in the request is wrong, or a figure of a named plugin file does not keep its contract.
+        UsageError: something in the request is wrong.
     """
 
     def __init__(
@@ -68,8 +68,6 @@ class Run:
         self.plan = specification.plan(registry)
         self.store = Store(specification.store, reporter.warn)
         self.context = WorkerContext(specification, registry, self, track)
-        if specification.figures:
-            sound_figures(registry, reporter.warn)
         self._failed: dict[str, Failure] = {}
         stored = [] if specification.fresh else self.store.records()
         self._done = {record.cell_key: record for record in stored if record.is_finished}
@@ -97,12 +95,15 @@ class Run:
         groups = [list(group) for _, group in itertools.groupby(wanted, _trained_together)]
         return [Task(tuple(group), tuple(cell for fit in group for cell in cells[fit.key])) for group in groups]
 
-    def load_data(self) -> None:
-        """Load every data set that is needed.
+    def prepare(self) -> None:
+        """Check the figures if models are to be trained, and load every data set that is needed.
 
         Raises:
-            DataError: one is missing, incomplete or corrupt.
+            UsageError: a figure of a plugin file that the user named does not keep its contract.
+            DataError: a data set is missing, incomplete or corrupt.
         """
+        if self.specification.figures and any(not self.is_fitted(fit) for task in self.tasks for fit in task.fits):
+            self.context.figures = sound_figures(self.registry, self.reporter.warn)
         for cell in self.pending:
             self.context.data(cell.fit.dataset)
 

@@ -74,7 +74,7 @@ def test_the_time_that_the_harness_adds_to_a_cell_beyond_its_fit_and_metric(benc
     request = Request(["pca"], ["reconstruction-mse", "reconstruction-bce"], ["mnist-10k"], seeds=10)
     with Lines(20) as reporter:
         run = run_in(tmp_path, request, figures=False, reporter=reporter)
-        run.load_data()
+        run.prepare()
         outcome = benchmark.pedantic(run.execute, rounds=1)
     records = outcome.records.values()
     fits = {record.fit_key for record in records}
