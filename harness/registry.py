@@ -72,6 +72,28 @@ class Provided:
         """The kind, the name and the plugin, for messages."""
         return f"{self.spec.kind} {self.spec.name!r} of plugin {self.plugin.name!r} ({self.plugin.distribution})"
 
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Name the plugin in the error if it cannot be imported within the block.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        try:
+            with no_exit():
+                yield
+        except Exception as error:
+            raise UsageError(f"{self.title} cannot be loaded: {type(error).__name__}: {error}") from error
+
+    def require(self, problem: str | None) -> None:
+        """Check what the plugin provides against its contract, by the result of a check.
+
+        Raises:
+            UsageError: there is a problem.
+        """
+        if problem is not None:
+            raise UsageError(f"{self.title} does not keep its contract: {problem}.")
+
 
 class Registry:
     """Everything that the plugins provide, by kind and name."""

@@ -67,6 +67,7 @@ def exact_models(registry: Registry, names: Sequence[str], latent_sizes: Sequenc
 def _factory(provided: Provided) -> Any:
     """Return the class of a component, or None if it cannot be imported, which ``harness plugins`` reports."""
     try:
-        return provided.spec.resolve()
-    except (Exception, SystemExit):
+        with provided.loading():
+            return provided.spec.resolve()
+    except UsageError:
         return None

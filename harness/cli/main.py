@@ -20,7 +20,7 @@ from harness.cli.output import (
     show_error,
     warn,
 )
-from harness.errors import HarnessError, UsageError, nearest, no_exit
+from harness.errors import HarnessError, UsageError, nearest
 from harness.registry import Provided, Registry
 
 usage_exit, failure_exit, interrupted_exit = 2, 3, 130
@@ -137,14 +137,9 @@ def resolve_checked(provided: Provided, problem_of: Callable[[Any], str | None])
     Raises:
         UsageError: it cannot be imported, or does not keep the contract.
     """
-    try:
-        with no_exit():
-            found = provided.spec.resolve()
-    except Exception as error:
-        raise UsageError(f"{provided.title} cannot be loaded: {type(error).__name__}: {error}") from error
-    problem = problem_of(found)
-    if problem is not None:
-        raise UsageError(f"{provided.title} does not keep its contract: {problem}.")
+    with provided.loading():
+        found = provided.spec.resolve()
+    provided.require(problem_of(found))
     return found
 
 

@@ -41,13 +41,13 @@ def sound_figures(registry: Registry, warn: Callable[[str], None]) -> list[Provi
                 problem = problem_of_figure(provided.spec.resolve()())
         except Exception as error:
             problem = f"it cannot be built: {type(error).__name__}: {error}"
-        if problem is None:
+        try:
+            provided.require(problem)
             sound.append(provided)
-            continue
-        message = f"{provided.title} does not keep its contract: {problem}"
-        if provided.plugin.file:
-            raise UsageError(f"{message}.")
-        warn(message)
+        except UsageError as error:
+            if provided.plugin.file:
+                raise
+            warn(str(error))
     return sound
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.contracts.checks import problem_of_dataset, problem_of_metric, problem_of_model
 from harness.data.loading import dataset_config_type
-from harness.errors import UsageError
+from harness.errors import UsageError, no_exit
 from harness.registry import Provided
 from harness.settings import build, config_type, flatten, missing
 
@@ -64,9 +64,7 @@ def resolve_component(provided: Provided, values: Mapping[str, Any]) -> Componen
     component = Component(provided, build(provided.spec.name, config_of, values))
     for setting in missing(config_of, values):
         raise UsageError(f"{provided.spec.name}.{setting.name} has no default: give it a value ({setting.help})")
-    problem = _problem_of(component)
-    if problem is not None:
-        raise UsageError(f"{provided.title} does not keep its contract: {problem}.")
+    provided.require(_problem_of(component))
     return component
 
 
@@ -77,10 +75,8 @@ def config_type_of(provided: Provided) -> type:
         UsageError: what the plugin names cannot be imported, or its ``Config`` is not a dataclass.
     """
     spec = provided.spec
-    try:
+    with provided.loading():
         return dataset_config_type(spec) if spec.kind == "dataset" else config_type(spec.resolve())
-    except (Exception, SystemExit) as error:
-        raise UsageError(f"{provided.title} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def _problem_of(component: Component) -> str | None:
@@ -92,7 +88,8 @@ def _problem_of(component: Component) -> str | None:
     if not isinstance(component.factory, type):
         return f"it is {component.factory!r}; name a class, whose attributes are read before it is built"
     try:
-        metric = component.factory(component.config)
-    except (Exception, SystemExit) as error:
+        with no_exit():
+            metric = component.factory(component.config)
+    except Exception as error:
         return f"it cannot be built from its settings: {type(error).__name__}: {error}"
     return problem_of_metric(metric, component.settings)
