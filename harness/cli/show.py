@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections import ChainMap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,10 @@ from harness.cli.options import plugin_option
 from harness.cli.output import output_console
 from harness.errors import unknown
 from harness.registry import Provided
+from harness.specs import Spec
+
+if TYPE_CHECKING:
+    from harness.planning.component import Component
 
 configurable_kinds = ("model", "metric", "dataset")
 kinds = (*configurable_kinds, "figure", "renderer", "command")
@@ -27,8 +32,7 @@ def show(name: str, plugin_files: tuple[Path, ...]) -> None:
     known = [each for kind in kinds for each in registry.all(kind)]
     found = [each for each in known if each.spec.name == name]
     if not found:
-        aliases = {alias: each.spec.name for each in known for alias in each.spec.aliases}
-        raise unknown("name", name, {each.spec.name for each in known}, aliases)
+        raise unknown("name", name, {each.spec.name for each in known}, ChainMap(*map(registry.aliases, kinds)))
     for provided in found:
         _show(provided)
 
@@ -37,8 +41,7 @@ def _show(provided: Provided) -> None:
     spec, plugin = provided.spec, provided.plugin
     console = output_console()
     factory = resolve_checked(provided, _check_of(spec.kind))
-    if spec.kind in configurable_kinds:
-        _require_contract(provided)
+    component = _with_defaults(provided) if spec.kind in configurable_kinds else None
     console.print(spec.name, style="bold")
     console.print(f"{spec.kind}, version {provided.version}, from {plugin.distribution} {plugin.version}")
     console.print(spec.summary + "\n")
@@ -46,23 +49,23 @@ def _show(provided: Provided) -> None:
         inspect.cleandoc(factory.help or "") if isinstance(factory, click.Command) else inspect.getdoc(factory)
     )
     console.print(documentation or "", style="dim", end="\n\n", soft_wrap=True)
-    for heading, text in _facts(provided, factory):
+    for heading, text in _facts(spec, factory, component):
         console.print(f"{heading}: {text}")
-    if spec.kind in configurable_kinds:
-        _show_settings(provided)
+    if component is not None:
+        _show_settings(component)
 
 
-def _require_contract(provided: Provided) -> None:
-    """Check what a plugin provides against its contract.
+def _with_defaults(provided: Provided) -> Component:
+    """Return a model, metric or data set with its default settings, and the examples of those that are required.
 
     Raises:
-        UsageError: it does not keep it.
+        UsageError: it does not keep its contract.
     """
     from harness.planning.component import config_type_of, resolve_component
     from harness.settings import describe
 
     required = {each.name: each.default for each in describe(config_type_of(provided)) if each.required}
-    resolve_component(provided, required)
+    return resolve_component(provided, required)
 
 
 def _check_of(kind: str) -> Any:
@@ -71,18 +74,16 @@ def _check_of(kind: str) -> Any:
     return {"command": problem_of_command, "renderer": problem_of_renderer}.get(kind, lambda _: None)
 
 
-def _facts(provided: Provided, factory: Any) -> list[tuple[str, str]]:
+def _facts(spec: Spec, factory: Any, component: Component | None) -> list[tuple[str, str]]:
     from harness.contracts.models import all_capabilities, in_words, offers
-    from harness.planning.component import config_type_of
 
-    spec = provided.spec
     facts = [("Also called", ", ".join(spec.aliases))] if spec.aliases else []
     needs = ", ".join(in_words(need) for need in getattr(factory, "needs", ())) or "nothing"
     if spec.kind == "model":
         offered = [in_words(each) for each in all_capabilities if offers(factory, each)]
         facts += [("Offers", ", ".join(offered) or "nothing that a metric could use")]
-    elif spec.kind == "metric":
-        metric = factory(config_type_of(provided)())
+    elif spec.kind == "metric" and component is not None:
+        metric = factory(component.config)
         better = f"{metric.direction} is better" if metric.direction else "not ranked"
         facts += [("Unit", f"{metric.unit}, {better}"), ("Needs of a model", needs)]
     elif spec.kind == "figure":
@@ -94,15 +95,14 @@ def _facts(provided: Provided, factory: Any) -> list[tuple[str, str]]:
     return facts
 
 
-def _show_settings(provided: Provided) -> None:
+def _show_settings(component: Component) -> None:
     from rich.table import Table
 
-    from harness.planning.component import config_type_of
     from harness.settings import describe
     from harness.settings import show as written
 
     console = output_console()
-    settings = describe(config_type_of(provided))
+    settings = describe(type(component.config))
     if not settings:
         console.print("It has no settings.")
         return
@@ -114,4 +114,4 @@ def _show_settings(provided: Provided) -> None:
         table.add_row(each.name, default, each.expected(), each.help)
     console.print(table)
     first = settings[0]
-    console.print(f"\nChange one with: --set {provided.spec.name}.{first.name}={written(first.default)}")
+    console.print(f"\nChange one with: --set {component.name}.{first.name}={written(first.default)}")
