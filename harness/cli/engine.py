@@ -35,6 +35,16 @@ class Seconds(click.ParamType[float]):
         return float(match[1]) * _units[match[2] or "s"]
 
 
+batch_size_option = click.option(
+    "--batch-size",
+    type=WholeNumber(min=1),
+    default=128,
+    show_default=True,
+    metavar="N",
+    help="Training examples per step.",
+)
+
+
 def budget_options(command: Command) -> Command:
     """Add the options of the training budget."""
     options = [
@@ -43,8 +53,7 @@ def budget_options(command: Command) -> Command:
         click.option("--steps", type=WholeNumber(min=1), metavar="N", help="Train for N steps instead."),
         click.option("--budget", "seconds", type=Seconds(), metavar="TIME",
                      help="Train for this time instead, such as 60s; results then vary slightly."),
-        click.option("--batch-size", type=WholeNumber(min=1), default=128, show_default=True, metavar="N",
-                     help="Training examples per step."),
+        batch_size_option,
         click.option("--weights", type=click.Choice(["last", "best"]), default="last", show_default=True,
                      help="Weights to keep: the last, or the best by validation loss, computed once an epoch."),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.data import data_dir_option, default_dataset, source_from
-from harness.cli.engine import engine_from, engine_options
+from harness.cli.engine import batch_size_option, engine_from, engine_options
 from harness.cli.main import load_registry
 from harness.cli.options import WholeNumber, plugin_option
 from harness.cli.output import notice, output_console
@@ -23,14 +23,7 @@ if TYPE_CHECKING:
 @click.command(epilog="Example:  harness profile vae --batch-size 512 --threads 2")
 @click.argument("model")
 @click.option("--dataset", default=default_dataset, show_default=True, metavar="D", help="Data set to train on.")
-@click.option(
-    "--batch-size",
-    type=WholeNumber(min=1),
-    default=128,
-    show_default=True,
-    metavar="N",
-    help="Training examples per step.",
-)
+@batch_size_option
 @click.option("--steps", type=WholeNumber(min=10), default=200, show_default=True, metavar="N", help="Steps to time.")
 @set_option("the model or the data set", "NAME.PARAM=V")
 @engine_options
