@@ -33,7 +33,7 @@ class FileCheckpoint:
         self._written = time.monotonic()
 
     def load(self) -> State | None:
-        """Return the state that was kept, or None if the work starts from the beginning."""
+        """See ``Checkpoint.load``."""
         try:
             state: State = torch.load(self.path, weights_only=True)
         except FileNotFoundError:
@@ -56,19 +56,11 @@ class FileCheckpoint:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to save."""
+        """See ``Checkpoint.is_due``."""
         return time.monotonic() - self._written >= self.interval
 
     def save(self, state: State, done: str) -> None:
-        """Keep a state in place of the one before.
-
-        Args:
-            state: numbers, strings and tensors, in lists and dictionaries.
-            done: how much of the work is done, in words.
-
-        Raises:
-            StoreError: the disk is full or the folder cannot be written to.
-        """
+        """See ``Checkpoint.save``."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as temporary:
@@ -80,5 +72,5 @@ class FileCheckpoint:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """Delete the state: the work has ended."""
+        """See ``Checkpoint.remove``."""
         self.path.unlink(missing_ok=True)
