@@ -22,6 +22,8 @@ from harness.planning.component import Component
 from harness.training.fit import fit_seed
 from harness.training.recipe import Recipe
 
+_data_dir = os.environ.get("HARNESS_DATA_DIR")  # before tests of the command line remove it
+
 
 @dataclass(frozen=True)
 class Result:
@@ -156,7 +158,7 @@ def suited(small_kinds: dict[str, Data]) -> Callable[[Component], Data]:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Return the folder with full MNIST in torchvision's layout, or skip the test if there is none."""
-    folder = os.environ.get("HARNESS_DATA_DIR")
+    folder = _data_dir
     if not folder or not (Path(folder) / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
         pytest.skip("needs MNIST in torchvision's layout: set HARNESS_DATA_DIR to its folder")
     return Path(folder)

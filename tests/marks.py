@@ -14,4 +14,5 @@ _compiles = (
 )
 
 needs_a_compiler = pytest.mark.skipif(not _compiles, reason="torch.compile needs a C++ compiler and Python's headers")
+needs_linux = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux has /proc/stat")
 needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -9,6 +9,18 @@ from torch import Tensor, nn
 
 from harness import AdamSettings, Data, Noise
 
+# The source of a data set for plugins that tests write: sixty vectors of thirty values in each split.
+tiny_data_set = """
+import torch
+import harness
+
+class Tiny:
+    def __init__(self, config): pass
+    def load(self, source):
+        g = torch.Generator().manual_seed(1)
+        return harness.Data.from_tensors(*(harness.Examples(torch.rand(60, 30, generator=g)) for _ in range(3)))
+"""
+
 small = {
     "vae": {"latent_dim": "3", "hidden": "12"},
     "iwae": {"latent_dim": "3", "hidden": "12", "k": "4"},

@@ -7,21 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from small_models import tiny_data_set
 
 if TYPE_CHECKING:
     from tests.conftest import Call
 
-plugin = """
+plugin = (
+    tiny_data_set
+    + """
 import sys
 from pathlib import Path
-import torch
-import harness
-
-class Tiny:
-    def __init__(self, config): pass
-    def load(self, source):
-        g = torch.Generator().manual_seed(1)
-        return harness.Data.from_tensors(*(harness.Examples(torch.rand(60, 30, generator=g)) for _ in range(3)))
 
 class Leaving(Tiny):
     def load(self, source):
@@ -95,6 +90,7 @@ def harness_figures():
 def harness_cell_finished(cell, record):
     raise RuntimeError(f"no room for {record.metric['name']}")
 """
+)
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
+from marks import needs_linux
 
 from harness.toolkit import CompetingLoad
-
-linux = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux has /proc/stat")
 
 
 def work(seconds: float) -> None:
@@ -19,7 +17,7 @@ def work(seconds: float) -> None:
         pass
 
 
-@linux
+@needs_linux
 def test_busy_processes_are_measured() -> None:
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
     try:
@@ -34,7 +32,7 @@ def test_busy_processes_are_measured() -> None:
             each.wait()
 
 
-@linux
+@needs_linux
 def test_the_work_of_this_process_does_not_count() -> None:
     with CompetingLoad() as competing:
         start = time.process_time()

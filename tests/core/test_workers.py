@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from small_models import tiny_data_set
 
 from harness.execution.jobs import Jobs
 from harness.execution.task import Task
@@ -18,16 +19,10 @@ from harness.execution.workers import Worker, WorkerPool
 if TYPE_CHECKING:
     from tests.conftest import Call
 
-plugin = """
+plugin = (
+    tiny_data_set
+    + """
 import os, signal
-import torch
-import harness
-
-class Tiny:
-    def __init__(self, config): pass
-    def load(self, source):
-        g = torch.Generator().manual_seed(1)
-        return harness.Data.from_tensors(*(harness.Examples(torch.rand(60, 30, generator=g)) for _ in range(3)))
 
 class Mean(torch.nn.Module):
     def __init__(self, info, config):
@@ -61,6 +56,7 @@ def harness_models():
 def harness_metrics():
     return [harness.MetricSpec("where", Where, "reports its process")]
 """
+)
 
 
 @pytest.fixture

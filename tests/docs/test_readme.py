@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 root = Path(__file__).parents[2]
 readme = (root / "README.md").read_text(encoding="utf-8")
-data_dir = os.environ.get("HARNESS_DATA_DIR")
 commands = [line.partition("#")[0].strip() for line in readme.splitlines() if line.startswith("harness ")]
 
 # What makes each command short: appended options, and settings of what it names.
@@ -66,13 +65,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("command", commands)
-def test_every_command_works(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+def test_every_command_works(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, command: str
+) -> None:
     words = shortened(command)
     monkeypatch.chdir(folder)
     if "--dataset mnist " in command:
-        if not data_dir:
-            pytest.skip("needs MNIST in torchvision's layout: set HARNESS_DATA_DIR to its folder")
-        words += ["--data-dir", data_dir]
+        words += ["--data-dir", str(request.getfixturevalue("data_dir"))]
     done = call(*words)
     assert done.code == 0, done.err
     assert done.out

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from marks import needs_linux
 from torch import nn
 
 from harness import Context, Data, Estimate, Noise, NotApplicable
@@ -331,7 +332,7 @@ def test_a_timing_above_the_limit_has_a_warning() -> None:
     assert load_warning(None, 0.1) is None
 
 
-@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs Linux")
+@needs_linux
 def test_a_timing_on_a_busy_machine_has_a_warning(fitted, small_data: Data) -> None:
     model = fitted(VAE, small_data)
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
