@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 EvaluationSplit = Literal["test", "validation"]
 evaluation_splits: tuple[EvaluationSplit, ...] = get_args(EvaluationSplit)
 
-schema = 2  # of records; 1 kept in ``diagnostics`` what are fields of their own now
+schema = 3  # of records; 1 kept in ``diagnostics`` what are fields of their own now, 2 had no ``group_values``
 finished = ("ok", "n/a", "diverged")
 failed = ("error", "out-of-memory", "diverged")
 
@@ -92,7 +92,7 @@ class Record:
     """The outcome of one cell.
 
     ``status`` is one of ``ok``, ``n/a``, ``diverged``, ``error`` and ``out-of-memory``; ``reason`` says why there is no
-    value. The fields from ``value`` to ``degrees_of_freedom`` are those of ``harness.Estimate``, in ``unit``.
+    value. The fields from ``value`` to ``group_values`` are those of ``harness.Estimate``, in ``unit``.
     ``seconds`` are wall-clock time, ``peak_memory`` is in bytes.
     """
 
@@ -125,6 +125,7 @@ class Record:
     estimator_stderr: float | None = None
     effective_sample_size: float | None = None
     degrees_of_freedom: float | None = None
+    group_values: tuple[float, ...] = ()
     seconds: float | None = None
     peak_memory: int | None = None
     environment: str | None = None

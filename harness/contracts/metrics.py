@@ -78,7 +78,11 @@ class Estimate:
         threads: CPU threads that a timing was taken with; timings with different threads are not ranked together.
         estimator_stderr: the part of the error that comes from the estimator's own randomness, in the metric's unit.
         effective_sample_size: of an importance-weighted estimate, the median over examples.
-        degrees_of_freedom: of ``stderr``; None if it has many. A jackknife over ten groups has nine.
+        degrees_of_freedom: of ``stderr``, and of ``estimator_stderr`` beside ``group_values``; None if it has many. A
+            jackknife over ten groups has nine.
+        group_values: pseudo-values of a jackknife over groups of test examples, for a metric that has no per-example
+            values; the groups must be the same for every model. Comparisons are paired on them, and
+            ``estimator_stderr`` is then the rest of the error, which is independent between models.
     """
 
     value: float
@@ -96,6 +100,7 @@ class Estimate:
     estimator_stderr: float | None = None
     effective_sample_size: float | None = None
     degrees_of_freedom: float | None = None
+    group_values: Sequence[float] = ()
 
     @classmethod
     def over_examples(cls, values: Tensor, parts: Mapping[str, Tensor] | None = None, **more: Any) -> Estimate:

@@ -109,7 +109,7 @@ def _fields(estimate: Estimate, split: str) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(estimate) if field.name != "per_example"]
     found = {name: getattr(estimate, name) for name in names}
     found |= {"parts": dict(estimate.parts), "diagnostics": dict(estimate.diagnostics)}
-    found["samples"] = tuple(estimate.samples)
+    found |= {"samples": tuple(estimate.samples), "group_values": tuple(estimate.group_values)}
     if split != "test" and estimate.counted == "test examples":
         found["counted"] = f"{split} examples"
     return found

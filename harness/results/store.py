@@ -87,7 +87,8 @@ class Store:
             if fields["schema"] == 1:
                 before = fields["diagnostics"]
                 fields |= {name: before[key] for name, key in fields_of_schema_1.items() if key in before}
-            return Record(**{**fields, "samples": tuple(fields["samples"])})
+            sequences = {name: tuple(fields.get(name, ())) for name in ("samples", "group_values")}
+            return Record(**{**fields, **sequences})
         except (ValueError, TypeError, KeyError):
             self.warn(f"{self.records_file}, line {number}: not a readable record; left out")
             return None
