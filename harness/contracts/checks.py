@@ -24,11 +24,12 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
         return 'it has no \'direction\'; set it to "higher", "lower" or None, whichever values are better'
     if metric.direction not in ("higher", "lower", None):
         return f'its \'direction\' is {metric.direction!r}; set it to "higher", "lower" or None'
-    for name in ("needs", "times_the_machine", "effort"):
+    for name in ("needs", "times_the_machine", "depends_on_seed", "effort"):
         if getattr(metric, name, None) is not getattr(type(metric), name, None):
             return f"its {name!r} is set on the object; set it on the class, which is read before the metric is built"
-    if not isinstance(timing := getattr(metric, "times_the_machine", False), bool):
-        return f"its 'times_the_machine' is {timing!r}; set it to True or False"
+    for name in ("times_the_machine", "depends_on_seed"):
+        if not isinstance(value := getattr(metric, name, False), bool):
+            return f"its {name!r} is {value!r}; set it to True or False"
     return (
         _problem_of_needs(getattr(metric, "needs", ()))
         or _problem_of_effort(getattr(metric, "effort", None), settings)

@@ -24,12 +24,14 @@ AfterEpoch = Callable[[nn.Module, float], bool]
 class Metric(Protocol):
     """A metric: a class built as ``Metric(config)`` with these attributes, which is checked before any training.
 
-    Three more attributes, of the class, are optional:
+    Four more attributes, of the class, are optional:
 
     - ``needs``, a tuple of capabilities that the model must have (see ``harness.contracts.models``). A union such as
       ``HasPosterior | HasBound`` is met by either. Without ``needs`` every model is measured.
     - ``times_the_machine = True``: the result is a timing. The machine is then part of its identity, and it is
       measured last, while nothing else of the run is computed.
+    - ``depends_on_seed = False``: the value is the same for every seed of a model, as the number of its parameters is.
+      One seed is then enough for a rank.
     - ``effort``, the name of the integer setting that buys accuracy. Such a metric estimates log p(x), also has a
       setting ``examples``, and is compared with exact values by ``harness calibrate``.
 

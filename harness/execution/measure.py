@@ -58,6 +58,7 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
             **_fields(estimate, cell.split),
             unit=metric.unit,
             direction=metric.direction,
+            depends_on_seed=getattr(metric, "depends_on_seed", True),
             seconds=time.perf_counter() - start,
             peak_memory=peak_memory,
             started=started,

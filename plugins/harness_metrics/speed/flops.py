@@ -29,6 +29,7 @@ class Flops:
     Config = NoSettings
     unit: ClassVar = "FLOP/example"
     direction: ClassVar = "lower"
+    depends_on_seed: ClassVar = False
     needs: ClassVar = (Samples | Reconstructs,)
 
     def __init__(self, config: NoSettings) -> None:

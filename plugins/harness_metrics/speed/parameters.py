@@ -19,6 +19,7 @@ class Parameters:
     Config = NoSettings
     unit: ClassVar = "count"
     direction: ClassVar = "lower"
+    depends_on_seed: ClassVar = False
     needs: ClassVar = ()
 
     def __init__(self, config: NoSettings) -> None:
