@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 def score(metric: Any, samples: Tensor, test: Tensor, **values: Any) -> float:
     """Return the value of a metric on features of samples and of test images."""
-    return metric(metric.Config(**values)).score(samples, SimpleNamespace(test=test)).value
+    return metric(metric.Config(**values)).compare(samples, test, test[:0])
 
 
 def clouds(shift: tuple[float, float] = (0, 0)) -> st.SearchStrategy[Tensor]:

@@ -25,7 +25,6 @@ from harness_metrics.quality.frechet import FrechetDistance, Moments, frechet_di
 from harness_metrics.quality.kernel import KernelDistance, cubic_kernel, kernel_distance
 from harness_metrics.quality.modes import ModeCoverage
 from harness_metrics.quality.neighbours import Coverage, Density, Precision, Recall
-from harness_metrics.quality.sample_quality import Reference, Score
 from harness_metrics.quality.spread import Diversity, Memorisation
 
 neighbours = [Precision, Recall, Density, Coverage]
@@ -48,6 +47,10 @@ class CyclesThrough:
 def measured(metric, model, data: Data, cache: Path | None = None, **values) -> Estimate:
     with torch.no_grad():
         return metric(metric.Config(**values)).measure(model, data, Context(Noise(0), None, None, 0, cache=cache))
+
+
+def compared(metric, samples: Tensor, test: Tensor, **values) -> float:
+    return metric(metric.Config(**values)).compare(samples, test, test[:0])
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -114,21 +117,14 @@ def test_frechet_and_kernel_distance_agree_with_torchmetrics() -> None:
     a, b = moments(fake.double()), moments(real.double())
     assert frechet_distance(a, b, square_root(b.covariance)) == pytest.approx(float(theirs.compute()), rel=1e-3)
     ours = kernel_distance(fake.double(), real.double())
-    assert ours.value == pytest.approx(float(kernel.compute()[0]), rel=1e-3)
+    assert ours == pytest.approx(float(kernel.compute()[0]), rel=1e-3)
 
 
 def test_the_kernel_distance_of_equal_distributions_is_zero_on_average() -> None:
     pairs = [(normal(20, 4, seed=2 * i), normal(30, 4, seed=2 * i + 1)) for i in range(400)]
-    draws = torch.tensor([kernel_distance(x, y).value for x, y in pairs])
+    draws = torch.tensor([kernel_distance(x, y) for x, y in pairs])
     assert abs(float(draws.mean())) < 4 * float(draws.std()) / math.sqrt(len(draws))
     assert (draws < 0).any()
-
-
-def test_the_standard_error_of_the_kernel_distance_is_its_spread_over_samples() -> None:
-    real = normal(200, 4)
-    scores = [kernel_distance(normal(100, 4, seed=i) + 0.7, real) for i in range(1, 150)]
-    spread = float(torch.tensor([each.value for each in scores]).std())
-    assert sum(each.stderr for each in scores) / len(scores) == pytest.approx(spread, rel=0.25)
 
 
 def brute_force(fake: list[list[float]], real: list[list[float]], k: int) -> dict[type, float]:
@@ -157,8 +153,7 @@ def test_neighbour_metrics_equal_a_double_loop_even_with_ties(fake: list, real: 
     exact = brute_force(fake, real, k)
     a, b = (torch.tensor(each, dtype=torch.float64) for each in (fake, real))
     for metric, value in exact.items():
-        counted = metric(metric.Config(k=k)).counted(a, b)
-        assert float(counted.double().mean()) == pytest.approx(value, abs=1e-12)
+        assert compared(metric, a, b, k=k) == pytest.approx(value, abs=1e-12)
 
 
 def test_the_number_of_rows_at_a_time_does_not_matter() -> None:
@@ -174,7 +169,7 @@ def test_the_number_of_rows_at_a_time_does_not_matter() -> None:
 def test_precision_recall_and_coverage_of_equal_sets_are_one() -> None:
     x = torch.cat([normal(40, 3), normal(40, 3)[:10], torch.zeros(8, 3, dtype=torch.float64)])
     for metric in (Precision, Recall, Coverage):
-        assert metric(metric.Config(k=2)).counted(x, x).all()
+        assert compared(metric, x, x, k=2) == 1
 
 
 @pytest.mark.usefixtures("quick")
@@ -204,7 +199,7 @@ def test_real_images_score_well_and_the_mean_image_badly(mnist: Data, tmp_path: 
 
 @pytest.mark.parametrize(
     ("metric", "values", "needed"),
-    [(FrechetDistance, {}, 31), (Precision, {"k": 60}, 61), (Coverage, {"k": 70}, 71), (KernelDistance, {}, 3)],
+    [(FrechetDistance, {}, 35), (Precision, {"k": 51}, 58), (Coverage, {"k": 70}, 79), (KernelDistance, {}, 3)],
 )
 def test_too_few_samples_are_refused_with_the_number_needed(small_data: Data, metric, values, needed: int) -> None:
     model = CyclesThrough(small_data.train.all(Noise(0)))
@@ -327,20 +322,24 @@ def test_the_values_of_the_trivial_samplers_are_computed_once(small_data: Data) 
     scored = []
 
     class Counting(Diversity):
-        def score(self, samples: Tensor, reference: Reference) -> Score:
+        def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
             scored.append(samples)
-            return super().score(samples, reference)
+            return super().compare(samples, test, train)
 
     model = CyclesThrough(small_data.test.all(Noise(0)))
     first, second = (measured(Counting, model, small_data, features="pixels") for _ in range(2))
     assert first.parts == second.parts
-    assert len(scored) == 4  # the model twice, and two trivial samplers
+    assert len(scored) == 2 * 21 + 2  # the model twice, each with 20 tenths left out, and two trivial samplers
 
 
-def test_the_standard_error_of_the_frechet_distance_has_nine_degrees_of_freedom(small_data: Data) -> None:
-    model = CyclesThrough(small_data.train.all(Noise(0)))
-    assert measured(FrechetDistance, model, small_data, features="pixels").degrees_of_freedom == 9
-    assert measured(KernelDistance, model, small_data, features="pixels").degrees_of_freedom is None
+@pytest.mark.parametrize("metric", [FrechetDistance, KernelDistance, Recall])
+def test_the_error_is_over_samples_and_test_images(small_data: Data, metric) -> None:
+    found = measured(metric, CyclesThrough(small_data.train.all(Noise(0))), small_data, features="pixels")
+    assert found.degrees_of_freedom == 9
+    assert len(found.group_values) == 10
+    of_test = torch.tensor(found.group_values).double().std() / 10**0.5
+    assert found.stderr == pytest.approx(math.hypot(found.estimator_stderr, float(of_test)))
+    assert found.estimator_stderr > 0
 
 
 @pytest.mark.usefixtures("quick")

@@ -58,9 +58,3 @@ def sums_over_others(x: Tensor, of: Callable[[Tensor, Tensor], Tensor], chunk: i
         return found.sum(1)
 
     return by_rows(x, sums, chunk)
-
-
-def jackknife(left_out: Tensor) -> float:
-    """Return the standard error from the leave-one-out estimates, ``(parts,)``."""
-    n = len(left_out)
-    return float(((n - 1) / n * (left_out - left_out.mean()).square().sum()).sqrt())

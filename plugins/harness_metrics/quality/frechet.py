@@ -7,10 +7,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from harness_metrics.quality.distances import jackknife
-from harness_metrics.quality.sample_quality import QualitySettings, Reference, SampleQuality, Score
-
-groups = 10
+from harness_metrics.quality.sample_quality import QualitySettings, SampleQuality
 
 
 class Moments(NamedTuple):
@@ -25,7 +22,7 @@ class FrechetDistance(SampleQuality):
 
     Computed in float64; the trace of the square root comes from the eigenvalues of Σ₂^½ Σ₁ Σ₂^½, which is symmetric.
     The estimate is biased upwards, more with fewer samples: values with different numbers of samples are not
-    comparable, and real images do not reach 0. The standard error is over samples, by the jackknife over ten groups.
+    comparable, and real images do not reach 0.
     """
 
     Config = QualitySettings
@@ -35,19 +32,14 @@ class FrechetDistance(SampleQuality):
     def __init__(self, config: QualitySettings) -> None:
         self.config = config
 
-    def least(self, reference: Reference) -> int:
+    def least(self, dim: int) -> int:
         """Return the number of dimensions plus 1, and at least 3: with fewer samples a covariance is singular."""
-        return max(3, reference.space.dim + 1)
+        return max(3, dim + 1)
 
-    def score(self, samples: Tensor, reference: Reference) -> Score:
-        """Score features of samples, ``(m, d)`` float64."""
-        real = moments(reference.test)
-        root = square_root(real.covariance)
-        parts = min(groups, len(samples))
-        group = torch.arange(len(samples), device=samples.device) % parts
-        left_out = [frechet_distance(moments(samples[group != each]), real, root) for each in range(parts)]
-        value, stderr = frechet_distance(moments(samples), real, root), jackknife(torch.tensor(left_out))
-        return Score(value, stderr, degrees_of_freedom=parts - 1)
+    def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
+        """Return the distance of features of samples ``(m, d)`` and of test images ``(n, d)``."""
+        real = moments(test)
+        return frechet_distance(moments(samples), real, square_root(real.covariance))
 
 
 def moments(x: Tensor) -> Moments:

@@ -6,15 +6,15 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from harness_metrics.quality.distances import by_rows, jackknife, sums_over_others
-from harness_metrics.quality.sample_quality import QualitySettings, Reference, SampleQuality, Score
+from harness_metrics.quality.distances import by_rows, sums_over_others
+from harness_metrics.quality.sample_quality import QualitySettings, SampleQuality
 
 
 class KernelDistance(SampleQuality):
     """The squared maximum mean discrepancy of the features under (x·y / d + 1)³ (Bińkowski et al., 2018).
 
     The unbiased estimate over all pairs rather than over subsets. Its expectation is 0 for equal distributions, so that
-    it can be negative. The standard error is over samples, by the jackknife, with the test images fixed.
+    it can be negative.
     """
 
     Config = QualitySettings
@@ -24,13 +24,9 @@ class KernelDistance(SampleQuality):
     def __init__(self, config: QualitySettings) -> None:
         self.config = config
 
-    def least(self, reference: Reference) -> int:
-        """Return 3: a pair must remain when the jackknife leaves one sample out."""
-        return 3
-
-    def score(self, samples: Tensor, reference: Reference) -> Score:
-        """Score features of samples, ``(m, d)`` float64."""
-        return kernel_distance(samples, reference.test)
+    def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
+        """Return the discrepancy of features of samples ``(m, d)`` and of test images ``(n, d)``."""
+        return kernel_distance(samples, test)
 
 
 def cubic_kernel(a: Tensor, b: Tensor) -> Tensor:
@@ -38,12 +34,9 @@ def cubic_kernel(a: Tensor, b: Tensor) -> Tensor:
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
-def kernel_distance(x: Tensor, y: Tensor) -> Score:
-    """Return the unbiased squared discrepancy of ``(m, d)`` and ``(n, d)``, with the standard error over the former."""
+def kernel_distance(x: Tensor, y: Tensor) -> float:
+    """Return the unbiased squared discrepancy of ``(m, d)`` and ``(n, d)``."""
     m, n = len(x), len(y)
-    within = sums_over_others(x, cubic_kernel)
-    across = by_rows(x, lambda rows, _: cubic_kernel(rows, y).sum(1))
-    constant = sums_over_others(y, cubic_kernel).sum() / (n * (n - 1))
-    value = within.sum() / (m * (m - 1)) + constant - 2 * across.sum() / (m * n)
-    left_out = (within.sum() - 2 * within) / ((m - 1) * (m - 2)) - 2 * (across.sum() - across) / ((m - 1) * n)
-    return Score(float(value), jackknife(left_out))
+    within_x, within_y = (sums_over_others(each, cubic_kernel).sum() for each in (x, y))
+    across = by_rows(x, lambda rows, _: cubic_kernel(rows, y).sum(1)).sum()
+    return float(within_x / (m * (m - 1)) + within_y / (n * (n - 1)) - 2 * across / (m * n))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from harness import setting
-from harness_metrics.quality.sample_quality import Reference, SampleQuality, SampleSize, Score
+from harness_metrics.quality.sample_quality import SampleQuality, SampleSize
 
 
 class ModeCoverage(SampleQuality):
@@ -32,13 +33,22 @@ class ModeCoverage(SampleQuality):
         features: ClassVar = "classes"
 
     unit: ClassVar = "classes"
+    has_error: ClassVar = False  # a jackknife fails for a count that few samples can change
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def score(self, samples: Tensor, reference: Reference) -> Score:
-        """Score logits of samples, ``(m, classes)`` float64."""
-        counts = torch.bincount(samples.argmax(1).cpu(), minlength=samples.shape[1]).double()
-        shares = counts / counts.sum()
-        found = (counts > 0) & (shares >= self.config.threshold / len(shares))
-        return Score(float(found.sum()), parts={"entropy (nats)": float(torch.special.entr(shares).sum())})
+    def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
+        """Return the number of classes found, from logits of samples ``(m, classes)``."""
+        shares = _shares(samples)
+        return float(((shares > 0) & (shares >= self.config.threshold / len(shares))).sum())
+
+    def parts(self, samples: Tensor) -> Mapping[str, float]:
+        """Return the entropy of the shares, from logits of samples ``(m, classes)``."""
+        return {"entropy (nats)": float(torch.special.entr(_shares(samples)).sum())}
+
+
+def _shares(logits: Tensor) -> Tensor:
+    """Return the share of samples in each class, ``(classes,)``."""
+    counts = torch.bincount(logits.argmax(1).cpu(), minlength=logits.shape[1]).double()
+    return counts / counts.sum()

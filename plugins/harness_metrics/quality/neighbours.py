@@ -2,8 +2,7 @@
 
 A point's ball has the radius of its k-th nearest neighbour in its own set. The point itself is not its neighbour, but a
 duplicate is, at distance 0. A point at exactly the radius is inside, as Kynkäänniemi et al. (2019) define it; the
-package prdc excludes it. Standard errors are over the points that are counted, with the balls fixed. In few dimensions,
-where one sample affects many test images, they are too small.
+package prdc excludes it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from harness import setting
 from harness_metrics.quality.distances import by_rows, distances, radii
-from harness_metrics.quality.sample_quality import QualitySettings, Reference, SampleQuality, Score
+from harness_metrics.quality.sample_quality import QualitySettings, SampleQuality
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,13 @@ class FiveNeighbours(QualitySettings):
 
 
 class _Neighbours(SampleQuality):
-    def least(self, reference: Reference) -> int:
+    def least(self, dim: int) -> int:
         """Return k + 1: a point needs k others."""
         return int(self.config.k) + 1
 
-    def score(self, samples: Tensor, reference: Reference) -> Score:
-        """Score features of samples, ``(m, d)`` float64."""
-        counted = self.counted(samples, reference.test).double()
-        return Score(float(counted.mean()), float(counted.std() / len(counted) ** 0.5))
+    def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
+        """Return the mean of what is counted, for features of samples ``(m, d)`` and of test images ``(n, d)``."""
+        return float(self.counted(samples, test).double().mean())
 
     @abstractmethod
     def counted(self, samples: Tensor, real: Tensor) -> Tensor:
@@ -67,7 +65,6 @@ class Recall(_Neighbours):
 
     Config = ThreeNeighbours
     unit: ClassVar = "share of test images"
-    error_is_over: ClassVar = "test examples"
 
     def __init__(self, config: ThreeNeighbours) -> None:
         self.config = config
@@ -100,7 +97,6 @@ class Coverage(_Neighbours):
 
     Config = FiveNeighbours
     unit: ClassVar = "share of test images"
-    error_is_over: ClassVar = "test examples"
 
     def __init__(self, config: FiveNeighbours) -> None:
         self.config = config

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -15,10 +17,10 @@ from torch import Tensor, nn
 
 from harness import Context, Data, Diverged, Estimate, Noise, NotApplicable, Samples, derive_seed, setting
 from harness.toolkit import digest_of
-from harness_metrics.quality.distances import nearest
 from harness_metrics.quality.features import FeatureName, FeatureSpace, feature_space
 
 batch = 500
+groups = 10  # of the jackknife
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,6 @@ class QualitySettings(SampleSize):
     features: FeatureName = setting(
         "classifier", "features to compare: of a classifier of the data's labels, pixels, or of Inception"
     )
-
-
-@dataclass(frozen=True)
-class Score:
-    """A value, its standard error with its degrees of freedom, and further parts; see ``harness.Estimate``."""
-
-    value: float
-    stderr: float | None = None
-    parts: Mapping[str, float] = field(default_factory=dict)
-    degrees_of_freedom: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +65,6 @@ class Reference:
         noise = Noise(derive_seed("quality", "train"), self.test.device)
         return torch.cat([self.space(x) for x in self.data.train.batches(batch, noise)])
 
-    @cached_property
-    def test_to_train(self) -> float:
-        """The median distance from a test image to the nearest training image."""
-        return float(nearest(self.test, self.train).median())
-
 
 @functools.lru_cache(maxsize=4)
 def reference_of(data: Data, features: FeatureName | Literal["classes"], samples: int, cache: Path | None) -> Reference:
@@ -100,7 +87,10 @@ def reference_of(data: Data, features: FeatureName | Literal["classes"], samples
 
 
 class SampleQuality(ABC):
-    """A metric of the model's samples, shown with the values of two trivial samplers.
+    """A metric of the model's samples that compares features, shown with the values of two trivial samplers.
+
+    A subclass defines the value as a function of features. The standard error is over samples and over test images: a
+    jackknife leaves out a tenth of either at a time, and the two variances are added.
 
     The part ``real images`` is the value of held-out real images, as many as samples if the data has so many: about the
     best possible value. ``mean image`` is the value of the mean training image, repeated; on binary data its pixels are
@@ -112,17 +102,25 @@ class SampleQuality(ABC):
     """
 
     direction: ClassVar[str | None] = "higher"
-    error_is_over: ClassVar = "samples"
     needs: ClassVar = (Samples,)
+    uses_train: ClassVar = False
+    has_error: ClassVar = True
 
     config: Any  # settings derived from QualitySettings
 
     @abstractmethod
-    def score(self, samples: Tensor, reference: Reference) -> Score:
-        """Score features of samples, ``(m, d)`` float64."""
+    def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
+        """Return the value for features of samples ``(m, d)``, test images ``(n, d)`` and training images ``(N, d)``.
 
-    def least(self, reference: Reference) -> int:
-        """Return how many samples, and as many test images, the estimate needs at least."""
+        All are float64. ``train`` is empty unless ``uses_train`` is True.
+        """
+
+    def parts(self, samples: Tensor) -> Mapping[str, float]:
+        """Return further values of the features of samples, by name."""
+        return {}
+
+    def least(self, dim: int) -> int:
+        """Return how many samples, and as many test images, a value needs at least in ``dim`` dimensions."""
         return 2
 
     def measure(self, model: Samples, data: Data, context: Context) -> Estimate:
@@ -138,27 +136,42 @@ class SampleQuality(ABC):
             if self.config.features != "classifier" or data.info.support == "points":
                 raise
             raise NotApplicable(f"{error}; features=pixels needs no classifier") from error
-        least = self.least(reference)
+        least = self.least(reference.space.dim)
+        if self.has_error:
+            least = next(n for n in itertools.count(least) if n - math.ceil(n / min(groups, n)) >= least)
         if reference.n < least:
             raise NotApplicable(
                 f"in {reference.space.dim} dimensions it needs {least:,} samples and as many test images, "
                 f"but there are {reference.n:,}"
             )
-        samples = draw_samples(model, reference.n, data, context.noise.generator.initial_seed())
-        score = self.score(reference.space(samples), reference)
-        return Estimate(
-            value=score.value,
-            stderr=score.stderr,
+        samples = reference.space(draw_samples(model, reference.n, data, context.noise.generator.initial_seed()))
+        train = reference.train if self.uses_train else reference.test[:0]
+        value = self.compare(samples, reference.test, train)
+        estimate = Estimate(
+            value=value,
+            stderr=None,
             n=reference.n,
-            counted=self.error_is_over,
-            parts={**score.parts, **self._trivial(reference, least)},
+            counted="samples and as many test images",
+            parts={**self.parts(samples), **self._trivial(reference, train, least)},
             diagnostics={
                 "test_images": reference.n,
                 "real_images": len(reference.held_out),
                 "classifier_accuracy": reference.space.accuracy,
             },
             measure=self._measure_of(reference),
-            degrees_of_freedom=score.degrees_of_freedom,
+        )
+        return self._with_error(estimate, samples, reference.test, train) if self.has_error else estimate
+
+    def _with_error(self, estimate: Estimate, samples: Tensor, test: Tensor, train: Tensor) -> Estimate:
+        of_samples = pseudo_values(estimate.value, samples, lambda kept: self.compare(kept, test, train))
+        of_test = pseudo_values(estimate.value, test, lambda kept: self.compare(samples, kept, train))
+        variances = [float(each.var() / len(each)) for each in (of_samples, of_test)]
+        return replace(
+            estimate,
+            stderr=math.sqrt(sum(variances)),
+            estimator_stderr=math.sqrt(variances[0]),
+            group_values=of_test.tolist(),
+            degrees_of_freedom=len(of_test) - 1,
         )
 
     def _measure_of(self, reference: Reference) -> str:
@@ -169,14 +182,30 @@ class SampleQuality(ABC):
             terms.append(f"{len(reference.held_out):,} real images")
         return ", ".join(terms)
 
-    def _trivial(self, reference: Reference, least: int) -> Mapping[str, float]:
+    def _trivial(self, reference: Reference, train: Tensor, least: int) -> Mapping[str, float]:
         key = type(self), self.config
         if key not in reference.scores:
             samplers = {"real images": reference.held_out, "mean image": reference.mean}
             reference.scores[key] = {
-                name: self.score(each, reference).value for name, each in samplers.items() if len(each) >= least
+                name: self.compare(each, reference.test, train) for name, each in samplers.items() if len(each) >= least
             }
         return reference.scores[key]
+
+
+def pseudo_values(value: float, x: Tensor, compare: Callable[[Tensor], float]) -> Tensor:
+    """Return the pseudo-values of a jackknife over groups of rows: G θ − (G − 1) θ₍₋ᵢ₎, ``(G,)`` (Tukey, 1958).
+
+    Their mean is the estimate without its bias of the order 1 / n, and the standard error of that mean is the error.
+
+    Args:
+        value: θ, for all rows.
+        x: ``(n, d)``; row i is in group i mod G.
+        compare: returns θ for the rows that are kept.
+    """
+    parts = min(groups, len(x))
+    group = torch.arange(len(x), device=x.device) % parts
+    left_out = torch.tensor([compare(x[group != each]) for each in range(parts)], dtype=torch.float64)
+    return parts * value - (parts - 1) * left_out
 
 
 def draw_samples(model: Samples, n: int, data: Data, seed: int) -> Tensor:
