@@ -22,9 +22,11 @@ from harness_metrics.quality.classifier import classifier_of
 from harness_metrics.quality.distances import distances, nearest, radii, sums_over_others
 from harness_metrics.quality.features import feature_space
 from harness_metrics.quality.frechet import FrechetDistance, Moments, frechet_distance, moments, square_root
-from harness_metrics.quality.kernel import KernelDistance, cubic_kernel, kernel_distance
+from harness_metrics.quality.jackknife import Jackknife
+from harness_metrics.quality.kernel import KernelDistance, cubic_kernel
 from harness_metrics.quality.modes import ModeCoverage
 from harness_metrics.quality.neighbours import Coverage, Density, Precision, Recall
+from harness_metrics.quality.sample_quality import SampleQuality
 from harness_metrics.quality.spread import Diversity, Memorisation
 
 neighbours = [Precision, Recall, Density, Coverage]
@@ -116,13 +118,13 @@ def test_frechet_and_kernel_distance_agree_with_torchmetrics() -> None:
         metric.update(fake, real=False)
     a, b = moments(fake.double()), moments(real.double())
     assert frechet_distance(a, b, square_root(b.covariance)) == pytest.approx(float(theirs.compute()), rel=1e-3)
-    ours = kernel_distance(fake.double(), real.double())
+    ours = compared(KernelDistance, fake.double(), real.double())
     assert ours == pytest.approx(float(kernel.compute()[0]), rel=1e-3)
 
 
 def test_the_kernel_distance_of_equal_distributions_is_zero_on_average() -> None:
     pairs = [(normal(20, 4, seed=2 * i), normal(30, 4, seed=2 * i + 1)) for i in range(400)]
-    draws = torch.tensor([kernel_distance(x, y) for x, y in pairs])
+    draws = torch.tensor([compared(KernelDistance, x, y) for x, y in pairs])
     assert abs(float(draws.mean())) < 4 * float(draws.std()) / math.sqrt(len(draws))
     assert (draws < 0).any()
 
@@ -156,11 +158,27 @@ def test_neighbour_metrics_equal_a_double_loop_even_with_ties(fake: list, real: 
         assert compared(metric, a, b, k=k) == pytest.approx(value, abs=1e-12)
 
 
+@settings(deadline=None, max_examples=25)
+@given(fake=st.lists(st.tuples(*[st.integers(-2, 2)] * 2), min_size=7, max_size=24), shift=st.integers(0, 1))
+def test_pseudo_values_equal_those_of_values_without_each_group_even_with_ties(fake: list, shift: int) -> None:
+    samples = torch.tensor(fake, dtype=torch.float64)
+    test = torch.cat([samples.flip(0) + shift, torch.tensor([[0.0, 3], [3, 0]], dtype=torch.float64)])
+    train = torch.tensor([[9.0, 9], [5, 4]], dtype=torch.float64)
+    for metric in (KernelDistance, *neighbours, Memorisation, Diversity):
+        chosen = metric(metric.Config())
+        quick, plain = chosen.jackknife(samples, test, train), SampleQuality.jackknife(chosen, samples, test, train)
+        assert quick.value == pytest.approx(plain.value, rel=1e-12), metric
+        for own, other in zip(quick[1:], plain[1:], strict=True):
+            torch.testing.assert_close(
+                own.double(), other, rtol=1e-9, atol=1e-9, msg=lambda line, m=metric: f"{m}{line}"
+            )
+
+
 def test_the_number_of_rows_at_a_time_does_not_matter() -> None:
     fake, real = normal(50, 7), normal(50, 7, seed=1) * 1.2
     found = []
     for chunk in (7, 1, 50, 1000):
-        sums = [sums_over_others(fake, of, chunk) for of in (cubic_kernel, distances)]
+        sums = [sums_over_others(fake, of, chunk).flatten() for of in (cubic_kernel, distances)]
         found.append(torch.cat([*sums, nearest(fake, real, chunk), radii(fake, 3, chunk)]))
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=1e-13, atol=0)
@@ -322,14 +340,14 @@ def test_the_values_of_the_trivial_samplers_are_computed_once(small_data: Data) 
     scored = []
 
     class Counting(Diversity):
-        def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
+        def jackknife(self, samples: Tensor, test: Tensor, train: Tensor) -> Jackknife:
             scored.append(samples)
-            return super().compare(samples, test, train)
+            return super().jackknife(samples, test, train)
 
     model = CyclesThrough(small_data.test.all(Noise(0)))
     first, second = (measured(Counting, model, small_data, features="pixels") for _ in range(2))
     assert first.parts == second.parts
-    assert len(scored) == 2 * 21 + 2  # the model twice, each with 20 tenths left out, and two trivial samplers
+    assert len(scored) == 4  # the model twice, and two trivial samplers
 
 
 @pytest.mark.parametrize("metric", [FrechetDistance, KernelDistance, Recall])

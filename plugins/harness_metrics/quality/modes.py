@@ -43,7 +43,7 @@ class ModeCoverage(SampleQuality):
         shares = _shares(samples)
         return float(((shares > 0) & (shares >= self.config.threshold / len(shares))).sum())
 
-    def parts(self, samples: Tensor) -> Mapping[str, float]:
+    def parts(self, samples: Tensor, test: Tensor) -> Mapping[str, float]:
         """Return the entropy of the shares, from logits of samples ``(m, classes)``."""
         return {"entropy (nats)": float(torch.special.entr(_shares(samples)).sum())}
 

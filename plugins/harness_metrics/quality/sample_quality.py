@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,15 @@ from torch import Tensor, nn
 from harness import Context, Data, Diverged, Estimate, Noise, NotApplicable, Samples, derive_seed, setting
 from harness.toolkit import digest_of
 from harness_metrics.quality.features import FeatureName, FeatureSpace, feature_space
+from harness_metrics.quality.jackknife import (
+    Jackknife,
+    each_left_out,
+    error_of_a_sure_share,
+    groups,
+    pseudo_values,
+)
 
 batch = 500
-groups = 10  # of the jackknife
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ class SampleQuality(ABC):
     needs: ClassVar = (Samples,)
     uses_train: ClassVar = False
     has_error: ClassVar = True
+    is_share: ClassVar = False
 
     config: Any  # settings derived from QualitySettings
 
@@ -115,8 +122,15 @@ class SampleQuality(ABC):
         All are float64. ``train`` is empty unless ``uses_train`` is True.
         """
 
-    def parts(self, samples: Tensor) -> Mapping[str, float]:
-        """Return further values of the features of samples, by name."""
+    def jackknife(self, samples: Tensor, test: Tensor, train: Tensor) -> Jackknife:
+        """Return the value with its pseudo-values over samples and over test images; arguments as in ``compare``."""
+        value = self.compare(samples, test, train)
+        without_samples = each_left_out(samples, lambda kept: self.compare(kept, test, train))
+        without_test = each_left_out(test, lambda kept: self.compare(samples, kept, train))
+        return Jackknife(value, pseudo_values(value, without_samples), pseudo_values(value, without_test))
+
+    def parts(self, samples: Tensor, test: Tensor) -> Mapping[str, float]:
+        """Return further values of the features of samples ``(m, d)`` and of test images ``(n, d)``, by name."""
         return {}
 
     def least(self, dim: int) -> int:
@@ -146,13 +160,14 @@ class SampleQuality(ABC):
             )
         samples = reference.space(draw_samples(model, reference.n, data, context.noise.generator.initial_seed()))
         train = reference.train if self.uses_train else reference.test[:0]
-        value = self.compare(samples, reference.test, train)
-        estimate = Estimate(
-            value=value,
-            stderr=None,
-            n=reference.n,
+        if self.has_error:
+            estimate = self._with_error(self.jackknife(samples, reference.test, train), reference.n)
+        else:
+            estimate = Estimate(self.compare(samples, reference.test, train), None, reference.n)
+        return replace(
+            estimate,
             counted="samples and as many test images",
-            parts={**self.parts(samples), **self._trivial(reference, train, least)},
+            parts={**self.parts(samples, reference.test), **self._trivial(reference, train, least)},
             diagnostics={
                 "test_images": reference.n,
                 "real_images": len(reference.held_out),
@@ -160,18 +175,18 @@ class SampleQuality(ABC):
             },
             measure=self._measure_of(reference),
         )
-        return self._with_error(estimate, samples, reference.test, train) if self.has_error else estimate
 
-    def _with_error(self, estimate: Estimate, samples: Tensor, test: Tensor, train: Tensor) -> Estimate:
-        of_samples = pseudo_values(estimate.value, samples, lambda kept: self.compare(kept, test, train))
-        of_test = pseudo_values(estimate.value, test, lambda kept: self.compare(samples, kept, train))
-        variances = [float(each.var() / len(each)) for each in (of_samples, of_test)]
-        return replace(
-            estimate,
-            stderr=math.sqrt(sum(variances)),
-            estimator_stderr=math.sqrt(variances[0]),
-            group_values=of_test.tolist(),
-            degrees_of_freedom=len(of_test) - 1,
+    def _with_error(self, found: Jackknife, n: int) -> Estimate:
+        over_samples, over_test = found.variances
+        if self.is_share and found.value in (0, 1):
+            over_samples = max(over_samples, error_of_a_sure_share(n) ** 2)
+        return Estimate(
+            value=found.value,
+            stderr=math.sqrt(over_samples + over_test),
+            n=n,
+            estimator_stderr=math.sqrt(over_samples),
+            group_values=found.over_test.tolist(),
+            degrees_of_freedom=len(found.over_test) - 1,
         )
 
     def _measure_of(self, reference: Reference) -> str:
@@ -190,22 +205,6 @@ class SampleQuality(ABC):
                 name: self.compare(each, reference.test, train) for name, each in samplers.items() if len(each) >= least
             }
         return reference.scores[key]
-
-
-def pseudo_values(value: float, x: Tensor, compare: Callable[[Tensor], float]) -> Tensor:
-    """Return the pseudo-values of a jackknife over groups of rows: G θ − (G − 1) θ₍₋ᵢ₎, ``(G,)`` (Tukey, 1958).
-
-    Their mean is the estimate without its bias of the order 1 / n, and the standard error of that mean is the error.
-
-    Args:
-        value: θ, for all rows.
-        x: ``(n, d)``; row i is in group i mod G.
-        compare: returns θ for the rows that are kept.
-    """
-    parts = min(groups, len(x))
-    group = torch.arange(len(x), device=x.device) % parts
-    left_out = torch.tensor([compare(x[group != each]) for each in range(parts)], dtype=torch.float64)
-    return parts * value - (parts - 1) * left_out
 
 
 def draw_samples(model: Samples, n: int, data: Data, seed: int) -> Tensor:
