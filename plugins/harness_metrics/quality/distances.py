@@ -8,8 +8,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from harness_metrics.quality.jackknife import groups
-
 _chunk = 256  # rows
 
 
@@ -35,23 +33,6 @@ def radii(x: Tensor, k: int, chunk: int = _chunk) -> Tensor:
     return by_rows(x, kth, chunk)
 
 
-def nearest_left_out(a: Tensor, b: Tensor, chunk: int = _chunk) -> tuple[Tensor, Tensor]:
-    """Return the distance of each row of ``a`` to the nearest row of ``b``, ``(N,)``, and without each group of rows.
-
-    The latter is ``(N, G)``. Distances are computed from differences.
-    """
-    parts = min(groups, len(b))
-
-    def least(rows: Tensor, place: slice) -> Tensor:
-        found = distances(rows, b)
-        return torch.stack([found[:, each::parts].amin(1) for each in range(parts)], 1)
-
-    closest = by_rows(a, least, chunk)  # (N, G)
-    two, which = closest.topk(min(2, parts), largest=False)
-    first = torch.arange(parts, device=a.device) == which[:, :1]
-    return two[:, 0], torch.where(first, two[:, -1:], two[:, :1])
-
-
 def nearest(a: Tensor, b: Tensor, chunk: int = _chunk) -> Tensor:
     """Return the distance of each row of ``a`` to the nearest row of ``b``, ``(N,)``.
 
@@ -68,43 +49,12 @@ def nearest(a: Tensor, b: Tensor, chunk: int = _chunk) -> Tensor:
     return by_rows(a, least, chunk)
 
 
-def radii_left_out(x: Tensor, k: int, chunk: int = _chunk) -> Tensor:
-    """Return ``radii`` without one group of the jackknife at a time, ``(N, G)``."""
-    parts = min(groups, len(x))
-
-    def kth(rows: Tensor, place: slice) -> Tensor:
-        found = distances(rows, x)
-        found[:, place].fill_diagonal_(math.inf)
-        columns = [found[:, each::parts] for each in range(parts)]
-        closest = [each.topk(min(k, each.shape[1]), largest=False).values for each in columns]
-        without = [torch.cat(closest[:each] + closest[each + 1 :], 1) for each in range(parts)]
-        return torch.stack([each.topk(k, largest=False).values.amax(1) for each in without], 1)
-
-    return by_rows(x, kth, chunk)
-
-
 def sums_over_others(x: Tensor, of: Callable[[Tensor, Tensor], Tensor], chunk: int = _chunk) -> Tensor:
-    """Return Σ_{j ≠ i} of(xᵢ, xⱼ) for each i, over j in each group of the jackknife, ``(N, G)``."""
+    """Return Σ_{j ≠ i} of(xᵢ, xⱼ) for each i, ``(N,)``."""
 
     def sums(rows: Tensor, place: slice) -> Tensor:
         found = of(rows, x)
         found[:, place].fill_diagonal_(0)
-        return sums_of_groups(found)
+        return found.sum(1)
 
     return by_rows(x, sums, chunk)
-
-
-def sums_of_groups(x: Tensor) -> Tensor:
-    """Return the sums over the columns ``(N, M)`` of each group of the jackknife, ``(N, G)``."""
-    parts = min(groups, x.shape[1])
-    return torch.stack([x[:, each::parts].sum(1) for each in range(parts)], 1)
-
-
-def mean_of_pairs(x: Tensor, of: Callable[[Tensor, Tensor], Tensor], chunk: int = _chunk) -> tuple[float, Tensor]:
-    """Return the mean of of(xᵢ, xⱼ) over pairs i ≠ j, and the same without one group at a time, ``(G,)``."""
-    between = sums_of_groups(sums_over_others(x, of, chunk).T).T  # (G, G), from group to group
-    total, n = between.sum(), len(x)
-    sizes = torch.tensor([len(x[each :: len(between)]) for each in range(len(between))], device=x.device)
-    without = total - between.sum(0) - between.sum(1) + between.diagonal()
-    kept = n - sizes
-    return float(total / (n * (n - 1))), without / (kept * (kept - 1))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from harness_metrics.quality.jackknife import Jackknife, each_left_out, pseudo_values
+from harness_metrics.quality.resampling import Resampled, by_jackknife, each_left_out, groups
 from harness_metrics.quality.sample_quality import QualitySettings, SampleQuality
 
 
@@ -40,20 +42,28 @@ class FrechetDistance(SampleQuality):
         """Return the number of dimensions plus 1, and at least 3: with fewer samples a covariance is singular."""
         return max(3, dim + 1)
 
+    def least_with_error(self, dim: int) -> int:
+        """Return the number that is enough without a tenth."""
+        least = self.least(dim)
+        return next(n for n in itertools.count(least) if n - math.ceil(n / min(groups, n)) >= least)
+
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
         """Return the corrected distance of features of samples ``(m, d)`` and of test images ``(n, d)``."""
-        return self.jackknife(samples, test, train).value
+        return self.resample(samples, test, train).value
 
-    def jackknife(self, samples: Tensor, test: Tensor, train: Tensor) -> Jackknife:
-        """Return the corrected distance, with the pseudo-values of the uncorrected one."""
+    def resample(self, samples: Tensor, test: Tensor, train: Tensor) -> Resampled:
+        """Return the corrected distance with its error by the jackknife.
+
+        Half-samples would need twice as many samples as dimensions.
+        """
         fake, real = moments(samples), moments(test)
-        root = square_root(real.covariance)
-        plain = frechet_distance(fake, real, root)
-        without_samples = each_left_out(samples, lambda kept: frechet_distance(moments(kept), real, root))
-        root_of_fake = square_root(fake.covariance)
-        without_test = each_left_out(test, lambda kept: frechet_distance(moments(kept), fake, root_of_fake))
-        found = Jackknife(plain, pseudo_values(plain, without_samples), pseudo_values(plain, without_test))
-        return found._replace(value=found.corrected)
+        root, root_of_fake = square_root(real.covariance), square_root(fake.covariance)
+        return by_jackknife(
+            frechet_distance(fake, real, root),
+            each_left_out(samples, lambda kept: frechet_distance(moments(kept), real, root)),
+            each_left_out(test, lambda kept: frechet_distance(moments(kept), fake, root_of_fake)),
+            correct=True,
+        )
 
     def parts(self, samples: Tensor, test: Tensor) -> Mapping[str, float]:
         """Return the distance between the moments of features of samples ``(m, d)`` and of test images ``(n, d)``."""

@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from harness_metrics.quality.distances import by_rows, mean_of_pairs
-from harness_metrics.quality.jackknife import Jackknife, means_left_out, pseudo_values
+from harness_metrics.quality.distances import by_rows, sums_over_others
 from harness_metrics.quality.sample_quality import QualitySettings, SampleQuality
 
 
@@ -27,22 +26,17 @@ class KernelDistance(SampleQuality):
 
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
         """Return the discrepancy of features of samples ``(m, d)`` and of test images ``(n, d)``."""
-        return self.jackknife(samples, test, train).value
-
-    def jackknife(self, samples: Tensor, test: Tensor, train: Tensor) -> Jackknife:
-        """Return the discrepancy with its pseudo-values, all from one pass over the pairs."""
-        among_samples, without_samples = mean_of_pairs(samples, cubic_kernel)
-        among_test, without_test = mean_of_pairs(test, cubic_kernel)
-        across = by_rows(samples, lambda rows, _: cubic_kernel(rows, test).mean(1))  # (m,)
-        across_test = by_rows(test, lambda rows, _: cubic_kernel(rows, samples).mean(1))  # (n,)
-        value = among_samples + among_test - 2 * float(across.mean())
-        return Jackknife(
-            value,
-            pseudo_values(value, without_samples + among_test - 2 * means_left_out(across)),
-            pseudo_values(value, among_samples + without_test - 2 * means_left_out(across_test)),
-        )
+        return kernel_distance(samples, test)
 
 
 def cubic_kernel(a: Tensor, b: Tensor) -> Tensor:
     """Return (aᵢ·bⱼ / d + 1)³, ``(N, M)``."""
     return (a @ b.T / a.shape[1] + 1) ** 3
+
+
+def kernel_distance(x: Tensor, y: Tensor) -> float:
+    """Return the unbiased squared discrepancy of ``(m, d)`` and ``(n, d)``."""
+    m, n = len(x), len(y)
+    within_x, within_y = (sums_over_others(each, cubic_kernel).sum() for each in (x, y))
+    across = by_rows(x, lambda rows, _: cubic_kernel(rows, y).sum(1)).sum()
+    return float(within_x / (m * (m - 1)) + within_y / (n * (n - 1)) - 2 * across / (m * n))

@@ -7,16 +7,14 @@ package prdc excludes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from harness import setting
-from harness_metrics.quality.distances import by_rows, distances, nearest_left_out, radii, radii_left_out
-from harness_metrics.quality.jackknife import Jackknife, group_of, means_left_out, pseudo_values
+from harness_metrics.quality.distances import by_rows, distances, radii
 from harness_metrics.quality.sample_quality import QualitySettings, SampleQuality
 
 
@@ -40,8 +38,12 @@ class _Neighbours(SampleQuality):
         return int(self.config.k) + 1
 
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
-        """Return the value for features of samples ``(m, d)`` and of test images ``(n, d)``."""
-        return self.jackknife(samples, test, train).value
+        """Return the mean of what is counted, for features of samples ``(m, d)`` and of test images ``(n, d)``."""
+        return float(self.counted(samples, test).double().mean())
+
+    @abstractmethod
+    def counted(self, samples: Tensor, real: Tensor) -> Tensor:
+        """Return what is averaged: one number per sample or per test image."""
 
 
 class Precision(_Neighbours):
@@ -54,9 +56,9 @@ class Precision(_Neighbours):
     def __init__(self, config: ThreeNeighbours) -> None:
         self.config = config
 
-    def jackknife(self, samples: Tensor, test: Tensor, train: Tensor) -> Jackknife:
-        """Return the share with its pseudo-values."""
-        return _mean_over_points(samples, test, self.config.k, lambda balls: balls > 0)
+    def counted(self, samples: Tensor, real: Tensor) -> Tensor:
+        """Return whether each sample is in a ball, ``(m,)``."""
+        return balls_around(samples, real, self.config.k) > 0
 
 
 class Recall(_Neighbours):
@@ -69,10 +71,9 @@ class Recall(_Neighbours):
     def __init__(self, config: ThreeNeighbours) -> None:
         self.config = config
 
-    def jackknife(self, samples: Tensor, test: Tensor, train: Tensor) -> Jackknife:
-        """Return the share with its pseudo-values."""
-        value, over_test, over_samples = _mean_over_points(test, samples, self.config.k, lambda balls: balls > 0)
-        return Jackknife(value, over_samples, over_test)
+    def counted(self, samples: Tensor, real: Tensor) -> Tensor:
+        """Return whether each test image is in a ball, ``(n,)``."""
+        return balls_around(real, samples, self.config.k) > 0
 
 
 class Density(_Neighbours):
@@ -84,9 +85,10 @@ class Density(_Neighbours):
     def __init__(self, config: FiveNeighbours) -> None:
         self.config = config
 
-    def jackknife(self, samples: Tensor, test: Tensor, train: Tensor) -> Jackknife:
-        """Return the density with its pseudo-values."""
-        return _mean_over_points(samples, test, self.config.k, lambda balls: balls.double() / self.config.k)
+    def counted(self, samples: Tensor, real: Tensor) -> Tensor:
+        """Return the number of balls that contain each sample, divided by k, ``(m,)``."""
+        balls: Tensor = balls_around(samples, real, self.config.k).double()
+        return balls / int(self.config.k)
 
 
 class Coverage(_Neighbours):
@@ -102,38 +104,14 @@ class Coverage(_Neighbours):
     def __init__(self, config: FiveNeighbours) -> None:
         self.config = config
 
-    def jackknife(self, samples: Tensor, test: Tensor, train: Tensor) -> Jackknife:
-        """Return the share with its pseudo-values."""
-        k = self.config.k
-        distance, without = nearest_left_out(test, samples)
-        reach = radii(test, k)
-        covered = (distance <= reach).double()
-        still = distance.unsqueeze(1) <= radii_left_out(test, k)  # (n, G)
-        kept = group_of(len(test)).to(test.device).unsqueeze(1) != torch.arange(still.shape[1], device=test.device)
-        value = float(covered.mean())
-        without_samples = (without <= reach.unsqueeze(1)).double().mean(0)
-        without_test = (still & kept).sum(0) / kept.sum(0)
-        return Jackknife(value, pseudo_values(value, without_samples), pseudo_values(value, without_test))
+    def counted(self, samples: Tensor, real: Tensor) -> Tensor:
+        """Return whether the ball of each test image contains a sample, ``(n,)``."""
+        nearest = by_rows(real, lambda rows, _: distances(rows, samples).amin(1))
+        covered: Tensor = nearest <= radii(real, self.config.k)
+        return covered
 
 
-def _mean_over_points(points: Tensor, centres: Tensor, k: int, of: Callable[[Tensor], Tensor]) -> Jackknife:
-    """Return the mean over points ``(N, d)`` of a function of the number of balls of ``centres`` that contain each.
-
-    The pseudo-values are over the points, then over the centres.
-    """
-    found = of(balls_around(points, centres, radii(centres, k).unsqueeze(1)).squeeze(1)).double()
-    reach = radii_left_out(centres, k)  # (M, G)
-    left_out = group_of(len(centres)).to(reach.device).unsqueeze(1) == torch.arange(reach.shape[1], device=reach.device)
-    without_centres = of(balls_around(points, centres, reach.masked_fill(left_out, -1))).double().mean(0)
-    value = float(found.mean())
-    return Jackknife(value, pseudo_values(value, means_left_out(found)), pseudo_values(value, without_centres))
-
-
-def balls_around(points: Tensor, centres: Tensor, reach: Tensor) -> Tensor:
-    """Return how many balls of ``centres`` ``(M, d)`` contain each point, ``(N, C)``, for radii ``(M, C)``."""
-
-    def count(rows: Tensor, place: slice) -> Tensor:
-        found = distances(rows, centres)
-        return torch.stack([(found <= each).sum(1) for each in reach.T], 1)
-
-    return by_rows(points, count)
+def balls_around(points: Tensor, centres: Tensor, k: int) -> Tensor:
+    """Return how many balls of ``centres`` contain each point, ``(N,)``."""
+    reach = radii(centres, k)
+    return by_rows(points, lambda rows, _: (distances(rows, centres) <= reach).sum(1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,25 +14,34 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from harness import Context, Data, Diverged, Estimate, Noise, NotApplicable, Samples, derive_seed, setting
+from harness import (
+    Context,
+    Data,
+    Diverged,
+    Estimate,
+    HasObservationModel,
+    Noise,
+    NotApplicable,
+    Samples,
+    derive_seed,
+    draw,
+    setting,
+)
 from harness.toolkit import digest_of
 from harness_metrics.quality.features import FeatureName, FeatureSpace, feature_space
-from harness_metrics.quality.jackknife import (
-    Jackknife,
-    each_left_out,
-    error_of_a_sure_share,
-    groups,
-    pseudo_values,
-)
+from harness_metrics.quality.resampling import Resampled, by_half_samples, error_of_a_sure_share, smallest_half
 
 batch = 500
 
 
 @dataclass(frozen=True)
 class SampleSize:
-    """The number of samples."""
+    """The number of samples, and how they are drawn."""
 
     samples: int = setting(1000, "number of samples, and of test images; at most the size of the test split", minimum=2)
+    draws: Literal["observations", "means"] = setting(
+        "observations", "samples of a model with p(x | z): draws from it, or its means"
+    )
 
 
 @dataclass(frozen=True)
@@ -95,12 +103,15 @@ def reference_of(data: Data, features: FeatureName | Literal["classes"], samples
 class SampleQuality(ABC):
     """A metric of the model's samples that compares features, shown with the values of two trivial samplers.
 
-    A subclass defines the value as a function of features. The standard error is over samples and over test images: a
-    jackknife leaves out a tenth of either at a time, and the two variances are added.
+    A subclass defines the value as a function of features. The standard error is over samples and over test images, by
+    balanced half-samples of both.
 
     The part ``real images`` is the value of held-out real images, as many as samples if the data has so many: about the
     best possible value. ``mean image`` is the value of the mean training image, repeated; on binary data its pixels are
     rounded.
+
+    A model with an observation model gives draws from it: z from p(z), then x from p(x | z). Its means, which are
+    smoother than any draw, are another measure. Other models give their own samples.
 
     Samples are first put on the scale of the data, so that rounding does not distinguish them from real images: they
     are clipped to [0, 1] and, for 8-bit pixels, rounded to 8 bits. On binary data values between 0 and 1 are
@@ -122,12 +133,9 @@ class SampleQuality(ABC):
         All are float64. ``train`` is empty unless ``uses_train`` is True.
         """
 
-    def jackknife(self, samples: Tensor, test: Tensor, train: Tensor) -> Jackknife:
-        """Return the value with its pseudo-values over samples and over test images; arguments as in ``compare``."""
-        value = self.compare(samples, test, train)
-        without_samples = each_left_out(samples, lambda kept: self.compare(kept, test, train))
-        without_test = each_left_out(test, lambda kept: self.compare(samples, kept, train))
-        return Jackknife(value, pseudo_values(value, without_samples), pseudo_values(value, without_test))
+    def resample(self, samples: Tensor, test: Tensor, train: Tensor) -> Resampled:
+        """Return the value with its error; arguments as in ``compare``."""
+        return by_half_samples(samples, test, lambda some, some_test: self.compare(some, some_test, train))
 
     def parts(self, samples: Tensor, test: Tensor) -> Mapping[str, float]:
         """Return further values of the features of samples ``(m, d)`` and of test images ``(n, d)``, by name."""
@@ -136,6 +144,11 @@ class SampleQuality(ABC):
     def least(self, dim: int) -> int:
         """Return how many samples, and as many test images, a value needs at least in ``dim`` dimensions."""
         return 2
+
+    def least_with_error(self, dim: int) -> int:
+        """Return how many of both a value with an error needs at least in ``dim`` dimensions."""
+        least = self.least(dim)
+        return next(n for n in itertools.count(2 * least) if smallest_half(n) >= least)
 
     def measure(self, model: Samples, data: Data, context: Context) -> Estimate:
         """Compare samples with as many test images.
@@ -150,18 +163,17 @@ class SampleQuality(ABC):
             if self.config.features != "classifier" or data.info.support == "points":
                 raise
             raise NotApplicable(f"{error}; features=pixels needs no classifier") from error
-        least = self.least(reference.space.dim)
-        if self.has_error:
-            least = next(n for n in itertools.count(least) if n - math.ceil(n / min(groups, n)) >= least)
+        dim = reference.space.dim
+        least = self.least_with_error(dim) if self.has_error else self.least(dim)
         if reference.n < least:
             raise NotApplicable(
-                f"in {reference.space.dim} dimensions it needs {least:,} samples and as many test images, "
-                f"but there are {reference.n:,}"
+                f"in {dim} dimensions it needs {least:,} samples and as many test images, but there are {reference.n:,}"
             )
-        samples = reference.space(draw_samples(model, reference.n, data, context.noise.generator.initial_seed()))
+        seed = context.noise.generator.initial_seed()
+        samples = reference.space(draw_samples(model, reference.n, data, seed, self.config.draws))
         train = reference.train if self.uses_train else reference.test[:0]
         if self.has_error:
-            estimate = self._with_error(self.jackknife(samples, reference.test, train), reference.n)
+            estimate = self._with_error(self.resample(samples, reference.test, train), reference.n)
         else:
             estimate = Estimate(self.compare(samples, reference.test, train), None, reference.n)
         return replace(
@@ -176,23 +188,24 @@ class SampleQuality(ABC):
             measure=self._measure_of(reference),
         )
 
-    def _with_error(self, found: Jackknife, n: int) -> Estimate:
-        over_samples, over_test = found.variances
+    def _with_error(self, found: Resampled, n: int) -> Estimate:
         if self.is_share and found.value in (0, 1):
-            over_samples = max(over_samples, error_of_a_sure_share(n) ** 2)
+            found = found._replace(rest=error_of_a_sure_share(n))
         return Estimate(
             value=found.value,
-            stderr=math.sqrt(over_samples + over_test),
+            stderr=found.stderr,
             n=n,
-            estimator_stderr=math.sqrt(over_samples),
-            group_values=found.over_test.tolist(),
-            degrees_of_freedom=len(found.over_test) - 1,
+            estimator_stderr=found.rest,
+            group_values=found.pseudo_values,
+            degrees_of_freedom=found.degrees_of_freedom,
         )
 
     def _measure_of(self, reference: Reference) -> str:
-        """Return the feature space, the number of samples and k: values are comparable if all are equal."""
+        """Return the feature space, the number and kind of samples, and k: values are comparable if all are equal."""
         k = getattr(self.config, "k", None)
         terms = [reference.space.name, f"{reference.n:,} samples", *([f"k = {k}"] if k else [])]
+        if self.config.draws == "means":
+            terms.append("means of p(x∣z)")
         if len(reference.held_out) < reference.n:
             terms.append(f"{len(reference.held_out):,} real images")
         return ", ".join(terms)
@@ -207,18 +220,23 @@ class SampleQuality(ABC):
         return reference.scores[key]
 
 
-def draw_samples(model: Samples, n: int, data: Data, seed: int) -> Tensor:
+def draw_samples(
+    model: Samples, n: int, data: Data, seed: int, draws: Literal["observations", "means"] = "observations"
+) -> Tensor:
     """Sample ``n`` examples, ``(n, *shape)``, on the scale of the data; metrics of the same weights share them.
+
+    If the model has an observation model, they are draws from p(x | z), or its means.
 
     Raises:
         Diverged: a sample is not finite.
         ValueError: the samples do not have the shape ``(n, *shape)``.
     """
     weights = digest_of(model.state_dict()) if isinstance(model, nn.Module) else None  # a model may train further
-    key = (model, weights, n, data, seed)
+    key = (model, weights, n, data, seed, draws)
     if key not in _last_samples:
         noise = Noise(derive_seed("quality", "samples", seed), data.test.stored.device)
-        samples = torch.cat([model.sample(min(batch, n - start), noise) for start in range(0, n, batch)])
+        sizes = [min(batch, n - start) for start in range(0, n, batch)]
+        samples = torch.cat([_drawn(model, size, noise, draws) for size in sizes])
         if samples.shape != (n, *data.info.shape):
             raise ValueError(f"{n} samples have the shape {tuple(samples.shape)}, not {(n, *data.info.shape)}")
         if not samples.isfinite().all():
@@ -229,6 +247,13 @@ def draw_samples(model: Samples, n: int, data: Data, seed: int) -> Tensor:
 
 
 _last_samples: dict[Hashable, Tensor] = {}
+
+
+def _drawn(model: Samples, n: int, noise: Noise, draws: Literal["observations", "means"]) -> Tensor:
+    if not isinstance(model, HasObservationModel):
+        return model.sample(n, noise)
+    observation = model.observation(draw(model.prior().expand((n,)), noise))
+    return draw(observation, noise) if draws == "observations" else observation.mean
 
 
 def _on_scale(samples: Tensor, data: Data, noise: Noise) -> Tensor:

@@ -7,8 +7,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from harness import NotApplicable
-from harness_metrics.quality.distances import distances, mean_of_pairs, nearest
-from harness_metrics.quality.jackknife import Jackknife, each_left_out, pseudo_values
+from harness_metrics.quality.distances import distances, nearest, sums_over_others
+from harness_metrics.quality.resampling import Resampled, by_half_samples
 from harness_metrics.quality.sample_quality import QualitySettings, SampleQuality
 
 
@@ -35,22 +35,18 @@ class Memorisation(SampleQuality):
         Raises:
             NotApplicable: at least half of the test images are training images.
         """
-        return self.jackknife(samples, test, train).value
+        return _ratio_of_medians(nearest(samples, train), nearest(test, train))
 
-    def jackknife(self, samples: Tensor, test: Tensor, train: Tensor) -> Jackknife:
-        """Return the ratio with its pseudo-values, which need each distance only once.
+    def resample(self, samples: Tensor, test: Tensor, train: Tensor) -> Resampled:
+        """Return the ratio with its error, which needs each distance only once; arguments as in ``compare``."""
+        return by_half_samples(nearest(samples, train), nearest(test, train), _ratio_of_medians)
 
-        Raises:
-            NotApplicable: at least half of the test images are training images.
-        """
-        found, usual = nearest(samples, train), nearest(test, train)
-        if float(usual.median()) == 0:
-            raise NotApplicable("at least half of the test images are training images")
-        median, median_of_test = float(found.median()), float(usual.median())
-        value = median / median_of_test
-        without_samples = each_left_out(found, lambda kept: float(kept.median())) / median_of_test
-        without_test = median / each_left_out(usual, lambda kept: float(kept.median()))
-        return Jackknife(value, pseudo_values(value, without_samples), pseudo_values(value, without_test))
+
+def _ratio_of_medians(samples: Tensor, test: Tensor) -> float:
+    usual = float(test.median())
+    if usual == 0:
+        raise NotApplicable("at least half of the test images are training images")
+    return float(samples.median()) / usual
 
 
 class Diversity(SampleQuality):
@@ -72,17 +68,12 @@ class Diversity(SampleQuality):
         Raises:
             NotApplicable: all test images are equal.
         """
-        return self.jackknife(samples, test, train).value
-
-    def jackknife(self, samples: Tensor, test: Tensor, train: Tensor) -> Jackknife:
-        """Return the ratio with its pseudo-values, from one pass over the pairs.
-
-        Raises:
-            NotApplicable: all test images are equal.
-        """
-        usual, usual_without = mean_of_pairs(test, distances)
+        usual = _mean_distance(test)
         if usual == 0:
             raise NotApplicable("all test images are equal")
-        mean, without = mean_of_pairs(samples, distances)
-        value = mean / usual
-        return Jackknife(value, pseudo_values(value, without / usual), pseudo_values(value, mean / usual_without))
+        return _mean_distance(samples) / usual
+
+
+def _mean_distance(x: Tensor) -> float:
+    """Return the mean distance of two rows of ``(n, d)``."""
+    return float(sums_over_others(x, distances).sum() / (len(x) * (len(x) - 1)))

@@ -1,0 +1,107 @@
+"""Compares the standard errors of sample quality with the scatter of values over fresh samples and test images.
+
+    python tests/simulations/quality_errors.py [--draws 200] [--data-dir DIR]
+
+writes a table to standard output, in about half an hour on one core. Without ``--data-dir``, a folder with MNIST in
+torchvision's layout, only Gaussian features are drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from harness import DataSource, Noise
+from harness_datasets.idx import MNIST
+from harness_metrics.quality.features import feature_space
+from harness_metrics.quality.frechet import FrechetDistance
+from harness_metrics.quality.kernel import KernelDistance
+from harness_metrics.quality.neighbours import Coverage, Density, Precision, Recall
+from harness_metrics.quality.sample_quality import SampleQuality
+from harness_metrics.quality.spread import Diversity, Memorisation
+
+metrics: list[type] = [FrechetDistance, KernelDistance, Precision, Recall, Density, Coverage, Memorisation, Diversity]
+size, train_size = 1000, 5000
+Draw = Callable[[Noise], tuple[Tensor, Tensor, Tensor]]
+
+
+def gaussians(dimensions: int, shift: float, scale: float) -> Draw:
+    """Return samples from N(shift, scale² I), and test and training data from N(0, I)."""
+
+    def draw(noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+        sets = [noise.normal(n, dimensions).double() for n in (size, size, train_size)]
+        return scale * sets[0] + shift / math.sqrt(dimensions), sets[1], sets[2]
+
+    return draw
+
+
+def images(folder: Path, corrupted: bool) -> Draw:
+    """Return classifier features of disjoint MNIST images; samples may be blurred or lack some digits."""
+    data = MNIST(MNIST.Config()).load(DataSource(folder, Path(tempfile.mkdtemp()), print))
+    with torch.no_grad():
+        space = feature_space(data, "classifier", None)
+        splits = [each.all(Noise(0)) for each in data.splits.values()]
+        labels = torch.cat([each.labels for each in data.splits.values() if each.labels is not None])
+        real = torch.cat([space(x) for x in splits])
+        noise = Noise(1)
+        other = torch.cat([space((x + 0.3 * noise.normal(*x.shape)).clamp(0, 1)) for x in splits])
+
+    def draw(noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+        order = noise.permutation(len(real))
+        test, train, rest = order[:size], order[size : size + train_size], order[size + train_size :]
+        if not corrupted:
+            return real[rest[:size]], real[test], real[train]
+        return other[rest[labels[rest] < 8][:size]], real[test], real[train]
+
+    return draw
+
+
+def told_and_true(metric: SampleQuality, draws: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[float, float, float]:
+    """Return the mean value, the root mean square of the told errors, and the standard deviation of the values."""
+    found = [metric.resample(*each) for each in draws]
+    values = torch.tensor([each.value for each in found])
+    told = math.sqrt(sum(each.stderr**2 for each in found) / len(found))
+    return float(values.mean()), told, float(values.std())
+
+
+def rows(settings: dict[str, Draw], draws: int) -> Iterator[str]:
+    """Yield the lines of a Markdown table."""
+    yield "| features | metric | value | told error | true error | ratio |"
+    yield "|---|---|---|---|---|---|"
+    for name, draw in settings.items():
+        sets = [draw(Noise(seed)) for seed in range(draws)]
+        for kind in metrics:
+            value, told, true = told_and_true(kind(kind.Config()), sets)  # type: ignore[attr-defined]
+            yield f"| {name} | {kind.__name__} | {value:.4g} | {told:.3g} | {true:.3g} | {told / true:.2f} |"
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--data-dir", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    settings = {
+        "N(0, I) and N(0, I), 2 dimensions": gaussians(2, 0, 1),
+        "N(0.5, 0.8² I) and N(0, I), 2 dimensions": gaussians(2, 0.5, 0.8),
+        "N(0, I) and N(0, I), 64 dimensions": gaussians(64, 0, 1),
+        "N(1, 0.9² I) and N(0, I), 64 dimensions": gaussians(64, 1, 0.9),
+    }
+    if given.data_dir is not None:
+        settings |= {
+            "MNIST images": images(given.data_dir, corrupted=False),
+            "noisy MNIST images of 0 to 7, and all": images(given.data_dir, corrupted=True),
+        }
+    for line in rows(settings, given.draws):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
