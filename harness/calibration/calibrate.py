@@ -97,7 +97,7 @@ def calibrate(
         estimator: the metric with its settings.
         exact: the model with its settings.
         model: the same, ``fitted``.
-        data: what the model was fitted on; the first test images are measured, as many as the metric's settings say.
+        data: what the model was fitted on; as many of its test images are measured as the metric's settings say.
         replications: number of measurements.
         on_replication: called after each.
 
@@ -107,7 +107,7 @@ def calibrate(
     metric = estimator.factory(estimator.config)
     view = view_for(needs_of(metric), model)
     settings = estimator.settings
-    test = data.test.first(settings["examples"])
+    test = data.test.subset(settings["examples"])
     truth = float(model.log_prob(test.all(Noise(0, test.stored.device))).double().mean())  # type: ignore[operator]
     estimates: list[Estimate] = []
     for replication in range(replications):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @names_option("--latent-sizes", "sizes", metavar="N[,N]", default=("2,10,50,100",), show_default=True,
               help="Sizes of the code, for models that have codes.")  # fmt: skip
 @click.option("--examples", type=WholeNumber(min=2), default=100, show_default=True, metavar="N",
-              help="Number of test images, taken from the start of the split.")  # fmt: skip
+              help="Number of test images, chosen at random.")  # fmt: skip
 @click.option("--replications", type=WholeNumber(min=1), default=5, show_default=True, metavar="N",
               help="Number of measurements of each estimator, with different seeds.")  # fmt: skip
 @click.option("--threads", type=WholeNumber(min=1), default=1, show_default=True, metavar="N",

@@ -118,7 +118,7 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
 
     from harness.contracts.engine import Engine
     from harness.machine.device import prepare_torch
-    from harness.training.precision import require_precision, require_step_mode
+    from harness.machine.precision import require_precision, require_step_mode
 
     device = prepare_torch(values["device"], deterministic=values["deterministic"])
     torch.set_num_threads(values["threads"])

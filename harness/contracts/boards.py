@@ -78,7 +78,8 @@ class Row:
 class Board:
     """Rows that may be compared, best first; those without a value last.
 
-    ``notes`` say what the ranks could not take into account, such as per-example values that cannot be read.
+    ``bound`` is ``lower`` or ``upper`` if the values are bounds. ``notes`` say what the ranks could not take into
+    account, such as per-example values that cannot be read.
     """
 
     dataset: str
@@ -94,6 +95,7 @@ class Board:
     measure: str | None
     machine: str | None
     rows: tuple[Row, ...]
+    bound: str | None = None
     notes: tuple[str, ...] = ()
 
     @property

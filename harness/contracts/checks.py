@@ -24,12 +24,14 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
         return 'it has no \'direction\'; set it to "higher", "lower" or None, whichever values are better'
     if metric.direction not in ("higher", "lower", None):
         return f'its \'direction\' is {metric.direction!r}; set it to "higher", "lower" or None'
-    for name in ("needs", "times_the_machine", "depends_on_seed", "effort"):
+    for name in ("needs", "times_the_machine", "depends_on_seed", "bound", "effort"):
         if getattr(metric, name, None) is not getattr(type(metric), name, None):
             return f"its {name!r} is set on the object; set it on the class, which is read before the metric is built"
     for name in ("times_the_machine", "depends_on_seed"):
         if not isinstance(value := getattr(metric, name, False), bool):
             return f"its {name!r} is {value!r}; set it to True or False"
+    if (bound := getattr(metric, "bound", None)) not in ("lower", "upper", None):
+        return f'its \'bound\' is {bound!r}; set it to "lower", "upper" or None'
     return (
         _problem_of_needs(getattr(metric, "needs", ()))
         or _problem_of_effort(getattr(metric, "effort", None), settings)

@@ -19,7 +19,7 @@ class Engine:
     Args:
         device: type of the device, ``cpu`` or ``cuda``.
         threads: CPU threads of one fit.
-        precision: of training; see ``harness.training.precision``.
+        precision: of training; see ``harness.machine.precision``.
         path: each seed on its own (``single``), or all seeds of a model as one (``vectorized``).
         deterministic: whether only operations are used that repeat bit for bit.
         step_mode: operation by operation (``eager``), with losses fused by ``torch.compile`` (``compiled``), or whole

@@ -24,7 +24,7 @@ AfterEpoch = Callable[[nn.Module, float], bool]
 class Metric(Protocol):
     """A metric: a class built as ``Metric(config)`` with these attributes, which is checked before any training.
 
-    Four more attributes, of the class, are optional:
+    Five more attributes, of the class, are optional:
 
     - ``needs``, a tuple of capabilities that the model must have (see ``harness.contracts.models``). A union such as
       ``HasPosterior | HasBound`` is met by either. Without ``needs`` every model is measured.
@@ -32,6 +32,8 @@ class Metric(Protocol):
       measured last, while nothing else of the run is computed.
     - ``depends_on_seed = False``: the value is the same for every seed of a model, as the number of its parameters is.
       One seed is then enough for a rank.
+    - ``bound = "lower"`` or ``"upper"``: values are bounds of what the metric is named after. Boards say that errors
+      leave out how loose they are.
     - ``effort``, the name of the integer setting that buys accuracy. Such a metric estimates log p(x), also has a
       setting ``examples``, and is compared with exact values by ``harness calibrate``.
 
@@ -68,7 +70,8 @@ class Estimate:
         stderr: standard error over test examples (over repeats, for a timing); 0 if the value is exact, None if its
             error is not known.
         n: number of examples (or repeats) that the value is computed from.
-        per_example: ``(n,)``, in the order of the test split, for paired comparisons.
+        per_example: ``(n,)``, in the order of ``data.test.subset(n)``, which is the test split if n is its size; for
+            paired comparisons.
         parts: named summands or components, in the same unit unless the name ends with another: ``peak memory (MiB)``.
         diagnostics: anything else worth keeping, as JSON values. Nothing here changes a rank.
         measure: the reference measure, for a metric with several kinds of values that must not be ranked together; for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import DataError, NotApplicable
-from harness.noise import Noise
+from harness.noise import Noise, derive_seed
 
 Support = Literal["binary", "unit", "real", "points"]
 SplitName = Literal["train", "validation", "test"]
@@ -115,10 +116,22 @@ class Split:
         """Return the inputs of the whole split, ``(N, *shape)`` float32."""
         return self.inputs(self.stored, noise)
 
+    def subset(self, n: int) -> Split:
+        """Return ``n`` examples chosen at random, or all in order if there are no more.
+
+        The choice depends only on the size of the split: it is the start of a fixed permutation. The first examples of
+        a file are no random sample; MNIST's test images, for one, are ordered by their writers.
+        """
+        if n >= len(self):
+            return self
+        chosen = Noise(derive_seed("subset", len(self))).permutation(len(self))[:n].to(self.stored.device)
+        labels = None if self.labels is None else self.labels[chosen]
+        return replace(self, stored=self.stored[chosen], labels=labels, ids=self.ids[chosen])
+
     def first(self, n: int) -> Split:
-        """Return the split of the first ``n`` examples, or of all if there are fewer."""
-        labels = None if self.labels is None else self.labels[:n]
-        return replace(self, stored=self.stored[:n], labels=labels, ids=self.ids[:n])
+        """Return ``subset(n)``, whose former name this is."""
+        warnings.warn("Split.first is now Split.subset, which chooses at random", DeprecationWarning, stacklevel=2)
+        return self.subset(n)
 
     def to(self, device: torch.device | str) -> Split:
         """Return the split with its tensors on ``device``."""

@@ -32,6 +32,8 @@ from harness.training.fit import fit_seed
 from harness.training.recipe import Callbacks, Recipe
 
 _seconds_between_reports = 2.0
+_largest_share = 0.2  # of the variance, in one example
+_fewest_examples = 50  # with fewer, the largest of ordinary values may have as much
 
 
 def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) -> tuple[Record, Values | None]:
@@ -50,7 +52,7 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
     try:
         metric = cell.metric.factory(cell.metric.config)
         estimate, peak_memory = _measured(cell, metric, model, data, context, threads)
-        estimate = _with_typed_fields(estimate, cell.metric.name, context)
+        estimate = _with_mark_of_an_outlier(_with_typed_fields(estimate, cell.metric.name, context))
         record = record_of(
             cell,
             specification,
@@ -59,6 +61,7 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
             unit=metric.unit,
             direction=metric.direction,
             depends_on_seed=getattr(metric, "depends_on_seed", True),
+            bound=getattr(metric, "bound", None),
             seconds=time.perf_counter() - start,
             peak_memory=peak_memory,
             started=started,
@@ -105,6 +108,26 @@ def _with_typed_fields(estimate: Estimate, metric: str, context: WorkerContext) 
     return dataclasses.replace(estimate, **{name: estimate.diagnostics[key] for name, key in unset.items()})
 
 
+def _with_mark_of_an_outlier(estimate: Estimate) -> Estimate:
+    """Return the estimate with a warning, and its median, if one example has more than a fifth of the variance.
+
+    The standard error then rests on that example.
+    """
+    values = estimate.per_example
+    if values is None or values.dim() != 1 or len(values) < _fewest_examples:
+        return estimate
+    squares = (values.double() - values.double().mean()).square()
+    share = float(squares.max() / squares.sum()) if float(squares.sum()) > 0 else 0.0
+    if not share > _largest_share:
+        return estimate
+    warnings = [estimate.warning, f"one example has {share:.0%} of the variance: see the median"]
+    return dataclasses.replace(
+        estimate,
+        parts={**estimate.parts, "median": float(values.double().median())},
+        warning="; ".join(filter(None, warnings)),
+    )
+
+
 def _fields(estimate: Estimate, split: str) -> dict[str, Any]:
     """Return the fields of an estimate that a record has too."""
     names = [field.name for field in dataclasses.fields(estimate) if field.name != "per_example"]
@@ -119,7 +142,7 @@ def _fields(estimate: Estimate, split: str) -> dict[str, Any]:
 def _values(estimate: Estimate, data: Data) -> Values | None:
     if estimate.per_example is None:
         return None
-    ids, values = data.test.ids[: len(estimate.per_example)], estimate.per_example
+    ids, values = data.test.subset(len(estimate.per_example)).ids, estimate.per_example
     if values.shape != ids.shape:
         raise ValueError(f"per-example values have the shape {tuple(values.shape)}; expected {tuple(ids.shape)}")
     return Values(ids.cpu().numpy(), values.cpu().numpy())

@@ -86,6 +86,7 @@ def _board(records: Sequence[Record], store: Store) -> Board:
         measure=first.measure,
         machine=first.machine,
         rows=tuple(_ranked(rows, first.direction)),
+        bound=first.bound,
         notes=tuple(notes),
     )
 

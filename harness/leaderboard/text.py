@@ -62,6 +62,8 @@ def captions(board: Board) -> list[str]:
     over = f"n = {', '.join(f'{n:,}' for n in sizes)} {counted}" if sizes else ""
     facts = [over, settings, _budget(board)]
     lines.append("; ".join(filter(None, facts)) + "." if any(facts) else "")
+    if board.bound:
+        lines.append(f"The values are {board.bound} bounds; errors leave out how loose they are.")
     ranked = [row for row in valued if row.rank is not None]
     if len(ranked) > 1 and any(row.stderr != 0 or row.spread for row in ranked):
         lines.append(_of_ranks(board, ranked))

@@ -83,7 +83,7 @@ def observed(model: Any, data: Data, context: Context, settings: ObservationSett
       N(decoded, v I) as in Wu, Burda, Salakhutdinov and Grosse (2017), with one v chosen on the validation split.
     - v of a model with an encoder: the mean squared error of its reconstructions, which maximises
       log p(x | encoded x). Like the autoencoder itself, it ignores the uncertainty of the code.
-    - v of a model without an encoder: the maximum-likelihood value for the first ``variance_images`` images, by
+    - v of a model without an encoder: the maximum-likelihood value for ``variance_images`` images, by
       expectation–maximisation. The expected squared error under the posterior is estimated by importance sampling
       around the mode of each image, which is found by gradient ascent; the proposal is Gaussian with the precision of
       the linearised decoder. For a linear decoder the proposal is the posterior, and v is exact. For others, a missed
@@ -176,7 +176,7 @@ def _reconstruction_error(model: Any, data: Data, noise: Noise) -> float:
 def _most_likely_variance(
     model: Any, prior: Distribution, data: Data, noise: Noise, settings: ObservationSettings
 ) -> float:
-    x = data.validation.first(settings.variance_images).all(noise).flatten(1)  # (N, d)
+    x = data.validation.subset(settings.variance_images).all(noise).flatten(1)  # (N, d)
 
     def decode(z: Tensor) -> Tensor:
         return model.decode(z).flatten(1)  # type: ignore[no-any-return]

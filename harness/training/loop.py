@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from harness.contracts.engine import StepMode
 from harness.data.dataset import Split
 from harness.machine.fast_linear import fast_linear
+from harness.machine.precision import computing_in
 from harness.noise import Noise
 from harness.planning.budget import BudgetProgress
-from harness.training.precision import computing_in
 from harness.training.pure_losses import Unsupported
 from harness.training.seed_noise import streams_of
 from harness.training.steps import EagerSteps, Steps, TrainingStep, strategies

@@ -68,9 +68,9 @@ class SeedMonitor:
 
     @torch.no_grad()
     def _negative_bound(self, split: Split) -> float:
-        """Return the mean negative bound over the first examples of a split, with the same noise at every call."""
+        """Return the mean negative bound over a few examples of a split, with the same noise at every call."""
         noise = Noise(derive_seed("bound", self.fitted.seed), split.stored.device)
-        return -float(lower_bound(self.model, split.first(_bound_examples).all(noise), noise).mean())
+        return -float(lower_bound(self.model, split.subset(_bound_examples).all(noise), noise).mean())
 
     def keep_snapshot(self, epoch: int, progress: float, callbacks: Callbacks) -> None:
         """Keep samples if this epoch is the first, the middle or the last one; a failure is announced."""

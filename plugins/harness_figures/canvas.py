@@ -68,13 +68,13 @@ def draw_rows(rows: Sequence[Row], data: Data, tile: float | None = None) -> Fig
 
 
 def _range_of(data: Data) -> tuple[float, float]:
-    """Return the values drawn black and white: 0 and 1, or for real data the extremes of the first test examples.
+    """Return the values drawn black and white: 0 and 1, or for real data the extremes of some test examples.
 
     Values outside this range are clipped, so all pictures of a data set have the same scale.
     """
     if data.info.support != "real":
         return 0.0, 1.0
-    examples = data.test.first(_examples_for_range).all(Noise(0, data.test.stored.device))
+    examples = data.test.subset(_examples_for_range).all(Noise(0, data.test.stored.device))
     return float(examples.min()), float(examples.max())
 
 

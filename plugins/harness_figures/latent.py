@@ -47,7 +47,7 @@ class Interpolation:
             raise NotApplicable("it has neither a prior nor an encoder")
         if len(data.test) < 2:
             raise NotApplicable("it needs at least two test examples")
-        return model.encode(data.test.first(2 * _paths).all(context.noise))
+        return model.encode(data.test.subset(2 * _paths).all(context.noise))
 
 
 class Manifold:

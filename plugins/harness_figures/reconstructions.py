@@ -13,13 +13,13 @@ shown = 10
 
 
 class Reconstructions:
-    """The first test examples above their reconstructions."""
+    """Test examples above their reconstructions."""
 
     needs: ClassVar = (Reconstructs,)
 
     def draw(self, model: Reconstructs, data: Data, context: FigureContext) -> Figure:
         """Draw two rows."""
-        x = data.test.first(shown).all(context.noise)
+        x = data.test.subset(shown).all(context.noise)
         return draw_rows([("original", x), ("reconstruction", model.reconstruct(x))], data)
 
 
@@ -28,13 +28,13 @@ class DenoisingModel(Reconstructs, Corrupts, Protocol):
 
 
 class Denoising:
-    """The first test examples corrupted as in training, their reconstructions, and the clean examples."""
+    """Test examples corrupted as in training, their reconstructions, and the clean examples."""
 
     needs: ClassVar = (Reconstructs, Corrupts)
 
     def draw(self, model: DenoisingModel, data: Data, context: FigureContext) -> Figure:
         """Draw three rows."""
-        x = data.test.first(shown).all(context.noise)
+        x = data.test.subset(shown).all(context.noise)
         corrupted = model.corrupt(x, context.noise)
         return draw_rows(
             [("corrupted", corrupted), ("reconstruction", model.reconstruct(corrupted)), ("clean", x)], data

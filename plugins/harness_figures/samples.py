@@ -27,7 +27,7 @@ class SampleGrid:
             NotApplicable: examples are neither images nor point sets nor vectors of two values or more.
         """
         if len(data.info.shape) == 1:
-            test = data.test.first(_points).all(context.noise)
+            test = data.test.subset(_points).all(context.noise)
             return _scatter(test, model.sample(len(test), context.noise))
         require_drawable(data.info)
         samples = model.sample(_rows * _columns, context.noise)

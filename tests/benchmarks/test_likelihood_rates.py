@@ -42,7 +42,7 @@ def model(data: Data) -> VAE:
 
 @torch.no_grad()
 def test_importance_weighting_compared_with_pythae(in_turns, model: VAE, data: Data, threads: int) -> None:
-    twin, x = pythae_twin(model), data.test.first(images).all(Noise(0))
+    twin, x = pythae_twin(model), data.test.subset(images).all(Noise(0))
     best: dict[str, SimpleNamespace] = {}
 
     def note(name: str, value: float, seconds: float) -> None:
@@ -73,7 +73,7 @@ def test_leapfrog_compared_with_the_gradient_of_the_decoder_alone(
     in_turns, model: VAE, data: Data, threads: int
 ) -> None:
     """A leapfrog step takes one gradient of log p(x, z); the ratio shows its cost beyond the decoder's passes."""
-    x, noise, chains, steps = data.test.first(60).all(Noise(0)), Noise(0), 16, 20
+    x, noise, chains, steps = data.test.subset(60).all(Noise(0)), Noise(0), 16, 20
     path = DecoderPath(model.prior(), model.prior(), model.observation, x)
     with frozen(model), fast_linear(model, torch.device("cpu")):
         z = start(path, chains, len(x), noise)

@@ -32,7 +32,7 @@ def data(request: pytest.FixtureRequest, grey_mnist: Data) -> Data:
     """Return binarised MNIST, drawn once."""
     drawn = Binarize(Binarize.Config(binarization="static")).apply(grey_mnist)
     device = prepare_torch(request.param)
-    return drawn.to(device) if device.type == "cuda" else replace(drawn, train=drawn.train.first(6_400))
+    return drawn.to(device) if device.type == "cuda" else replace(drawn, train=drawn.train.subset(6_400))
 
 
 @pytest.fixture(params=["eager", pytest.param("compiled", marks=needs_a_compiler), "captured"])

@@ -58,6 +58,7 @@ def test_a_metric_without_a_required_attribute_is_refused(name: str) -> None:
         ({"direction": "up"}, "its 'direction' is 'up'", 'set it to "higher", "lower" or None'),
         ({"times_the_machine": "yes"}, "its 'times_the_machine' is 'yes'", "True or False"),
         ({"depends_on_seed": "no"}, "its 'depends_on_seed' is 'no'", "True or False"),
+        ({"bound": "below"}, "its 'bound' is 'below'", '"lower", "upper" or None'),
         ({"needs": Samples}, "its 'needs' is Samples", "use a tuple, such as needs = (harness.Samples,)"),
         ({"needs": HasPosterior | Samples}, "its 'needs' is ", "use a tuple"),
         ({"needs": "Samples"}, "its 'needs' is 'Samples'", "use a tuple"),

@@ -24,7 +24,7 @@ images, k, repeats = 50, 500, 5
 def test_the_importance_weighted_likelihood_agrees_with_pythae(fit) -> None:
     data = Binarize(Binarize.Config()).apply(MNIST10k(MNIST10k.Config()).load(DataSource(None, Path(), print)))
     model = fit(VAE, VAE.Config(latent_dim=5), data, epochs=5)
-    twin, x = pythae_twin(model), data.test.first(images).all(Noise(0))
+    twin, x = pythae_twin(model), data.test.subset(images).all(Noise(0))
     metric = LogLikelihoodIW(LogLikelihoodIW.Config(k=k, examples=images))
     with torch.no_grad(), global_seed(0):
         ours = metric.measure(model, data, Context(Noise(0), None, None, 0))

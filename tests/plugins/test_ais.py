@@ -246,7 +246,7 @@ def test_bias_on_mnist_is_as_measured_before(
     model, data = mnist_ppca
     config = AnnealingSettings(examples=50, temperatures=temperatures, start="prior")
     found = LogLikelihoodAIS(config).measure(model, data, context())
-    exact = model.log_prob(data.test.first(50).all(Noise(0))).mean()
+    exact = model.log_prob(data.test.subset(50).all(Noise(0))).mean()
     assert found.value - float(exact) == pytest.approx(bias, abs=max(0.06, 4 * (found.estimator_stderr or 0)))
 
 
@@ -272,7 +272,7 @@ def test_chains_from_the_exact_posterior_give_the_exact_likelihood(small_kinds: 
     found = LogLikelihoodAIS(AnnealingSettings(examples=20, chains=4, temperatures=5)).measure(model, data, context())
     assert found.diagnostics["start"] == "posterior"
     assert found.per_example is not None
-    torch.testing.assert_close(found.per_example, model.log_prob(data.test.first(20).all(Noise(0))), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.per_example, model.log_prob(data.test.subset(20).all(Noise(0))), atol=1e-3, rtol=0)
     assert found.effective_sample_size == pytest.approx(4, abs=1e-3)
     assert found.parts["per dimension (bits)"] == pytest.approx(8 - found.value / 30 / math.log(2))
     assert found.warning is None
@@ -288,7 +288,8 @@ def test_both_starts_agree_on_a_vae_and_leave_its_weights_unchanged(small_kinds:
         config = AnnealingSettings(examples=20, chains=16, temperatures=60, start=place)  # type: ignore[arg-type]
         found[place] = LogLikelihoodAIS(config).measure(model, data, context())
     assert found["prior"].value == pytest.approx(found["posterior"].value, abs=0.05)
-    assert found["prior"].measure == "probability mass on binary pixels"
+    for place, each in found.items():
+        assert each.measure == f"probability mass on binary pixels; chains from the {place}"
     assert all(each.requires_grad and each.grad is None for each in model.parameters())
     assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
 
@@ -359,8 +360,9 @@ def test_an_interrupted_measurement_ends_bit_for_bit_where_an_uninterrupted_one_
     first = [each[0] for each in shares]
     assert first[0] == first[1] < 0.05  # interrupted before all step sizes were known, it starts from the beginning
     assert min(first[2:]) > 0.2  # step sizes are not tuned again
-    assert len(announced) == 2
-    assert all("checkpoint" in line for line in announced)
+    lines = [line for line in announced if not line.startswith("annealing takes")]  # on a slow machine
+    assert len(lines) == 2
+    assert all("checkpoint" in line for line in lines)
     assert shares[-1][-1] == 1
 
 

@@ -311,7 +311,7 @@ def test_the_density_along_the_exact_velocity_of_a_gaussian_is_its_density(small
     data = Dequantize(Dequantize.Config()).apply(small_data)
     metric = LogLikelihoodODE(LogLikelihoodODE.Config(examples=20, probes=2, tolerance=1e-7))
     estimate = metric.measure(GaussianFlow(), data, context())
-    x = data.test.first(20).all(Noise(0)).double()
+    x = data.test.subset(20).all(Noise(0)).double()
     expected = Normal((0.3 + 1) / 2, 0.6 / 2).log_prob(x).flatten(1).sum(1)
     torch.testing.assert_close(estimate.per_example, expected, atol=1e-4, rtol=0)
     assert estimate.diagnostics["trace_stderr"] == pytest.approx(0, abs=1e-8)  # signs are exact on diagonal Jacobians

@@ -165,7 +165,7 @@ def test_estimates_are_lower_bounds_on_average(seed: int, k: int, shift: float, 
 @pytest.mark.parametrize("kind", [Binarize, Dequantize])
 def test_exactly_k_samples_are_used_and_each_image_is_encoded_once(kind, small_data: Data) -> None:
     data = kind(kind.Config()).apply(small_data)
-    model, test = vae(data), data.test.first(5)
+    model, test = vae(data), data.test.subset(5)
     calls: list[int] = []
     encoded, model.encoded = model.encoded, lambda x: calls.append(len(x)) or encoded(x)
     found = list(importance_weighted(model, test, 7, 3, context(1)))

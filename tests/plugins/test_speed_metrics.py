@@ -1,5 +1,6 @@
 """Metrics of speed and cost: counts, repeats, and warnings about competing load."""
 
+import math
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from torch import nn
 from harness import Context, Data, Estimate, Noise, NotApplicable
 from harness.contracts.models import lacking
 from harness.contracts.objectives import AdamSettings
+from harness.machine import peak_flops
 from harness.machine.fast_linear import fast_linear
 from harness.planning.component import resolve_component
 from harness.registry import Registry
@@ -28,7 +30,16 @@ from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.pca import PCA
 from harness_metrics.speed.energy import Energy, NvidiaCounter, PackageCounter
 from harness_metrics.speed.flops import training_flops
-from harness_metrics.speed.timing import TimingSettings, highest_load, knee, least_disturbed, load_warning, sweep
+from harness_metrics.speed.latency import error_of_median, percentile_95
+from harness_metrics.speed.timing import (
+    TimingSettings,
+    each_call,
+    highest_load,
+    knee,
+    least_disturbed,
+    load_warning,
+    sweep,
+)
 from harness_vae.vae import VAE
 
 registry = Registry.load()
@@ -133,12 +144,13 @@ def test_a_timing_is_the_median_of_its_repeats(fitted, small_data: Data, metric:
     assert estimate.n == len(estimate.samples) >= 7
     assert min(estimate.samples) > 0
     assert estimate.value == median(estimate.samples)
-    low, high = estimate.diagnostics["interquartile_range"]
-    assert min(estimate.samples) <= low <= estimate.value <= high <= max(estimate.samples)
-    assert estimate.parts["IQR"] == high - low
     assert estimate.threads == torch.get_num_threads()
     assert estimate.diagnostics["device"] == "cpu"
     assert "competing_load" in estimate.diagnostics
+    if metric != "latency":
+        low, high = estimate.diagnostics["interquartile_range"]
+        assert min(estimate.samples) <= low <= estimate.value <= high <= max(estimate.samples)
+        assert estimate.parts["IQR"] == high - low
 
 
 @pytest.mark.parametrize("metric", [name for name in timed if name.endswith("throughput")])
@@ -189,6 +201,79 @@ def test_the_peak_memory_of_a_pass_is_that_of_its_tensors(small_data: Data) -> N
 
     estimate = measured("peak-memory", Doubling(), small_data)
     assert estimate.value == pytest.approx(2 * 1000 * 8 * 4 / 1024, rel=0.1)  # two tensors of 8 × 1024 float32 each
+
+
+def test_the_peak_memory_of_a_training_step_contains_its_gradients(small_data: Data) -> None:
+    """The gradient of 2²² weights of float32 takes 16 MiB; the moments of Adam are there before the step."""
+
+    class Large(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(2**22))
+
+        def loss(self, x: torch.Tensor, noise: Noise) -> torch.Tensor:
+            return self.weight.sum()
+
+    assert measured("peak-memory", Large(), small_data).value > 15.5
+
+
+def test_single_calls_are_timed_with_their_median_and_95th_percentile() -> None:
+    """Of 100 calls every tenth takes 9 seconds of the clock, and the others 1 second."""
+    now, calls = 0.0, 0
+
+    def work() -> None:
+        nonlocal now, calls
+        calls += 1
+        now += 9 if calls % 10 == 0 else 1
+
+    seconds = each_call(work, 100, torch.device("cpu"), clock=lambda: now)
+    assert len(seconds) == 20  # that is enough after ten seconds
+    assert sorted(set(seconds)) == [1, 9]
+    assert (median(seconds), percentile_95(seconds)) == (1, 9)
+    assert percentile_95(range(1, 101)) == 95
+
+
+def test_the_error_of_a_median_covers_the_median_of_a_skewed_distribution() -> None:
+    """The median of an exponential distribution is log 2; its density there is 1/2."""
+    draws = torch.empty(2000, 101, dtype=torch.float64).exponential_(generator=torch.Generator().manual_seed(0))
+    medians = draws.median(1).values
+    told = torch.tensor([error_of_median(each) for each in draws.tolist()])
+    assert float(told.mean()) == pytest.approx(float(medians.std()), rel=0.2)
+    covered = (medians - math.log(2)).abs() <= 1.96 * told
+    assert 0.91 < float(covered.double().mean()) < 0.99
+
+
+def test_the_error_of_the_utilisation_contains_that_of_the_peak(fitted, small_data: Data) -> None:
+    estimate = measured("model-flops-utilisation", fitted(VAE, small_data), small_data)
+    rates = torch.tensor(estimate.samples).double()
+    of_repeats = (math.pi / 2) ** 0.5 * float(rates.std()) / len(rates) ** 0.5
+    peak = estimate.parts["peak (GFLOP/s)"] * 1e9
+    of_peak = estimate.value * estimate.diagnostics["peak_stderr"] / peak
+    assert estimate.stderr == pytest.approx(math.hypot(of_repeats, of_peak))
+    assert of_peak > 0
+
+
+def test_the_peak_of_a_precision_is_that_of_products_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    types = []
+    product = torch.mm
+
+    def watched(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        types.append((a.dtype, torch.get_float32_matmul_precision()))
+        return product(a, b)
+
+    monkeypatch.setattr(torch, "mm", watched)
+    monkeypatch.setattr(peak_flops, "_largest", 512)
+    for precision in ("float32", "bf16", "bf16-products"):
+        matrix_product_peak(torch.device("cpu"), precision=precision)
+        assert (
+            set(types)
+            == {
+                "float32": {(torch.float32, "highest")},
+                "bf16": {(torch.bfloat16, "highest")},
+                "bf16-products": {(torch.float32, "medium")},
+            }[precision]
+        )
+        types.clear()
 
 
 def test_the_utilisation_is_the_rate_over_the_peak(fitted, small_data: Data) -> None:

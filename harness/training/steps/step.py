@@ -13,8 +13,8 @@ from torch.optim import Adam
 
 from harness.contracts.engine import Precision
 from harness.contracts.objectives import Objective
+from harness.machine.precision import autocast
 from harness.noise import Noise, global_state, restore_global_state
-from harness.training.precision import autocast
 from harness.training.pure_losses import PureLoss
 from harness.training.seed_noise import streams_of
 

@@ -63,6 +63,7 @@ class ELBO:
     Config = BoundSettings
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
+    bound: ClassVar = "lower"
     needs: ClassVar = (HasPosterior | HasBound, HasObservationModel | HasBound)
 
     def __init__(self, config: BoundSettings) -> None:

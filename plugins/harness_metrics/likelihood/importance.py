@@ -10,6 +10,7 @@ import torch
 from harness import Context, Data, Estimate, HasDecoder, HasObservationModel, HasPosterior, setting
 from harness.toolkit import ObservationSettings, observed
 from harness_metrics.likelihood.weights import (
+    enough_effective,
     importance_weighted,
     log_likelihood_estimate,
     observation_at_mean,
@@ -33,10 +34,11 @@ class LogLikelihoodIW:
         """Settings."""
 
         k: int = setting(5000, "posterior samples per image", minimum=1)
-        examples: int = setting(1000, "number of test images, taken from the start of the split", minimum=2)
+        examples: int = setting(1000, "number of test images, chosen at random", minimum=2)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
+    bound: ClassVar = "lower"
     effort: ClassVar = "k"
     needs: ClassVar = (HasPosterior, HasObservationModel | HasDecoder)
 
@@ -44,9 +46,9 @@ class LogLikelihoodIW:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure on the first test images."""
+        """Measure on a fixed random choice of test images."""
         target = observed(model, data, context, self.config)
-        test = data.test.first(self.config.examples)
+        test = data.test.subset(self.config.examples)
         rows = rows_at_a_time(target, data.info, self.config.memory)
         found = [weights for _, weights in importance_weighted(target, test, self.config.k, rows, context)]
         variances = torch.cat([each.variances for each in found])
@@ -57,4 +59,5 @@ class LogLikelihoodIW:
             data.info,
             observation_at_mean(target),
             target.description,
+            enough_effective(self.config.k),
         )

@@ -29,19 +29,20 @@ class ImportanceWeightedBound:
         """Settings."""
 
         k: int = setting(500, "posterior samples per image", minimum=1)
-        examples: int = setting(10_000, "number of test images, taken from the start of the split", minimum=2)
+        examples: int = setting(10_000, "number of test images, chosen at random", minimum=2)
         memory: float = setting(1024, "memory for decoded samples, in MiB", above=0)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
+    bound: ClassVar = "lower"
     needs: ClassVar = (HasPosterior, HasObservationModel)
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure on the first test images."""
-        test = data.test.first(self.config.examples)
+        """Measure on a fixed random choice of test images."""
+        test = data.test.subset(self.config.examples)
         rows = rows_at_a_time(model, data.info, self.config.memory)
         found = [weights for _, weights in importance_weighted(model, test, self.config.k, rows, context)]
         sizes = torch.cat([each.effective_sizes for each in found])

@@ -12,6 +12,7 @@ from harness import Context, Data, Estimate, HasDecoder, HasObservationModel, dr
 from harness.toolkit import ObservationSettings, observed
 from harness_metrics.likelihood.weights import (
     Weights,
+    enough_effective,
     few_effective_samples,
     log_likelihood_estimate,
     log_prob_of_pairs,
@@ -39,10 +40,11 @@ class LogLikelihoodMC:
         """Settings."""
 
         samples: int = setting(100_000, "codes sampled from the prior, M", minimum=1)
-        examples: int = setting(10_000, "number of test images, taken from the start of the split", minimum=2)
+        examples: int = setting(10_000, "number of test images, chosen at random", minimum=2)
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
+    bound: ClassVar = "lower"
     effort: ClassVar = "samples"
     needs: ClassVar = (HasObservationModel | HasDecoder,)
 
@@ -50,10 +52,10 @@ class LogLikelihoodMC:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure on the first test images."""
+        """Measure on a fixed random choice of test images."""
         target = observed(model, data, context, self.config)
         samples, noise = self.config.samples, context.noise
-        test = data.test.first(self.config.examples)
+        test = data.test.subset(self.config.examples)
         images = list(test.batches(_images, noise))
         weights = [Weights(len(x), x.device) for x in images]
         prior = target.prior()
@@ -70,7 +72,8 @@ class LogLikelihoodMC:
                 context.progress(done / samples)
         sizes = torch.cat([each.effective_sizes for each in weights])
         log_sum = torch.cat([each.log_sum for each in weights])
-        has_stderr = len(blocks) > 1 and few_effective_samples(sizes) is None
+        least = enough_effective(samples)
+        has_stderr = len(blocks) > 1 and few_effective_samples(sizes, least) is None
         return log_likelihood_estimate(
             torch.cat([each.log_mean for each in weights]),
             sizes,
@@ -78,6 +81,7 @@ class LogLikelihoodMC:
             data.info,
             observation,
             target.description,
+            least,
         )
 
 

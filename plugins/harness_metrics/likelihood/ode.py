@@ -30,7 +30,7 @@ class LogLikelihoodODE:
     class Config:
         """Settings."""
 
-        examples: int = setting(100, "number of test images, taken from the start of the split", minimum=2)
+        examples: int = setting(100, "number of test images, chosen at random", minimum=2)
         probes: int = setting(4, "random directions per example for the estimate of the trace", minimum=2)
         tolerance: float = setting(1e-5, "relative and absolute tolerance of the solver", above=0)
 
@@ -42,7 +42,7 @@ class LogLikelihoodODE:
         self.config = config
 
     def measure(self, model: Transports, data: Data, context: Context) -> Estimate:
-        """Measure on the first examples of the test split.
+        """Measure on a fixed random choice of test images.
 
         Raises:
             NotApplicable: the data is discrete.
@@ -52,7 +52,7 @@ class LogLikelihoodODE:
             raise NotApplicable(f"a flow has a density, but the data is {kind}")
         exact = data.info.dim <= exact_up_to
         bases, traces, scales, evaluations = [], [], [], []
-        for x in data.test.first(self.config.examples).batches(batch, context.noise):
+        for x in data.test.subset(self.config.examples).batches(batch, context.noise):
             y, log_det = model.rescale(x)
             probes = _basis(y) if exact else _signs(y, self.config.probes, context.noise)
             base, trace, steps = log_prob(model, y, probes, self.config.tolerance)

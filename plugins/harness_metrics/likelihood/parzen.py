@@ -30,7 +30,7 @@ class Parzen:
         """Settings."""
 
         samples: int = setting(10_000, "samples of the model, M", minimum=1)
-        examples: int = setting(10_000, "number of test images, taken from the start of the split", minimum=2)
+        examples: int = setting(10_000, "number of test images, chosen at random", minimum=2)
         validation: int = setting(1000, "number of validation images that choose the bandwidth", minimum=1)
         bandwidths: int = setting(21, "number of bandwidths to try", minimum=2)
 
@@ -43,7 +43,7 @@ class Parzen:
         self.config = config
 
     def measure(self, model: Samples, data: Data, context: Context) -> Estimate:
-        """Measure on the first test images.
+        """Measure on a fixed random choice of test images.
 
         Raises:
             NotApplicable: the examples are sets of points.
@@ -52,10 +52,10 @@ class Parzen:
         noise = context.noise
         starts = range(0, self.config.samples, _at_a_time)
         samples = torch.cat([model.sample(min(_at_a_time, self.config.samples - i), noise) for i in starts])
-        validation = data.validation.first(self.config.validation).all(noise)
+        validation = data.validation.subset(self.config.validation).all(noise)
         tried = torch.logspace(-2, 0, self.config.bandwidths).tolist()
         bandwidth = max(tried, key=lambda h: float(_log_density(samples, validation, h).mean()))
-        test: Split = data.test.first(self.config.examples)
+        test: Split = data.test.subset(self.config.examples)
         values = torch.cat([_log_density(samples, x, bandwidth) for x in test.batches(_images, noise)])
         return Estimate.over_examples(
             values,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness import Context, Data, Estimate, HasDensity, HasObservationModel, HasPosterior, likelihood_measure, setting
 from harness_metrics.likelihood.weights import (
+    enough_effective,
     few_effective_samples,
     first_percentile,
     importance_weighted,
@@ -32,7 +33,7 @@ class PosteriorGap:
         """Settings."""
 
         k: int = setting(5000, "posterior samples per image", minimum=2)
-        examples: int = setting(1000, "number of test images, taken from the start of the split", minimum=2)
+        examples: int = setting(1000, "number of test images, chosen at random", minimum=2)
         memory: float = setting(1024, "memory for decoded samples, in MiB", above=0)
 
     unit: ClassVar = "nats"
@@ -43,9 +44,9 @@ class PosteriorGap:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Measure on the first test images."""
+        """Measure on a fixed random choice of test images."""
         exact = isinstance(model, HasDensity)
-        test = data.test.first(self.config.examples)
+        test = data.test.subset(self.config.examples)
         rows = rows_at_a_time(model, data.info, self.config.memory)
         likelihoods, bounds, sizes = [], [], []
         for x, weights in importance_weighted(model, test, self.config.k, rows, context):
@@ -60,12 +61,12 @@ class PosteriorGap:
             measure=f"{likelihood_measure(data.info, observation_at_mean(model))}; log p(x) {kind}",
             diagnostics={"log_likelihood": kind},
         )
-        return gap if exact else _with_its_bias(gap, torch.cat(sizes))
+        return gap if exact else _with_its_bias(gap, torch.cat(sizes), enough_effective(self.config.k))
 
 
-def _with_its_bias(gap: Estimate, sizes: Tensor) -> Estimate:
+def _with_its_bias(gap: Estimate, sizes: Tensor, least: float) -> Estimate:
     """Add to an estimated gap what the effective sample sizes ``(N,)`` say about its bias."""
-    warning = few_effective_samples(sizes)
+    warning = few_effective_samples(sizes, least)
     bias = {"direction_of_bias": "too low, as the log-likelihood is on average", **first_percentile(sizes)}
     return replace(
         gap,

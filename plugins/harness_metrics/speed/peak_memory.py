@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, ClassVar
@@ -29,10 +30,11 @@ batch = 1000
 class PeakMemoryUse:
     """Peak memory of a training step at the batch size of the fit, in MiB above the memory in use before the step.
 
-    Weights, optimiser state and data are in memory before the step; gradients are not. A part shows a pass of 1,000
-    examples, sampled or reconstructed. For a model that is not trained in steps, that pass is the value; the two are
-    never ranked together. On CUDA it is the memory allocated by torch. On a CPU it is the resident memory of the
-    process, which also depends on threads and libraries, so that values of different machines are not ranked together.
+    Weights, optimiser state and data are in memory before the step; gradients are freed before it. A part shows a pass
+    of 1,000 examples, sampled or reconstructed. For a model that is not trained in steps, that pass is the value; the
+    two are never ranked together. On CUDA it is the memory allocated by torch. On a CPU it is the resident memory of
+    the process, which also depends on threads and libraries, so that values of different machines are not ranked
+    together.
     """
 
     @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class PeakMemoryUse:
         if steps.trains_in_steps(model, context):
             eager = replace(context, step_mode="eager")  # a captured step allocates its memory beforehand
             step = steps.training(model, data, eager, steps.own_batch(data, context))
-            found["training step"] = self._peaks(step, device)
+            found["training step"] = self._peaks(step, device, step.free_gradients)
         if isinstance(model, Samples | Reconstructs):
             what, work = steps.forward(model, data, context, batch)
             found[f"{what} of {batch:,} examples"] = self._peaks(work, device)
@@ -73,12 +75,13 @@ class PeakMemoryUse:
             measure=reported,
         )
 
-    def _peaks(self, work: Work, device: torch.device) -> list[float]:
-        """Return the peak of each repeat, in MiB, after two calls of warm-up."""
+    def _peaks(self, work: Work, device: torch.device, free: Callable[[], None] = lambda: None) -> list[float]:
+        """Return the peak of each repeat, in MiB, after two calls of warm-up; ``free`` is called before each repeat."""
         work()
         work()
         peaks = []
         for _ in range(self.config.repeats):
+            free()
             with PeakMemory(device) as memory:
                 work()
             if memory.since_start:

@@ -8,7 +8,7 @@ from itertools import cycle
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness import (
     Context,
@@ -45,11 +45,32 @@ def own_batch(data: Data, context: Context) -> int:
     return min(context.batch_size, len(data.train))
 
 
-def training(model: Any, data: Data, context: Context, batch: int) -> Callable[[], None]:
-    """Return a function that takes a whole training step: batch, forward, backward and optimiser.
+class Training:
+    """Trains a copy of a model; a call takes a whole training step: batch, forward, backward and optimiser.
 
-    It trains a copy of the model on ``batch`` examples per step, in the step mode and precision of the fit. The
-    examples are chosen beforehand without replacement.
+    Args:
+        model: the copy.
+        step: takes a step.
+    """
+
+    def __init__(self, model: nn.Module, step: Callable[[], None]) -> None:
+        self.model = model
+        self.step = step
+
+    def __call__(self) -> None:
+        """Take a step."""
+        self.step()
+
+    def free_gradients(self) -> None:
+        """Free the gradients of the last step, which are else in memory until the next backward pass."""
+        for parameter in self.model.parameters():
+            parameter.grad = None
+
+
+def training(model: Any, data: Data, context: Context, batch: int) -> Training:
+    """Return the training of a copy of the model on ``batch`` examples per step.
+
+    It is in the step mode and precision of the fit. The examples are chosen beforehand without replacement.
     """
     copied = copy.deepcopy(model).train()
     objectives = objectives_of(copied, context.config)
@@ -66,7 +87,7 @@ def training(model: Any, data: Data, context: Context, batch: int) -> Callable[[
         trainer.use(context.step_mode, context.announce)
     while not trainer.is_settled:
         step()
-    return step
+    return Training(copied, step)
 
 
 def sampling(model: Samples, context: Context, batch: int) -> Callable[[], Tensor]:

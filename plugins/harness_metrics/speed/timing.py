@@ -17,22 +17,29 @@ from harness.toolkit import CompetingLoad, synchronize
 Work = Callable[[], object]
 
 shortest_repeat = 0.03  # seconds
+fewest_calls, longest_calls = 20, 10.0  # single calls: at least, and seconds
 sweep_limit = 30.0  # seconds after which a sweep starts no further batch size
 attempts = 3  # while other processes use the CPUs
 knee_share = 0.9  # of the best rate
 
 
-@dataclass(frozen=True)
-class TimingSettings:
-    """Settings of every timing."""
-
-    repeats: int = setting(9, "number of timed repeats", minimum=7)
-    load_limit: float = setting(
+def load_limit() -> float:
+    """Declare the setting of the load that a timing tolerates."""
+    limit: float = setting(
         0.1,
         "share of the CPUs that other processes may use; above it the timing is repeated, and then has a warning",
         minimum=0,
         maximum=1,
     )
+    return limit
+
+
+@dataclass(frozen=True)
+class TimingSettings:
+    """Settings of every timing of repeated calls."""
+
+    repeats: int = setting(9, "number of timed repeats", minimum=7)
+    load_limit: float = load_limit()
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,25 @@ def timing(work: Work, batch: int, device: torch.device, settings: TimingSetting
 
     seconds, load = least_disturbed(repeats, settings.load_limit)
     return Timing(batch, seconds, load)
+
+
+def each_call(
+    work: Work, calls: int, device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> tuple[float, ...]:
+    """Return the seconds of single calls, each from a device at rest to the end of its work.
+
+    Two calls warm up. After ten seconds no call is started, but at least 20 are timed.
+    """
+    for _ in range(2):
+        work()
+    seconds: list[float] = []
+    while len(seconds) < calls and (len(seconds) < fewest_calls or sum(seconds) < longest_calls):
+        synchronize(device)
+        start = clock()
+        work()
+        synchronize(device)
+        seconds.append(clock() - start)
+    return tuple(seconds)
 
 
 def least_disturbed(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import nn
@@ -18,7 +20,8 @@ class ModelFlopsUtilisation:
 
     The rate is the number of operations per example, as ``flops`` counts them, times the examples per second of whole
     training steps at the batch size of the fit. The peak is measured, not taken from a data sheet: the highest rate of
-    float32 matrix products, both square ones and those with the model's weights.
+    matrix products in the precision of the fit, both square ones and those with the model's weights. The standard error
+    contains that of the peak.
     """
 
     Config = TimingSettings
@@ -43,9 +46,9 @@ class ModelFlopsUtilisation:
             raise NotApplicable("its training step has no matrix product, convolution or attention")
         timed = timing(steps.training(model, data, context, own), own, device, self.config)
         with CompetingLoad() as meanwhile:
-            peak = matrix_product_peak(device, _matrix_products(model, own))
+            peak = matrix_product_peak(device, _matrix_products(model, own), context.precision)
         load = highest_load([timed.load, meanwhile.share])
-        return of_repeats(
+        found = of_repeats(
             [flops * rate / peak.rate for rate in timed.rates],
             device,
             parts={"peak (GFLOP/s)": peak.rate / 1e9},
@@ -55,10 +58,13 @@ class ModelFlopsUtilisation:
                 "flops_per_second": flops * timed.rate,
                 "peak_shape": list(peak.shape),
                 "peak_kernel": peak.kernel,
+                "peak_precision": context.precision,
+                "peak_stderr": peak.stderr,
                 "batch_size": own,
             },
             warning=load_warning(load, self.config.load_limit),
         )
+        return replace(found, stderr=math.hypot(found.stderr or 0, found.value * peak.stderr / peak.rate))
 
 
 def _matrix_products(model: nn.Module, batch: int) -> list[tuple[int, int, int]]:
