@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,27 +96,29 @@ class Comparison:
         over_examples: the part of its variance that comes from the test examples, ``(..., k, k)``.
         over_seeds: the part that comes from the seeds.
         of_measurement: the part that comes from the measurement itself and that the spread over seeds does not show.
-        freedom: the degrees of freedom of the sum of the three.
+        board_freedom: the degrees of freedom of the sum of the three, as far as it rests on estimates that all rows
+            share, ``(..., k, k)``.
+        pair_freedom: the same as far as it rests on estimates of its own.
     """
 
     difference: Floats
     over_examples: Floats
     over_seeds: Floats
     of_measurement: Floats
-    freedom: Floats
+    board_freedom: Floats
+    pair_freedom: Floats
 
     def margin(self, *, simultaneous: bool = True) -> Floats:
         """Return half the widths of 95% intervals of the differences, ``(..., k, k)``.
 
         Args:
-            simultaneous: whether all intervals of a board hold at once, with probability 95% (Tukey 1953, Kramer 1956;
-                with degrees of freedom for each pair, Games & Howell 1976), or each one on its own.
+            simultaneous: whether all intervals of a board hold at once with probability 95%, or each one on its own.
         """
         import numpy as np
 
         rows = self.difference.shape[-1] if simultaneous else 2
         total = self.over_examples + self.over_seeds + self.of_measurement
-        return critical_value(rows, self.freedom) * np.sqrt(total)
+        return critical_value(rows, self.board_freedom, self.pair_freedom) * np.sqrt(total)
 
     def rank_ranges(self, direction: str) -> tuple[Integers, Integers]:
         """Return the lowest and the highest rank of each row, ``(..., k)``, that the simultaneous intervals allow.
@@ -197,14 +199,17 @@ def compare_values(
     over_seeds = _sum_of_pairs(variance / seeds)
     unseen = np.maximum(0, measurement_stderr**2 - variance)
     of_measurement = _sum_of_pairs(unseen)
-    loss = (
-        _ratio(over_examples**2, example_freedom, 0)
-        + _ratio(over_seeds**2, freedom[..., None, None], 0)
-        + _sum_of_pairs(unseen**2 / measurement_freedom)
-    )
     total = over_examples + over_seeds + of_measurement
-    difference = values[..., :, None] - values[..., None, :]
-    return Comparison(difference, over_examples, over_seeds, of_measurement, _ratio(total**2, loss))
+    return Comparison(
+        values[..., :, None] - values[..., None, :],
+        over_examples,
+        over_seeds,
+        of_measurement,
+        board_freedom=_ratio(total**2, _ratio(over_seeds**2, freedom[..., None, None], 0)),
+        pair_freedom=_ratio(
+            total**2, _ratio(over_examples**2, example_freedom, 0) + _sum_of_pairs(unseen**2 / measurement_freedom)
+        ),
+    )
 
 
 def pooled_variances(variances: Floats, freedoms: Integers) -> tuple[Floats, Floats]:
@@ -237,35 +242,46 @@ def variances_of_gaps(values: Floats) -> Floats:
     centred = values - values.mean(-1, keepdims=True)
     covariances = centred @ np.swapaxes(centred, -1, -2) / (n - 1)
     own = np.diagonal(covariances, axis1=-2, axis2=-1)
-    return np.maximum(0, _sum_of_pairs(own) - 2 * covariances) / n
+    variances: Floats = np.maximum(0, _sum_of_pairs(own) - 2 * covariances) / n
+    return variances
 
 
-def critical_value(rows: int, freedom: Floats) -> Floats:
-    """Return by how many standard errors some pair of ``rows`` equal rows differs with probability 5%.
+def critical_value(rows: int, board_freedom: Floats, pair_freedom: Floats) -> Floats:
+    """Return by how many standard errors some pair of ``rows`` equal rows differs with a probability of at most 5%.
 
-    This is the 95% quantile of the studentised range of ``rows`` normal variables, divided by √2, so for two rows that
-    of Student's t for a two-sided interval. The distribution is E[W(√2 c s)], where s² is χ² divided by its degrees of
-    freedom, and W(r) = k ∫ φ(z) (Φ(z) − Φ(z − r))^(k−1) dz is the distribution of the range (Hartley 1942). Values
-    between those of a table are interpolated, with a relative error below 0.1%.
+    If all pairs share one variance with many or few degrees of freedom, this is the 95% quantile of the studentised
+    range, divided by √2 (Tukey 1953, Kramer 1956). If each pair has a variance of its own, some of them are far too
+    small by chance. So the value is multiplied by t_ν / t_∞, of Student's t at the level of one of all pairs
+    (Bonferroni). For two rows it is the quantile of Student's t, with the degrees of freedom of Satterthwaite (1946).
 
     Args:
         rows: at least one.
-        freedom: degrees of freedom, at least 1, of any shape.
+        board_freedom: degrees of freedom of the shared variance, at least 1, of any shape.
+        pair_freedom: those of the variance of each pair, of the same shape.
     """
     import numpy as np
     from scipy.special import stdtrit
 
-    freedom = np.clip(freedom, 1, _many)
+    board_freedom, pair_freedom = (np.clip(each, 1, _many) for each in (board_freedom, pair_freedom))
     if rows <= 2:
-        found: Floats = stdtrit(freedom, 0.5 + confidence / 2)
+        both = np.maximum(1, 1 / (1 / board_freedom + 1 / pair_freedom))
+        found: Floats = stdtrit(both, 0.5 + confidence / 2)
         return found
     reciprocals, values = _critical_values(rows)
-    return np.interp(1 / freedom, reciprocals, values)
+    of_one_pair = 1 - (1 - confidence) / (rows * (rows - 1))
+    widened = stdtrit(pair_freedom, of_one_pair) / stdtrit(_many, of_one_pair)
+    of_board: Floats = np.interp(1 / board_freedom, reciprocals, values)
+    return of_board * widened
 
 
 @lru_cache(maxsize=256)
 def _critical_values(rows: int) -> tuple[Floats, Floats]:
-    """Return reciprocals of degrees of freedom from 0 to 1, and the critical value for each."""
+    """Return reciprocals of degrees of freedom from 0 to 1, and the quantile of the studentised range / √2 for each.
+
+    The distribution is E[W(√2 c s)], where s² is χ² divided by its degrees of freedom, and
+    W(r) = k ∫ φ(z) (Φ(z) − Φ(z − r))^(k−1) dz is that of the range of k normal variables (Hartley 1942). The relative
+    error is below 0.1%, also of values interpolated between these.
+    """
     import numpy as np
     from scipy.special import gammaincinv, ndtr
 
@@ -297,4 +313,5 @@ def _ratio(a: Floats, b: Floats, otherwise: float = math.inf) -> Floats:
     import numpy as np
 
     a, b = np.broadcast_arrays(a, b)
-    return np.divide(a, b, out=np.full(a.shape, otherwise), where=b > 0)
+    ratio: Floats = np.divide(a, b, out=np.full(a.shape, float(otherwise)), where=b > 0)
+    return ratio
