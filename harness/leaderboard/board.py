@@ -186,11 +186,11 @@ def _no_rank(records: Sequence[Record], others: Sequence[Record], measured: Meas
     if any(record.biased_in_favour for record in records):
         return "its error is known to favour the model"
     if any(record.machine and record.timing_group is None for record in records):
-        return "timed on its own; time the rows together with --fresh"
+        return "timed on its own; time all rows in one fresh run"
     if any(record.machine and record.timing_group != newest for record in records):
-        return "timed at another time; time the rows together with --fresh"
+        return "timed at another time; time all rows in one fresh run"
     if len(records) == 1 and records[0].depends_on_seed:
-        return "one seed; run with --seeds 3"
+        return "one seed; run with 3 seeds"
     if measured.stderr is None and not measured.spread:
         return "its error is not known"
     return None

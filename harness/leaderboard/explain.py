@@ -43,7 +43,7 @@ def explain(boards: Sequence[MeasuredBoard], a: str, b: str) -> list[dict[str, A
         raise UsageError(f"no board has both {a!r} and {b!r}")
     if len({(each.dataset, each.metric) for (each, _), _, _ in found}) > 1:
         titles = "; ".join(dict.fromkeys(title(each) for (each, _), _, _ in found))
-        raise UsageError(f"several boards have both rows: {titles}. Choose one with --dataset and --metric.")
+        raise UsageError(f"several boards have both rows: {titles}. Choose a data set and a metric.")
     return [_explained(*each) for each in found]
 
 

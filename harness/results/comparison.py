@@ -267,23 +267,25 @@ def critical_value(rows: int, board_freedom: Floats, pair_freedom: Floats) -> Fl
         both = np.maximum(1, 1 / (1 / board_freedom + 1 / pair_freedom))
         found: Floats = stdtrit(both, 0.5 + confidence / 2)
         return found
-    reciprocals, values = _critical_values(rows)
-    of_one_pair = 1 - (1 - confidence) / (rows * (rows - 1))
-    widened = stdtrit(pair_freedom, of_one_pair) / stdtrit(_many, of_one_pair)
-    of_board: Floats = np.interp(1 / board_freedom, reciprocals, values)
-    return of_board * widened
+    reciprocals, of_board, of_pairs = _critical_values(rows)
+    logarithms = np.interp(1 / board_freedom, reciprocals, of_board) + np.interp(
+        1 / pair_freedom, reciprocals, of_pairs
+    )
+    values: Floats = np.exp(logarithms)
+    return values
 
 
 @lru_cache(maxsize=256)
-def _critical_values(rows: int) -> tuple[Floats, Floats]:
-    """Return reciprocals of degrees of freedom from 0 to 1, and the quantile of the studentised range / √2 for each.
+def _critical_values(rows: int) -> tuple[Floats, Floats, Floats]:
+    """Return reciprocals of degrees of freedom, and the logarithms of both factors of the critical value for each.
 
-    The distribution is E[W(√2 c s)], where s² is χ² divided by its degrees of freedom, and
-    W(r) = k ∫ φ(z) (Φ(z) − Φ(z − r))^(k−1) dz is that of the range of k normal variables (Hartley 1942). The relative
-    error is below 0.1%, also of values interpolated between these.
+    The first factor is the quantile c of the studentised range / √2, whose distribution is E[W(√2 c s)]. There s² is χ²
+    divided by its degrees of freedom, and W(r) = k ∫ φ(z) (Φ(z) − Φ(z − r))^(k−1) dz is the distribution of the range
+    of k normal variables (Hartley 1942). The second is t_ν / t_∞. Their relative error is below 0.1%, also between the
+    values of the table.
     """
     import numpy as np
-    from scipy.special import gammaincinv, ndtr
+    from scipy.special import gammaincinv, ndtr, stdtrit
 
     z, r = np.linspace(-8, 8, 201), np.linspace(0, 16, 1601)
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
@@ -297,7 +299,9 @@ def _critical_values(rows: int) -> tuple[Floats, Floats]:
         middle = (low + high) / 2
         held = np.interp(math.sqrt(2) * middle[:, None] * scale, r, of_range) @ weights / 2
         low, high = np.where(held < confidence, middle, low), np.where(held < confidence, high, middle)
-    return reciprocals, (low + high) / 2
+    of_one_pair = 1 - (1 - confidence) / (rows * (rows - 1))
+    of_pairs = stdtrit(1 / np.maximum(reciprocals, 1 / _many), of_one_pair)
+    return reciprocals, np.log((low + high) / 2), np.log(of_pairs / of_pairs[0])
 
 
 def _sum_of_pairs(of_rows: Floats) -> Floats:

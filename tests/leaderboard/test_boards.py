@@ -257,9 +257,9 @@ def test_a_row_with_one_seed_has_no_rank_unless_its_value_does_not_depend_on_it(
     one = record("b", -90.0, depends_on_seed=True)
     (board,) = build_boards([*seeds_of("a", -100.0), one, record("c", -500.0)], store)
     assert [(row.model, rank_range(row)) for row in board.rows] == [("b", "–"), ("a", "1"), ("c", "2")]
-    assert "No rank for b: one seed; run with --seeds 3." in captions(board)
+    assert "No rank for b: one seed; run with 3 seeds." in captions(board)
     (board,) = build_boards([one], store)
-    assert "No ranks: one seed; run with --seeds 3." in captions(board)
+    assert "No ranks: one seed; run with 3 seeds." in captions(board)
 
 
 def test_seven_seeds_of_one_model_entered_as_rows_have_no_ranks(store: Store) -> None:
@@ -267,7 +267,7 @@ def test_seven_seeds_of_one_model_entered_as_rows_have_no_ranks(store: Store) ->
     rows = [record(f"vae-{i}", value, seed=i, depends_on_seed=True) for i, value in enumerate(elbo)]
     (board,) = build_boards(rows, store)
     assert ranges(board) == ["–"] * 7
-    assert "No ranks: one seed; run with --seeds 3." in captions(board)
+    assert "No ranks: one seed; run with 3 seeds." in captions(board)
 
 
 def test_a_row_is_not_ranked_on_the_seeds_that_survived(store: Store) -> None:
@@ -287,8 +287,8 @@ def test_timings_are_ranked_only_with_those_of_the_newest_group(store: Store) ->
     new = [timing("c", 700.0, "second", "2026-01-02"), timing("d", 600.0, "second", "2026-01-02")]
     (board,) = build_boards([old, alone, *new], store)
     assert [(row.model, rank_range(row)) for row in board.rows] == [("a", "–"), ("b", "–"), ("c", "1"), ("d", "2")]
-    assert "No rank for a: timed at another time; time the rows together with --fresh." in captions(board)
-    assert "No rank for b: timed on its own; time the rows together with --fresh." in captions(board)
+    assert "No rank for a: timed at another time; time all rows in one fresh run." in captions(board)
+    assert "No rank for b: timed on its own; time all rows in one fresh run." in captions(board)
 
 
 def test_rows_are_paired_on_groups_of_examples_averaged_over_seeds(store: Store) -> None:
