@@ -16,6 +16,7 @@ from torch import nn
 
 from harness import Data, Examples, NotApplicable
 from harness.cli import main
+from harness.cli.run import run
 from harness.data.transforms import Binarize, Dequantize
 from harness.planning.budget import Budget
 from harness.planning.component import Component
@@ -64,7 +65,12 @@ def call(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Call:
-    """Run ``harness`` in this process, in an empty folder, which saves starting Python and importing torch."""
+    """Run ``harness`` in this process, in an empty folder, which saves starting Python and importing torch.
+
+    To save time, ``harness run`` has one seed by default.
+    """
+    (seeds,) = (option for option in run.params if option.name == "seeds")
+    monkeypatch.setattr(seeds, "default", 1)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HARNESS_DATA_DIR", raising=False)
     monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))

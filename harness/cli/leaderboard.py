@@ -12,7 +12,8 @@ from harness.cli.options import names_option, plugin_option, runs_option
 from harness.cli.output import warn
 from harness.contracts.checks import problem_of_renderer
 from harness.errors import UsageError, unknown
-from harness.leaderboard.board import build_boards
+from harness.leaderboard import explain as explanations
+from harness.leaderboard.board import build_boards, build_measured_boards
 from harness.results.store import Store
 
 
@@ -21,21 +22,27 @@ from harness.results.store import Store
 @names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these metrics.")
 @click.option("--format", "format_", default="terminal", show_default=True, metavar="FORMAT",
               help="terminal, markdown, json, csv, svg, or one that a plugin provides.")  # fmt: skip
+@click.option("--explain", nargs=2, metavar="A B",
+              help="Explain the difference between two rows instead: its 95% intervals, what they rest on, and how "
+              "many seeds would decide it. A row is named by its model, with its label as on the board.")  # fmt: skip
 @runs_option
 @plugin_option
 def leaderboard(
     datasets: tuple[str, ...],
     metrics: tuple[str, ...],
     format_: str,
+    explain: tuple[str, str] | None,
     runs: Path,
     plugin_files: tuple[Path, ...],
 ) -> None:
     """Show the leaderboards of all stored results."""
     registry = load_registry(plugin_files)
+    if explain and format_ not in ("terminal", "json"):
+        raise UsageError(f"--explain has the formats terminal and json, not {format_!r}")
     render = resolve_checked(registry.get("renderer", format_), problem_of_renderer)
     store = Store(runs, warn)
     records = store.records()
-    if not records and (format_ == "terminal" or datasets or metrics):
+    if not records and (format_ == "terminal" or datasets or metrics or explain):
         raise UsageError(f"no results in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
     for kind, wanted in (("dataset", datasets), ("metric", metrics)):
         recorded: set[Any] = {getattr(record, kind)["name"] for record in records}
@@ -43,6 +50,10 @@ def leaderboard(
             if name not in recorded:
                 raise unknown(f"{kind} in {runs}", name, recorded)
         records = [record for record in records if not wanted or getattr(record, kind)["name"] in wanted]
+    if explain:
+        found = explanations.explain(build_measured_boards(records, store), *explain)
+        print(explanations.render_json(found) if format_ == "json" else explanations.render(found))
+        return
     text = render(build_boards(records, store))
     if not isinstance(text, str):
         raise UsageError(f"renderer {format_!r} returned {type(text).__name__}; it must return text")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Examples:
   harness run --models vae,gan --metric elbo
   harness run --models pca --set pca.latent_dim=2,10,32 --metric reconstruction-mse --dataset mnist
-  harness run --models vae --metric elbo --seeds 3 --dry-run
+  harness run --models vae --metric elbo --seeds 5 --dry-run
   harness run studies/iwae-table.toml --seeds 1
 
 'harness list' lists the names; 'harness show NAME' shows the settings of one.""",
@@ -56,10 +56,11 @@ Examples:
 @click.option(
     "--seeds",
     type=WholeNumber(min=1),
-    default=1,
+    default=3,
     show_default=True,
     metavar="N",
-    help="Train each model N times, from seeds 0 to N-1.",
+    help="Train each model N times, from seeds 0 to N-1. A model with one seed has no rank; more seeds find smaller "
+    "differences.",
 )
 @budget_options
 @set_option()

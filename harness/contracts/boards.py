@@ -23,10 +23,10 @@ class Row:
         stderr: the standard error of ``value`` over what is ``counted``, or None.
         spread: the standard deviation over seeds; None for fewer than two.
         by_seed: the value of each seed that has one.
-        is_paired: whether per-example values are at hand, on which comparisons are paired.
+        is_paired: whether values per example, or per group of examples, are at hand to pair comparisons on.
         n: number of test examples, samples or repeats.
         counted: what ``n`` counts.
-        biased_in_favour: whether the error of the value is known to favour the model; such a row has no rank.
+        biased_in_favour: whether the error of the value is known to favour the model.
         parts: named summands or components, averaged over seeds.
         diagnostics: of the first seed.
         threads: CPU threads that a timing was taken with.
@@ -35,7 +35,10 @@ class Row:
         effective_sample_size: of the first seed.
         degrees_of_freedom: of ``stderr``, of the first seed.
         fit_key: the fit of the first seed that has a value.
-        rank: one more than the number of rows that are significantly better; None for a row without rank.
+        rank_low: one more than the number of rows that are better, by 95% intervals of all differences that hold
+            together; None for a row without rank.
+        rank_high: the number of ranked rows, less those that are worse.
+        no_rank: why a row with a value has no rank, and how to get one; None if there is nothing to say.
     """
 
     model: str
@@ -61,7 +64,14 @@ class Row:
     effective_sample_size: float | None
     degrees_of_freedom: float | None
     fit_key: str
-    rank: int | None = None
+    rank_low: int | None = None
+    rank_high: int | None = None
+    no_rank: str | None = None
+
+    @property
+    def rank(self) -> int | None:
+        """The best rank that is possible, ``rank_low``."""
+        return self.rank_low
 
     @property
     def name(self) -> str:
@@ -76,10 +86,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """Rows that may be compared, best first; those without a value last.
+    """Rows that may be compared, sorted by value, best first.
 
-    ``bound`` is ``lower`` or ``upper`` if the values are bounds. ``notes`` say what the ranks could not take into
-    account, such as per-example values that cannot be read.
+    Rows whose error is known to favour their model follow, then those without a value. ``bound`` is ``lower`` or
+    ``upper`` if the values are bounds. ``notes`` say what the ranks could not take into account, such as per-example
+    values that cannot be read.
     """
 
     dataset: str

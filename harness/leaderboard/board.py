@@ -8,22 +8,32 @@ those of the fit.
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.contracts.boards import Board, Row
-from harness.contracts.events import Record
+from harness.contracts.events import Record, Values
 from harness.errors import StoreError
-from harness.results.comparison import Measured, ranks
+from harness.results.comparison import Measured, compare
 from harness.results.store import Store
 from harness.settings import show
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
     """Group and rank records, paired by the per-example values in the store."""
+    return [board for board, _ in build_measured_boards(records, store)]
+
+
+def build_measured_boards(records: Iterable[Record], store: Store) -> list[tuple[Board, list[Measured]]]:
+    """Group and rank records; return each board with what its rows with a rank are compared by, in their order."""
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         groups[_key(_comparable(record))].append(record)
@@ -41,7 +51,11 @@ def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
             if record.status != "ok":
                 homes.get(_row_of(record), families[0]).append(record)
         boards += [_board(family, store) for family in families]
-    return sorted(boards, key=lambda each: (each.dataset, each.dataset_label, each.metric, each.metric_label))
+    return sorted(boards, key=lambda each: _place(each[0]))
+
+
+def _place(board: Board) -> tuple[str, ...]:
+    return board.dataset, board.dataset_label, board.metric, board.metric_label
 
 
 def _comparable(record: Record) -> list[Any]:
@@ -59,20 +73,22 @@ def _threads(record: Record) -> int | None:
     return (record.threads or record.engine["threads"]) if record.machine else None
 
 
-def _board(records: Sequence[Record], store: Store) -> Board:
+def _board(records: Sequence[Record], store: Store) -> tuple[Board, list[Measured]]:
     first = next((record for record in records if record.status == "ok"), records[0])
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         groups[_row_of(record)].append(record)
     differing = _differing_settings(records)
     unreadable: list[str] = []
-    rows = [_row(group, differing, store, unreadable) for group in groups.values()]
+    newest = _newest_timing_group(records)
+    rows = [_row(group, differing, newest, store, unreadable) for group in groups.values()]
+    ranked, measured = _ranked(rows, first.direction)
     notes = (
         [f"Not paired, since per-example values cannot be read: {', '.join(unreadable)}."]
         if unreadable and len(rows) > 1
         else []
     )
-    return Board(
+    board = Board(
         dataset=first.dataset["name"],
         dataset_settings=first.dataset["settings"],
         dataset_label=_label(first.dataset["settings"], first.dataset["changed"]),
@@ -85,10 +101,16 @@ def _board(records: Sequence[Record], store: Store) -> Board:
         direction=first.direction,
         measure=first.measure,
         machine=first.machine,
-        rows=tuple(_ranked(rows, first.direction)),
+        rows=tuple(ranked),
         bound=first.bound,
         notes=tuple(notes),
     )
+    return board, measured
+
+
+def _newest_timing_group(records: Sequence[Record]) -> str | None:
+    timed = [record for record in records if record.status == "ok" and record.timing_group]
+    return max(timed, key=lambda record: record.ended or "").timing_group if timed else None
 
 
 def _row_of(record: Record) -> str:
@@ -99,9 +121,16 @@ def _row_of(record: Record) -> str:
 
 
 def _row(
-    records: Sequence[Record], differing: Mapping[str, set[str]], store: Store, unreadable: list[str]
+    records: Sequence[Record],
+    differing: Mapping[str, set[str]],
+    newest: str | None,
+    store: Store,
+    unreadable: list[str],
 ) -> tuple[Row, Measured | None]:
-    """Return a row with what its rank depends on; values that cannot be read are added to ``unreadable``."""
+    """Return a row with what its rank depends on; values that cannot be read are added to ``unreadable``.
+
+    ``newest`` is the timing group in which the last timing of the board was taken.
+    """
     with_value = [record for record in records if record.status == "ok"]
     others = [record for record in records if record.status != "ok"]
     first = min(with_value or others, key=lambda record: record.seed)
@@ -123,9 +152,9 @@ def _row(
         stderr=measured.stderr if measured else None,
         spread=measured.spread if measured else None,
         by_seed=measured.by_seed if measured else {},
-        is_paired=measured is not None and measured.values is not None,
+        is_paired=measured is not None and measured.pairing is not None,
         n=first.n,
-        counted=first.counted or ("repeats" if first.machine else "test examples"),
+        counted=_counted(first),
         biased_in_favour=any(record.biased_in_favour for record in with_value),
         parts={name: mean for name in part_names if (mean := _mean_part(with_value, name)) is not None},
         diagnostics=first.diagnostics,
@@ -135,8 +164,37 @@ def _row(
         effective_sample_size=first.effective_sample_size,
         degrees_of_freedom=first.degrees_of_freedom,
         fit_key=first.fit_key,
+        no_rank=_no_rank(with_value, others, measured, newest) if measured and first.direction else None,
     )
     return row, measured
+
+
+def _counted(record: Record) -> str:
+    return record.counted or ("repeats" if record.machine else "test examples")
+
+
+def _no_rank(records: Sequence[Record], others: Sequence[Record], measured: Measured, newest: str | None) -> str | None:
+    """Return why a row has no rank, and how to get one; None if it has one.
+
+    Args:
+        records: of the row, with a value.
+        others: of the row, without.
+        measured: the value of the row.
+        newest: the timing group in which the last timing of the board was taken.
+    """
+    if others:
+        return "not all of its seeds have a value"
+    if any(record.biased_in_favour for record in records):
+        return "its error is known to favour the model"
+    if any(record.machine and record.timing_group is None for record in records):
+        return "timed on its own; time all rows in one fresh run"
+    if any(record.machine and record.timing_group != newest for record in records):
+        return "timed at another time; time all rows in one fresh run"
+    if len(records) == 1 and records[0].depends_on_seed:
+        return "one seed; run with 3 seeds"
+    if measured.stderr is None and not measured.spread:
+        return "its error is not known"
+    return None
 
 
 def _mean_part(records: Sequence[Record], name: str) -> float | None:
@@ -151,6 +209,11 @@ def _measured(records: Sequence[Record], store: Store) -> tuple[Measured, list[i
     stderrs = tuple(record.stderr for record in records if record.stderr is not None)
     freedoms = [record.degrees_of_freedom for record in records if record.degrees_of_freedom is not None]
     unpaired = Measured(by_seed, stderrs, min(freedoms, default=None))
+    if any(record.group_values for record in records):
+        noise = [record.estimator_stderr or 0.0 for record in records]
+        return replace(unpaired, group_values=_mean_of_groups(records), measurement_stderr=_root_mean_square(noise)), []
+    if not _counted(records[0]).endswith("examples"):
+        return replace(unpaired, measurement_stderr=_root_mean_square(stderrs)), []
     known = []
     for record in records:
         try:
@@ -164,7 +227,31 @@ def _measured(records: Sequence[Record], store: Store) -> tuple[Measured, list[i
     if any(len(each.ids) != len(ids) or (each.ids != ids).any() for each in known):
         return unpaired, []
     values = sum((each.values for each in known[1:]), start=known[0].values) / len(known)
-    return replace(unpaired, ids=ids, values=values), []
+    noise = [_not_over_examples(record, each) for record, each in zip(records, known, strict=True)]
+    return replace(unpaired, ids=ids, values=values, measurement_stderr=_root_mean_square(noise)), []
+
+
+def _mean_of_groups(records: Sequence[Record]) -> NDArray[np.float64] | None:
+    import numpy as np
+
+    if len({len(record.group_values) for record in records}) > 1:
+        return None
+    means: NDArray[np.float64] = np.array([record.group_values for record in records]).mean(0)
+    return means
+
+
+def _not_over_examples(record: Record, values: Values) -> float:
+    """Return the part of a standard error that per-example values do not show, such as that of shared samples."""
+    n = len(values.values)
+    if record.stderr is None or n < 2:
+        return 0.0
+    shown = float(values.values.var(ddof=1)) / n
+    excess = record.stderr**2 - shown
+    return math.sqrt(excess) if excess > 1e-6 * shown else 0.0
+
+
+def _root_mean_square(numbers: Sequence[float]) -> float:
+    return math.sqrt(fmean([each**2 for each in numbers])) if numbers else 0.0
 
 
 def _reason(measured: Sequence[Record], others: Sequence[Record]) -> str | None:
@@ -186,18 +273,21 @@ def _seeds(records: Sequence[Record]) -> str:
     return ", ".join(str(record.seed) for record in records)
 
 
-def _ranked(rows: Sequence[tuple[Row, Measured | None]], direction: str | None) -> list[Row]:
-    """Rank the rows that have a value and are not biased in favour of their model; the rest follows without ranks."""
+def _ranked(rows: Sequence[tuple[Row, Measured | None]], direction: str | None) -> tuple[list[Row], list[Measured]]:
+    """Sort rows by value and rank those that can be; return them with the values of those that have a rank."""
     valued = [(row, measured) for row, measured in rows if measured is not None]
     without_value = sorted((row for row, measured in rows if measured is None), key=lambda row: (row.model, row.label))
     if direction is None:
-        return [*(row for row, _ in valued), *without_value]
+        return [*(row for row, _ in valued), *without_value], []
     valued.sort(key=lambda each: each[1].value, reverse=direction == "higher")
-    fair = [each for each in valued if not each[0].biased_in_favour]
-    places = ranks([measured for _, measured in fair], direction)
-    ranked = [replace(row, rank=rank) for (row, _), rank in zip(fair, places, strict=True)]
-    ranked.sort(key=lambda row: row.rank or 0)
-    return [*ranked, *(row for row, _ in valued if row.biased_in_favour), *without_value]
+    valued.sort(key=lambda each: each[0].biased_in_favour)
+    compared = [measured for row, measured in valued if row.no_rank is None]
+    ranks = iter(zip(*compare(compared).rank_ranges(direction), strict=True)) if compared else iter(())
+    ranked = []
+    for row, _ in valued:
+        low, high = next(ranks) if row.no_rank is None else (None, None)
+        ranked.append(replace(row, rank_low=low and int(low), rank_high=high and int(high)))
+    return [*ranked, *without_value], compared
 
 
 def _differing_settings(records: Sequence[Record]) -> dict[str, set[str]]:

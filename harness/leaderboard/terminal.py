@@ -55,7 +55,7 @@ def table(board: Board) -> Group:
             min_width=least.get(name),
         )
     for row in board.rows:
-        style = "bold green" if row.rank == 1 else "dim" if row.value is None else ""
+        style = "bold green" if row.rank_low == 1 else "dim" if row.value is None else ""
         grid.add_row(*(Text(entry) for entry in cells(board, row)), style=style)
     return Group(Text(title(board), style="bold"), grid, *(Text(line, style="dim") for line in captions(board)))
 

@@ -9,6 +9,8 @@ from harness.contracts.boards import Board, Row
 from harness.planning.budget import in_words
 from harness.settings import show
 
+_many = 5  # names; more are counted
+
 
 def title(board: Board) -> str:
     """Name a board: the data set and the metric with what is not at its default."""
@@ -34,7 +36,7 @@ def cells(board: Board, row: Row) -> list[str]:
     """Return a row as text, one entry a column."""
     digits = decimals(row.value or 0.0, row.stderr)
     texts = [
-        "–" if row.rank is None else str(row.rank),
+        rank_range(row),
         row.name,
         row.status if row.value is None else number(row.value, digits),
     ]
@@ -43,6 +45,13 @@ def cells(board: Board, row: Row) -> list[str]:
         texts += [str(row.seeds) if row.seeds else "", number(row.spread, digits)]
     texts += [_part(row, name, digits) for name in board.part_names]
     return texts + [row.reason or ""] * _has_notes(board)
+
+
+def rank_range(row: Row) -> str:
+    """Return the ranks that a row may have, such as ``2–4``."""
+    if row.rank_low is None:
+        return "–"
+    return str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
 
 
 def captions(board: Board) -> list[str]:
@@ -67,8 +76,7 @@ def captions(board: Board) -> list[str]:
     ranked = [row for row in valued if row.rank is not None]
     if len(ranked) > 1 and any(row.stderr != 0 or row.spread for row in ranked):
         lines.append(_of_ranks(board, ranked))
-    if board.direction and any(row.biased_in_favour for row in valued):
-        lines.append("A value without a rank has an error that is known to favour its model.")
+    lines += _without_rank(valued)
     if _has_spread(board):
         errors = f"Std. error is over {counted}, spread" if counted else "Spread"
         lines.append(f"{errors} is the standard deviation over seeds.")
@@ -77,19 +85,30 @@ def captions(board: Board) -> list[str]:
 
 def _of_ranks(board: Board, ranked: Sequence[Row]) -> str:
     """Return how rows were ranked, and what the ranks do not take into account."""
-    certain = [row for row in ranked if row.stderr is not None or row.spread is not None]
-    paired = any(row.is_paired for row in ranked)
-    if certain:
-        lines = [f"Ranks: one more than the number of rows that a {'paired ' * paired}95% interval finds better."]
-    else:
-        lines = ["Ranks: by value; its error is not known."]
-    if 0 < len(certain) < len(ranked):
-        lines.append("The error of some rows is not known.")
-    if any(row.seeds == 1 for row in ranked):
-        lines.append("One seed: ranks compare these fits, not the methods.")
-    if board.machine and certain:
-        lines.append("Errors are those within one measurement; rows were timed at different times.")
+    lines = ["Ranks: the range of ranks that simultaneous 95% intervals of all differences allow."]
+    unknown = [row for row in ranked if row.stderr is None]
+    if unknown:
+        of_some = " of some rows" if len(unknown) < len(ranked) else ""
+        lines.append(f"The error{of_some} over test examples is not known and not included.")
+    if board.machine:
+        lines.append("Ranked rows were timed in turn.")
     return " ".join(lines)
+
+
+def _without_rank(valued: Sequence[Row]) -> list[str]:
+    """Return why rows with a value have no rank, one line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in valued:
+        if row.no_rank is not None:
+            reasons.setdefault(row.no_rank, []).append(row.name)
+    return [
+        f"No ranks: {reason}." if len(names) == len(valued) else f"No rank for {_listed(names)}: {reason}."
+        for reason, names in reasons.items()
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _many else f"{len(names)} rows"
 
 
 def number(value: float | None, digits: int) -> str:

@@ -1,8 +1,12 @@
-"""Uncertainty of values, and comparisons between them.
+"""Uncertainty of values, and comparisons of all rows of a board at once.
 
-A mean over test examples and seeds has two sources of error, kept separate here: the choice of test examples (the
-standard error over examples) and the choice of seeds (the spread over seeds). A comparison is paired if both sides used
-the same examples or the same seeds.
+The error of a value has three sources, kept separate here: the choice of test examples, the choice of seeds, and the
+measurement itself (the randomness of an estimator, or the rounds of a timing). All rows share their test examples, so
+the error over examples is paired where per-example or per-group values allow it. Seeds of two models have nothing in
+common, and measurements are independent, so neither is paired.
+
+``docs/statistics.md`` says how often the ranks are wrong, as measured by ``python -m tests.simulations.ranks``.
+Functions of arrays take any number of leading dimensions, so that many boards can be simulated at once.
 """
 
 from __future__ import annotations
@@ -10,14 +14,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean, stdev, variance
+from functools import lru_cache
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
 confidence = 0.95
+_many = 1e8  # degrees of freedom; more make no difference
 
 
 @dataclass(frozen=True)
@@ -26,17 +35,22 @@ class Measured:
 
     Args:
         by_seed: the value for each seed.
-        stderrs: the standard error over examples (or repeats) for each seed that has one.
+        stderrs: the standard error for each seed that has one.
         degrees_of_freedom: of these standard errors; None if they have many.
         ids: ``(n,)`` example ids, or None.
         values: ``(n,)`` per-example values, averaged over seeds; None if there are none.
+        group_values: ``(g,)`` pseudo-values of a jackknife over groups of examples, averaged over seeds, or None.
+        measurement_stderr: the part of ``stderrs`` that is not over test examples and is independent between fits; the
+            root mean square over seeds.
     """
 
     by_seed: dict[int, float]
     stderrs: tuple[float, ...] = ()
     degrees_of_freedom: float | None = None
-    ids: NDArray[np.int64] | None = None
-    values: NDArray[np.float64] | None = None
+    ids: Integers | None = None
+    values: Floats | None = None
+    group_values: Floats | None = None
+    measurement_stderr: float = 0.0
 
     @property
     def value(self) -> float:
@@ -45,9 +59,9 @@ class Measured:
 
     @property
     def stderr(self) -> float | None:
-        """The standard error over test examples of the mean over seeds."""
+        """The standard error of ``value``, without the spread over seeds; None if it is not known."""
         if self.values is not None and len(self.values) > 1:
-            return float(self.values.std(ddof=1) / math.sqrt(len(self.values)))
+            return math.hypot(float(self.values.std(ddof=1) / math.sqrt(len(self.values))), self.measurement_stderr)
         if not self.stderrs:
             return None
         # Without per-example values it is not known how seeds share their examples: this is the cautious bound.
@@ -58,77 +72,250 @@ class Measured:
         """The standard deviation over seeds; None for a single one."""
         return stdev(self.by_seed.values()) if len(self.by_seed) > 1 else None
 
-
-@dataclass(frozen=True)
-class Difference:
-    """How much larger one value is than another, with a 95% interval."""
-
-    value: float
-    low: float
-    high: float
+    @property
+    def example_variance(self) -> float:
+        """The squared standard error over test examples; 0 if it is not known."""
+        return max(0.0, (self.stderr or 0.0) ** 2 - self.measurement_stderr**2)
 
     @property
-    def is_significant(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
+    def pairing(self) -> tuple[str, int, bytes] | None:
+        """What the row is paired on, how many there are, and which; rows are paired if all three are equal."""
+        if self.values is not None and self.ids is not None and len(self.values) > 1:
+            return "examples", len(self.values), self.ids.tobytes()
+        if self.group_values is not None and len(self.group_values) > 1:
+            return "groups", len(self.group_values), b""
+        return None
 
 
-def difference(a: Measured, b: Measured) -> Difference:
-    """Compare two values: a − b, with the errors over examples and over seeds added in quadrature.
+@dataclass(frozen=True)
+class Comparison:
+    """All differences between the k rows of a board. Entry ``(i, j)`` of an array is about row i minus row j.
 
-    Examples are paired by id and seeds by number if both sides have the same. Degrees of freedom follow Satterthwaite
-    (1946). If a side has one seed, its spread is unknown and the interval is valid for these fits only.
+    Args:
+        difference: of the values, ``(..., k, k)``.
+        over_examples: the part of its variance that comes from the test examples, ``(..., k, k)``.
+        over_seeds: the part that comes from the seeds.
+        of_measurement: the part that comes from the measurement itself and that the spread over seeds does not show.
+        board_freedom: the degrees of freedom of the sum of the three, as far as it rests on estimates that all rows
+            share, ``(..., k, k)``.
+        pair_freedom: the same as far as it rests on estimates of its own.
     """
-    value = a.value - b.value
-    sources = [*_over_examples(a, b), *_over_seeds(a, b)]
-    total = sum(each for each, _ in sources)
-    if total == 0:
-        return Difference(value, value, value)
-    limited = sum(each**2 / df for each, df in sources)
-    freedom = total**2 / limited if limited else math.inf
-    margin = t_quantile(0.5 + confidence / 2, freedom) * math.sqrt(total)
-    return Difference(value, value - margin, value + margin)
+
+    difference: Floats
+    over_examples: Floats
+    over_seeds: Floats
+    of_measurement: Floats
+    board_freedom: Floats
+    pair_freedom: Floats
+
+    def margin(self, *, simultaneous: bool = True) -> Floats:
+        """Return half the widths of 95% intervals of the differences, ``(..., k, k)``.
+
+        Args:
+            simultaneous: whether all intervals of a board hold at once with probability 95%, or each one on its own.
+        """
+        import numpy as np
+
+        rows = self.difference.shape[-1] if simultaneous else 2
+        total = self.over_examples + self.over_seeds + self.of_measurement
+        return critical_value(rows, self.board_freedom, self.pair_freedom) * np.sqrt(total)
+
+    def rank_ranges(self, direction: str) -> tuple[Integers, Integers]:
+        """Return the lowest and the highest rank of each row, ``(..., k)``, that the simultaneous intervals allow.
+
+        The lowest is one more than the number of rows that are better, the highest is k less the number of rows that
+        are worse. With probability 95% all ranges contain the true ranks (Al Mohamad, Goeman & van Zwet 2022).
+
+        Args:
+            direction: ``higher`` or ``lower``, whichever is better.
+        """
+        advantage = self.difference if direction == "higher" else -self.difference
+        margin = self.margin()
+        worse = (advantage > margin).sum(-1)
+        better = (-advantage > margin).sum(-1)
+        return 1 + better, self.difference.shape[-1] - worse
 
 
-def ranks(measured: Sequence[Measured], direction: str) -> list[int]:
-    """Return ranks: one more than the number of values that are significantly better.
+def compare(rows: Sequence[Measured], seeds: int | None = None) -> Comparison:
+    """Compare all rows of a board.
 
-    ``direction`` is ``higher`` or ``lower``, whichever is better.
+    Args:
+        rows: at least one.
+        seeds: how many seeds each row with a spread is taken to have, to plan a run; None for those that it has.
     """
-    sign = 1 if direction == "higher" else -1
-    return [1 + sum(_is_better(other, own, sign) for other in measured if other is not own) for own in measured]
+    import numpy as np
+
+    def array(numbers: Sequence[float | None], missing: float = math.inf) -> Floats:
+        return np.array([missing if each is None else each for each in numbers])
+
+    own = array([row.example_variance for row in rows])
+    over_examples, loss = _sum_of_pairs(own), _sum_of_pairs(own**2 / array([row.degrees_of_freedom for row in rows]))
+    for key in {row.pairing for row in rows if row.pairing}:
+        paired = [i for i, row in enumerate(rows) if row.pairing == key]
+        values = [rows[i].values if key[0] == "examples" else rows[i].group_values for i in paired]
+        freedom = key[1] - 1 if key[0] == "examples" else rows[paired[0]].degrees_of_freedom or key[1] - 1
+        variances = variances_of_gaps(np.stack([each for each in values if each is not None]))
+        over_examples[np.ix_(paired, paired)] = variances
+        loss[np.ix_(paired, paired)] = variances**2 / freedom
+    return compare_values(
+        array([row.value for row in rows]),
+        over_examples=over_examples,
+        example_freedom=_ratio(over_examples**2, loss),
+        seeds=np.array([seeds if seeds and row.spread else len(row.by_seed) for row in rows]),
+        spread=array([row.spread for row in rows], missing=0.0),
+        measurement_stderr=array([row.measurement_stderr for row in rows]),
+        measurement_freedom=array([row.degrees_of_freedom for row in rows]),
+    )
 
 
-def t_quantile(probability: float, freedom: float) -> float:
-    """Return a quantile of Student's t distribution; of the normal one for many degrees of freedom."""
-    if freedom > 1000:
-        return NormalDist().inv_cdf(probability)
+def compare_values(
+    values: Floats,
+    *,
+    over_examples: Floats,
+    example_freedom: Floats,
+    seeds: Integers,
+    spread: Floats,
+    measurement_stderr: Floats,
+    measurement_freedom: Floats,
+) -> Comparison:
+    """Compare k rows, given as arrays that may have further dimensions in front.
+
+    The error of a measurement is part of the spread over seeds as far as it differs between seeds. So only what exceeds
+    the spread is added: all of it for a row without spread, such as one timed with a single seed. Degrees of freedom
+    follow Satterthwaite (1946).
+
+    Args:
+        values: means over seeds, ``(..., k)``.
+        over_examples: the variances of all differences that come from the test examples, ``(..., k, k)``.
+        example_freedom: their degrees of freedom, ``(..., k, k)``.
+        seeds: the number of seeds of each row, ``(k,)``.
+        spread: the standard deviation over seeds, ``(..., k)``; 0 for a row without.
+        measurement_stderr: the standard error of one measurement, ``(..., k)``.
+        measurement_freedom: its degrees of freedom, ``(..., k)``.
+    """
+    import numpy as np
+
+    variance, freedom = pooled_variances(spread**2, seeds - 1)
+    over_seeds = _sum_of_pairs(variance / seeds)
+    unseen = np.maximum(0, measurement_stderr**2 - variance)
+    of_measurement = _sum_of_pairs(unseen)
+    total = over_examples + over_seeds + of_measurement
+    return Comparison(
+        values[..., :, None] - values[..., None, :],
+        over_examples,
+        over_seeds,
+        of_measurement,
+        board_freedom=_ratio(total**2, _ratio(over_seeds**2, freedom[..., None, None], 0)),
+        pair_freedom=_ratio(
+            total**2, _ratio(over_examples**2, example_freedom, 0) + _sum_of_pairs(unseen**2 / measurement_freedom)
+        ),
+    )
+
+
+def pooled_variances(variances: Floats, freedoms: Integers) -> tuple[Floats, Floats]:
+    """Return variances over seeds that two or three seeds a row are enough for.
+
+    A row's own variance is far too uncertain then. It is raised to the root mean square of all rows' variances if it
+    is smaller. The root mean square exceeds the mean if rows differ, so that a row whose few seeds happen to agree is
+    not taken for a certain one. Rows whose seeds agree exactly, such as closed-form fits, are left out and left alone.
+
+    Args:
+        variances: of each row, ``(..., k)``.
+        freedoms: the number of seeds less one, ``(k,)``.
+
+    Returns:
+        The variances ``(..., k)``, and the degrees of freedom of the board, ``(...,)``.
+    """
+    import numpy as np
+
+    weights = np.where(variances > 0, freedoms, 0)
+    freedom = weights.sum(-1)
+    pooled = np.sqrt(_ratio((weights * variances**2).sum(-1), freedom, 0))
+    return np.where(variances > 0, np.maximum(variances, pooled[..., None]), 0), freedom
+
+
+def variances_of_gaps(values: Floats) -> Floats:
+    """Return the variances of the mean differences between rows with paired values: ``(..., k, n) -> (..., k, k)``."""
+    import numpy as np
+
+    n = values.shape[-1]
+    centred = values - values.mean(-1, keepdims=True)
+    covariances = centred @ np.swapaxes(centred, -1, -2) / (n - 1)
+    own = np.diagonal(covariances, axis1=-2, axis2=-1)
+    variances: Floats = np.maximum(0, _sum_of_pairs(own) - 2 * covariances) / n
+    return variances
+
+
+def critical_value(rows: int, board_freedom: Floats, pair_freedom: Floats) -> Floats:
+    """Return by how many standard errors some pair of ``rows`` equal rows differs with a probability of at most 5%.
+
+    If all pairs share one variance with many or few degrees of freedom, this is the 95% quantile of the studentised
+    range, divided by √2 (Tukey 1953, Kramer 1956). If each pair has a variance of its own, some of them are far too
+    small by chance. So the value is multiplied by t_ν / t_∞, of Student's t at the level of one of all pairs
+    (Bonferroni). For two rows it is the quantile of Student's t, with the degrees of freedom of Satterthwaite (1946).
+
+    Args:
+        rows: at least one.
+        board_freedom: degrees of freedom of the shared variance, at least 1, of any shape.
+        pair_freedom: those of the variance of each pair, of the same shape.
+    """
+    import numpy as np
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, probability))
+    board_freedom, pair_freedom = (np.clip(each, 1, _many) for each in (board_freedom, pair_freedom))
+    if rows <= 2:
+        both = np.maximum(1, 1 / (1 / board_freedom + 1 / pair_freedom))
+        found: Floats = stdtrit(both, 0.5 + confidence / 2)
+        return found
+    reciprocals, of_board, of_pairs = _critical_values(rows)
+    logarithms = np.interp(1 / board_freedom, reciprocals, of_board) + np.interp(
+        1 / pair_freedom, reciprocals, of_pairs
+    )
+    values: Floats = np.exp(logarithms)
+    return values
 
 
-def _is_better(a: Measured, b: Measured, sign: int) -> bool:
-    gap = difference(a, b)
-    return gap.value * sign > 0 and gap.is_significant
+@lru_cache(maxsize=256)
+def _critical_values(rows: int) -> tuple[Floats, Floats, Floats]:
+    """Return reciprocals of degrees of freedom, and the logarithms of both factors of the critical value for each.
+
+    The first factor is the quantile c of the studentised range / √2, whose distribution is E[W(√2 c s)]. There s² is χ²
+    divided by its degrees of freedom, and W(r) = k ∫ φ(z) (Φ(z) − Φ(z − r))^(k−1) dz is the distribution of the range
+    of k normal variables (Hartley 1942). The second is t_ν / t_∞. Their relative error is below 0.1%, also between the
+    values of the table.
+    """
+    import numpy as np
+    from scipy.special import gammaincinv, ndtr, stdtrit
+
+    z, r = np.linspace(-8, 8, 201), np.linspace(0, 16, 1601)
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
+    of_range = rows * density @ (ndtr(z)[:, None] - ndtr(z[:, None] - r)) ** (rows - 1)
+    reciprocals = np.linspace(0, 1, 101) ** 2
+    half = 0.5 / np.maximum(reciprocals, 1 / _many)[:, None]
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    scale = np.sqrt(gammaincinv(half, (nodes + 1) / 2) / half)
+    low, high = np.zeros(len(reciprocals)), np.full(len(reciprocals), 200.0)
+    for _ in range(40):
+        middle = (low + high) / 2
+        held = np.interp(math.sqrt(2) * middle[:, None] * scale, r, of_range) @ weights / 2
+        low, high = np.where(held < confidence, middle, low), np.where(held < confidence, high, middle)
+    of_one_pair = 1 - (1 - confidence) / (rows * (rows - 1))
+    of_pairs = stdtrit(1 / np.maximum(reciprocals, 1 / _many), of_one_pair)
+    return reciprocals, np.log((low + high) / 2), np.log(of_pairs / of_pairs[0])
 
 
-def _over_examples(a: Measured, b: Measured) -> list[tuple[float, float]]:
-    """Return the variance of the difference that comes from the examples, with its degrees of freedom."""
-    if a.values is not None and b.values is not None and a.ids is not None and b.ids is not None:
-        same = len(a.ids) == len(b.ids) and bool((a.ids == b.ids).all())
-        if same and len(a.ids) > 1:
-            gaps = a.values - b.values
-            return [(float(gaps.var(ddof=1)) / len(gaps), len(gaps) - 1)]
-    return [(each.stderr**2, each.degrees_of_freedom or math.inf) for each in (a, b) if each.stderr]
+def _sum_of_pairs(of_rows: Floats) -> Floats:
+    """Return the sums of what two different rows have: ``(..., k) -> (..., k, k)``, with zeros on the diagonal."""
+    import numpy as np
+
+    sums: Floats = of_rows[..., :, None] + of_rows[..., None, :]
+    return sums * (1 - np.eye(of_rows.shape[-1]))
 
 
-def _over_seeds(a: Measured, b: Measured) -> list[tuple[float, float]]:
-    if a.by_seed.keys() == b.by_seed.keys() and len(a.by_seed) > 1:
-        gaps = [a.by_seed[seed] - b.by_seed[seed] for seed in a.by_seed]
-        return [(variance(gaps) / len(gaps), len(gaps) - 1)]
-    return [
-        (variance(each.by_seed.values()) / len(each.by_seed), len(each.by_seed) - 1)
-        for each in (a, b)
-        if len(each.by_seed) > 1
-    ]
+def _ratio(a: Floats, b: Floats, otherwise: float = math.inf) -> Floats:
+    """Return a / b, or ``otherwise`` where b is 0."""
+    import numpy as np
+
+    a, b = np.broadcast_arrays(a, b)
+    ratio: Floats = np.divide(a, b, out=np.full(a.shape, float(otherwise)), where=b > 0)
+    return ratio

@@ -20,6 +20,6 @@ def test_a_first_run_ranks_what_can_be_ranked_and_leaves_a_page_and_a_picture(ha
 
     vae, gan = json.loads(harness("leaderboard", "--format", "json").out)
     assert (gan["model"], gan["value"], gan["rank"], gan["status"]) == ("gan", None, None, "n/a")
-    assert (vae["model"], vae["rank"], vae["n"]) == ("vae", 1, 2000)
+    assert (vae["model"], vae["rank_low"], vae["rank_high"], vae["n"], vae["seeds"]) == ("vae", 1, 1, 2000, 3)
     assert vae["settings"]["latent_dim"] == 20
     assert vae["measure"] == "probability mass on binary pixels"

@@ -40,11 +40,13 @@ def test_every_pair_of_a_model_and_a_metric_has_a_row(board: Board) -> None:
         ("linear-ae", "training-throughput"): "ok",
     }
     for pair, row in rows.items():
-        ranked = status[pair] == "ok"
-        assert (row["rank"] is not None) is ranked
-        assert (row["value"] is not None) is ranked
-        assert row["reason"] if not ranked else row["reason"] is None or "competing load" in row["reason"]
+        is_ok = status[pair] == "ok"
+        assert row["rank"] == row["rank_low"]
+        assert (row["value"] is not None) is is_ok
+        assert row["reason"] if not is_ok else row["reason"] is None or "competing load" in row["reason"]
         assert row["dataset"] == "tiny"
+    ranges = {model: (row["rank_low"], row["rank_high"]) for (model, metric), row in rows.items() if "mse" in metric}
+    assert ranges == {"pca": (1, 1), "linear-ae": (2, 2)}
     assert rows["pca", "reconstruction-mse"]["n"] == 60
     assert rows["linear-ae", "training-throughput"]["machine"]
 

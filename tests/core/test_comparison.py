@@ -1,70 +1,188 @@
 """Comparisons agree with scipy, and ranks say no more than the data can."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from torch import nn
 
-from harness.results.comparison import Measured, difference, ranks
+from harness import Context, Data, Noise
+from harness.results.comparison import Measured, compare, critical_value, pooled_variances
+from harness_metrics.likelihood.elbo import ELBO
+from harness_vae.vae import VAE
+from tests.simulations import ranks as simulation
 
 seeded = np.random.default_rng(0)
 
 
-def over_examples(values: np.ndarray, seed: int = 0) -> Measured:
-    return Measured({seed: float(values.mean())}, ids=np.arange(len(values)), values=values)
+def over_examples(values: np.ndarray) -> Measured:
+    return Measured({0: float(values.mean())}, ids=np.arange(len(values)), values=values)
+
+
+def over_seeds(values: Sequence[float]) -> Measured:
+    return Measured(dict(enumerate(map(float, values))))
+
+
+def interval(a: Measured, b: Measured) -> tuple[float, float]:
+    found = compare([a, b])
+    assert found.margin() == pytest.approx(found.margin(simultaneous=False))
+    return found.difference[0, 1] - found.margin()[0, 1], found.difference[0, 1] + found.margin()[0, 1]
+
+
+def ranges(rows: Sequence[Measured], direction: str = "higher") -> list[tuple[int, int]]:
+    return [(int(low), int(high)) for low, high in zip(*compare(rows).rank_ranges(direction), strict=True)]
 
 
 @pytest.mark.parametrize("n", [5, 30, 900])
-def test_one_seed_each_is_the_paired_t_test_over_examples(n: int) -> None:
+def test_two_rows_paired_on_examples_are_the_paired_t_test(n: int) -> None:
     a, b = seeded.normal(size=n), seeded.normal(0.3, 2, size=n)
-    ours = difference(over_examples(a), over_examples(b))
     theirs = stats.ttest_rel(a, b).confidence_interval(0.95)
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+    assert interval(over_examples(a), over_examples(b)) == pytest.approx((theirs.low, theirs.high))
 
 
-def test_unlike_seeds_without_examples_are_welchs_test() -> None:
-    a, b = seeded.normal(size=4), seeded.normal(1, 3, size=7)
-    ours = difference(
-        Measured(dict(enumerate(map(float, a)))), Measured({10 + i: float(each) for i, each in enumerate(b)})
-    )
+def test_two_rows_paired_on_groups_are_the_paired_t_test_over_their_pseudo_values() -> None:
+    common = seeded.normal(size=10)
+    a, b = common + 0.1 * seeded.normal(size=10), common + 0.1 * seeded.normal(size=10)
+    rows = [Measured({0: each.mean()}, (9.9,), 9.0, group_values=each) for each in (a, b)]
+    theirs = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert interval(*rows) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_two_rows_with_errors_of_their_own_are_welchs_test() -> None:
+    a, b = seeded.normal(size=12), seeded.normal(1, 3, size=12)
+    rows = [Measured({0: each.mean()}, (each.std(ddof=1) / 12**0.5,), 11) for each in (a, b)]
     theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+    assert interval(*rows) == pytest.approx((theirs.low, theirs.high))
 
 
-def test_the_same_seeds_are_paired() -> None:
-    a = seeded.normal(size=6)
-    b = a + seeded.normal(0.5, 0.1, size=6)
-    ours = difference(*(Measured(dict(enumerate(map(float, each)))) for each in (a, b)))
-    theirs = stats.ttest_rel(a, b).confidence_interval(0.95)
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+def test_two_rows_with_the_same_spread_over_seeds_are_the_pooled_t_test(seeds: int) -> None:
+    a = seeded.normal(size=seeds)
+    b = 0.7 - a
+    theirs = stats.ttest_ind(a, b, equal_var=True).confidence_interval(0.95)
+    assert interval(over_seeds(a), over_seeds(b)) == pytest.approx((theirs.low, theirs.high))
 
 
-def test_the_interval_covers_the_true_difference_as_often_as_it_says() -> None:
-    generator, covered, trials = np.random.default_rng(1), 0, 2000
-    for _ in range(trials):
-        shared = generator.normal(size=25)
-        a, b = shared + generator.normal(0.2, 1, 25), shared + generator.normal(0, 1, 25)
-        found = difference(over_examples(a), over_examples(b))
-        covered += found.low <= 0.2 <= found.high
-    assert abs(covered / trials - 0.95) < 4 * (0.95 * 0.05 / trials) ** 0.5
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+def test_a_row_beside_a_closed_form_one_is_the_t_test_of_one_sample(seeds: int) -> None:
+    a = seeded.normal(size=seeds)
+    theirs = stats.ttest_1samp(a, 0.7).confidence_interval(0.95)
+    ours = interval(over_seeds(a), over_seeds([0.7] * seeds))
+    assert ours == pytest.approx((theirs.low - 0.7, theirs.high - 0.7))
 
 
-def test_what_cannot_be_told_apart_shares_a_rank() -> None:
+@pytest.mark.parametrize("rows", [3, 5, 20, 50])
+def test_critical_values_of_a_shared_variance_are_those_of_the_studentised_range(rows: int) -> None:
+    freedom = np.array([1, 2.5, 4, 11, 60, 1e5])
+    theirs = stats.studentized_range.ppf(0.95, rows, freedom) / 2**0.5
+    assert critical_value(rows, freedom, np.full(6, np.inf)) == pytest.approx(theirs, rel=1e-3)
+
+
+def test_critical_values_of_separate_variances_are_about_as_wide_as_bonferronis() -> None:
+    freedom = np.array([4.0, 9, 60, 1e5])
+    bonferroni = stats.t.ppf(1 - 0.025 / 190, freedom)
+    ours = critical_value(20, np.full(4, np.inf), freedom)
+    assert ours / bonferroni == pytest.approx(ours[-1] / bonferroni[-1], rel=1e-3)
+    assert 0.96 < ours[-1] / bonferroni[-1] < 1
+
+
+def test_a_variance_over_seeds_is_its_own_or_that_of_the_board_if_it_is_larger() -> None:
+    variances, freedom = pooled_variances(np.array([4.0, 0.0, 1.0, 9.0]), np.array([2, 2, 2, 2]))
+    board = ((16 + 1 + 81) / 3) ** 0.5
+    assert variances == pytest.approx([board, 0, board, 9])
+    assert freedom == 6
+
+
+def test_the_error_of_a_measurement_is_counted_once() -> None:
+    def row(by_seed: dict[int, float], own: float) -> Measured:
+        return Measured(by_seed, (0.5,) * len(by_seed), 9.0, measurement_stderr=own)
+
+    closed_form, trained = row({0: 1.0, 1: 1.0, 2: 1.0}, 0.3), row({0: 1.0, 1: 2.0, 2: 3.0}, 0.3)
+    found = compare([closed_form, trained, row({0: 1.0}, 0.4)])
+    assert found.of_measurement[0, 1] == pytest.approx(0.3**2)  # the spread of the trained row contains its own
+    assert found.of_measurement[0, 2] == pytest.approx(0.3**2 + 0.4**2)
+    assert found.over_examples[0, 1] == pytest.approx(2 * (0.5**2 - 0.3**2))
+    assert found.over_seeds[0, 1] == pytest.approx(1 / 3)
+
+
+def test_more_seeds_narrow_only_what_comes_from_seeds() -> None:
+    rows = [over_seeds([1.0, 2.0]), over_seeds([4.0, 6.0])]
+    now, planned = compare(rows), compare(rows, seeds=8)
+    assert planned.over_seeds == pytest.approx(now.over_seeds / 4)
+    assert planned.difference == pytest.approx(now.difference)
+
+
+def test_what_cannot_be_told_apart_shares_its_ranks() -> None:
     noise = seeded.normal(size=400)
     close = over_examples(noise + 0.001 * seeded.normal(size=400))
-    best, same, worst = over_examples(noise), close, over_examples(noise - 1 + 0.1 * seeded.normal(size=400))
-    assert ranks([best, same, worst], "higher") == [1, 1, 3]
-    assert ranks([best, same, worst], "lower") == [2, 2, 1]
+    rows = [over_examples(noise), close, over_examples(noise - 1 + 0.1 * seeded.normal(size=400))]
+    assert ranges(rows, "higher") == [(1, 2), (1, 2), (3, 3)]
+    assert ranges(rows, "lower") == [(2, 3), (2, 3), (1, 1)]
 
 
-def test_equal_figures_without_any_error_tie_and_different_ones_do_not() -> None:
-    assert ranks([Measured({0: 1.0}), Measured({0: 1.0}), Measured({0: 2.0})], "lower") == [1, 1, 3]
+def test_equal_values_without_any_error_tie_and_different_ones_do_not() -> None:
+    exact = [Measured({0: value}, (0.0,)) for value in (1.0, 1.0, 2.0)]
+    assert ranges(exact, "lower") == [(1, 2), (1, 2), (3, 3)]
 
 
-@given(st.lists(st.lists(st.floats(-100, 100), min_size=8, max_size=8), min_size=2, max_size=5), st.floats(-50, 50))
-def test_ranks_do_not_depend_on_the_origin_or_the_sign_convention(rows: list[list[float]], shift: float) -> None:
-    figures = [np.array(row).round(3) for row in rows]
-    as_they_are = ranks([over_examples(each) for each in figures], "higher")
-    assert ranks([over_examples(-each) for each in figures], "lower") == as_they_are
-    assert as_they_are[int(np.argmax([each.mean() for each in figures]))] == 1
+@pytest.mark.parametrize("scenario", [*simulation.without_seeds, *simulation.with_seeds], ids=lambda each: each.name)
+def test_at_most_one_board_of_equal_rows_in_twenty_makes_a_false_claim(scenario: simulation.Scenario) -> None:
+    boards = 300
+    for rows, seeds in ((5, 2), (5, 3), (20, 3)):
+        error = simulation.family_wise_error(scenario, rows, seeds, boards)
+        assert error < 0.05 + 3 * (0.05 * 0.95 / boards) ** 0.5
+
+
+def test_differences_of_several_standard_errors_are_found() -> None:
+    of_examples, of_seeds = simulation.without_seeds[0], simulation.with_seeds[0]
+    assert simulation.power(of_examples, 5, 1, 100, 5.0) > 0.95
+    assert simulation.power(of_seeds, 5, 3, 100, 8.0) > 0.95
+
+
+rows_of_seeds = st.lists(st.lists(st.floats(-100, 100), min_size=3, max_size=3), min_size=2, max_size=7)
+
+
+@given(rows_of_seeds, st.sampled_from(["higher", "lower"]))
+def test_a_range_contains_the_position_by_value(rows: list[list[float]], direction: str) -> None:
+    measured = sorted(map(over_seeds, rows), key=lambda row: row.value, reverse=direction == "higher")
+    for position, (low, high) in enumerate(ranges(measured, direction), 1):
+        assert 1 <= low <= position <= high <= len(rows)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=7), st.floats(0.01, 10))
+def test_ranges_follow_the_order_of_values_if_errors_are_equal(values: list[float], spread: float) -> None:
+    measured = [over_seeds([value - spread, value, value + spread]) for value in sorted(values, reverse=True)]
+    found = ranges(measured, "higher")
+    assert [low for low, _ in found] == sorted(low for low, _ in found)
+    assert [high for _, high in found] == sorted(high for _, high in found)
+
+
+@given(rows_of_seeds, st.floats(-50, 50))
+def test_ranges_depend_neither_on_the_origin_nor_on_the_sign_convention(rows: list[list[float]], shift: float) -> None:
+    values = np.array(rows).round(3)
+    as_they_are = ranges([over_seeds(each) for each in values], "higher")
+    assert ranges([over_seeds(-each) for each in values], "lower") == as_they_are
+    moved = [over_seeds(each + round(shift, 3)) for each in values]
+    if not np.isclose(np.diff(np.sort(values.mean(1))), 0).any():
+        assert ranges(moved, "higher") == as_they_are
+
+
+def test_seeds_of_one_model_entered_as_seven_rows_get_no_claims(
+    fit: Callable[..., nn.Module], small_kinds: dict[str, Data]
+) -> None:
+    data, config = small_kinds["binarized"], VAE.Config(latent_dim=2, hidden=(16,))
+
+    def row(seeds: Sequence[int]) -> Measured:
+        estimates = []
+        for seed in seeds:
+            model = fit(VAE, config, data, epochs=3, seed=seed)
+            estimates.append(ELBO(ELBO.Config()).measure(model, data, Context(Noise(0), config, 128, seed)))
+        values = np.mean([each.per_example.numpy() for each in estimates], axis=0)
+        return Measured({s: e.value for s, e in zip(seeds, estimates, strict=True)}, ids=np.arange(60), values=values)
+
+    rows = [row((2 * i, 2 * i + 1)) for i in range(7)]
+    assert len({each.value for each in rows}) == 7
+    assert ranges(rows) == [(1, 7)] * 7

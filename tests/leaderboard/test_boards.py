@@ -16,7 +16,7 @@ from harness.contracts.boards import Board
 from harness.contracts.events import Record, Values
 from harness.leaderboard.board import build_boards
 from harness.leaderboard.files import write_leaderboards
-from harness.leaderboard.text import captions, cells, columns, title
+from harness.leaderboard.text import captions, cells, columns, rank_range, title
 from harness.registry import Registry
 from harness.results.store import Store
 
@@ -29,6 +29,7 @@ def named(name: str, settings: dict[str, Any] | None = None, changed: tuple[str,
 
 
 def record(name: str = "vae", value: float | None = -100.0, **changes: Any) -> Record:
+    """Return the record of a value that does not depend on the seed, so that one record is enough for a rank."""
     fields: dict[str, Any] = {
         "cell_key": f"cell{next(counter)}",
         "fit_key": "fit",
@@ -49,6 +50,7 @@ def record(name: str = "vae", value: float | None = -100.0, **changes: Any) -> R
         "unit": "nats" if value is not None else None,
         "direction": "higher" if value is not None else None,
         "measure": "probability mass on binary pixels" if value is not None else None,
+        "depends_on_seed": False,
     }
     return Record(**{**fields, **changes})
 
@@ -56,6 +58,18 @@ def record(name: str = "vae", value: float | None = -100.0, **changes: Any) -> R
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "runs")
+
+
+def seeds_of(name: str, value: float, spread: float = 1.0, **changes: Any) -> list[Record]:
+    """Return the records of three seeds."""
+    shifts = (-spread, 0.0, spread)
+    return [
+        record(name, value + shift, seed=seed, depends_on_seed=True, **changes) for seed, shift in enumerate(shifts)
+    ]
+
+
+def ranges(board: Board) -> list[str]:
+    return [rank_range(row) for row in board.rows]
 
 
 def models_of(boards: list[Board]) -> list[list[str]]:
@@ -78,7 +92,8 @@ def models_of(boards: list[Board]) -> list[list[str]]:
 def test_results_that_may_not_be_compared_never_share_a_board(store: Store, change: dict[str, Any]) -> None:
     boards = build_boards([record("a"), record("b", **change)], store)
     assert sorted(models_of(boards)) == [["a"], ["b"]]
-    assert all(row.rank == 1 for board in boards for row in board.rows)
+    assert all(row.rank in (1, None) for board in boards for row in board.rows)
+    assert all(row.rank_high in (1, None) for board in boards for row in board.rows)
 
 
 def test_a_metric_without_a_direction_is_shown_without_ranks(store: Store) -> None:
@@ -148,11 +163,13 @@ def test_counts_have_no_decimals_and_parts_have_the_decimals_of_their_unit(store
 
 def test_captions_say_that_errors_are_not_known(store: Store) -> None:
     (board,) = build_boards([record("a", 12.31, stderr=None), record("b", 12.30, stderr=None)], store)
-    assert [row.rank for row in board.rows] == [1, 2]
-    (line,) = [line for line in captions(board) if "Ranks" in line]
-    assert line.startswith("Ranks: by value; its error is not known. One seed")
-    (board,) = build_boards([record("a"), record("b", stderr=None)], store)
-    assert any("The error of some rows is not known." in line for line in captions(board))
+    assert [row.rank for row in board.rows] == [None, None]
+    assert "No ranks: its error is not known." in captions(board)
+    unknown = seeds_of("a", -100.0, stderr=None)
+    (board,) = build_boards([*unknown, *seeds_of("b", -300.0, stderr=None)], store)
+    assert any("The error over test examples is not known and not included." in line for line in captions(board))
+    (board,) = build_boards([*unknown, record("b")], store)
+    assert any("The error of some rows over test examples is not known" in line for line in captions(board))
 
 
 def test_captions_say_what_errors_are_over(store: Store) -> None:
@@ -169,7 +186,7 @@ def test_a_value_that_is_biased_in_favour_of_its_model_has_no_rank(store: Store)
         ("a", None, -90),
         ("c", None, None),
     ]
-    assert "A value without a rank has an error that is known to favour its model." in captions(board)
+    assert "No rank for a: its error is known to favour the model." in captions(board)
 
 
 def test_a_part_that_is_not_finite_is_left_out(store: Store) -> None:
@@ -213,19 +230,94 @@ def test_values_that_cannot_be_read_are_named_on_the_board_and_rows_are_not_pair
     for each, shift in zip(records, (0.0, -0.5), strict=True):
         store.append(each, Values(ids, values + shift))
     (board,) = build_boards(records, store)
-    assert [row.rank for row in board.rows] == [1, 2]  # paired, the same half nat on every example
+    assert ranges(board) == ["1", "2"]  # paired, the same half nat on every example
     path = store.root / "values" / f"{records[1].cell_key}.npz"
     path.write_bytes(path.read_bytes()[:100])
     (board,) = build_boards(records, store)
-    assert [row.rank for row in board.rows] == [1, 1]
+    assert ranges(board) == ["1–2", "1–2"]
     assert "Not paired, since per-example values cannot be read: b (seed 0)." in captions(board)
 
 
 def test_degrees_of_freedom_widen_the_interval_of_a_comparison(store: Store) -> None:
     apart = [record("a", -100.0, stderr=1.0), record("b", -102.9, stderr=1.0)]
-    assert [row.rank for row in build_boards(apart, store)[0].rows] == [1, 2]
+    assert ranges(build_boards(apart, store)[0]) == ["1", "2"]
     few = [dataclasses.replace(each, degrees_of_freedom=3.0) for each in apart]
-    assert [row.rank for row in build_boards(few, store)[0].rows] == [1, 1]
+    assert ranges(build_boards(few, store)[0]) == ["1–2", "1–2"]
+
+
+def test_rows_are_sorted_by_value_with_the_range_of_ranks_that_they_may_have(store: Store) -> None:
+    records = [*seeds_of("b", -101.0), *seeds_of("c", -150.0), *seeds_of("a", -100.0)]
+    (board,) = build_boards(records, store)
+    assert [(row.model, cells(board, row)[0]) for row in board.rows] == [("a", "1–2"), ("b", "1–2"), ("c", "3")]
+    assert [(row.rank, row.rank_low, row.rank_high) for row in board.rows] == [(1, 1, 2), (1, 1, 2), (3, 3, 3)]
+    assert "Ranks: the range of ranks that simultaneous 95% intervals of all differences allow." in captions(board)
+
+
+def test_a_row_with_one_seed_has_no_rank_unless_its_value_does_not_depend_on_it(store: Store) -> None:
+    one = record("b", -90.0, depends_on_seed=True)
+    (board,) = build_boards([*seeds_of("a", -100.0), one, record("c", -500.0)], store)
+    assert [(row.model, rank_range(row)) for row in board.rows] == [("b", "–"), ("a", "1"), ("c", "2")]
+    assert "No rank for b: one seed; run with 3 seeds." in captions(board)
+    (board,) = build_boards([one], store)
+    assert "No ranks: one seed; run with 3 seeds." in captions(board)
+
+
+def test_seven_seeds_of_one_model_entered_as_rows_have_no_ranks(store: Store) -> None:
+    elbo = (-107.76, -108.04, -107.3, -108.6, -107.9, -107.1, -108.4)
+    rows = [record(f"vae-{i}", value, seed=i, depends_on_seed=True) for i, value in enumerate(elbo)]
+    (board,) = build_boards(rows, store)
+    assert ranges(board) == ["–"] * 7
+    assert "No ranks: one seed; run with 3 seeds." in captions(board)
+
+
+def test_a_row_is_not_ranked_on_the_seeds_that_survived(store: Store) -> None:
+    failed = record("b", None, seed=3, status="diverged", reason="loss became nan")
+    (board,) = build_boards([*seeds_of("a", -100.0), *seeds_of("b", -10.0), failed], store)
+    assert [(row.model, rank_range(row)) for row in board.rows] == [("b", "–"), ("a", "1")]
+    assert board.rows[0].reason == "without seed 3: diverged, loss became nan"
+    assert "No rank for b: not all of its seeds have a value." in captions(board)
+
+
+def test_timings_are_ranked_only_with_those_of_the_newest_group(store: Store) -> None:
+    def timing(name: str, value: float, group: str | None, ended: str) -> Record:
+        given = {"machine": "this one, 8 cores", "unit": "examples/s", "measure": None, "counted": "rounds"}
+        return record(name, value, timing_group=group, ended=ended, **given)
+
+    old, alone = timing("a", 900.0, "first", "2026-01-01"), timing("b", 800.0, None, "2026-01-03")
+    new = [timing("c", 700.0, "second", "2026-01-02"), timing("d", 600.0, "second", "2026-01-02")]
+    (board,) = build_boards([old, alone, *new], store)
+    assert [(row.model, rank_range(row)) for row in board.rows] == [("a", "–"), ("b", "–"), ("c", "1"), ("d", "2")]
+    assert "No rank for a: timed at another time; time all rows in one fresh run." in captions(board)
+    assert "No rank for b: timed on its own; time all rows in one fresh run." in captions(board)
+
+
+def test_rows_are_paired_on_groups_of_examples_averaged_over_seeds(store: Store) -> None:
+    groups = [float(i % 5) for i in range(10)]
+
+    def row(name: str, shift: float, **changes: Any) -> list[Record]:
+        values = [tuple(g + shift + s for g in groups) for s in (-0.001, 0.0, 0.001)]
+        return [
+            record(
+                name, 2 + shift + s, seed=seed, group_values=values[seed], degrees_of_freedom=9.0, stderr=0.5, **changes
+            )
+            for seed, s in enumerate((-0.001, 0.0, 0.001))
+        ]
+
+    (board,) = build_boards([*row("a", 0.0), *row("b", 0.1)], store)
+    assert ranges(board) == ["1", "2"]
+    (board,) = build_boards([*row("a", 0.0, estimator_stderr=0.2), *row("b", 0.1, estimator_stderr=0.2)], store)
+    assert ranges(board) == ["1–2", "1–2"]
+
+
+def test_the_part_of_an_error_that_examples_do_not_show_is_not_lost(store: Store) -> None:
+    ids, values = torch.arange(50).numpy(), torch.linspace(-110, -90, 50).double().numpy()
+    shown = float(values.std(ddof=1) / 50**0.5)
+    records = [record("a", -100.0, n=50, stderr=shown), record("b", -100.5, n=50, stderr=(shown**2 + 1) ** 0.5)]
+    for each, shift in zip(records, (0.0, -0.5), strict=True):
+        store.append(each, Values(ids, values + shift))
+    (board,) = build_boards(records, store)
+    assert ranges(board) == ["1–2", "1–2"]
+    assert [row.stderr for row in board.rows] == pytest.approx([shown, (shown**2 + 1) ** 0.5])
 
 
 def test_boards_of_the_validation_split_and_other_evaluation_seeds_say_so(store: Store) -> None:
@@ -256,7 +348,21 @@ def test_rows_of_one_model_show_the_settings_in_which_they_differ(store: Store) 
     }
 
 
-promised = {"dataset", "model", "settings", "metric", "value", "stderr", "n", "seeds", "unit", "measure", "rank"}
+promised = {
+    "rank_low",
+    "rank_high",
+    "dataset",
+    "model",
+    "settings",
+    "metric",
+    "value",
+    "stderr",
+    "n",
+    "seeds",
+    "unit",
+    "measure",
+    "rank",
+}
 
 
 def test_every_format_shows_the_same_rows(store: Store) -> None:
