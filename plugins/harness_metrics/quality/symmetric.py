@@ -27,7 +27,7 @@ class _Symmetric(SampleQuality):
 class SymmetricPrecision(_Symmetric):
     """The smaller of two shares of samples: in a ball of a test image; with a test image in their own ball.
 
-    See Khayatkhoei and AbdAlmageed (2023), who call the second share complementary precision.
+    See Khayatkhoei and AbdAlmageed (2023), who call the second share complement precision.
     """
 
     unit: ClassVar = "share of samples"
