@@ -33,6 +33,16 @@ def radii(x: Tensor, k: int, chunk: int = _chunk) -> Tensor:
     return by_rows(x, kth, chunk)
 
 
+def balls_containing(points: Tensor, centres: Tensor, reach: Tensor, chunk: int = _chunk) -> Tensor:
+    """Return how many closed balls, of ``centres`` and radii ``reach``, contain each point, ``(N,)``."""
+    return by_rows(points, lambda rows, _: (distances(rows, centres) <= reach).sum(1), chunk)
+
+
+def points_inside(centres: Tensor, reach: Tensor, points: Tensor, chunk: int = _chunk) -> Tensor:
+    """Return how many points lie in the closed ball of each centre, of radius ``reach``, ``(N,)``."""
+    return by_rows(centres, lambda rows, place: (distances(rows, points) <= reach[place, None]).sum(1), chunk)
+
+
 def nearest(a: Tensor, b: Tensor, chunk: int = _chunk) -> Tensor:
     """Return the distance of each row of ``a`` to the nearest row of ``b``, ``(N,)``.
 

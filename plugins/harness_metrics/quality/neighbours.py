@@ -14,7 +14,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from harness import setting
-from harness_metrics.quality.distances import by_rows, distances, radii
+from harness_metrics.quality.distances import balls_containing, by_rows, distances, radii
 from harness_metrics.quality.sample_quality import QualitySettings, SampleQuality
 
 
@@ -113,5 +113,4 @@ class Coverage(_Neighbours):
 
 def balls_around(points: Tensor, centres: Tensor, k: int) -> Tensor:
     """Return how many balls of ``centres`` contain each point, ``(N,)``."""
-    reach = radii(centres, k)
-    return by_rows(points, lambda rows, _: (distances(rows, centres) <= reach).sum(1))
+    return balls_containing(points, centres, radii(centres, k))
