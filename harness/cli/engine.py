@@ -84,6 +84,9 @@ def parallel_options(command: Command) -> Command:
         click.option("--jobs", type=WholeNumber(min=1), metavar="N",
                      help="Fits to run in parallel on the CPU; results do not depend on it. "
                      "[default: as many as keep all cores busy]"),
+        click.option("--timing-rounds", type=WholeNumber(min=2), default=5, show_default=True, metavar="N",
+                     help="Rounds in which timings are taken in turn, each in a fresh process; their spread is the "
+                     "error."),
         click.option("--vectorize/--no-vectorize", default=None,
                      help="Train all seeds of a model in one vectorized computation. [default: on CUDA]"),
     ]  # fmt: skip

@@ -112,6 +112,7 @@ def run(context: click.Context, /, **values: Any) -> int:
         cache_dir(),
         values["fresh"],
         values["figures"],
+        values["timing_rounds"],
     )
     run = Run(specification, registry, reporter_for(0), show_bar)
     if values["dry_run"]:

@@ -28,10 +28,11 @@ class Metric(Protocol):
 
     - ``needs``, a tuple of capabilities that the model must have (see ``harness.contracts.models``). A union such as
       ``HasPosterior | HasBound`` is met by either. Without ``needs`` every model is measured.
-    - ``times_the_machine = True``: the result is a timing. The machine is then part of its identity, and it is
-      measured last, while nothing else of the run is computed.
+    - ``times_the_machine = True``: the result is a timing. The machine is then part of its identity. It is measured
+      last, while nothing else of the run is computed, in several rounds, each in a fresh process. The mean over rounds
+      is recorded, with its standard error over rounds.
     - ``depends_on_seed = False``: the value is the same for every seed of a model, as the number of its parameters is.
-      One seed is then enough for a rank.
+      Only the first seed is measured, which is then enough for a rank.
     - ``bound = "lower"`` or ``"upper"``: values are bounds of what the metric is named after. Boards say that errors
       leave out how loose they are.
     - ``effort``, the name of the integer setting that buys accuracy. Such a metric estimates log p(x), also has a

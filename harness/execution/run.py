@@ -20,6 +20,7 @@ from harness.execution.jobs import Jobs, one_job
 from harness.execution.records import record_without_value
 from harness.execution.specification import RunSpecification, WorkerContext
 from harness.execution.task import Task, perform
+from harness.execution.timings import time_in_rounds
 from harness.execution.workers import perform_in_workers
 from harness.planning.identity import hash_of
 from harness.planning.plan import Cell, Fit
@@ -110,7 +111,7 @@ class Run:
     def execute(self, jobs: Jobs = one_job) -> Outcome:
         """Compute what is pending, in this process or in several workers.
 
-        Timings come last, one by one in this process, when no other work of the run uses the machine.
+        Timings come last, when no other work of the run uses the machine.
 
         Raises:
             StoreError: a result could not be written; those before it are stored.
@@ -124,18 +125,12 @@ class Run:
             else:
                 for task in self.tasks:
                     perform(task, self.context)
+            for cell in timings:
+                if (failure := self._failed.get(cell.fit.key)) is not None:
+                    self.cell_ended(cell, record_without_value(cell, failure, self.specification), None)
             # By now the fits of a fresh run are in the store.
-            fitted = dataclasses.replace(
-                self.context, specification=dataclasses.replace(self.specification, fresh=False)
-            )
-            for key, group in itertools.groupby(timings, lambda cell: cell.fit.key):
-                cells = tuple(group)
-                if key in self._failed:
-                    for cell in cells:
-                        record = record_without_value(cell, self._failed[key], self.specification)
-                        self.cell_ended(cell, record, None)
-                else:
-                    perform(Task((cells[0].fit,), cells), fitted)
+            fitted = dataclasses.replace(self.specification, fresh=False)
+            time_in_rounds([cell for cell in timings if cell.fit.key not in self._failed], fitted, self)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
         return self.outcome

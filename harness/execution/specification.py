@@ -41,6 +41,7 @@ class RunSpecification:
         cache_dir: the harness's own folder.
         fresh: whether to compute again what is stored.
         figures: whether to draw the figures of each fit.
+        timing_rounds: how many times each timing is taken, each time in a fresh process; at least 2.
     """
 
     request: Request
@@ -53,6 +54,7 @@ class RunSpecification:
     cache_dir: Path
     fresh: bool = False
     figures: bool = True
+    timing_rounds: int = 5
 
     def plan(self, registry: Registry) -> Plan:
         """Return the plan of the run.

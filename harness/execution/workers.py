@@ -105,6 +105,7 @@ class WorkerPool:
         events: receives what happens.
         jobs: how many workers there may be.
         start: starts a worker.
+        fresh_processes: whether each task has a process of its own.
     """
 
     def __init__(
@@ -114,7 +115,10 @@ class WorkerPool:
         events: Events,
         jobs: Jobs,
         start: Callable[[], Worker],
+        *,
+        fresh_processes: bool = False,
     ) -> None:
+        self.fresh_processes = fresh_processes
         self.waiting = list(tasks)
         self.specification = specification
         self.events = events
@@ -159,12 +163,12 @@ class WorkerPool:
             return
         if method == "task_ended":
             worker.task = None
-            if self.waiting:
+            if self.waiting and not self.fresh_processes:
                 worker.take(self.waiting.pop(0))
-                self._start_workers()
             else:
                 self.workers.remove(worker)
                 worker.shut_down()
+            self._start_workers()
         elif method == "failed":
             raise arguments[0]
         else:

@@ -144,6 +144,8 @@ class Request:
 def build_plan(request: Request, registry: Registry, engine: Engine, machine: str) -> Plan:
     """Resolve every name, check every setting and every plugin's contract, and spell out the grid of cells.
 
+    A metric whose value does not depend on the seed is measured on the first seed only.
+
     Raises:
         UsageError: something is unknown, of the wrong type or out of range, or does not keep its contract.
     """
@@ -163,6 +165,8 @@ def build_plan(request: Request, registry: Registry, engine: Engine, machine: st
             machine if budget and budget.seconds else None,
         )
         for metric in metrics:
+            if seed and not getattr(metric.factory, "depends_on_seed", True):
+                continue
             is_timing = getattr(metric.factory, "times_the_machine", False)
             cells.append(Cell(fit, metric, machine if is_timing else None, request.split, request.evaluation_seed))
     return Plan(tuple({cell.key: cell for cell in cells}.values()))

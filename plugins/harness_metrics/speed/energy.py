@@ -37,6 +37,7 @@ class Energy:
     direction: ClassVar = "lower"
     needs: ClassVar = (TrainsByGradient | TrainsByObjectives,)
     times_the_machine: ClassVar = True
+    depends_on_seed: ClassVar = False
 
     def __init__(self, config: Config, counter_of: Callable[[torch.device], EnergyCounter] | None = None) -> None:
         self.config = config

@@ -37,6 +37,7 @@ class Latency:
     direction: ClassVar = "lower"
     needs: ClassVar = (Samples | Reconstructs,)
     times_the_machine: ClassVar = True
+    depends_on_seed: ClassVar = False
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -47,6 +47,7 @@ class PeakMemoryUse:
     direction: ClassVar = "lower"
     needs: ClassVar = (TrainsByGradient | TrainsByObjectives | Samples | Reconstructs,)
     times_the_machine: ClassVar = True
+    depends_on_seed: ClassVar = False
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -38,6 +38,7 @@ class TrainingThroughput:
     direction: ClassVar = "higher"
     needs: ClassVar = (TrainsByGradient | TrainsByObjectives,)
     times_the_machine: ClassVar = True
+    depends_on_seed: ClassVar = False
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -77,6 +78,7 @@ class SamplingThroughput:
     direction: ClassVar = "higher"
     needs: ClassVar = (Samples,)
     times_the_machine: ClassVar = True
+    depends_on_seed: ClassVar = False
 
     def __init__(self, config: SweepSettings) -> None:
         self.config = config
@@ -97,6 +99,7 @@ class EncodingThroughput:
     direction: ClassVar = "higher"
     needs: ClassVar = (HasPosterior | HasEncoder,)
     times_the_machine: ClassVar = True
+    depends_on_seed: ClassVar = False
 
     def __init__(self, config: SweepSettings) -> None:
         self.config = config

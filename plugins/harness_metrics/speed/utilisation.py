@@ -29,6 +29,7 @@ class ModelFlopsUtilisation:
     direction: ClassVar = "higher"
     needs: ClassVar = (TrainsByGradient | TrainsByObjectives,)
     times_the_machine: ClassVar = True
+    depends_on_seed: ClassVar = False
 
     def __init__(self, config: TimingSettings) -> None:
         self.config = config

@@ -1,0 +1,157 @@
+"""Timings: taken in turn over several rounds, each in a fresh process, when nothing else of the run is computed.
+
+Repeats within a process share its memory layout and the state of the machine, so their spread says little about the
+next process. Here the unit of the error is the round. In each round every fit is timed once, in another order, so that
+a machine that becomes slower favours no row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from statistics import fmean, stdev
+
+from harness.contracts.events import Record, Values
+from harness.execution.events import Events
+from harness.execution.failure import Failure
+from harness.execution.jobs import one_job
+from harness.execution.records import now, record_without_value
+from harness.execution.specification import RunSpecification
+from harness.execution.task import Task
+from harness.execution.workers import WorkerPool, start_worker
+from harness.planning.identity import hash_of
+from harness.planning.plan import Cell, Fit
+
+
+def time_in_rounds(cells: Sequence[Cell], specification: RunSpecification, events: Events) -> None:
+    """Measure timings, whose fits are in the store.
+
+    A cell that fails in a round, or to which its metric does not apply, is not timed again.
+
+    Raises:
+        HarnessError: a process could not go on, as with a full disk.
+    """
+    applicable = [cell for cell in cells if cell.lacking is None]
+    for cell in cells:
+        events.cell_started(cell)
+        if cell.lacking is not None:
+            events.cell_ended(cell, record_without_value(cell, Failure("n/a", cell.lacking), specification), None)
+    group = hash_of([sorted(cell.key for cell in applicable), now()])
+    rounds = _Rounds(events)
+    tasks = [
+        Task((same[0].fit,), tuple(same))
+        for same in (list(found) for _, found in itertools.groupby(applicable, lambda cell: cell.fit.key))
+    ]
+    for number in range(specification.timing_rounds):
+        left = [task for task in (rounds.without_ended(task) for task in _rotated(tasks, number)) if task.cells]
+        if left:
+            rounds.number = number + 1
+            events.announce(f"timing round {rounds.number} of {specification.timing_rounds}: {_count(left)}")
+            start = partial(start_worker, specification)
+            WorkerPool(left, specification, rounds, one_job, start, fresh_processes=True).work()
+    for cell in applicable:
+        if cell.key not in rounds.ended:
+            events.cell_ended(cell, combined(rounds.records[cell.key], group), None)
+
+
+def combined(records: Sequence[Record], group: str) -> Record:
+    """Return the record of all rounds: the mean of their values, with its standard error over rounds.
+
+    Args:
+        records: of the same cell, one for each round, at least two.
+        group: names the timings that were taken in turn.
+    """
+    first, values = records[0], [record.value for record in records if record.value is not None]
+    names = [name for name in first.parts if all(name in record.parts for record in records)]
+    return dataclasses.replace(
+        first,
+        value=fmean(values),
+        stderr=stdev(values) / math.sqrt(len(values)),
+        n=len(values),
+        counted="rounds",
+        parts={name: fmean(record.parts[name] for record in records) for name in names},
+        samples=tuple(values),
+        warning=_warning(records),
+        estimator_stderr=None,
+        degrees_of_freedom=len(values) - 1,
+        timing_group=group,
+        seconds=sum(record.seconds or 0.0 for record in records),
+        peak_memory=max(record.peak_memory or 0 for record in records),
+        ended=now(),
+    )
+
+
+def _warning(records: Sequence[Record]) -> str | None:
+    warnings = [record.warning for record in records if record.warning]
+    if not warnings:
+        return None
+    return warnings[0] if len(warnings) == len(records) else f"{len(warnings)} of {len(records)} rounds: {warnings[0]}"
+
+
+def _rotated(tasks: Sequence[Task], by: int) -> list[Task]:
+    """Return the tasks in the order of a round: each is first in turn, and every other cycle is reversed."""
+    cycle, place = divmod(by, max(1, len(tasks)))
+    rotated = [*tasks[place:], *tasks[:place]]
+    return rotated[::-1] if cycle % 2 else rotated
+
+
+def _count(tasks: Sequence[Task]) -> str:
+    timings = sum(len(task.cells) for task in tasks)
+    return f"{timings} timing{'s' * (timings != 1)} in {len(tasks)} process{'es' * (len(tasks) != 1)}"
+
+
+class _Rounds:
+    """Receives the events of all rounds: keeps records with a value, and passes on everything else.
+
+    A line that was announced once is not announced again.
+    """
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        self.records: dict[str, list[Record]] = {}
+        self.ended: set[str] = set()
+        self.number = 1
+        self._lines: set[str] = set()
+
+    def without_ended(self, task: Task) -> Task:
+        """Return the task without the cells that have failed."""
+        return dataclasses.replace(task, cells=tuple(cell for cell in task.cells if cell.key not in self.ended))
+
+    def announce(self, line: str) -> None:
+        if line not in self._lines:
+            self._lines.add(line)
+            self.events.announce(line)
+
+    def warn(self, line: str) -> None:
+        if line not in self._lines:
+            self._lines.add(line)
+            self.events.warn(line)
+
+    def fit_started(self, fits: Sequence[Fit]) -> None:
+        self.events.fit_started(fits)
+
+    def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
+        self.events.epoch_ended(fits, epoch, losses, progress)
+
+    def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
+        self.events.fit_ended(fits, status, seconds)
+
+    def fit_failed(self, fit: Fit, failure: Failure) -> None:
+        self.events.fit_failed(fit, failure)
+
+    def cell_progressed(self, cell: Cell, progress: float) -> None:
+        self.events.cell_progressed(cell, progress)
+
+    def cell_started(self, cell: Cell) -> None:
+        pass  # noted once, before the first round
+
+    def cell_ended(self, cell: Cell, record: Record, values: Values | None) -> None:
+        if record.status == "ok":
+            self.records.setdefault(cell.key, []).append(record)
+        else:
+            self.ended.add(cell.key)
+            reason = record.reason if self.number == 1 else f"in round {self.number}: {record.reason}"
+            self.events.cell_ended(cell, dataclasses.replace(record, reason=reason), None)
