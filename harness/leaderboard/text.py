@@ -91,7 +91,7 @@ def _of_ranks(board: Board, ranked: Sequence[Row]) -> str:
         of_some = " of some rows" if len(unknown) < len(ranked) else ""
         lines.append(f"The error{of_some} over test examples is not known and not included.")
     if board.machine:
-        lines.append("Ranked rows were timed in turn.")
+        lines.append("Ranked rows were timed in turn, each time in a fresh process.")
     return " ".join(lines)
 
 

@@ -23,7 +23,7 @@ commands = [line.partition("#")[0].strip() for line in readme.splitlines() if li
 
 # What makes each command short: appended options, and settings of what it names.
 short = {
-    "run": "--steps 2 --no-figures",
+    "run": "--steps 2 --no-figures --timing-rounds 2",
     "calibrate": "--latent-sizes 2 --replications 1 --examples 2",
     "profile": "--steps 10",
 }
@@ -31,7 +31,7 @@ settings = {
     "log-likelihood-iw": ["k=50"],
     "log-likelihood-ais": ["examples=2", "chains=2", "temperatures=3", "leapfrog=1", "variance_images=2"],
     "training-throughput": ["batch_sizes=8", "repeats=7", "load_limit=1"],
-    "latency": ["repeats=7", "load_limit=1"],
+    "latency": ["calls=20", "load_limit=1"],
     "gan": ["collapse_fraction=0"],
 }
 
