@@ -79,6 +79,7 @@ class Board:
     """Rows that may be compared, best first; those without a value last.
 
     ``notes`` say what the ranks could not take into account, such as per-example values that cannot be read.
+    ``limits`` is what the metric cannot see, as it was stated when it was measured, or None.
     """
 
     dataset: str
@@ -95,6 +96,7 @@ class Board:
     machine: str | None
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    limits: str | None = None
 
     @property
     def part_names(self) -> list[str]:

@@ -59,6 +59,7 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
             unit=metric.unit,
             direction=metric.direction,
             depends_on_seed=getattr(metric, "depends_on_seed", True),
+            limits=getattr(metric, "limits", None),
             seconds=time.perf_counter() - start,
             peak_memory=peak_memory,
             started=started,

@@ -87,6 +87,7 @@ def _board(records: Sequence[Record], store: Store) -> Board:
         machine=first.machine,
         rows=tuple(_ranked(rows, first.direction)),
         notes=tuple(notes),
+        limits=next((record.limits for record in records if record.limits), None),
     )
 
 
