@@ -31,7 +31,7 @@ class Near:
 
     def __call__(self, curve: Curve) -> Verdict:
         """Return whether the curve keeps the rule."""
-        return _verdict(abs(curve[self.at] - self.target) <= _near)
+        return _verdict(self.target - _near <= curve[self.at] <= self.target + _near)
 
 
 @dataclass(frozen=True)
