@@ -1,4 +1,4 @@
-"""Checks of metrics of samples: the data have the distributions that are stated, and the rules judge right and wrong."""
+"""Checks of metrics of samples: the data have the distributions that are stated, and rules judge values."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_nine_of_ten_modes_are_dropped() -> None:
     for name, nearly in (("dropped-one-by-one", 6.0), ("dropped-together", 42 / 49)):
         counts = []
         for point in (0.0, nearly, by_name[name].variants[0].points[-1]):
-            samples, test, _ = drawn(name, "1 dimensions", point)
+            samples, test, _ = drawn(name, "1 dimension", point)
             first, last = test.quantile(0.05), test.quantile(0.95)  # about the means of the outer modes
             modes = (9 * (samples - first) / (last - first)).round().unique(return_counts=True)[1]
             counts.append(sorted(modes[modes > 25].tolist()))  # not the tails of outer modes
@@ -107,7 +107,7 @@ def test_spheres_have_the_radius_that_is_stated() -> None:
 @pytest.mark.parametrize("dimensions", [1, 8])
 @pytest.mark.parametrize("name", ["cubes", "cubes-samples"])
 def test_a_fifth_of_the_samples_is_in_the_cube_of_the_data(name: str, dimensions: int) -> None:
-    samples, test, _ = drawn(name, f"{dimensions} dimensions", 10000.0)
+    samples, test, _ = drawn(name, sample_checks._in(dimensions), 10000.0)
     inside = ((samples >= test.amin(0)) & (samples <= test.amax(0))).all(1)
     assert float(inside.double().mean()) == pytest.approx(0.2, abs=0.02)
     assert (len(samples), len(test)) == (10000, 10000 if name == "cubes" else 1000)
@@ -123,7 +123,7 @@ def test_the_ball_is_in_the_hole_of_the_torus() -> None:
 
 
 def test_modes_are_as_far_apart_as_stated() -> None:
-    samples, test, _ = drawn("merged-modes", "1 dimensions", 5.0)
+    samples, test, _ = drawn("merged-modes", "1 dimension", 5.0)
     assert float(samples.std() / test.std()) == pytest.approx(math.sqrt(26 / (1 + 25 / 4)), rel=0.1)
     assert float((test.abs() < 0.2).double().mean()) < 0.03 < float((samples.abs() < 0.2).double().mean())
 
