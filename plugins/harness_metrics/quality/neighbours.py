@@ -113,7 +113,10 @@ class Coverage(_Neighbours):
     unit: ClassVar = "share of test images"
     is_share: ClassVar = True
     aspect: ClassVar = "diversity"
-    limits: ClassVar = "Cannot see memorised training images, or bad samples while others still cover the test images."
+    limits: ClassVar = (
+        "Cannot see memorised training images, or bad samples while others cover the test images; in many dimensions "
+        "narrow and blurred samples cover them all."
+    )
 
     def __init__(self, config: FiveNeighbours) -> None:
         self.config = config
