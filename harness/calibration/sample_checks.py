@@ -10,7 +10,7 @@ What a metric must show depends on its aspect:
 - ``diversity``: 1 if the samples cover the distribution of the data, and 0 if they cover none of it. For samples wider
   than the data, two conventions are accepted: ``high``, the data is covered; ``low``, most samples miss it.
 - ``overall``: best for equal distributions, worse for any difference. Values have no common scale, so only shapes are
-  judged, on 1 − value / largest value of the curve, or value / largest value if higher is better.
+  judged, relative to the largest value.
 - ``memorisation``: lower, or worse, the more samples are copies of training data.
 """
 
@@ -309,7 +309,6 @@ def _invention() -> Variant:
             Demand("bounds", "1 if modes are invented", Near(10, 1)),
             Demand("shape", "rises with covered modes", Rises()),
         ],
-        "overall": [Demand("shape", "highest at 5", Peaks(5))],
     }
     return Variant("2 dimensions", points, draw, demands)
 
@@ -339,7 +338,7 @@ def _cubes(what: str, dimensions: int) -> Variant:
 
     flat = Demand("size", f"the same from {_sizes[0]:,.0f} points on", Flat())
     share = Demand("bounds", f"{_overlap} with 10,000 points", Near(_sizes[-1], _overlap))
-    demands: Demands = {"fidelity": [flat, share], "diversity": [flat, share], "overall": [flat]}
+    demands: Demands = {"fidelity": [flat, share], "diversity": [flat, share]}
     return Variant(_in(dimensions), _sizes, draw, demands, grows=True)
 
 
@@ -390,7 +389,7 @@ def _scaling() -> Variant:
 
     flat = Demand("units", "unaffected by the unit of a dimension", Flat())
     ends = [Demand("bounds", f"0 at {point:g}", Near(point, 0)) for point in (points[0], points[-1])]
-    demands: Demands = {"fidelity": [flat, *ends], "diversity": [flat, *ends], "overall": [flat]}
+    demands: Demands = {"fidelity": [flat, *ends], "diversity": [flat, *ends]}
     return Variant("2 dimensions", points, draw, demands)
 
 
@@ -418,7 +417,7 @@ def _disjoint() -> Variant:
 
     flat = Demand("shape", "unaffected by further dimensions", Flat())
     ends = [Demand("bounds", f"0 with {point:,.0f} more", Near(point, 0)) for point in (points[0], points[-1])]
-    demands: Demands = {"fidelity": [flat, *ends], "diversity": [flat, *ends], "overall": [flat]}
+    demands: Demands = {"fidelity": [flat, *ends], "diversity": [flat, *ends]}
     return Variant("2 to 1,001 dimensions", points, draw, demands)
 
 
@@ -481,7 +480,8 @@ def _duplicates() -> Variant:
 
     def draw(repeats: float, noise: Streams) -> Sets:
         distinct = normal(noise.fresh, size // int(repeats), 8)
-        return standardized(distinct.repeat(int(repeats), 1), test=normal(noise.real, size, 8))
+        samples = distinct.repeat(int(repeats), 1)[noise.fresh.permutation(size)]
+        return standardized(samples, test=normal(noise.real, size, 8))
 
     falls = Demand("shape", "falls with the number of duplicates", Falls())
     return Variant("8 dimensions", points, draw, {"diversity": [falls], "overall": [falls]})
