@@ -1,4 +1,4 @@
-"""Plots the bias of estimators over their effort."""
+"""Plots the bias of estimators over their effort, and the truth table of metrics of samples."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.calibration.calibrate import CalibrationResult, normal_quantile
+from harness.calibration.truth_table import TruthRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,4 +37,27 @@ def bias_plot(results: Sequence[CalibrationResult]) -> Figure:
         axes.xaxis.set_major_formatter("{x:,.0f}")
     figure.axes[0].set_ylabel("bias (nats)")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    return figure
+
+
+def truth_plot(rows: Sequence[TruthRow]) -> Figure:
+    """Plot the truth table: a row for each check and topic, a column for each metric, green where it passes."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
+
+    metrics = list(dict.fromkeys(each.metric for each in rows))
+    places = list(dict.fromkeys((each.check, each.topic) for each in rows))
+    outcomes = ["n/a", "fail", "pass"]
+    values = [[0] * len(metrics) for _ in places]
+    for each in rows:
+        values[places.index((each.check, each.topic))][metrics.index(each.metric)] = outcomes.index(each.outcome)
+    figure = Figure(figsize=(3.5 + 0.45 * len(metrics), 2 + 0.25 * len(places)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(values, cmap=ListedColormap(["0.93", "#e8998d", "#8fc59a"]), vmin=0, vmax=2, aspect="auto")
+    for y, line in enumerate(values):
+        for x, value in enumerate(line):
+            axes.text(x, y, "–✗✓"[value], ha="center", va="center", fontsize=8)
+    axes.set_xticks(range(len(metrics)), metrics, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(places)), [f"{check}: {topic}" for check, topic in places], fontsize=8)
+    axes.tick_params(length=0)
     return figure

@@ -1,13 +1,14 @@
-"""Selects what is calibrated: estimators of log p(x) at several efforts, and models with an exact log p(x).
+"""Selects what is calibrated: estimators of log p(x) at several efforts, exact models, and metrics of samples.
 
-A metric is an estimator if its class has an attribute ``effort``, the name of the setting that buys accuracy. A model
-is exact if it has a tractable density and fits itself.
+A metric is an estimator if its class has an attribute ``effort``, the name of the setting that buys accuracy. It is a
+metric of samples if it has a method ``compare``, and its ``aspect`` is not None. A model is exact if it has a tractable
+density and fits itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.contracts.models import FitsItself, HasDensity, lacking
 from harness.errors import UsageError, unknown
@@ -19,17 +20,30 @@ _exact = (HasDensity, FitsItself)
 _divisors = (25, 5, 1)  # of the full effort
 
 
-def estimators(registry: Registry, names: Sequence[str] = ()) -> list[Provided]:
-    """Return the metrics with these names that estimate log p(x); all of them without names.
+class Selected(NamedTuple):
+    """Metrics to calibrate: estimators of log p(x), and metrics of samples."""
+
+    estimators: list[Provided]
+    of_samples: list[Provided]
+
+
+def selected(registry: Registry, names: Sequence[str] = ()) -> Selected:
+    """Return the metrics with these names; all estimators, and no metric of samples, without names.
 
     Raises:
-        UsageError: a name is not that of an estimator.
+        UsageError: a name is neither that of an estimator nor that of a metric of samples.
     """
-    found = {each.spec.name: each for each in registry.all("metric") if hasattr(_factory(each), "effort")}
+    metrics = {each.spec.name: each for each in registry.all("metric")}
+    estimators = {name: each for name, each in metrics.items() if hasattr(_factory(each), "effort")}
+    of_samples = {name: each for name, each in metrics.items() if _compares(_factory(each))}
     for name in names:
-        if name not in found:
-            raise unknown("estimator of log p(x)", name, found)
-    return [found[name] for name in names or found]
+        if name not in estimators and name not in of_samples:
+            raise unknown("estimator of log p(x) or metric of samples", name, {**estimators, **of_samples})
+    chosen = names or estimators
+    return Selected(
+        [estimators[name] for name in chosen if name in estimators],
+        [of_samples[name] for name in chosen if name in of_samples],
+    )
 
 
 def effort_levels(estimator: Provided, values: Mapping[str, Any], examples: int) -> list[Component]:
@@ -62,6 +76,10 @@ def exact_models(registry: Registry, names: Sequence[str], latent_sizes: Sequenc
         variants: list[dict[str, Any]] = [{"latent_dim": size} for size in latent_sizes]
         found += [resolve_component(provided, each) for each in (variants if "latent_dim" in settings else [{}])]
     return found
+
+
+def _compares(metric: Any) -> bool:
+    return hasattr(metric, "compare") and getattr(metric, "aspect", "overall") is not None
 
 
 def _factory(provided: Provided) -> Any:

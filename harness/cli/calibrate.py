@@ -1,29 +1,35 @@
-"""``harness calibrate``: bias and coverage of estimators of log p(x) on models with an exact log p(x)."""
+"""``harness calibrate``: compares estimators with exact values, and metrics of samples with known truths."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.calibration_tables import show_biases, show_truth
 from harness.cli.data import data_dir_option, source_from
 from harness.cli.main import load_registry
 from harness.cli.options import WholeNumber, format_option, names_option, plugin_option
 from harness.cli.settings import parse_assignments, set_option
-from harness.errors import NotApplicable, UsageError
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from harness.calibration.calibrate import CalibrationResult
-    from harness.data.dataset import Data
+    from harness.calibration.truth_table import TruthRow
+    from harness.data.source import DataSource
     from harness.planning.component import Component
 
 
 @click.command(epilog="Example:  harness calibrate --metric log-likelihood-ais --latent-sizes 10 --replications 5")
-@names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these estimators. [default: all]")
+@names_option("--metric", "--metrics", "metrics", metavar="M[,M]",
+              help="Only these estimators, or these metrics of samples. [default: all estimators]")  # fmt: skip
 @names_option("--model", "--models", "models", metavar="M[,M]", default=("ppca,factor-analysis,gaussian-mixture",),
               show_default=True, help="Models with an exact log p(x).")  # fmt: skip
 @click.option("--dataset", default="dequantized-mnist-10k", show_default=True, metavar="D",
@@ -32,14 +38,14 @@ if TYPE_CHECKING:
               help="Sizes of the code, for models that have codes.")  # fmt: skip
 @click.option("--examples", type=WholeNumber(min=2), default=100, show_default=True, metavar="N",
               help="Number of test images, chosen at random.")  # fmt: skip
-@click.option("--replications", type=WholeNumber(min=1), default=5, show_default=True, metavar="N",
-              help="Number of measurements of each estimator, with different seeds.")  # fmt: skip
+@click.option("--replications", type=WholeNumber(min=1), metavar="N",
+              help="Number of measurements, with different seeds. [default: 5; of metrics of samples 3]")  # fmt: skip
 @click.option("--threads", type=WholeNumber(min=1), default=1, show_default=True, metavar="N",
               help="CPU threads; they change the last digits.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("calibration"),
-              show_default=True, metavar="DIR", help="Folder for the plot.")  # fmt: skip
+              show_default=True, metavar="DIR", help="Folder for the plots.")  # fmt: skip
 @format_option("terminal", "json")
-@set_option("an estimator", "NAME.PARAM=V")
+@set_option("a metric", "NAME.PARAM=V")
 @data_dir_option
 @plugin_option
 def calibrate(
@@ -48,7 +54,7 @@ def calibrate(
     dataset: str,
     sizes: tuple[str, ...],
     examples: int,
-    replications: int,
+    replications: int | None,
     threads: int,
     out: Path,
     format_: str,
@@ -56,11 +62,15 @@ def calibrate(
     data_dir: Path | None,
     plugin_files: tuple[Path, ...],
 ) -> None:
-    """Compare estimators of log p(x) with models whose log p(x) is exact.
+    """Compare estimators of log p(x) with exact values, and metrics of samples with known truths.
 
-    An estimator that needs an encoder gets a posterior that is half a standard deviation off and a fifth too wide;
-    others start from the prior. Each is measured at a 25th, at a fifth and at its full effort. "coverage" is the
-    coverage of the 95% interval around the estimator's mean, which bias does not affect.
+    An estimator of log p(x) meets models whose log p(x) is exact. One that needs an encoder gets a posterior that is
+    half a standard deviation off and a fifth too wide; others start from the prior. Each is measured at a 25th, at a
+    fifth and at its full effort. "coverage" is the coverage of the 95% interval around the estimator's mean, which bias
+    does not affect.
+
+    A metric of samples, such as precision, meets samples and data from known distributions. A table shows which checks
+    it passes.
     """
     if not all(size.isdecimal() and int(size) > 0 for size in sizes):
         raise UsageError(f"--latent-sizes {','.join(sizes)}: write whole numbers above 0, as in 2,10")
@@ -68,57 +78,120 @@ def calibrate(
     provided_dataset = registry.get("dataset", dataset)
 
     from harness.atomic import require_writable
-    from harness.calibration.plot import bias_plot
-    from harness.calibration.selection import effort_levels, estimators, exact_models
-    from harness.data.loading import load_dataset
-    from harness.machine.device import prepare_torch
+    from harness.calibration.selection import effort_levels, exact_models, selected
+    from harness.machine.device import using_threads
     from harness.planning.component import resolve_component
 
     exact = exact_models(registry, models, [int(size) for size in sizes])
-    chosen = estimators(registry, metrics)
-    settings = _settings(assignments, [each.spec.name for each in chosen])
-    levels = [level for each in chosen for level in effort_levels(each, settings[each.spec.name], examples)]
-    component = resolve_component(provided_dataset, {})
+    chosen = selected(registry, metrics)
+    estimators = [each.spec.name for each in chosen.estimators]
+    of_samples = [each.spec.name for each in chosen.of_samples]
+    settings = _settings(assignments, estimators, of_samples)
+    levels = [level for each in chosen.estimators for level in effort_levels(each, settings[each.spec.name], examples)]
+    components = [resolve_component(each, settings[each.spec.name]) for each in chosen.of_samples]
+    data_set = resolve_component(provided_dataset, {})
     require_writable(out, "--out")
+    rows: list[dict[str, Any]] = []
+    show = rows.extend if format_ == "json" else None
+    try:
+        with using_threads(threads):
+            if levels:
+                source = source_from(data_dir, _announce)
+                _calibrate_estimators(levels, exact, data_set, source, examples, replications or 5, out, show)
+            if components:
+                _check_metrics_of_samples(components, replications or 3, out, show)
+    finally:
+        if rows:
+            click.echo(json.dumps(rows, indent=2))
 
-    def announce(line: str) -> None:
-        click.echo(line, err=True)
 
-    source = source_from(data_dir, announce)
-    data = load_dataset(provided_dataset.spec, component.config, source)  # type: ignore[arg-type]
+Keep = Callable[[list[dict[str, Any]]], None]
+
+
+def _calibrate_estimators(
+    levels: list[Component],
+    exact: list[Component],
+    dataset: Component,
+    source: DataSource,
+    examples: int,
+    replications: int,
+    out: Path,
+    keep: Keep | None,
+) -> None:
+    """Calibrate estimators; show the results, also those of an interrupted calibration, or keep them as JSON values."""
+    from harness.calibration.grid import applicable, calibrate_all
+    from harness.calibration.plot import bias_plot
+    from harness.data.loading import load_dataset
+    from harness.machine.device import prepare_torch
+
+    data = load_dataset(dataset.provided.spec, dataset.config, source)  # type: ignore[arg-type]
     data = data.to(prepare_torch("auto", deterministic=True))
-    grid, left_out = _applicable(levels, exact)
-    measurements = sum(len(applicable) for _, applicable in grid) * replications
-    announce(f"{measurements} measurements of {examples} images: {len(levels)} settings of {len(chosen)} estimators")
+    grid, left_out = applicable(levels, exact)
+    measurements = sum(len(found) for _, found in grid) * replications
+    count = len({each.name for each in levels})
+    _announce(f"{measurements} measurements of {examples} images: {len(levels)} settings of {count} estimators")
     results: list[CalibrationResult] = []
     interrupted = False
     try:
-        _calibrate_all(grid, component, data, replications, threads, results.append, left_out)
+        with _progress("measuring", measurements) as advance:
+            calibrate_all(grid, dataset, data, replications, results.append, left_out, advance)
     except KeyboardInterrupt:
         interrupted = True
     for (estimator, model), reason in left_out.items():
-        announce(f"left out {estimator} of {model}: {reason}")
-    if not results:
-        raise KeyboardInterrupt if interrupted else UsageError("none of the estimators applies")
-    path = out / "bias.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    bias_plot(results).savefig(path, dpi=150, metadata={"Software": None})
-    announce(f"wrote {path}")
-    if format_ == "json":
-        click.echo(json.dumps([asdict(each) for each in results], indent=2))
-    else:
-        _show(results, f"{dataset}, {results[0].examples} images, {replications} replications, in nats")
+        _announce(f"left out {estimator} of {model}: {reason}")
+    if not results and not interrupted:
+        raise UsageError("none of the estimators applies")
+    if results:
+        _save(bias_plot(results), out / "bias.png")
+        if keep:
+            keep([asdict(each) for each in results])
+        else:
+            title = f"{dataset.name}, {results[0].examples} images, {replications} replications, in nats"
+            show_biases(results, title)
     if interrupted:
         raise KeyboardInterrupt
 
 
-def _settings(assignments: tuple[str, ...], names: list[str]) -> dict[str, dict[str, str]]:
-    """Return the given settings of each estimator."""
-    settings: dict[str, dict[str, str]] = {name: {} for name in names}
+def _check_metrics_of_samples(metrics: list[Component], replications: int, out: Path, keep: Keep | None) -> None:
+    """Run the checks on metrics of samples; show the truth table, or keep its rows as JSON values."""
+    from harness.calibration.plot import truth_plot
+    from harness.calibration.sample_checks import checks
+    from harness.calibration.truth_table import Cost, truth_rows
+    from harness.machine.device import prepare_torch
+
+    prepare_torch("cpu", deterministic=True)
+    costs = [Cost.of(each, checks, replications) for each in metrics]
+    comparisons, minutes = sum(each.comparisons for each in costs), sum(each.seconds for each in costs) / 60
+    _announce(
+        f"{comparisons:,} comparisons: {len(checks)} checks of {len(metrics)} metrics of samples, "
+        + (f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute")
+    )
+    rows: list[TruthRow] = []
+    interrupted = False
+    try:
+        with _progress("checking", comparisons) as advance:
+            for each in metrics:
+                for check in checks:
+                    rows += truth_rows(each, check, replications, lambda: advance(1))
+    except KeyboardInterrupt:
+        interrupted = True
+    if rows:
+        _save(truth_plot(rows), out / "truth-table.png")
+        if keep:
+            keep([asdict(each) for each in rows])
+        else:
+            show_truth(rows)
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def _settings(assignments: tuple[str, ...], estimators: list[str], of_samples: list[str]) -> dict[str, dict[str, str]]:
+    """Return the given settings of each metric."""
+    settings: dict[str, dict[str, str]] = {name: {} for name in (*estimators, *of_samples)}
     for (owner, parameter), values in parse_assignments(assignments).items():
         if owner not in settings:
-            raise UsageError(f"--set {owner}.{parameter}: {owner!r} is not an estimator of this calibration")
-        if parameter == "examples":
+            raise UsageError(f"--set {owner}.{parameter}: {owner!r} is not a metric of this calibration")
+        if parameter == "examples" and owner in estimators:
             raise UsageError(f"--set {owner}.examples: use --examples for the number of images")
         if len(values) > 1:
             raise UsageError(f"--set {owner}.{parameter}: give one value, not {len(values)}")
@@ -126,82 +199,23 @@ def _settings(assignments: tuple[str, ...], names: list[str]) -> dict[str, dict[
     return settings
 
 
-Grid = list[tuple["Component", list["Component"]]]  # exact models, each with the estimators to calibrate on it
+def _announce(line: str) -> None:
+    click.echo(line, err=True)
 
 
-def _applicable(estimators: list[Component], models: list[Component]) -> tuple[Grid, dict[tuple[str, str], str]]:
-    """Return the estimators that apply to each model, and why others do not, by the names of estimator and model."""
-    from harness.contracts.models import lacking
-    from harness.planning.plan import needs_of
-
-    grid: Grid = []
-    left_out: dict[tuple[str, str], str] = {}
-    for model in models:
-        reasons = [lacking(model.factory, needs_of(each.factory)) for each in estimators]
-        pairs = list(zip(estimators, reasons, strict=True))
-        left_out |= {(each.name, model.name): reason for each, reason in pairs if reason is not None}
-        applicable = [each for each, reason in pairs if reason is None]
-        if applicable:
-            grid.append((model, applicable))
-    return grid, left_out
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+    _announce(f"wrote {path}")
 
 
-def _calibrate_all(
-    grid: Grid,
-    dataset: Component,
-    data: Data,
-    replications: int,
-    threads: int,
-    keep: Callable[[CalibrationResult], None],
-    left_out: dict[tuple[str, str], str],
-) -> None:
-    """Fit the models and calibrate on each, with a progress bar; pass on each result, and add what is left out."""
+@contextmanager
+def _progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar if standard error is a terminal; yield the function that advances it."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from harness.calibration.calibrate import calibrate, fitted
-    from harness.machine.device import using_threads
-
     console = Console(stderr=True)
-    with using_threads(threads), Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        fits = [fitted(model, dataset, data) for model, _ in grid]
-        bar = progress.add_task("measuring", total=sum(len(applicable) for _, applicable in grid) * replications)
-        for (model, applicable), fit in zip(grid, fits, strict=True):
-            for estimator in applicable:
-                try:
-                    keep(calibrate(estimator, model, fit, data, replications, lambda: progress.advance(bar)))
-                except NotApplicable as error:
-                    left_out[estimator.name, model.name] = str(error)
-                    progress.advance(bar, replications)
-
-
-def _show(results: list[CalibrationResult], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from harness.leaderboard.text import decimals
-
-    console = Console(highlight=False, markup=False)
-    console.print(title, style="bold")
-    for name in dict.fromkeys(each.estimator for each in results):
-        shown = [each for each in results if each.estimator == name]
-        proposal = f",\nfrom the {shown[0].proposal}" if shown[0].proposal else ""
-        console.print(f"\n{name} over {shown[0].effort}{proposal}")
-        table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-        table.add_column("model", no_wrap=True)
-        for heading in ("latent", "effort", "estimate", "exact", "bias", "coverage", "ESS"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for each in shown:
-            digits = decimals(each.bias, each.bias_stderr)
-            error = "" if each.bias_stderr is None else f" ± {each.bias_stderr:.{digits}f}"
-            table.add_row(
-                each.model,
-                "–" if each.latent_dim is None else str(each.latent_dim),
-                f"{each.value:,}",
-                f"{each.estimate:.2f}",
-                f"{each.exact:.2f}",
-                f"{each.bias:+.{digits}f}{error}",
-                "–" if each.coverage is None else f"{each.coverage:.0%}",
-                "–" if each.effective_sample_size is None else f"{each.effective_sample_size:,.1f}",
-            )
-        console.print(table)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(doing, total=total)
+        yield lambda number: progress.advance(bar, number)

@@ -91,6 +91,7 @@ class Board:
     Rows whose error is known to favour their model follow, then those without a value. ``bound`` is ``lower`` or
     ``upper`` if the values are bounds. ``notes`` say what the ranks could not take into account, such as per-example
     values that cannot be read.
+    ``limits`` is what the metric cannot see, as it was stated when it was measured, or None.
     """
 
     dataset: str
@@ -108,6 +109,7 @@ class Board:
     rows: tuple[Row, ...]
     bound: str | None = None
     notes: tuple[str, ...] = ()
+    limits: str | None = None
 
     @property
     def part_names(self) -> list[str]:

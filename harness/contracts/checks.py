@@ -24,7 +24,7 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
         return 'it has no \'direction\'; set it to "higher", "lower" or None, whichever values are better'
     if metric.direction not in ("higher", "lower", None):
         return f'its \'direction\' is {metric.direction!r}; set it to "higher", "lower" or None'
-    for name in ("needs", "times_the_machine", "depends_on_seed", "bound", "effort"):
+    for name in ("needs", "times_the_machine", "depends_on_seed", "bound", "effort", "aspect", "limits"):
         if getattr(metric, name, None) is not getattr(type(metric), name, None):
             return f"its {name!r} is set on the object; set it on the class, which is read before the metric is built"
     for name in ("times_the_machine", "depends_on_seed"):
@@ -32,10 +32,17 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
             return f"its {name!r} is {value!r}; set it to True or False"
     if (bound := getattr(metric, "bound", None)) not in ("lower", "upper", None):
         return f'its \'bound\' is {bound!r}; set it to "lower", "upper" or None'
+    from harness.contracts.metrics import aspects  # imports torch, as the metric has by now
+
+    if getattr(metric, "aspect", None) not in (*aspects, None):
+        return f"its 'aspect' is {metric.aspect!r}; set it to {', '.join(map(repr, aspects))} or None"
+    if not isinstance(limits := getattr(metric, "limits", ""), str):
+        return f"its 'limits' are {limits!r}; write a sentence"
     return (
         _problem_of_needs(getattr(metric, "needs", ()))
         or _problem_of_effort(getattr(metric, "effort", None), settings)
         or _problem_of_method(metric, "measure", "model", "data", "context")
+        or _problem_of_compare(metric)
     )
 
 
@@ -105,6 +112,12 @@ def _problem_of_effort(effort: Any, settings: Mapping[str, Any]) -> str | None:
                 "setting that buys accuracy, and 'examples' is the number of test images"
             )
     return None
+
+
+def _problem_of_compare(metric: Any) -> str | None:
+    if not hasattr(metric, "compare"):
+        return None
+    return _problem_of_method(metric, "compare", "samples", "test", "train")
 
 
 def _problem_of_method(thing: Any, name: str, *parameters: str) -> str | None:

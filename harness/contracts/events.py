@@ -94,8 +94,8 @@ class Record:
     ``status`` is one of ``ok``, ``n/a``, ``diverged``, ``error`` and ``out-of-memory``; ``reason`` says why there is no
     value. The fields from ``value`` to ``group_values`` are those of ``harness.Estimate``, in ``unit``.
     ``seconds`` are wall-clock time, ``peak_memory`` is in bytes. ``depends_on_seed`` is False if the metric states that
-    its value is the same for every seed. ``bound`` is ``lower`` or ``upper`` if values are bounds. Timings that were
-    taken in turn have the same ``timing_group``.
+    its value is the same for every seed. ``bound`` is ``lower`` or ``upper`` if values are bounds; ``limits`` is what the
+    metric states that it cannot see. Timings that were taken in turn have the same ``timing_group``.
     """
 
     cell_key: str
@@ -130,6 +130,7 @@ class Record:
     group_values: tuple[float, ...] = ()
     depends_on_seed: bool = True
     bound: str | None = None
+    limits: str | None = None
     timing_group: str | None = None
     seconds: float | None = None
     peak_memory: int | None = None

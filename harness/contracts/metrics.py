@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -19,12 +19,14 @@ from harness.errors import NotApplicable
 from harness.noise import Noise
 
 AfterEpoch = Callable[[nn.Module, float], bool]
+Aspect = Literal["fidelity", "diversity", "overall", "memorisation"]
+aspects: tuple[Aspect, ...] = get_args(Aspect)
 
 
 class Metric(Protocol):
     """A metric: a class built as ``Metric(config)`` with these attributes, which is checked before any training.
 
-    Five more attributes, of the class, are optional:
+    Six more attributes, of the class, are optional:
 
     - ``needs``, a tuple of capabilities that the model must have (see ``harness.contracts.models``). A union such as
       ``HasPosterior | HasBound`` is met by either. Without ``needs`` every model is measured.
@@ -37,6 +39,14 @@ class Metric(Protocol):
       leave out how loose they are.
     - ``effort``, the name of the integer setting that buys accuracy. Such a metric estimates log p(x), also has a
       setting ``examples``, and is compared with exact values by ``harness calibrate``.
+    - ``limits``: what the metric cannot see, in one sentence, which its boards show.
+
+    A metric of samples may have a method ``compare(samples, test, train) -> float`` on features ``(m, d)``, ``(n, d)``
+    and ``(N, d)``, float64, which uses nothing else. ``harness calibrate`` then runs it on data whose truth is known.
+    What is expected of it depends on an attribute ``aspect`` of the class: ``fidelity`` or ``diversity``, from 0 to 1;
+    ``overall``, the default, for any difference between distributions; ``memorisation`` of training data; or None for
+    a metric that these checks do not suit. If it has a method ``between_gaussians(mean, covariance, other_mean,
+    other_covariance) -> float``, its exact value for two Gaussians, its values are compared with it.
 
     A metric with settings has a frozen dataclass ``Config``.
     """

@@ -62,6 +62,7 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
             direction=metric.direction,
             depends_on_seed=getattr(metric, "depends_on_seed", True),
             bound=getattr(metric, "bound", None),
+            limits=getattr(metric, "limits", None),
             seconds=time.perf_counter() - start,
             peak_memory=peak_memory,
             started=started,

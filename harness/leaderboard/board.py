@@ -104,6 +104,7 @@ def _board(records: Sequence[Record], store: Store) -> tuple[Board, list[Measure
         rows=tuple(ranked),
         bound=first.bound,
         notes=tuple(notes),
+        limits=next((record.limits for record in records if record.limits), None),
     )
     return board, measured
 

@@ -80,7 +80,7 @@ def captions(board: Board) -> list[str]:
     if _has_spread(board):
         errors = f"Std. error is over {counted}, spread" if counted else "Spread"
         lines.append(f"{errors} is the standard deviation over seeds.")
-    return [line for line in [*lines, *board.notes] if line]
+    return [line for line in [*lines, *board.notes, board.limits] if line]
 
 
 def _of_ranks(board: Board, ranked: Sequence[Row]) -> str:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from harness import Data, Estimate
 from harness.calibration.calibrate import calibrate, coverage, fitted
-from harness.calibration.selection import effort_levels, estimators, exact_models
+from harness.calibration.selection import effort_levels, exact_models, selected
 from harness.noise import derive_seed
 from harness.planning.component import resolve_component
 from harness.registry import Registry
@@ -62,7 +62,7 @@ def test_invalid_arguments_are_refused_before_any_work(refused: Callable[..., st
     assert "whole numbers above 0" in refused("calibrate", "--latent-sizes", "2,x")
     assert "use --examples" in refused("calibrate", "--set", "log-likelihood-iw.examples=5")
     assert "give one value" in refused("calibrate", "--set", "log-likelihood-iw.k=5,6")
-    assert "not an estimator" in refused("calibrate", "--set", "elbo.samples=5")
+    assert "not a metric of this calibration" in refused("calibrate", "--set", "elbo.samples=5")
 
 
 plugin = """
@@ -116,7 +116,7 @@ def test_an_exact_model_without_settings_is_calibrated_once(registry: Registry) 
 
 
 def test_estimators_and_models_are_calibrated_with_different_noise(registry: Registry, small_data: Data) -> None:
-    (model,), (estimator,) = exact_models(registry, ["standard"], []), estimators(registry, ["seeds"])
+    (model,), (estimator,) = exact_models(registry, ["standard"], []), selected(registry, ["seeds"]).estimators
     level = effort_levels(estimator, {}, examples=2)[0]
     dataset = resolve_component(registry.get("dataset", "mnist-10k"), {})
     calls: list[int] = []
@@ -128,7 +128,7 @@ def test_estimators_and_models_are_calibrated_with_different_noise(registry: Reg
 
 
 def test_effort_is_divided_by_25_and_by_5(registry: Registry) -> None:
-    (estimator,) = estimators(registry, ["seeds"])
+    (estimator,) = selected(registry, ["seeds"]).estimators
     assert [each.settings["k"] for each in effort_levels(estimator, {}, examples=7)] == [2, 10, 50]
     assert [each.settings["k"] for each in effort_levels(estimator, {"k": 1}, examples=7)] == [1]
 

@@ -41,6 +41,8 @@ def test_a_metric_that_keeps_the_contract_has_no_problem() -> None:
     assert problem_of_metric(metric(), {}) is None
     assert problem_of_metric(metric(needs=(), direction=None), {}) is None
     assert problem_of_metric(metric(effort="k"), {"k": 5, "examples": 100}) is None
+    assert problem_of_metric(metric(compare=lambda self, samples, test, train: 0.0, aspect="fidelity"), {}) is None
+    assert problem_of_metric(metric(aspect=None, limits="Cannot see blur."), {}) is None
 
 
 @pytest.mark.parametrize("name", ["unit", "direction", "measure"])
@@ -67,6 +69,9 @@ def test_a_metric_without_a_required_attribute_is_refused(name: str) -> None:
         ({"effort": "n"}, "no integer setting 'n'", "'effort' names the setting that buys accuracy"),
         ({"effort": "rate"}, "no integer setting 'rate'", "'effort' names the setting"),
         ({"effort": 5}, "its 'effort' is 5", "'effort' names the setting"),
+        ({"aspect": "quality"}, "its 'aspect' is 'quality'", "set it to 'fidelity', 'diversity', 'overall'"),
+        ({"limits": 5}, "its 'limits' are 5", "write a sentence"),
+        ({"compare": lambda self, samples: 0.0}, "its 'compare' takes (samples)", "(samples, test, train)"),
         ({"measure": lambda self, model, data: None}, "its 'measure' takes (model, data)", "(model, data, context)"),
         ({"measure": 5}, "it has no 'measure'", "add measure(model, data, context)"),
     ],

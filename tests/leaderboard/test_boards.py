@@ -178,6 +178,14 @@ def test_captions_say_what_errors_are_over(store: Store) -> None:
     assert any("Std. error is over samples" in line for line in captions(board))
 
 
+def test_a_board_shows_what_its_metric_cannot_see(store: Store) -> None:
+    records = [record("old"), record("new", limits="Cannot see memorised training images.")]
+    (board,) = build_boards(records, store)
+    assert captions(board)[-1] == "Cannot see memorised training images."
+    (board,) = build_boards(records[:1], store)
+    assert not any("Cannot" in line for line in captions(board))
+
+
 def test_a_value_that_is_biased_in_favour_of_its_model_has_no_rank(store: Store) -> None:
     biased = {"warning": "loose", "biased_in_favour": True}
     (board,) = build_boards([record("a", -90.0, **biased), record("b"), record("c", None)], store)

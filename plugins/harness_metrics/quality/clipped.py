@@ -52,6 +52,9 @@ class ClippedDensity(_Clipped):
     equal distributions is a little lower. Its error is that of the unclipped value.
     """
 
+    aspect: ClassVar = "fidelity"
+    limits: ClassVar = "Cannot see missing modes, memorised training images, or blur."
+
     def unclipped(self, samples: Tensor, real: Tensor) -> float:
         """Return the mean number of balls that contain a sample, relative to real points.
 
@@ -71,6 +74,9 @@ class ClippedCoverage(_Clipped):
     Bad samples lower it as missing modes do. It is clipped to 1, so that the mean over equal distributions is a little
     lower. Its error is that of the unclipped value.
     """
+
+    aspect: ClassVar = "diversity"
+    limits: ClassVar = "Cannot tell bad samples from missing ones, or see memorised training images."
 
     def unclipped(self, samples: Tensor, real: Tensor) -> float:
         """Return how many samples of the real distribution are expected to have the same counts, divided by m + 1.

@@ -42,6 +42,8 @@ class PrecisionCover(_Cover):
     The authors' code, and Räisä et al. (2025) with it, call this recall cover.
     """
 
+    aspect: ClassVar = "fidelity"
+    limits: ClassVar = "Cannot see missing modes or memorised training images; narrow samples and duplicates lower it."
     unit: ClassVar = "share of samples"
 
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
@@ -55,6 +57,10 @@ class RecallCover(_Cover):
     The authors' code, and Räisä et al. (2025) with it, call this precision cover.
     """
 
+    aspect: ClassVar = "diversity"
+    limits: ClassVar = (
+        "Cannot see memorised training images, or bad samples while enough others are near the test images."
+    )
     unit: ClassVar = "share of test images"
 
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:

@@ -34,6 +34,9 @@ class FrechetDistance(SampleQuality):
     Config = QualitySettings
     unit: ClassVar = "squared distance"
     direction: ClassVar = "lower"
+    limits: ClassVar = (
+        "Cannot see memorised training images, or what leaves the mean and covariance of the features equal."
+    )
 
     def __init__(self, config: QualitySettings) -> None:
         self.config = config
@@ -69,6 +72,13 @@ class FrechetDistance(SampleQuality):
         """Return the distance between the moments of features of samples ``(m, d)`` and of test images ``(n, d)``."""
         real = moments(test)
         return {"uncorrected": frechet_distance(moments(samples), real, square_root(real.covariance))}
+
+    def between_gaussians(
+        self, mean: Tensor, covariance: Tensor, other_mean: Tensor, other_covariance: Tensor
+    ) -> float:
+        """Return the exact distance of two Gaussians."""
+        other = Moments(other_mean, other_covariance)
+        return frechet_distance(Moments(mean, covariance), other, square_root(other_covariance))
 
 
 def moments(x: Tensor) -> Moments:

@@ -61,6 +61,9 @@ class IntegratedAlphaPrecision(_Integrated):
     test images from one Gaussian and 1,000 samples from the same have a value of about 0.5.
     """
 
+    aspect: ClassVar = "fidelity"
+    limits: ClassVar = "Cannot see modes, only the distance from the centre; misses memorised training images."
+
     def shares(self, samples: Tensor, real: Tensor, centre: Tensor) -> Tensor:
         """Return P(α), ``(30,)``."""
         return alpha_precision(samples, real, centre)
@@ -73,6 +76,11 @@ class IntegratedBetaRecall(_Integrated):
     nearest other real point. Samples that are too close to the mean may have a higher value. ``embedding`` is that of
     integrated α-precision.
     """
+
+    aspect: ClassVar = "diversity"
+    limits: ClassVar = (
+        "Cannot see memorised training images; real images have about ½, and wide or narrow samples less."
+    )
 
     def shares(self, samples: Tensor, real: Tensor, centre: Tensor) -> Tensor:
         """Return R(β), ``(30,)``."""

@@ -20,6 +20,9 @@ class KernelDistance(SampleQuality):
     Config = QualitySettings
     unit: ClassVar = "squared discrepancy"
     direction: ClassVar = "lower"
+    limits: ClassVar = (
+        "Cannot see memorised training images, or what leaves the first three moments of the features equal."
+    )
 
     def __init__(self, config: QualitySettings) -> None:
         self.config = config

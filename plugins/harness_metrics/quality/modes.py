@@ -33,6 +33,8 @@ class ModeCoverage(SampleQuality):
         features: ClassVar = "classes"
 
     unit: ClassVar = "classes"
+    aspect: ClassVar = None  # it compares no features
+    limits: ClassVar = "Cannot see how good the samples are, or whether they vary within a class."
     has_error: ClassVar = False  # a jackknife fails for a count that few samples can change
 
     def __init__(self, config: Config) -> None:

@@ -52,6 +52,10 @@ class Precision(_Neighbours):
     Config = ThreeNeighbours
     unit: ClassVar = "share of samples"
     is_share: ClassVar = True
+    aspect: ClassVar = "fidelity"
+    limits: ClassVar = (
+        "Cannot see missing modes, memorised training images, or blur; an outlier among the test images widens it."
+    )
 
     def __init__(self, config: ThreeNeighbours) -> None:
         self.config = config
@@ -67,6 +71,10 @@ class Recall(_Neighbours):
     Config = ThreeNeighbours
     unit: ClassVar = "share of test images"
     is_share: ClassVar = True
+    aspect: ClassVar = "diversity"
+    limits: ClassVar = (
+        "Cannot see bad samples or memorised training images; wide samples and outliers among them raise it."
+    )
 
     def __init__(self, config: ThreeNeighbours) -> None:
         self.config = config
@@ -81,6 +89,10 @@ class Density(_Neighbours):
 
     Config = FiveNeighbours
     unit: ClassVar = "balls / k"
+    aspect: ClassVar = "fidelity"
+    limits: ClassVar = (
+        "Cannot see missing modes or memorised training images; samples near the centre raise it above 1."
+    )
 
     def __init__(self, config: FiveNeighbours) -> None:
         self.config = config
@@ -100,6 +112,11 @@ class Coverage(_Neighbours):
     Config = FiveNeighbours
     unit: ClassVar = "share of test images"
     is_share: ClassVar = True
+    aspect: ClassVar = "diversity"
+    limits: ClassVar = (
+        "Cannot see memorised training images, or bad samples while others cover the test images; in many dimensions "
+        "narrow and blurred samples cover them all."
+    )
 
     def __init__(self, config: FiveNeighbours) -> None:
         self.config = config

@@ -40,6 +40,11 @@ class ProbabilisticPrecision(_Probabilistic):
     part ``real images``.
     """
 
+    aspect: ClassVar = "fidelity"
+    limits: ClassVar = (
+        "Cannot see missing modes or memorised training images; in many dimensions distant samples score above 0."
+    )
+
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
         """Return the mean over features of samples ``(m, d)``, in the support of test images ``(n, d)``."""
         return float(probability_inside(samples, test, self.config.k).mean())
@@ -51,6 +56,11 @@ class ProbabilisticRecall(_Probabilistic):
     Real images do not reach 1, and their value depends on the dimensions and on the number of images: compare with the
     part ``real images``.
     """
+
+    aspect: ClassVar = "diversity"
+    limits: ClassVar = (
+        "Cannot see bad samples or memorised training images; in many dimensions distant samples score above 0."
+    )
 
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
         """Return the mean over features of test images ``(n, d)``, in the support of samples ``(m, d)``."""

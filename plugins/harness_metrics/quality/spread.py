@@ -24,6 +24,10 @@ class Memorisation(SampleQuality):
     Config = QualitySettings
     unit: ClassVar = "times the distance of test images"
     direction: ClassVar = None
+    aspect: ClassVar = "memorisation"
+    limits: ClassVar = (
+        "Cannot see copies of fewer than half of the samples, altered copies, or how good the samples are."
+    )
     uses_train: ClassVar = True
 
     def __init__(self, config: QualitySettings) -> None:
@@ -58,6 +62,8 @@ class Diversity(SampleQuality):
     Config = QualitySettings
     unit: ClassVar = "times the distance of test images"
     direction: ClassVar = None
+    aspect: ClassVar = "diversity"
+    limits: ClassVar = "Cannot see whether samples resemble the data: noise has the highest values."
 
     def __init__(self, config: QualitySettings) -> None:
         self.config = config

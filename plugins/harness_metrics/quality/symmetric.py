@@ -30,6 +30,8 @@ class SymmetricPrecision(_Symmetric):
     See Khayatkhoei and AbdAlmageed (2023), who call the second share complement precision.
     """
 
+    aspect: ClassVar = "fidelity"
+    limits: ClassVar = "Cannot see memorised training images; missing modes and narrow samples lower it."
     unit: ClassVar = "share of samples"
 
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
@@ -40,6 +42,8 @@ class SymmetricPrecision(_Symmetric):
 class SymmetricRecall(_Symmetric):
     """The smaller of recall and coverage, both with the same k (Khayatkhoei and AbdAlmageed, 2023)."""
 
+    aspect: ClassVar = "diversity"
+    limits: ClassVar = "Cannot see memorised training images, or bad samples while others still cover the test images."
     unit: ClassVar = "share of test images"
 
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
