@@ -26,7 +26,7 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
 numbers_of_rows = (5, 20, 50)
 numbers_of_seeds = (2, 3, 5, 10)
 distances = (1, 2, 3)
-_examples = 200
+_examples = 1000
 _at_once = 4_000_000  # numbers
 
 
