@@ -208,7 +208,7 @@ def _measured(records: Sequence[Record], store: Store) -> tuple[Measured, list[i
     """Return the values of a row over its seeds, and the seeds whose per-example values cannot be read."""
     by_seed = {record.seed: record.value for record in records if record.value is not None}
     stderrs = tuple(record.stderr for record in records if record.stderr is not None)
-    freedoms = [record.degrees_of_freedom for record in records if record.degrees_of_freedom is not None]
+    freedoms = [freedom for record in records if (freedom := _degrees_of_freedom(record)) is not None]
     unpaired = Measured(by_seed, stderrs, min(freedoms, default=None))
     if any(record.group_values for record in records):
         noise = [record.estimator_stderr or 0.0 for record in records]
@@ -230,6 +230,13 @@ def _measured(records: Sequence[Record], store: Store) -> tuple[Measured, list[i
     values = sum((each.values for each in known[1:]), start=known[0].values) / len(known)
     noise = [_not_over_examples(record, each) for record, each in zip(records, known, strict=True)]
     return replace(unpaired, ids=ids, values=values, measurement_stderr=_root_mean_square(noise)), []
+
+
+def _degrees_of_freedom(record: Record) -> float | None:
+    """Return those of a standard error; those of the spread of n values if the metric does not say."""
+    if record.degrees_of_freedom is None and record.n is not None and record.n > 1:
+        return record.n - 1
+    return record.degrees_of_freedom
 
 
 def _mean_of_groups(records: Sequence[Record]) -> NDArray[np.float64] | None:

@@ -138,8 +138,8 @@ def _text(given: dict[str, Any]) -> str:
     lines = [
         given["board"],
         f"{a} − {b} = {number(given['difference'], digits)}{unit}; {given['direction']} is better",
-        f"  95% interval of this difference alone:  {interval('single')}",
-        f"  95% interval beside those of all {given['ranked_rows']} ranked rows:  {interval('simultaneous')}",
+        f"  95% interval, this difference alone:  {interval('single')}",
+        f"  95% interval, simultaneous for all {given['ranked_rows']} ranked rows:  {interval('simultaneous')}",
         f"  standard error:  {number(stderr, digits)}",
         f"    over test examples:  {number(parts['over_examples'], digits)}, {paired}",
         f"    over seeds:  {number(parts['over_seeds'], digits)}, from {' and '.join(map(str, given['seeds']))} seeds",
@@ -152,10 +152,10 @@ def _text(given: dict[str, Any]) -> str:
 def _verdict(given: dict[str, Any], a: str, b: str) -> str:
     if given["is_decided"]:
         is_better = (given["difference"] > 0) is (given["direction"] == "higher")
-        return f"{a if is_better else b} is better: the interval beside the others excludes 0."
-    undecided = "It is not decided which is better: the interval beside the others contains 0."
+        return f"{a if is_better else b} is better: the simultaneous interval excludes 0."
+    undecided = "It is not decided which is better: the simultaneous interval contains 0."
     if given["seeds_needed"]:
         return f"{undecided} A difference of this size would be decided by {given['seeds_needed']} seeds of each model."
     if not given["stderr_over_seeds"]:
         return f"{undecided} More seeds would not decide it."
-    return f"{undecided} Even {_most_seeds:,} seeds would not decide it; the rest of the error limits it."
+    return f"{undecided} Even {_most_seeds:,} seeds would not decide it: the rest of the error is too large."

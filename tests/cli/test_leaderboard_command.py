@@ -88,3 +88,15 @@ def test_where_nothing_was_run_a_program_reads_no_rows(call: Call, tmp_path: Pat
     done = call("leaderboard", "--format", "json")
     assert (done.code, json.loads(done.out)) == (0, [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_difference_between_two_rows_is_explained(call: Call, results: Path) -> None:
+    words = ("leaderboard", "--runs", str(results / "runs"), "--metric", "reconstruction-mse", "--explain")
+    done = call(*words, "pca", "linear-ae")
+    assert done.code == 0
+    assert "pca is better" in done.out
+    assert "paired on 60 test examples" in done.out
+    (found,) = json.loads(call(*words, "pca", "linear-ae", "--format", "json").out)
+    assert found["difference"] < found["simultaneous_interval"][1] < 0
+    assert "Did you mean 'pca'?" in call(*words, "pac", "linear-ae").err
+    assert "not 'markdown'" in call(*words, "pca", "linear-ae", "--format", "markdown").err

@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(root / "studies", folder / "studies")
     (folder / "tied_ae.py").write_text(model, encoding="utf-8")
     (folder / "largest_error.py").write_text(metric, encoding="utf-8")
-    first = next(command for command in commands if "--seeds 3" in command)
+    first = next(command for command in commands if "--seeds 5" in command)
     subprocess.run([sys.executable, "-m", "harness", *shortened(first)], cwd=folder, check=True, capture_output=True)
     return folder
 

@@ -299,6 +299,16 @@ def test_timings_are_ranked_only_with_those_of_the_newest_group(store: Store) ->
     assert "No rank for b: timed on its own; time all rows in one fresh run." in captions(board)
 
 
+def test_few_rounds_of_a_timing_widen_its_interval(store: Store) -> None:
+    def timing(name: str, value: float, rounds: int) -> Record:
+        given = {"machine": "this one, 8 cores", "unit": "examples/s", "measure": None, "counted": "rounds"}
+        return record(name, value, stderr=1.0, n=rounds, timing_group="first", **given)
+
+    for rounds, expected in ((100, ["1", "2"]), (4, ["1–2", "1–2"])):
+        (board,) = build_boards([timing("a", 100.0, rounds), timing("b", 97.0, rounds)], store)
+        assert ranges(board) == expected
+
+
 def test_rows_are_paired_on_groups_of_examples_averaged_over_seeds(store: Store) -> None:
     groups = [float(i % 5) for i in range(10)]
 

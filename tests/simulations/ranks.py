@@ -26,7 +26,7 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
 numbers_of_rows = (5, 20, 50)
 numbers_of_seeds = (2, 3, 5, 10)
 distances = (1, 2, 3)
-_examples = 200
+_examples = 1000
 _at_once = 4_000_000  # numbers
 
 
@@ -249,11 +249,11 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, default=Path("docs/statistics"), help="folder of the figures")
     given = parser.parse_args()
     given.figures.mkdir(parents=True, exist_ok=True)
-    print(_markdown(table_of_errors(without_seeds, given.boards, (1,))))
+    print(_markdown(table_of_errors(without_seeds, given.boards, (1,))), flush=True)
     errors = table_of_errors((*with_seeds, outlier), given.boards, numbers_of_seeds)
-    print(_markdown(errors))
+    print(_markdown(errors), flush=True)
     powers = table_of_power(max(1, given.boards // 4))
-    print(_markdown(powers))
+    print(_markdown(powers), flush=True)
     draw_errors(errors, given.figures / "errors.png")
     draw_power(powers, given.figures / "power.png")
 
