@@ -94,8 +94,8 @@ class Record:
     ``status`` is one of ``ok``, ``n/a``, ``diverged``, ``error`` and ``out-of-memory``; ``reason`` says why there is no
     value. The fields from ``value`` to ``group_values`` are those of ``harness.Estimate``, in ``unit``.
     ``seconds`` are wall-clock time, ``peak_memory`` is in bytes. ``depends_on_seed`` is False if the metric states that
-    its value is the same for every seed. ``bound`` is ``lower`` or ``upper`` if values are bounds; ``limits`` is what the
-    metric states that it cannot see. Timings that were taken in turn have the same ``timing_group``.
+    its value is the same for every seed. ``bound`` is ``lower`` or ``upper`` if values are bounds. ``limits`` is what
+    the metric states that it cannot see. Timings that were taken in turn have the same ``timing_group``.
     """
 
     cell_key: str
