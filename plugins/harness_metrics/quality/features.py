@@ -36,12 +36,15 @@ class FeatureSpace:
         return torch.cat([self.of_batch(each).double() for each in x.split(batch)])
 
 
-def feature_space(data: Data, name: FeatureName | Literal["classes"], cache: Path | None) -> FeatureSpace:
-    """Return a feature space for the data; ``classes`` are the logits of the classifier.
+def feature_space(data: Data, name: FeatureName | Literal["classes", "points"], cache: Path | None) -> FeatureSpace:
+    """Return a feature space for the data; ``classes`` are the logits of the classifier, ``points`` those of sets.
 
     Raises:
         NotApplicable: the data has no such features, or the weights of Inception are missing.
     """
+    if name == "points":
+        data.info.as_points()
+        return FeatureSpace("sets of points", data.info.dim, lambda x: x.flatten(1))
     data.info.as_vector()
     if name == "pixels":
         return FeatureSpace("pixels", data.info.dim, lambda x: x.flatten(1))

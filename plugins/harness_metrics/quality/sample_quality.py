@@ -81,7 +81,9 @@ class Reference:
 
 
 @functools.lru_cache(maxsize=4)
-def reference_of(data: Data, features: FeatureName | Literal["classes"], samples: int, cache: Path | None) -> Reference:
+def reference_of(
+    data: Data, features: FeatureName | Literal["classes", "points"], samples: int, cache: Path | None
+) -> Reference:
     """Return what samples are compared with, computed once per process for each data set and its settings.
 
     Raises:
@@ -119,7 +121,7 @@ class SampleQuality(ABC):
     """
 
     direction: ClassVar[str | None] = "higher"
-    needs: ClassVar = (Samples,)
+    needs: ClassVar[tuple[Any, ...]] = (Samples,)
     uses_train: ClassVar = False
     has_error: ClassVar = True
     is_share: ClassVar = False
@@ -137,6 +139,10 @@ class SampleQuality(ABC):
         """Return the value with its error; arguments as in ``compare``."""
         return by_half_samples(samples, test, lambda some, some_test: self.compare(some, some_test, train))
 
+    def draw(self, model: Any, data: Data, reference: Reference, seed: int) -> Tensor:
+        """Return as many samples as there are test images, ``(n, *shape)``."""
+        return draw_samples(model, reference.n, data, seed, self.config.draws)
+
     def parts(self, samples: Tensor, test: Tensor) -> Mapping[str, float]:
         """Return further values of the features of samples ``(m, d)`` and of test images ``(n, d)``, by name."""
         return {}
@@ -150,7 +156,7 @@ class SampleQuality(ABC):
         least = self.least(dim)
         return next(n for n in itertools.count(2 * least) if smallest_half(n) >= least)
 
-    def measure(self, model: Samples, data: Data, context: Context) -> Estimate:
+    def measure(self, model: Any, data: Data, context: Context) -> Estimate:
         """Compare samples with as many test images.
 
         Raises:
@@ -170,7 +176,7 @@ class SampleQuality(ABC):
                 f"in {dim} dimensions it needs {least:,} samples and as many test images, but there are {reference.n:,}"
             )
         seed = context.noise.generator.initial_seed()
-        samples = reference.space(draw_samples(model, reference.n, data, seed, self.config.draws))
+        samples = reference.space(self.draw(model, data, reference, seed))
         train = reference.train if self.uses_train else reference.test[:0]
         if self.has_error:
             estimate = self._with_error(self.resample(samples, reference.test, train), reference.n)
