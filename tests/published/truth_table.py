@@ -17,19 +17,22 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import torch
 
 from harness.calibration.sample_checks import checks
 from harness.calibration.selection import selected
-from harness.calibration.truth_table import TruthRow, truth_rows
+from harness.calibration.truth_table import TruthRow, aspect_of, truth_rows
+from harness.contracts.metrics import Aspect, aspects
 from harness.planning.component import Component, resolve_component
-from harness.registry import Registry
+from harness.registry import Provided, Registry
 
 here = Path(__file__).parent
 results = here / "truth_table.json"
 page = here.parents[1] / "docs" / "sample-quality.md"
+registry = Registry.load()
 replications = 3  # the default of harness calibrate
 begin, end = "<!-- made by tests/published/truth_table.py -->", "<!-- end -->"
 
@@ -63,10 +66,20 @@ marks = {"pass": "✓", "fail": "✗", "n/a": "–"}
 
 
 def metrics() -> list[str]:
-    """Return the names of all metrics of samples."""
-    registry = Registry.load()
-    names = [each.spec.name for each in registry.all("metric") if hasattr(each.spec.resolve(), "compare")]
-    return [name for name in names if getattr(registry.get("metric", name).spec.resolve(), "aspect", "overall")]
+    """Return the names of all metrics of samples, by what they judge."""
+    of_samples = selected(registry, [each.spec.name for each in registry.all("metric") if compares(each)]).of_samples
+    return sorted((each.spec.name for each in of_samples), key=lambda name: (aspects.index(aspect(name)), name))
+
+
+def compares(metric: Provided) -> bool:
+    """Return whether a metric compares samples with data, and the checks suit it."""
+    factory = metric.spec.resolve()
+    return hasattr(factory, "compare") and getattr(factory, "aspect", "overall") is not None
+
+
+def aspect(metric: str) -> Aspect:
+    """Return what a metric judges."""
+    return aspect_of(registry.get("metric", metric).spec.resolve())
 
 
 def columns() -> dict[str, Column]:
@@ -77,7 +90,7 @@ def columns() -> dict[str, Column]:
 
 def component_of(column: Column) -> Component:
     """Return a metric with its settings and, if given, another aspect."""
-    (provided,) = selected(Registry.load(), [column.metric]).of_samples
+    (provided,) = selected(registry, [column.metric]).of_samples
     if column.aspect:
         factory = provided.spec.resolve()
         judged = type(factory.__name__, (factory,), {"aspect": column.aspect})
@@ -128,17 +141,19 @@ def text() -> str:
     """Return the generated part of the docs."""
     known, names = stored(), metrics()
     places = list(known[names[0]])
-    numbers = "".join(f" {i} |" for i in range(1, len(names) + 1))
-    lines = [", ".join(f"{i} `{name}`" for i, name in enumerate(names, 1)) + ".", ""]
-    lines += [f"| check: topic |{numbers}", "|---|" + ":-:|" * len(names)]
+    lines: list[str] = []
+    for i, name in enumerate(names, 1):
+        lines += wrap(f"{i}. `{name}`, {aspect(name)}. {registry.get('metric', name).spec.resolve().limits}", 120)
+    lines += ["", f"| check: topic | {' | '.join(str(i + 1) for i in range(len(names)))} |"]
+    lines += ["|---|" + ":-:|" * len(names)]
     lines += [f"| {place} | " + " | ".join(marks[known[name][place][0]] for name in names) + " |" for place in places]
     lines += ["", "What a right metric shows:", "", *(f"- **{check.name}**: {check.shows}" for check in checks)]
-    registry = Registry.load()
-    lines += ["", "What a metric cannot see:", ""]
-    lines += [f"- `{name}`: {registry.get('metric', name).spec.resolve().limits}" for name in names]
     found = list(cells())
     equal = sum(theirs == ours for _, _, theirs, ours, _ in found)
-    lines += ["", f"Of {len(found)} published cells, {equal} ({equal / len(found):.1%}) are reproduced."]
+    lines += [
+        "",
+        f"Of {len(found)} cells that Räisä et al. published, {equal} ({equal / len(found):.1%}) are reproduced.",
+    ]
     return "\n".join(lines)
 
 

@@ -76,7 +76,7 @@ class ClippedCoverage(_Clipped):
     """
 
     aspect: ClassVar = "diversity"
-    limits: ClassVar = "Cannot tell bad samples from missing ones, or see memorised training images."
+    limits: ClassVar = "Cannot tell bad samples from missing ones, or see memorised training images or blur."
 
     def unclipped(self, samples: Tensor, real: Tensor) -> float:
         """Return how many samples of the real distribution are expected to have the same counts, divided by m + 1.

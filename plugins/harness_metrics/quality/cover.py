@@ -43,7 +43,7 @@ class PrecisionCover(_Cover):
     """
 
     aspect: ClassVar = "fidelity"
-    limits: ClassVar = "Cannot see missing modes or memorised training images; narrow samples and duplicates lower it."
+    limits: ClassVar = "Cannot see memorised training images; missing modes and narrow samples lower it."
     unit: ClassVar = "share of samples"
 
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
@@ -59,7 +59,7 @@ class RecallCover(_Cover):
 
     aspect: ClassVar = "diversity"
     limits: ClassVar = (
-        "Cannot see memorised training images, or bad samples while enough others are near the test images."
+        "Cannot see memorised training images, blur, or bad samples while enough others are near the test images."
     )
     unit: ClassVar = "share of test images"
 

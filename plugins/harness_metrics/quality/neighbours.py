@@ -91,7 +91,7 @@ class Density(_Neighbours):
     unit: ClassVar = "balls / k"
     aspect: ClassVar = "fidelity"
     limits: ClassVar = (
-        "Cannot see missing modes or memorised training images; samples near the centre raise it above 1."
+        "Cannot see missing modes, memorised training images, or blur: samples near the centre raise it above 1."
     )
 
     def __init__(self, config: FiveNeighbours) -> None:

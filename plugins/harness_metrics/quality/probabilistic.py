@@ -42,7 +42,8 @@ class ProbabilisticPrecision(_Probabilistic):
 
     aspect: ClassVar = "fidelity"
     limits: ClassVar = (
-        "Cannot see missing modes or memorised training images; in many dimensions distant samples score above 0."
+        "Cannot see missing modes, memorised training images, or blur; in many dimensions distant samples score above "
+        "0."
     )
 
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
