@@ -70,9 +70,10 @@ class Scenario:
     Args:
         name: shown in tables.
         seeds: the distribution over seeds, or None if seeds make no difference.
-        deviations: the standard deviation over seeds of each row, from the number of rows.
+        deviations: the standard deviation of each row over seeds and measurements, from the number of rows.
         examples: the distribution over examples of what is a row's own; all rows also have as much in common.
-        groups: whether rows are paired on ten groups of examples, with an error of the measurement besides.
+        groups: whether rows are paired on ten groups of examples.
+        measurement: the degrees of freedom of the error of a measurement; 0 if it has no error.
     """
 
     name: str
@@ -80,11 +81,12 @@ class Scenario:
     deviations: Callable[[int], Floats] = equal
     examples: Draw | None = None
     groups: bool = False
+    measurement: int = 0
 
     @property
     def sources(self) -> int:
         """How many sources of error there are."""
-        return (self.seeds is not None) + (self.examples is not None) + self.groups
+        return (self.seeds is not None) + (self.examples is not None) + (self.measurement > 0)
 
     def boards(
         self, generator: np.random.Generator, boards: int, rows: int, seeds: int, advantage: float = 0.0
@@ -110,9 +112,10 @@ class Scenario:
             common, own = self.examples(generator, (boards, 1, n)), self.examples(generator, (*shape, n))
             per_example = math.sqrt(n / seeds) * (common + own)
             values, over_examples = values + per_example.mean(-1), variances_of_gaps(per_example)
-        if self.groups:
-            values = values + normal(generator, shape) / math.sqrt(seeds)
-            measurement_stderr = np.sqrt(generator.chisquare(9, shape) / 9 / seeds)
+        if self.measurement:
+            scale = self.deviations(rows) / math.sqrt(seeds)
+            values = values + scale * normal(generator, shape)
+            measurement_stderr = scale * np.sqrt(generator.chisquare(self.measurement, shape) / self.measurement)
         return compare_values(
             values,
             over_examples=over_examples,
@@ -120,7 +123,7 @@ class Scenario:
             seeds=np.full(rows, seeds),
             spread=spread,
             measurement_stderr=measurement_stderr,
-            measurement_freedom=np.full(rows, 9.0),
+            measurement_freedom=np.full(rows, float(self.measurement or 1)),
         )
 
 
@@ -128,7 +131,8 @@ without_seeds = (
     Scenario("examples normal", examples=normal),
     Scenario("examples t₃", examples=student),
     Scenario("examples log-normal", examples=lognormal),
-    Scenario("10 groups of examples, and measurement", examples=normal, groups=True),
+    Scenario("10 groups of examples, and measurement", examples=normal, groups=True, measurement=9),
+    Scenario("5 rounds of timings, deviations from 1 to 4", deviations=up_to_four, measurement=4),
 )
 with_seeds = (
     Scenario("seeds normal", seeds=normal),
