@@ -6,6 +6,7 @@ import math
 import urllib.error
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -16,6 +17,7 @@ from torch.distributions import Independent, Normal
 
 from harness import Context, Data, DataSource, Diverged, Estimate, Examples, Noise, NotApplicable
 from harness.data.transforms import Binarize
+from harness.results.comparison import Measured, compare
 from harness_datasets.idx import MNIST
 from harness_datasets.mnist_10k import MNIST10k
 from harness_linear.ppca import PPCA
@@ -465,6 +467,34 @@ def test_the_error_is_the_scatter_over_fresh_samples_and_test_images(metric) -> 
     told = math.sqrt(sum(each.stderr**2 for each in found) / len(found))
     true = float(torch.tensor([each.value for each in found]).std())
     assert 0.75 < told / true < 1.4
+
+
+@pytest.mark.parametrize("metric", [FrechetDistance, Recall])
+@pytest.mark.parametrize("scales", [(0.9, 0.9), (0.6, 1.1)])
+def test_two_samplers_are_told_apart_as_often_as_their_error_says(metric, scales: tuple[float, float]) -> None:
+    """Both are compared with the same test images. Draws of one sampler should differ in 5% of cases, not in half."""
+    chosen, gaps, variances, apart = metric(metric.Config()), [], [], 0
+    for i in range(60):
+        test = normal(180, 4, seed=3 * i)
+        rows = []
+        for place, scale in enumerate(scales, 1):
+            found = chosen.resample(scale * normal(180, 4, seed=3 * i + place), test, test[:0])
+            groups = np.array(found.pseudo_values)
+            degrees = float(found.degrees_of_freedom)
+            rest = found.rest or 0.0
+            rows.append(
+                Measured({0: found.value}, (found.stderr,), degrees, group_values=groups, measurement_stderr=rest)
+            )
+        comparison = compare(rows)
+        gaps.append(float(comparison.difference[0, 1]))
+        variances.append(float((comparison.over_examples + comparison.of_measurement)[0, 1]))
+        apart += abs(gaps[-1]) > float(comparison.margin()[0, 1])
+    true = float(torch.tensor(gaps).std())
+    assert 0.75 < math.sqrt(sum(variances) / len(variances)) / true < 1.5
+    if scales[0] == scales[1]:
+        assert apart <= 7  # of 60; more than that has a probability of 1% for a rate of 5%
+    else:
+        assert apart > 54
 
 
 @pytest.mark.parametrize("metric", [Precision, Recall, Coverage])
