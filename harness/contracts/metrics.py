@@ -96,9 +96,10 @@ class Estimate:
         effective_sample_size: of an importance-weighted estimate, the median over examples.
         degrees_of_freedom: of ``stderr``, and of ``estimator_stderr`` beside ``group_values``; None if it has many. A
             jackknife over ten groups has nine.
-        group_values: pseudo-values of a jackknife over groups of test examples, for a metric that has no per-example
-            values; the groups must be the same for every model. Comparisons are paired on them, and
-            ``estimator_stderr`` is then the rest of the error, which is independent between models.
+        group_values: pseudo-values from resampling the test examples, for a metric that has no per-example values. The
+            standard error of their mean is the error, and the groups that are resampled must be the same for every
+            model. Comparisons are paired on them, and ``estimator_stderr`` is then the rest of the error, which is
+            independent between models.
     """
 
     value: float
