@@ -39,7 +39,7 @@ class Measured:
         degrees_of_freedom: of these standard errors; None if they have many.
         ids: ``(n,)`` example ids, or None.
         values: ``(n,)`` per-example values, averaged over seeds; None if there are none.
-        group_values: ``(g,)`` pseudo-values of a jackknife over groups of examples, averaged over seeds, or None.
+        group_values: ``(g,)`` pseudo-values from resampling the test examples, averaged over seeds, or None.
         measurement_stderr: the part of ``stderrs`` that is not over test examples and is independent between fits; the
             root mean square over seeds.
     """
