@@ -2,9 +2,9 @@
 
     PYTHONPATH=.:plugins python tests/simulations/quality_errors.py [--draws 200] [--errors 25] [--data-dir DIR]
 
-writes a table to standard output, in about half an hour on one core. The scatter is over all draws, and the error is the
-root mean square of those of the first few. Without ``--data-dir``, a folder with MNIST in torchvision's layout, only
-Gaussian features are drawn.
+writes a table to standard output, in about half an hour on one core. The scatter is over all draws, and the error is
+the root mean square of those of the first few. Without ``--data-dir``, a folder with MNIST in torchvision's layout,
+only Gaussian features are drawn.
 """
 
 from __future__ import annotations
