@@ -1,4 +1,4 @@
-"""Feature spaces: pixels, or features of a classifier or of Inception."""
+"""Feature spaces: pixels, or features of a classifier, of Inception or of DINOv2."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from torch import Tensor
 
 from harness import Data, DataInfo, NotApplicable
 from harness_metrics.quality.classifier import classifier_of, width
+from harness_metrics.quality.pretrained import dinov2, fid_inception
 
-FeatureName = Literal["classifier", "pixels", "inception"]
-batch = 250
+FeatureName = Literal["classifier", "pixels", "inception", "inception-fid", "dinov2"]
+by_file = {"inception-fid": fid_inception, "dinov2": dinov2}
 timeout = 10  # seconds, of a connection
 
 
@@ -30,17 +31,22 @@ class FeatureSpace:
     dim: int
     of_batch: Callable[[Tensor], Tensor]
     accuracy: float | None = None
+    batch: int = 250
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the features of examples ``(N, *shape)``, ``(N, dim)`` float64."""
-        return torch.cat([self.of_batch(each).double() for each in x.split(batch)])
+        return torch.cat([self.of_batch(each).double() for each in x.split(self.batch)])
 
 
-def feature_space(data: Data, name: FeatureName | Literal["classes", "points"], cache: Path | None) -> FeatureSpace:
+def feature_space(
+    data: Data, name: FeatureName | Literal["classes", "points"], cache: Path | None, weights: str | None = None
+) -> FeatureSpace:
     """Return a feature space for the data; ``classes`` are the logits of the classifier, ``points`` those of sets.
 
+    ``weights`` is the path of the weights, which ``inception-fid`` and ``dinov2`` need.
+
     Raises:
-        NotApplicable: the data has no such features, or the weights of Inception are missing.
+        NotApplicable: the data has no such features, or the weights of a pretrained network cannot be loaded.
     """
     if name == "points":
         data.info.as_points()
@@ -54,6 +60,11 @@ def feature_space(data: Data, name: FeatureName | Literal["classes", "points"], 
             2048,
             functools.partial(_inception_features, inception(data.info)),
         )
+    if name in by_file:
+        _require_images(data.info)
+        assert weights is not None
+        network = by_file[name](Path(weights), data.info.mean.device)
+        return FeatureSpace(network.name, network.dim, network.of_batch, batch=50)
     classifier = classifier_of(data, cache)
     if name == "classes":
         classes = data.info.classes or 0
@@ -70,11 +81,7 @@ def inception(info: DataInfo) -> Any:
         NotApplicable: the examples are not images in [0, 1] with one or three channels, or the weights cannot be
         loaded.
     """
-    channels, _, _ = info.as_image()
-    if info.support not in ("binary", "unit") or channels not in (1, 3):
-        raise NotApplicable(
-            f"Inception takes images in [0, 1] with one or three channels, not {info.support} {info.shape}"
-        )
+    _require_images(info)
     from torchvision.models import Inception_V3_Weights, inception_v3
 
     weights = Inception_V3_Weights.IMAGENET1K_V1
@@ -85,6 +92,14 @@ def inception(info: DataInfo) -> Any:
         raise NotApplicable(f"the weights of Inception cannot be loaded from {weights.url} ({error})") from error
     network.fc = torch.nn.Identity()
     return network.to(info.mean.device).eval()
+
+
+def _require_images(info: DataInfo) -> None:
+    channels, _, _ = info.as_image()
+    if info.support not in ("binary", "unit") or channels not in (1, 3):
+        raise NotApplicable(
+            f"pretrained networks take images in [0, 1] with one or three channels, not {info.support} {info.shape}"
+        )
 
 
 def _inception_features(network: Any, x: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ class ModeCoverage(SampleQuality):
             maximum=1,
         )
         features: ClassVar = "classes"
+        weights: ClassVar = None
 
     unit: ClassVar = "classes"
     aspect: ClassVar = None  # it compares no features

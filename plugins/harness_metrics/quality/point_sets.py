@@ -33,6 +33,7 @@ class _OfSets(SampleQuality):
         """Settings."""
 
         features: ClassVar = "points"
+        weights: ClassVar = None
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -132,6 +133,7 @@ class _OfDistributions(SampleQuality):
             "samples", "what is compared with test sets: samples, or the reconstructions of these sets"
         )
         features: ClassVar = "points"
+        weights: ClassVar = None
 
     def __init__(self, config: Config) -> None:
         self.config = config

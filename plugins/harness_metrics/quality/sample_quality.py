@@ -28,7 +28,7 @@ from harness import (
     setting,
 )
 from harness.toolkit import digest_of
-from harness_metrics.quality.features import FeatureName, FeatureSpace, feature_space
+from harness_metrics.quality.features import FeatureName, FeatureSpace, by_file, feature_space
 from harness_metrics.quality.resampling import Resampled, by_half_samples, error_of_a_sure_share, smallest_half
 
 batch = 500
@@ -49,8 +49,21 @@ class QualitySettings(SampleSize):
     """Settings of every metric of sample quality that compares features."""
 
     features: FeatureName = setting(
-        "classifier", "features to compare: of a classifier of the data's labels, pixels, or of Inception"
+        "classifier",
+        "features to compare: of a classifier of the data's labels; pixels; of torchvision's Inception, which is not "
+        "the network of published FIDs; of the Inception of published FIDs (inception-fid); or of DINOv2",
     )
+    weights: str | None = setting(None, "path of a file with the weights of inception-fid or dinov2")
+
+    def __post_init__(self) -> None:
+        if self.features in by_file and self.weights is None:
+            raise ValueError(f"features={self.features} needs weights=PATH, a file with the weights of the network")
+        if self.weights is None:
+            return
+        if self.features not in by_file:
+            raise ValueError(f"weights are for features={' or '.join(by_file)}, not for features={self.features}")
+        if not Path(self.weights).is_file():
+            raise ValueError(f"weights={self.weights}: there is no such file")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +95,18 @@ class Reference:
 
 @functools.lru_cache(maxsize=4)
 def reference_of(
-    data: Data, features: FeatureName | Literal["classes", "points"], samples: int, cache: Path | None
+    data: Data,
+    features: FeatureName | Literal["classes", "points"],
+    samples: int,
+    cache: Path | None,
+    weights: str | None = None,
 ) -> Reference:
     """Return what samples are compared with, computed once per process for each data set and its settings.
 
     Raises:
         NotApplicable: the data has no such features.
     """
-    space = feature_space(data, features, cache)
+    space = feature_space(data, features, cache, weights)
     noise = Noise(0, data.test.stored.device)
     test, validation = (
         torch.cat([space(x) for x in each.batches(batch, noise)]) for each in (data.test, data.validation)
@@ -164,7 +181,8 @@ class SampleQuality(ABC):
             Diverged: a sample is not finite.
         """
         try:
-            reference = reference_of(data, self.config.features, self.config.samples, context.cache)
+            config = self.config
+            reference = reference_of(data, config.features, config.samples, context.cache, config.weights)
         except NotApplicable as error:
             if self.config.features != "classifier" or data.info.support == "points":
                 raise
