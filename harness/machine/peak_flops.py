@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from statistics import stdev
+from statistics import median, stdev
 
 import torch
 from torch import Tensor
@@ -27,10 +27,10 @@ class MatrixPeak:
     """The highest rate measured.
 
     Args:
-        rate: in FLOP/s, a product of ``(m, k)`` and ``(k, n)`` counted as 2·m·n·k.
+        rate: in FLOP/s, the median over repeats; a product of ``(m, k)`` and ``(k, n)`` counts as 2·m·n·k.
         shape: ``(m, k, n)`` of the product with this rate.
         kernel: ``torch.mm`` or ``oneDNN``.
-        stderr: standard error of a rate over the repeats, in FLOP/s.
+        stderr: standard error of this median, in FLOP/s.
     """
 
     rate: float
@@ -45,9 +45,8 @@ def matrix_product_peak(
 ) -> MatrixPeak:
     """Measure the highest rate of matrix products in a precision, with the threads that torch is set to.
 
-    Products of square matrices of growing size and of ``shapes``, each ``(m, k, n)``, are timed; the best of a few
-    repeats counts. On a CPU oneDNN's float32 product is timed too, since on AMD it is often twice as fast as
-    ``torch.mm``.
+    Products of square matrices of growing size and of ``shapes``, each ``(m, k, n)``, are timed. On a CPU oneDNN's
+    float32 product is timed too, since on AMD it is often twice as fast as ``torch.mm``.
     """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     with computing_in(precision):
@@ -73,8 +72,9 @@ def _best(device: torch.device, shape: tuple[int, int, int], dtype: torch.dtype)
         name: [2 * m * n * k / each for each in _seconds(lambda product=product: product(a, b), device)]  # type: ignore[misc]
         for name, product in _products(device, dtype).items()
     }
-    kernel = max(rates, key=lambda name: max(rates[name]))
-    return MatrixPeak(max(rates[kernel]), shape, kernel, stdev(rates[kernel]) / math.sqrt(_repeats))
+    kernel = max(rates, key=lambda name: median(rates[name]))
+    error = math.sqrt(math.pi / 2) * stdev(rates[kernel]) / math.sqrt(_repeats)
+    return MatrixPeak(median(rates[kernel]), shape, kernel, error)
 
 
 def _products(device: torch.device, dtype: torch.dtype) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:

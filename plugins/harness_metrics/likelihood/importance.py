@@ -10,7 +10,6 @@ import torch
 from harness import Context, Data, Estimate, HasDecoder, HasObservationModel, HasPosterior, setting
 from harness.toolkit import ObservationSettings, observed
 from harness_metrics.likelihood.weights import (
-    enough_effective,
     importance_weighted,
     log_likelihood_estimate,
     observation_at_mean,
@@ -59,5 +58,4 @@ class LogLikelihoodIW:
             data.info,
             observation_at_mean(target),
             target.description,
-            enough_effective(self.config.k),
         )

@@ -12,7 +12,6 @@ from harness import Context, Data, Estimate, HasDecoder, HasObservationModel, dr
 from harness.toolkit import ObservationSettings, observed
 from harness_metrics.likelihood.weights import (
     Weights,
-    enough_effective,
     few_effective_samples,
     log_likelihood_estimate,
     log_prob_of_pairs,
@@ -72,8 +71,7 @@ class LogLikelihoodMC:
                 context.progress(done / samples)
         sizes = torch.cat([each.effective_sizes for each in weights])
         log_sum = torch.cat([each.log_sum for each in weights])
-        least = enough_effective(samples)
-        has_stderr = len(blocks) > 1 and few_effective_samples(sizes, least) is None
+        has_stderr = len(blocks) > 1 and few_effective_samples(sizes) is None
         return log_likelihood_estimate(
             torch.cat([each.log_mean for each in weights]),
             sizes,
@@ -81,7 +79,6 @@ class LogLikelihoodMC:
             data.info,
             observation,
             target.description,
-            least,
         )
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from harness import Context, Data, Estimate, HasDensity, HasObservationModel, HasPosterior, likelihood_measure, setting
 from harness_metrics.likelihood.weights import (
-    enough_effective,
     few_effective_samples,
     first_percentile,
     importance_weighted,
@@ -61,12 +60,12 @@ class PosteriorGap:
             measure=f"{likelihood_measure(data.info, observation_at_mean(model))}; log p(x) {kind}",
             diagnostics={"log_likelihood": kind},
         )
-        return gap if exact else _with_its_bias(gap, torch.cat(sizes), enough_effective(self.config.k))
+        return gap if exact else _with_its_bias(gap, torch.cat(sizes))
 
 
-def _with_its_bias(gap: Estimate, sizes: Tensor, least: float) -> Estimate:
+def _with_its_bias(gap: Estimate, sizes: Tensor) -> Estimate:
     """Add to an estimated gap what the effective sample sizes ``(N,)`` say about its bias."""
-    warning = few_effective_samples(sizes, least)
+    warning = few_effective_samples(sizes)
     bias = {"direction_of_bias": "too low, as the log-likelihood is on average", **first_percentile(sizes)}
     return replace(
         gap,

@@ -88,13 +88,13 @@ class OneNearestNeighbourAccuracy(_OfSets):
     """How often the nearest neighbour of a sample is a sample, and that of a test set a test set (Yang et al., 2019).
 
     It is the accuracy of a leave-one-out classifier. 0.5 is best: samples and test sets cannot be told apart. Below
-    0.5, samples are closer to test sets than test sets are to one another.
+    0.5, samples are closer to test sets than test sets are to one another, so that neither direction is better.
     """
 
     unit: ClassVar = "share of sets"
-    direction: ClassVar = "lower"
+    direction: ClassVar = None
     is_share: ClassVar = True
-    limits: ClassVar = "Cannot see which of fidelity and diversity is lacking; below 0.5 lower is not better."
+    limits: ClassVar = "Cannot see which of fidelity and diversity is lacking; 0.5 is best, not 0."
 
     def of_distances(self, across: Tensor, among_samples: Tensor, among_test: Tensor) -> float:
         """Return the accuracy; a set at the same distance from both kinds counts as the other kind."""

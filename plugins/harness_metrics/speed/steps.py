@@ -97,7 +97,7 @@ def sampling(model: Samples, context: Context, batch: int) -> Callable[[], Tenso
 
 def reconstructing(model: Reconstructs, data: Data, context: Context, batch: int) -> Callable[[], Tensor]:
     """Return a function that reconstructs ``batch`` test examples."""
-    x = first_examples(data, context, batch)
+    x = some_examples(data, context, batch)
     return lambda: model.reconstruct(x)
 
 
@@ -110,13 +110,13 @@ def forward(model: Any, data: Data, context: Context, batch: int) -> tuple[str, 
 
 def encoding(model: HasPosterior | HasEncoder, data: Data, context: Context, batch: int) -> Callable[[], object]:
     """Return a function that encodes ``batch`` test examples to q(z | x) or, without a posterior, to codes."""
-    x = first_examples(data, context, batch)
+    x = some_examples(data, context, batch)
     if isinstance(model, HasPosterior):
         return lambda: model.posterior(x)
     return lambda: model.encode(x)
 
 
-def first_examples(data: Data, context: Context, batch: int) -> Tensor:
-    """Return the first ``batch`` test examples, ``(batch, *shape)``, repeated from the start if there are too few."""
-    index = torch.arange(batch, device=data.test.stored.device) % len(data.test)
-    return data.test.batch(index, context.noise)
+def some_examples(data: Data, context: Context, batch: int) -> Tensor:
+    """Return ``batch`` test examples, ``(batch, *shape)``, repeated if there are too few."""
+    test = data.test.subset(batch)
+    return test.batch(torch.arange(batch, device=test.stored.device) % len(test), context.noise)
