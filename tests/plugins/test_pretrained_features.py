@@ -245,3 +245,6 @@ def test_files_without_the_weights_of_dinov2_are_not_applicable(
     torch.save({**dino_weights, "cls_token": torch.zeros(1, 1, 1536)}, saved)
     with pytest.raises(NotApplicable, match="has 1536 features; DINOv2 can have 384, 768, 1024"):
         measured(images, "dinov2", saved)
+    torch.save({**dino_weights, "pos_embed": torch.zeros(1, 1374, 384)}, saved)
+    with pytest.raises(NotApplicable, match=r"pos_embed in .* has shape \(1, 1374, 384\), not 1 \+ n² positions"):
+        measured(images, "dinov2", saved)
