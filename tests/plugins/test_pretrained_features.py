@@ -163,9 +163,10 @@ def test_weights_of_another_inception_are_not_applicable(images: Data, inception
         measured(images, "inception-fid", saved)
 
 
-def test_points_have_no_features_of_inception(small_points: Data, inception_file: Path) -> None:
-    with pytest.raises(NotApplicable):
-        measured(small_points, "inception-fid", inception_file)
+def test_images_with_two_channels_are_not_applicable(inception_file: Path) -> None:
+    data = Data.from_tensors(*[Examples(torch.zeros(4, 2, 6, 5, dtype=torch.uint8))] * 3)
+    with pytest.raises(NotApplicable, match=r"images in \[0, 1\] with one or three channels, not unit \(2, 6, 5\)"):
+        measured(data, "inception-fid", inception_file)
 
 
 def test_dinov2_without_timm_is_not_applicable(images: Data, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,4 +244,7 @@ def test_files_without_the_weights_of_dinov2_are_not_applicable(
         measured(images, "dinov2", saved)
     torch.save({**dino_weights, "cls_token": torch.zeros(1, 1, 1536)}, saved)
     with pytest.raises(NotApplicable, match="has 1536 features; DINOv2 can have 384, 768, 1024"):
+        measured(images, "dinov2", saved)
+    torch.save({**dino_weights, "pos_embed": torch.zeros(1, 1374, 384)}, saved)
+    with pytest.raises(NotApplicable, match=r"pos_embed in .* has shape \(1, 1374, 384\), not 1 \+ n² positions"):
         measured(images, "dinov2", saved)

@@ -82,6 +82,9 @@ def dinov2(path: Path, device: torch.device) -> Pretrained:
     dim = weights["cls_token"].shape[-1]
     if dim not in dino_variants:
         raise NotApplicable(f"{path} has {dim} features; DINOv2 can have {', '.join(map(str, dino_variants))}")
+    shape = tuple(weights["pos_embed"].shape)
+    if len(shape) != 3 or math.isqrt(shape[1] - 1) ** 2 != shape[1] - 1:
+        raise NotApplicable(f"pos_embed in {path} has shape {shape}, not 1 + n² positions of a square grid")
     network = timm.create_model(dino_variants[dim], pretrained=False, num_classes=0, img_size=dino_size)
     weights["pos_embed"] = interpolated_positions(weights["pos_embed"], dino_size // 14)
     _load(network, weights, path, "DINOv2")
