@@ -33,7 +33,7 @@ from harness.training.recipe import Callbacks, Recipe
 
 _seconds_between_reports = 2.0
 _largest_share = 0.2  # of the variance, in one example
-_fewest_examples = 50  # with fewer, the largest of ordinary values may have as much
+_fewest_examples = 100  # with fewer, the largest of ordinary values may have as much
 
 
 def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) -> tuple[Record, Values | None]:
