@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from simulations import ranks as simulation
 from torch import nn
 
 from harness import Context, Data, Noise
 from harness.results.comparison import Measured, compare, critical_value, pooled_variances
 from harness_metrics.likelihood.elbo import ELBO
 from harness_vae.vae import VAE
-from tests.simulations import ranks as simulation
 
 seeded = np.random.default_rng(0)
 
