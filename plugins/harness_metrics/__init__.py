@@ -148,14 +148,14 @@ def harness_metrics() -> list[MetricSpec]:
             "frechet-distance",
             "harness_metrics.quality.frechet:FrechetDistance",
             "Fréchet distance between samples and test images in a feature space",
-            "2",
+            "3",
             aliases=("fid",),
         ),
         MetricSpec(
             "kernel-distance",
             "harness_metrics.quality.kernel:KernelDistance",
             "squared maximum mean discrepancy between samples and test images, cubic kernel",
-            "2",
+            "3",
             aliases=("kid", "mmd"),
         ),
         MetricSpec(

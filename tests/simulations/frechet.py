@@ -19,7 +19,7 @@ from harness import Noise
 from harness_metrics.quality.frechet import FrechetDistance
 
 cases = ((1.0, 1.2), (0.3, 1.0), (0.0, 1.1), (0.0, 1.0))  # distance of the means, ratio of the standard deviations
-sizes = ((2, 1000), (16, 1000), (64, 1000), (2, 10_000), (16, 10_000), (64, 10_000), (64, 50_000))
+sizes = tuple((dimensions, n) for n in (1000, 10_000, 50_000) for dimensions in (2, 16, 64))
 
 
 def pairs(
