@@ -2,8 +2,8 @@
 
     python tests/simulations/frechet.py [--draws 400]
 
-writes a table to standard output, in some minutes on one core. Both Gaussians have the same random covariance up to a
-factor, so that the true distance has a closed form.
+writes a table to standard output, in more than an hour on one core. Both Gaussians have the same random covariance up
+to a factor, so that the true distance has a closed form.
 """
 
 from __future__ import annotations

@@ -55,8 +55,7 @@ class FrechetDistance(SampleQuality):
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
         """Return the corrected distance of features of samples ``(m, d)`` and of test images ``(n, d)``.
 
-        The bias is removed by the jackknife. From the second derivative, it is too small if there are few samples per
-        dimension.
+        A jackknife removes the bias. The second derivative would underestimate it with few samples per dimension.
         """
         fake, real = moments(samples), moments(test)
         root, root_of_fake = square_root(real.covariance), square_root(fake.covariance)
