@@ -88,8 +88,7 @@ def run(context: click.Context, /, **values: Any) -> int:
     STUDY.toml is a file whose keys are the options below, without the dashes; the command line overrides it.
 
     Stored results are not computed again: a new metric does not retrain a model, and an interrupted run resumes
-    where it stopped. A model is trained even if a metric does not apply to it ("n/a"), so that other metrics can
-    be measured later.
+    where it stopped. A model to which no metric applies ("n/a") is not trained.
     """
     registry = load_registry(values["plugin_files"])
     request = _request(context, registry)
@@ -217,7 +216,7 @@ def _target(target: str, metrics: Sequence[str], settings: Settings, registry: R
 
 def _summary(run: Run) -> str:
     cells, pending = len(run.plan.cells), run.pending
-    fits = len({cell.fit.key for cell in pending})
+    fits = len({cell.fit.key for cell in run.applicable})
     if not pending:
         return f"{_count(cells, 'cell')}, all stored already; use --fresh to compute again"
     stored = f", {cells - len(pending)} of them stored already" if len(pending) < cells else ""
@@ -253,8 +252,12 @@ def _show_plan(run: Run) -> None:
         table.add_column(heading, overflow="fold")
     pending = {cell.key for cell in run.pending}
     for cell in run.plan.cells:
-        steps = ["" if run.is_fitted(cell.fit) else "fit", f"n/a: {cell.lacking}" if cell.lacking else "measure"]
-        action = ", ".join(filter(None, steps)) if cell.key in pending else "nothing: stored"
+        if cell.key not in pending:
+            action = "nothing: stored"
+        elif cell.lacking is not None:
+            action = f"n/a: {cell.lacking}"
+        else:
+            action = "measure" if run.is_fitted(cell.fit) else "fit, measure"
         table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key[:12])
     output_console().print(table)
 

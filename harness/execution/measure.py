@@ -18,7 +18,7 @@ from harness.contracts.metrics import AfterEpoch, Context, Estimate
 from harness.contracts.models import lacking
 from harness.data.dataset import Data
 from harness.errors import Diverged, HarnessError, NotApplicable, no_exit
-from harness.execution.failure import Failure, failure_of
+from harness.execution.failure import failure_of
 from harness.execution.records import now, record_of, record_without_value
 from harness.execution.specification import WorkerContext
 from harness.machine.cpu_load import cores
@@ -37,14 +37,12 @@ _fewest_examples = 100  # with fewer, the largest of ordinary values may have as
 
 
 def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) -> tuple[Record, Values | None]:
-    """Measure a fitted model; return the record and the per-example values, if any.
+    """Measure a fitted model that has what the metric needs; return the record and the per-example values, if any.
 
     Any exception of the metric becomes part of the record, except an interruption. The caller removes the checkpoint of
     the measurement once the record is written.
     """
     specification = context.specification
-    if cell.lacking is not None:
-        return record_without_value(cell, Failure("n/a", cell.lacking), specification), None
     # No other work of the run is going on during a timing, which may use all cores.
     threads = cores() if cell.machine else cell.fit.engine.threads
     data = dataclasses.replace(data, test=data.splits[cell.split])

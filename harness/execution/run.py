@@ -1,6 +1,7 @@
 """Carries out a plan: fits what is not fitted, measures what is not measured, and keeps every record.
 
-A cell's record is on disk before it is reported, and a failure of one cell does not affect the others.
+A cell's record is on disk before it is reported, and a failure of one cell does not affect the others. A model is
+fitted only if a metric applies to it.
 """
 
 from __future__ import annotations
@@ -83,10 +84,15 @@ class Run:
         """Return whether a fit is in the store and may be used."""
         return not self.specification.fresh and self.store.fit(fit.key) is not None
 
+    @property
+    def applicable(self) -> list[Cell]:
+        """The pending cells whose model has all that the metric needs."""
+        return [cell for cell in self.pending if cell.lacking is None]
+
     @cached_property
     def tasks(self) -> list[Task]:
         """The work that was pending at first, except timings: fits, or seeds trained as one, with their cells."""
-        pending = self.pending
+        pending = self.applicable
         by_fit = {cell.fit.key: cell.fit for cell in pending}
         cells: dict[str, list[Cell]] = {key: [] for key in by_fit}
         for cell in pending:
@@ -118,8 +124,9 @@ class Run:
         """
         environment = self.specification.environment.as_json()
         self.store.write_environment(hash_of(environment), environment)
-        timings = [cell for cell in self.pending if cell.machine is not None]
+        timings = [cell for cell in self.applicable if cell.machine is not None]
         try:
+            self._record_what_does_not_apply()
             if jobs.usual > 1:
                 perform_in_workers(self.tasks, self.specification, self, jobs)
             else:
@@ -134,6 +141,13 @@ class Run:
         except KeyboardInterrupt:
             self.outcome.interrupted = True
         return self.outcome
+
+    def _record_what_does_not_apply(self) -> None:
+        for cell in self.pending:
+            if cell.lacking is not None:
+                failure = Failure("n/a", cell.lacking)
+                self.cell_started(cell)
+                self.cell_ended(cell, record_without_value(cell, failure, self.specification), None)
 
     def announce(self, line: str) -> None:
         """Show the user a line."""

@@ -18,7 +18,7 @@ from harness.contracts.events import Record, Values
 from harness.execution.events import Events
 from harness.execution.failure import Failure
 from harness.execution.jobs import one_job
-from harness.execution.records import now, record_without_value
+from harness.execution.records import now
 from harness.execution.specification import RunSpecification
 from harness.execution.task import Task
 from harness.execution.workers import WorkerPool, start_worker
@@ -27,23 +27,20 @@ from harness.planning.plan import Cell, Fit
 
 
 def time_in_rounds(cells: Sequence[Cell], specification: RunSpecification, events: Events) -> None:
-    """Measure timings, whose fits are in the store.
+    """Measure timings of models that have what the metrics need, and whose fits are in the store.
 
-    A cell that fails in a round, or to which its metric does not apply, is not timed again.
+    A cell that fails in a round is not timed again.
 
     Raises:
         HarnessError: a process could not go on, as with a full disk.
     """
-    applicable = [cell for cell in cells if cell.lacking is None]
     for cell in cells:
         events.cell_started(cell)
-        if cell.lacking is not None:
-            events.cell_ended(cell, record_without_value(cell, Failure("n/a", cell.lacking), specification), None)
-    group = hash_of([sorted(cell.key for cell in applicable), now()])
+    group = hash_of([sorted(cell.key for cell in cells), now()])
     rounds = _Rounds(events)
     tasks = [
         Task((same[0].fit,), tuple(same))
-        for same in (list(found) for _, found in itertools.groupby(applicable, lambda cell: cell.fit.key))
+        for same in (list(found) for _, found in itertools.groupby(cells, lambda cell: cell.fit.key))
     ]
     for number in range(specification.timing_rounds):
         left = [task for task in (rounds.without_ended(task) for task in _rotated(tasks, number)) if task.cells]
@@ -52,7 +49,7 @@ def time_in_rounds(cells: Sequence[Cell], specification: RunSpecification, event
             events.announce(f"timing round {rounds.number} of {specification.timing_rounds}: {_count(left)}")
             start = partial(start_worker, specification)
             WorkerPool(left, specification, rounds, one_job, start, fresh_processes=True).work()
-    for cell in applicable:
+    for cell in cells:
         if cell.key not in rounds.ended:
             events.cell_ended(cell, combined(rounds.records[cell.key], group), None)
 

@@ -37,6 +37,15 @@ class Scaled(torch.nn.Module):
         return (self.reconstruct(x) - x).square().mean() + noise.normal(len(x)).square().mean()
 
 
+class Counted(Scaled):
+    """Writes a character to the file ``loss-calls`` each time that its loss is computed."""
+
+    def loss(self, x: Tensor, noise: harness.Noise) -> Tensor:
+        with Path("loss-calls").open("a") as file:
+            file.write(".")
+        return super().loss(x, noise)
+
+
 class Broken(Scaled):
     """Raises in its first step."""
 
@@ -77,6 +86,15 @@ class Undemanding:
         pass
 
 
+class Ticks(Undemanding):
+    """Is a timing that takes no time."""
+
+    times_the_machine = True
+
+    def measure(self, model: object, data: harness.Data, context: object) -> harness.Estimate:
+        return harness.Estimate(1.0, 0.0, 1, threads=1)
+
+
 class Raises(Undemanding):
     """Has a fault."""
 
@@ -105,11 +123,11 @@ def harness_datasets() -> list[harness.DatasetSpec]:
 
 @harness.hookimpl
 def harness_models() -> list[harness.ModelSpec]:
-    models = (Scaled, Broken, Exploding, Huge, Stoppable)
+    models = (Scaled, Counted, Broken, Exploding, Huge, Stoppable)
     return [harness.ModelSpec(model.__name__.lower(), model, "for tests") for model in models]
 
 
 @harness.hookimpl
 def harness_metrics() -> list[harness.MetricSpec]:
-    metrics = {"raises": Raises, "not-a-number": NotANumber, "bare": Bare}
+    metrics = {"raises": Raises, "not-a-number": NotANumber, "bare": Bare, "ticks": Ticks}
     return [harness.MetricSpec(name, metric, "for tests") for name, metric in metrics.items()]

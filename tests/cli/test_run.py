@@ -119,6 +119,48 @@ def test_where_nothing_could_be_measured_the_exit_code_says_so(run: Call) -> Non
     assert "it has no posterior" in done.err
 
 
+def test_a_model_that_no_metric_of_the_run_applies_to_is_not_fitted(run: Call) -> None:
+    metrics = ("elbo", "sampling-throughput")  # the second is a timing
+    planned = run("counted,pca", ",".join(metrics), "--dry-run").out
+    assert "4 to compute from 0 fits" in planned
+    assert planned.count("n/a: it has no") == 4
+    assert "fit, " not in planned
+
+    done = run("counted,pca", ",".join(metrics), "--seeds", "2")
+    assert done.code == 4
+    assert not Path("loss-calls").exists()
+    assert not Path("runs", "fits").exists()
+    reasons = dict(zip(metrics, ("it has no posterior and no observation model", "it has no sampler"), strict=True))
+    assert [(*named(each), each["seed"], each["status"], each["reason"]) for each in lines()] == [
+        (model, metric, seed, "n/a", reasons[metric])
+        for model in ("counted", "pca")
+        for seed, metric in ((0, "elbo"), (0, "sampling-throughput"), (1, "elbo"))
+    ]
+    assert done.out.count("it has no sampler") == 2
+
+    assert run("counted", "elbo,reconstruction-mse").code == 0
+    assert len(Path("loss-calls").read_text()) >= 2  # one step an epoch
+    assert [named(each)[1] for each in lines()[6:]] == ["reconstruction-mse"]
+
+
+def test_a_model_is_fitted_if_only_a_timing_applies_to_it(run: Call) -> None:
+    done = run("counted", "elbo,ticks", "--timing-rounds", "2")
+    assert done.code == 0
+    assert [(*named(each), each["status"]) for each in lines()] == [
+        ("counted", "elbo", "n/a"),
+        ("counted", "ticks", "ok"),
+    ]
+    assert done.err.index("fitting counted") < done.err.index("timing round 1 of 2")
+
+
+def test_the_record_of_what_does_not_apply_is_the_same_whatever_else_is_in_the_run(run: Call) -> None:
+    assert run("broken", "elbo").code == 4
+    assert run("broken", "elbo,reconstruction-mse", "--runs", "other").code == 3
+    (alone,), (beside, failed) = lines(), lines("other")
+    assert (alone["status"], failed["status"]) == ("n/a", "error")
+    assert {**alone, "ended": None} == {**beside, "ended": None}
+
+
 def test_a_models_fault_costs_only_its_own_cells_and_is_not_taken_for_a_result(run: Call) -> None:
     models = "broken,exploding,pca"
     assert run(models, "reconstruction-mse").code == 3
@@ -202,11 +244,11 @@ def test_a_damaged_fit_is_trained_again_to_the_same_value(run: Call, damage: str
 
 
 def test_the_traceback_of_a_failed_cell_is_printed_on_request_and_its_place_is_named_otherwise(run: Call) -> None:
-    done = run("broken,scaled", "reconstruction-mse,elbo")
+    done = run("broken,scaled", "reconstruction-mse,parameters")
     assert done.code == 3
     assert "2 cells failed; the tracebacks are in runs/records.jsonl" in done.err
     assert "Traceback" not in done.err
-    done = run("broken,scaled", "reconstruction-mse,elbo", "--traceback")
+    done = run("broken,scaled", "reconstruction-mse,parameters", "--traceback")
     assert done.code == 3
     assert done.err.count("Traceback (most recent call last)") == 1
     assert 'raise ZeroDivisionError("by design")' in done.err
