@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness import Data, Examples, NotApplicable
+from harness import Data, DataSource, Examples, NotApplicable
 from harness.cli import main
 from harness.cli.run import run
 from harness.data.transforms import Binarize, Dequantize
@@ -22,6 +22,7 @@ from harness.planning.budget import Budget
 from harness.planning.component import Component
 from harness.training.fit import fit_seed
 from harness.training.recipe import Recipe
+from harness_datasets.idx import MNIST
 
 _data_dir = os.environ.get("HARNESS_DATA_DIR")  # before tests of the command line remove it
 
@@ -168,6 +169,12 @@ def data_dir() -> Path:
     if not folder or not (Path(folder) / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
         pytest.skip("needs MNIST in torchvision's layout: set HARNESS_DATA_DIR to its folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def full_mnist(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Data:
+    """Return full MNIST, in grey levels."""
+    return MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path_factory.mktemp("full-mnist"), print))
 
 
 @pytest.fixture(autouse=True)

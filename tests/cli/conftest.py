@@ -45,8 +45,9 @@ def results(tmp_path_factory: pytest.TempPathFactory, faults: str) -> Path:
     folder = tmp_path_factory.mktemp("results")
     metrics = "reconstruction-mse,elbo,training-throughput"
     chosen = ("--models", "pca,linear-ae", "--metric", metrics, "--dataset", "tiny")
-    quick = ("--seeds", "2", "--epochs", "1", "--timing-rounds", "2", "--set", "training-throughput.batch_sizes=8")
-    command = [sys.executable, "-m", "harness", "run", "--plugin", faults, *chosen, *quick]
+    quick = ("--seeds", "2", "--epochs", "1", "--timing-rounds", "2", "--no-figures")
+    timing = ("--set", "training-throughput.batch_sizes=8", "--set", "training-throughput.load_limit=1")
+    command = [sys.executable, "-m", "harness", "run", "--plugin", faults, *chosen, *quick, *timing]
     clean = {name: value for name, value in os.environ.items() if name != "HARNESS_DATA_DIR"}
     subprocess.run(command, cwd=folder, env=clean, capture_output=True, check=True)
     return folder

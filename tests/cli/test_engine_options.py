@@ -98,10 +98,12 @@ def test_what_takes_no_steps_has_no_profile(refused: Callable[..., str], faults:
 
 @needs_a_compiler
 def test_the_execution_is_part_of_a_fit_unless_it_is_the_usual_one(call: Call, faults: str, tmp_path: Path) -> None:
-    words = (*tiny[:3], "reconstruction-mse,training-throughput", *tiny[4:])
-    words += ("--set", "training-throughput.batch_sizes=16", "--timing-rounds", "2")
-    for execution in ("eager", "compiled"):
-        done = call("run", "--plugin", faults, *words, "--epochs", "1", "--jobs", "1", "--execution", execution)
+    quick = ("--epochs", "1", "--batch-size", "16", "--jobs", "1", "--no-figures")
+    timed = "training-throughput"
+    settings = ("--set", f"{timed}.batch_sizes=16", "--set", f"{timed}.load_limit=1")
+    timing = ("--metric", timed, "--timing-rounds", "2", *settings)
+    for execution, more in (("eager", ()), ("compiled", timing)):
+        done = call("run", "--plugin", faults, *tiny, *quick, "--execution", execution, *more)
         assert done.code == 0, done.err
         assert "eagerly" not in done.out + done.err  # neither the fit nor the timing fell back
     lines = (tmp_path / "runs" / "records.jsonl").read_text().splitlines()

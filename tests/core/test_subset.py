@@ -13,7 +13,6 @@ from torch import Tensor
 
 from harness import Data, DataSource, Examples, Noise
 from harness.data.transforms import Dequantize
-from harness_datasets.idx import MNIST
 from harness_datasets.mnist_10k import MNIST10k
 from harness_linear.ppca import PPCA
 
@@ -62,18 +61,16 @@ def test_the_ink_of_a_subset_of_mnist_10k_is_that_of_all() -> None:
 
 @pytest.mark.full_mnist
 def test_the_ink_of_a_subset_of_mnist_is_that_of_all_and_that_of_the_first_images_is_not(
-    data_dir: Path, tmp_path: Path
+    full_mnist: Data,
 ) -> None:
-    data = MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print))
-    ink = data.test.stored.double().flatten(1).mean(1)
+    ink = full_mnist.test.stored.double().flatten(1).mean(1)
     assert deviation(ink, ink[:1000]) < -7
-    assert abs(deviation(ink, data.test.subset(1000).stored.double().flatten(1).mean(1))) < 3
+    assert abs(deviation(ink, full_mnist.test.subset(1000).stored.double().flatten(1).mean(1))) < 3
 
 
 @pytest.mark.full_mnist
-def test_the_exact_likelihood_of_a_subset_is_that_of_the_test_split(data_dir: Path, tmp_path: Path) -> None:
-    grey = MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print))
-    data = Dequantize(Dequantize.Config()).apply(grey)
+def test_the_exact_likelihood_of_a_subset_is_that_of_the_test_split(full_mnist: Data) -> None:
+    data = Dequantize(Dequantize.Config()).apply(full_mnist)
     model = PPCA(data.info, PPCA.Config(latent_dim=10))
     model.fit(data.train, Noise(0))
     found = model.log_prob(data.test.all(Noise(0)))

@@ -70,7 +70,7 @@ def records(folder: Path) -> list[dict]:
 
 
 def words(models: str, metric: str, *more: str) -> list[str]:
-    run = ["run", "--plugin", "mine.py", "--dataset", "tiny", "--epochs", "1"]
+    run = ["run", "--plugin", "mine.py", "--dataset", "tiny", "--no-figures", "--epochs", "1"]
     return [*run, "--models", models, "--metric", metric, *more]
 
 
@@ -124,7 +124,8 @@ def test_a_worker_that_is_killed_costs_its_own_cells_only(call: Call, folder: Pa
 
 
 def test_a_fit_that_killed_its_worker_is_not_trained_again_for_a_timing(call: Call, folder: Path) -> None:
-    assert call(*words("killed,mean", "reconstruction-mse,latency", "--jobs", "2", "--timing-rounds", "2")).code == 3
+    quick = ("--timing-rounds", "2", "--set", "latency.calls=20", "--set", "latency.load_limit=1")
+    assert call(*words("killed,mean", "reconstruction-mse,latency", "--jobs", "2", *quick)).code == 3
     ended = {(each["model"]["name"], each["metric"]["name"]): each for each in records(folder)}
     assert ended["mean", "latency"]["status"] == "ok"
     assert ended["killed", "latency"]["status"] == "error"

@@ -1,16 +1,13 @@
 """Linear models agree with known exact results."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from harness import Context, Data, DataSource, Examples, Noise, NotApplicable
+from harness import Context, Data, Examples, Noise, NotApplicable
 from harness.data.transforms import Dequantize
 from harness.toolkit import elbo_terms, log_importance_weights
-from harness_datasets.idx import MNIST
 from harness_linear.factor_analysis import FactorAnalysis
 from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.linear_gaussian import LinearGaussian
@@ -53,17 +50,16 @@ def test_a_linear_autoencoder_approaches_pca_on_its_training_set_and_never_beats
 
 
 @pytest.mark.full_mnist
-def test_pca_and_the_linear_autoencoder_reach_published_errors_on_mnist(fit, data_dir: Path, tmp_path: Path) -> None:
-    data = MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print))
-    x = data.test.all(Noise(0))
+def test_pca_and_the_linear_autoencoder_reach_published_errors_on_mnist(fit, full_mnist: Data) -> None:
+    x = full_mnist.test.all(Noise(0))
 
     @torch.no_grad()
     def error(model) -> float:
         return float((model.reconstruct(x) - x).double().square().mean())
 
     for k, published in {2: 0.05567, 10: 0.03407, 32: 0.01683}.items():
-        assert error(fit(PCA, PCA.Config(latent_dim=k), data, epochs=20)) == pytest.approx(published, rel=0.01)
-    learned = error(fit(LinearAutoencoder, LinearAutoencoder.Config(latent_dim=32), data, epochs=10))
+        assert error(fit(PCA, PCA.Config(latent_dim=k), full_mnist, epochs=20)) == pytest.approx(published, rel=0.01)
+    learned = error(fit(LinearAutoencoder, LinearAutoencoder.Config(latent_dim=32), full_mnist, epochs=5))
     assert learned == pytest.approx(0.01683, rel=0.02)
 
 
@@ -177,8 +173,8 @@ def test_ppca_refuses_data_without_noise_and_factor_analysis_limits_the_variance
 
 
 @pytest.mark.full_mnist
-def test_ppca_reaches_its_known_log_density_on_dequantized_mnist(fit, data_dir: Path, tmp_path: Path) -> None:
-    data = Dequantize(Dequantize.Config()).apply(MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print)))
+def test_ppca_reaches_its_known_log_density_on_dequantized_mnist(fit, full_mnist: Data) -> None:
+    data = Dequantize(Dequantize.Config()).apply(full_mnist)
     for k, known in {2: 17.46, 10: 189.17, 32: 412.49}.items():
         model = fit(PPCA, PPCA.Config(latent_dim=k), data, epochs=1)
         metric = ExactLogLikelihood(ExactLogLikelihood.Config())

@@ -18,7 +18,6 @@ from torch.distributions import Independent, Normal
 from harness import Context, Data, DataSource, Diverged, Estimate, Examples, Noise, NotApplicable
 from harness.data.transforms import Binarize
 from harness.results.comparison import Measured, compare
-from harness_datasets.idx import MNIST
 from harness_datasets.mnist_10k import MNIST10k
 from harness_linear.ppca import PPCA
 from harness_metrics.quality import classifier
@@ -241,9 +240,8 @@ def test_the_classifier_is_deterministic_and_trained_once(small_data: Data, tmp_
 
 
 @pytest.mark.full_mnist
-def test_the_classifier_has_an_accuracy_of_99_percent_on_mnist(data_dir: Path, tmp_path: Path) -> None:
-    data = MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path, print))
-    assert classifier_of(data, None).accuracy >= 0.99
+def test_the_classifier_has_an_accuracy_of_99_percent_on_mnist(full_mnist: Data) -> None:
+    assert classifier_of(full_mnist, None).accuracy >= 0.99
 
 
 @pytest.mark.usefixtures("quick")

@@ -155,14 +155,16 @@ def parzen_of_centroids_less_images(folder: Path | None) -> float:
     """Return by how much 1,000 k-means centroids exceed 1,000 training images."""
     assert folder is not None
     from sklearn.cluster import MiniBatchKMeans
+    from threadpoolctl import threadpool_limits
 
     data = mnist(folder)
     train = data.train.subset(10_000).all(Noise(0))
-    means = MiniBatchKMeans(1000, random_state=0, n_init=1, max_iter=10).fit(train.flatten(1).numpy()).cluster_centers_
+    with threadpool_limits(1):  # several threads wait for one another where other work uses the cores
+        found = MiniBatchKMeans(1000, random_state=0, n_init=1, max_iter=10).fit(train.flatten(1).numpy())
     metric = Parzen(Parzen.Config(samples=1000, examples=1000, validation=200))
-    centroids = torch.from_numpy(means).float().view(-1, *data.info.shape)
-    found, images = (measured(metric, Resamples(each), data).value for each in (centroids, train[:1000]))
-    return float(found - images)
+    centroids = torch.from_numpy(found.cluster_centers_).float().view(-1, *data.info.shape)
+    means, images = (measured(metric, Resamples(each), data).value for each in (centroids, train[:1000]))
+    return float(means - images)
 
 
 def bias_ratio() -> float:

@@ -77,24 +77,32 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def mypy(site: Path, folder: Path, source: str) -> str:
-    """Check a plugin in a folder of its own against the installed wheel."""
-    (folder / "plugin.py").write_text(source, encoding="utf-8")
+def mypy(site: Path, folder: Path, **sources: str) -> dict[str, str]:
+    """Check plugins against the installed wheel; return the errors of each by its name."""
+    for name, source in sources.items():
+        (folder / f"{name}.py").write_text(source, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "plugin.py"],
+        [sys.executable, "-m", "mypy", "--strict", *(f"{name}.py" for name in sources)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(site), "MYPYPATH": ""},
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.stdout + done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    assert all(line.startswith((*(f"{name}.py:" for name in sources), "Found ")) for line in lines), lines
+    return {name: "\n".join(line for line in lines if line.startswith(f"{name}.py:")) for name in sources}
 
 
 def test_a_third_party_is_checked_against_the_installed_wheel(site: Path, tmp_path: Path) -> None:
-    assert "Success" in mypy(site, tmp_path, plugin)
-    wrong = mypy(site, tmp_path, plugin.replace("harness.Estimate.over_examples(", "float("))
-    assert 'Incompatible return value type (got "float", expected "Estimate")' in wrong
-    without_unit = mypy(site, tmp_path, plugin.replace('    unit = "grey levels"\n', ""))
-    assert '"Error" is missing following "Metric" protocol member' in without_unit
-    assert "unit" in without_unit
+    errors = mypy(
+        site,
+        tmp_path,
+        right=plugin,
+        wrong=plugin.replace("harness.Estimate.over_examples(", "float("),
+        without_unit=plugin.replace('    unit = "grey levels"\n', ""),
+    )
+    assert errors["right"] == ""
+    assert 'Incompatible return value type (got "float", expected "Estimate")' in errors["wrong"]
+    assert '"Error" is missing following "Metric" protocol member' in errors["without_unit"]
+    assert "    unit" in errors["without_unit"]
