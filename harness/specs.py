@@ -6,6 +6,7 @@ A spec refers to its factory as ``"package.module:Attribute"``, which is importe
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -72,9 +73,20 @@ class ModelSpec(Spec):
 
 @dataclass(frozen=True)
 class MetricSpec(Spec):
-    """A metric. Its factory is a class built as ``Metric(config)`` with ``measure(model, data, context)``."""
+    """A metric. Its factory is a class built as ``Metric(config)`` with ``measure(model, data, context)``.
+
+    ``tolerance``, in the unit of the metric, is how much worse a value may become from one version of the software to
+    the next. None stands for one percent of the value.
+    """
+
+    tolerance: float | None = None
 
     kind: ClassVar[str] = "metric"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tolerance is not None and not 0 <= self.tolerance < math.inf:
+            raise ValueError(f"{self.name}: tolerance is {self.tolerance!r}; give a number that is at least 0")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ floors = [
     ["planning"],
     ["training", "results"],
     ["execution"],
-    ["calibration", "leaderboard"],
+    ["calibration", "leaderboard", "regression"],
     ["cli"],
     ["__main__"],
 ]

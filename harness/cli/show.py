@@ -86,6 +86,9 @@ def _facts(spec: Spec, factory: Any, component: Component | None) -> list[tuple[
         metric = factory(component.config)
         better = f"{metric.direction} is better" if metric.direction else "not ranked"
         facts += [("Unit", f"{metric.unit}, {better}"), ("Needs of a model", needs)]
+        tolerance = getattr(spec, "tolerance", None)
+        accepted = "1% of the value" if tolerance is None else f"{tolerance:g} {metric.unit}"
+        facts += [("Tolerance between versions", accepted)]
         facts += [("Limits", metric.limits)] if getattr(metric, "limits", None) else []
     elif spec.kind == "figure":
         facts += [("Needs of a model", needs), ("Drawn by", "harness run, harness figures")]

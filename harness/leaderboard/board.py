@@ -8,7 +8,6 @@ those of the fit.
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,9 +15,15 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from harness.contracts.boards import Board, Row
-from harness.contracts.events import Record, Values
+from harness.contracts.events import Record
 from harness.errors import StoreError
-from harness.results.comparison import Measured, compare
+from harness.results.comparison import (
+    Measured,
+    compare,
+    degrees_of_freedom_of,
+    root_mean_square,
+    stderr_not_over_examples,
+)
 from harness.results.store import Store
 from harness.settings import show
 
@@ -208,13 +213,13 @@ def _measured(records: Sequence[Record], store: Store) -> tuple[Measured, list[i
     """Return the values of a row over its seeds, and the seeds whose per-example values cannot be read."""
     by_seed = {record.seed: record.value for record in records if record.value is not None}
     stderrs = tuple(record.stderr for record in records if record.stderr is not None)
-    freedoms = [freedom for record in records if (freedom := _degrees_of_freedom(record)) is not None]
+    freedoms = [freedom for record in records if (freedom := degrees_of_freedom_of(record)) is not None]
     unpaired = Measured(by_seed, stderrs, min(freedoms, default=None))
     if any(record.group_values for record in records):
         noise = [record.estimator_stderr or 0.0 for record in records]
-        return replace(unpaired, group_values=_mean_of_groups(records), measurement_stderr=_root_mean_square(noise)), []
+        return replace(unpaired, group_values=_mean_of_groups(records), measurement_stderr=root_mean_square(noise)), []
     if not _counted(records[0]).endswith("examples"):
-        return replace(unpaired, measurement_stderr=_root_mean_square(stderrs)), []
+        return replace(unpaired, measurement_stderr=root_mean_square(stderrs)), []
     known = []
     for record in records:
         try:
@@ -228,15 +233,8 @@ def _measured(records: Sequence[Record], store: Store) -> tuple[Measured, list[i
     if any(len(each.ids) != len(ids) or (each.ids != ids).any() for each in known):
         return unpaired, []
     values = sum((each.values for each in known[1:]), start=known[0].values) / len(known)
-    noise = [_not_over_examples(record, each) for record, each in zip(records, known, strict=True)]
-    return replace(unpaired, ids=ids, values=values, measurement_stderr=_root_mean_square(noise)), []
-
-
-def _degrees_of_freedom(record: Record) -> float | None:
-    """Return those of a standard error; those of the spread of n values if the metric does not say."""
-    if record.degrees_of_freedom is None and record.n is not None and record.n > 1:
-        return record.n - 1
-    return record.degrees_of_freedom
+    noise = [stderr_not_over_examples(record, each) for record, each in zip(records, known, strict=True)]
+    return replace(unpaired, ids=ids, values=values, measurement_stderr=root_mean_square(noise)), []
 
 
 def _mean_of_groups(records: Sequence[Record]) -> NDArray[np.float64] | None:
@@ -246,20 +244,6 @@ def _mean_of_groups(records: Sequence[Record]) -> NDArray[np.float64] | None:
         return None
     means: NDArray[np.float64] = np.array([record.group_values for record in records]).mean(0)
     return means
-
-
-def _not_over_examples(record: Record, values: Values) -> float:
-    """Return the part of a standard error that per-example values do not show, such as that of shared samples."""
-    n = len(values.values)
-    if record.stderr is None or n < 2:
-        return 0.0
-    shown = float(values.values.var(ddof=1)) / n
-    excess = record.stderr**2 - shown
-    return math.sqrt(excess) if excess > 1e-6 * shown else 0.0
-
-
-def _root_mean_square(numbers: Sequence[float]) -> float:
-    return math.sqrt(fmean([each**2 for each in numbers])) if numbers else 0.0
 
 
 def _reason(measured: Sequence[Record], others: Sequence[Record]) -> str | None:

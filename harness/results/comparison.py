@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.contracts.events import Record, Values
+
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
@@ -117,8 +119,30 @@ class Comparison:
         import numpy as np
 
         rows = self.difference.shape[-1] if simultaneous else 2
-        total = self.over_examples + self.over_seeds + self.of_measurement
-        return critical_value(rows, self.board_freedom, self.pair_freedom) * np.sqrt(total)
+        return critical_value(rows, self.board_freedom, self.pair_freedom) * np.sqrt(self.variance)
+
+    @property
+    def variance(self) -> Floats:
+        """The squared standard errors of the differences, ``(..., k, k)``."""
+        return self.over_examples + self.over_seeds + self.of_measurement
+
+    def p_values(self, threshold: float) -> Floats:
+        """Return p-values of the hypotheses that each difference is at most ``threshold``, ``(..., k, k)``.
+
+        They are those of Student's t, with the degrees of freedom of the single intervals. The p-value of a difference
+        without an error is 0 or 1.
+
+        Args:
+            threshold: in the unit of the values.
+        """
+        import numpy as np
+        from scipy.special import stdtr
+
+        excess = self.difference - threshold
+        error = np.sqrt(self.variance)
+        t = np.divide(excess, error, out=np.where(excess > 0, math.inf, -math.inf), where=error > 0)
+        found: Floats = stdtr(_freedom_of_two(self.board_freedom, self.pair_freedom), -t)
+        return found
 
     def rank_ranges(self, direction: str) -> tuple[Integers, Integers]:
         """Return the lowest and the highest rank of each row, ``(..., k)``, that the simultaneous intervals allow.
@@ -234,6 +258,28 @@ def pooled_variances(variances: Floats, freedoms: Integers) -> tuple[Floats, Flo
     return np.where(variances > 0, np.maximum(variances, pooled[..., None]), 0), freedom
 
 
+def degrees_of_freedom_of(record: Record) -> float | None:
+    """Return those of a standard error; those of the spread of n values if the metric does not say."""
+    if record.degrees_of_freedom is None and record.n is not None and record.n > 1:
+        return record.n - 1
+    return record.degrees_of_freedom
+
+
+def stderr_not_over_examples(record: Record, values: Values) -> float:
+    """Return the part of a standard error that per-example values do not show, such as that of shared samples."""
+    n = len(values.values)
+    if record.stderr is None or n < 2:
+        return 0.0
+    shown = float(values.values.var(ddof=1)) / n
+    excess = record.stderr**2 - shown
+    return math.sqrt(excess) if excess > 1e-6 * shown else 0.0
+
+
+def root_mean_square(numbers: Sequence[float]) -> float:
+    """Return the root of the mean of the squares; 0 if there are no numbers."""
+    return math.sqrt(fmean([each**2 for each in numbers])) if numbers else 0.0
+
+
 def variances_of_gaps(values: Floats) -> Floats:
     """Return the variances of the mean differences between rows with paired values: ``(..., k, n) -> (..., k, k)``."""
     import numpy as np
@@ -262,11 +308,10 @@ def critical_value(rows: int, board_freedom: Floats, pair_freedom: Floats) -> Fl
     import numpy as np
     from scipy.special import stdtrit
 
-    board_freedom, pair_freedom = (np.clip(each, 1, _many) for each in (board_freedom, pair_freedom))
     if rows <= 2:
-        both = np.maximum(1, 1 / (1 / board_freedom + 1 / pair_freedom))
-        found: Floats = stdtrit(both, 0.5 + confidence / 2)
+        found: Floats = stdtrit(_freedom_of_two(board_freedom, pair_freedom), 0.5 + confidence / 2)
         return found
+    board_freedom, pair_freedom = (np.clip(each, 1, _many) for each in (board_freedom, pair_freedom))
     reciprocals, of_board, of_pairs = _critical_values(rows)
     logarithms = np.interp(1 / board_freedom, reciprocals, of_board) + np.interp(
         1 / pair_freedom, reciprocals, of_pairs
@@ -302,6 +347,15 @@ def _critical_values(rows: int) -> tuple[Floats, Floats, Floats]:
     of_one_pair = 1 - (1 - confidence) / (rows * (rows - 1))
     of_pairs = stdtrit(1 / np.maximum(reciprocals, 1 / _many), of_one_pair)
     return reciprocals, np.log((low + high) / 2), np.log(of_pairs / of_pairs[0])
+
+
+def _freedom_of_two(board_freedom: Floats, pair_freedom: Floats) -> Floats:
+    """Return the degrees of freedom of a single difference, from both kinds of ``Comparison``."""
+    import numpy as np
+
+    board_freedom, pair_freedom = (np.clip(each, 1, _many) for each in (board_freedom, pair_freedom))
+    both: Floats = np.maximum(1, 1 / (1 / board_freedom + 1 / pair_freedom))
+    return both
 
 
 def _sum_of_pairs(of_rows: Floats) -> Floats:

@@ -84,11 +84,7 @@ class Store:
             if fields["schema"] > schema:
                 self.warn(f"{self.records_file}, line {number}: written by a newer version; left out")
                 return None
-            if fields["schema"] == 1:
-                before = fields["diagnostics"]
-                fields |= {name: before[key] for name, key in fields_of_schema_1.items() if key in before}
-            sequences = {name: tuple(fields.get(name, ())) for name in ("samples", "group_values")}
-            return Record(**{**fields, **sequences})
+            return record_from(fields)
         except (ValueError, TypeError, KeyError):
             self.warn(f"{self.records_file}, line {number}: not a readable record; left out")
             return None
@@ -256,6 +252,13 @@ class Store:
                 with replacing(path) as temporary:
                     temporary.write_text(json.dumps(description, indent=1))
 
+    def environment(self, identifier: str) -> dict[str, Any] | None:
+        """Return the description of an environment, or None if it cannot be read."""
+        try:
+            return dict(json.loads((self.root / "environments" / f"{identifier}.json").read_text()))
+        except (OSError, ValueError):
+            return None
+
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
         from safetensors import SafetensorError
@@ -267,6 +270,20 @@ class Store:
                 f"cannot write {what} under {self.root}: {getattr(error, 'strerror', None) or error}. "
                 "Every cell that was reported before is stored."
             ) from error
+
+
+def record_from(fields: dict[str, Any]) -> Record:
+    """Build a record from its JSON fields; those that an older schema lacks have their defaults.
+
+    Raises:
+        KeyError: a field that every schema has is missing.
+        TypeError: a field is unknown or missing.
+    """
+    if fields["schema"] == 1 and "diagnostics" in fields:
+        before = fields["diagnostics"]
+        fields = fields | {name: before[key] for name, key in fields_of_schema_1.items() if key in before}
+    sequences = {name: tuple(fields.get(name, ())) for name in ("samples", "group_values")}
+    return Record(**{**fields, **sequences})
 
 
 def _put_in_place(folder: Path, final: Path) -> None:

@@ -1,0 +1,48 @@
+"""``harness baseline``: the results of a version in one small file, to compare later versions with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import PathType, names_option, runs_option
+from harness.cli.output import notice, warn
+from harness.errors import UsageError, unknown
+
+
+@click.group()
+def baseline() -> None:
+    """Keep the results of a version in one small file, to compare later versions with."""
+
+
+@baseline.command()
+@click.argument("name", type=PathType(), metavar="NAME")
+@names_option("--dataset", "datasets", metavar="D[,D]", help="Only these data sets.")
+@names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these metrics.")
+@names_option("--models", "--model", "models", metavar="M[,M]", help="Only these models.")
+@runs_option
+def save(name: Path, datasets: tuple[str, ...], metrics: tuple[str, ...], models: tuple[str, ...], runs: Path) -> None:
+    """Write the stored results to the file NAME; the suffix .jsonl is added if it has none.
+
+    The file has the values, their errors and per-example values, averaged over groups of examples, but no models. It
+    is small enough to be committed. A file that exists is replaced.
+    """
+    from harness.regression import baseline as baselines
+    from harness.results.store import Store
+
+    path = name if name.suffix else name.with_suffix(baselines.suffix)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file")
+    store = Store(runs, warn)
+    records = store.records()
+    if not records:
+        raise UsageError(f"no results in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
+    for kind, wanted in (("dataset", datasets), ("metric", metrics), ("model", models)):
+        recorded: set[str] = {getattr(record, kind)["name"] for record in records}
+        for each in wanted:
+            if each not in recorded:
+                raise unknown(f"{kind} in {runs}", each, recorded)
+        records = [record for record in records if not wanted or getattr(record, kind)["name"] in wanted]
+    saved = baselines.save(store, records, path, notice)
+    print(f"{path}: {len(saved):,} result{'s' * (len(saved) > 1)}, {path.stat().st_size / 1024:,.0f} KiB")
