@@ -23,15 +23,16 @@ def baseline() -> None:
 @names_option("--models", "--model", "models", metavar="M[,M]", help="Only these models.")
 @runs_option
 def save(name: Path, datasets: tuple[str, ...], metrics: tuple[str, ...], models: tuple[str, ...], runs: Path) -> None:
-    """Write the stored results to the file NAME; the suffix .jsonl is added if it has none.
+    """Write the stored results to the file NAME; the suffix .jsonl is added unless it has it.
 
     The file has the values, their errors and per-example values, averaged over groups of examples, but no models. It
     is small enough to be committed. A file that exists is replaced.
     """
-    from harness.regression import baseline as baselines
+    from harness.regression.baseline import save as write
+    from harness.regression.baseline import suffix
     from harness.results.store import Store
 
-    path = name if name.suffix else name.with_suffix(baselines.suffix)
+    path = name if name.suffix in (".json", suffix) else name.with_name(f"{name.name}{suffix}")
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file")
     store = Store(runs, warn)
@@ -44,5 +45,5 @@ def save(name: Path, datasets: tuple[str, ...], metrics: tuple[str, ...], models
             if each not in recorded:
                 raise unknown(f"{kind} in {runs}", each, recorded)
         records = [record for record in records if not wanted or getattr(record, kind)["name"] in wanted]
-    saved = baselines.save(store, records, path, notice)
+    saved = write(store, records, path, notice)
     print(f"{path}: {len(saved):,} result{'s' * (len(saved) > 1)}, {path.stat().st_size / 1024:,.0f} KiB")

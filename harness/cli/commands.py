@@ -17,8 +17,6 @@ def harness_commands() -> list[CommandSpec]:
         CommandSpec("show", "harness.cli.show:show", "Show a model, metric or data set with its settings."),
         CommandSpec("plugins", "harness.cli.plugins:plugins", "Show the plugins and their problems."),
         CommandSpec("figures", "harness.cli.figures:figures", "Draw the figures of stored fits again."),
-        CommandSpec(
-            "baseline", "harness.cli.baseline:baseline", "Keep the results of a version in one small file."
-        ),
+        CommandSpec("baseline", "harness.cli.baseline:baseline", "Keep the results of a version in one small file."),
         CommandSpec("leaderboard", "harness.cli.leaderboard:leaderboard", "Show the leaderboards of past runs."),
     ]

@@ -16,7 +16,7 @@ from harness.contracts.events import Record, Values, failed
 from harness.errors import StoreError
 from harness.regression.cells import Match, by_cell, match, unique_names
 from harness.regression.condensed import Condensed, condense
-from harness.regression.findings import Finding, false_alarm_rate, holm
+from harness.regression.findings import Finding, Verdict, false_alarm_rate, holm
 from harness.results.comparison import (
     Comparison,
     Measured,
@@ -198,8 +198,13 @@ def _judged(name: str, found: Match, base: Side, head: Side, tolerances: Mapping
     assert finding.base is not None
     tolerance = tolerances.get(before.metric["name"], default_tolerance * abs(finding.base))
     judged = _compared(replace(finding, tolerance=tolerance), pairs, base, head, notes)
-    mended_words = f"seed {', '.join(map(str, mended))} no longer fails" if mended else ""
-    return replace(judged, no_longer_fails=mended_words) if not judged.decided else judged
+    if not mended:
+        return judged
+    words = f"seed {', '.join(map(str, mended))} no longer fails"
+    if not judged.decided:
+        return replace(judged, no_longer_fails=words)
+    verdict: Verdict = "better" if judged.finding.verdict == "same" else judged.finding.verdict
+    return Judged(replace(judged.finding, verdict=verdict, reason=_joined([words, judged.finding.reason or ""])))
 
 
 def _has_value(record: Record) -> bool:
