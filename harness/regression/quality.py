@@ -96,6 +96,7 @@ class Judged:
     Args:
         finding: without a verdict that rests on statistics, unless it is ``decided``.
         decided: whether the verdict stands, whatever the statistics say.
+        could_differ: whether the cell counts among those that could have been found worse by chance.
         worse_p: the p-value of the hypothesis that the head is not worse by more than the tolerance.
         improvement: of the head, in the unit of the metric; None if neither higher nor lower values are better.
         margin: half the width of the 95% interval of the difference; None if it is not known.
@@ -105,6 +106,7 @@ class Judged:
 
     finding: Finding
     decided: bool = True
+    could_differ: bool = False
     worse_p: float = 1.0
     improvement: float | None = None
     margin: float | None = None
@@ -120,9 +122,10 @@ def compare_quality(
 ) -> list[Finding]:
     """Compare the values of all metrics of two versions.
 
-    Cells are matched by what was asked for, whatever the versions of model, metric and data set are. A cell that is
-    equal in both versions is found ``worse`` with a probability of at most 1% for all cells together (Holm 1979).
-    Timings are left out: stored ones were not taken in turn.
+    Cells are matched by what was asked for, whatever the versions of model, metric and data set are. If no cell is
+    worse in truth, the probability that any is found ``worse`` is at most 1% (Holm 1979). Cells that are equal to the
+    last digit do not count among those that share this probability, so that a change of one model is found as well
+    among many cells. Timings are left out: stored ones were not taken in turn.
 
     Args:
         base: the version that is compared with.
@@ -143,10 +146,11 @@ def compare_quality(
         _judged(name, each, base, head, tolerances) for name, each in zip(unique_names(old), matches, strict=True)
     ]
     tested = [number for number, each in enumerate(judged) if not each.decided]
-    rejected = holm([judged[number].worse_p for number in tested], false_alarm_rate, max(1, len(tested)))
+    hypotheses = sum(each.could_differ for each in judged)
+    rejected = holm([judged[number].worse_p for number in tested], false_alarm_rate, hypotheses)
     is_worse = dict(zip(tested, rejected, strict=True))
     return [
-        each.finding if each.decided else _with_verdict(each, is_worse[number], len(tested))
+        each.finding if each.decided else _with_verdict(each, is_worse[number], hypotheses)
         for number, each in enumerate(judged)
     ]
 
@@ -204,7 +208,8 @@ def _judged(name: str, found: Match, base: Side, head: Side, tolerances: Mapping
     if not judged.decided:
         return replace(judged, no_longer_fails=words)
     verdict: Verdict = "better" if judged.finding.verdict == "same" else judged.finding.verdict
-    return Judged(replace(judged.finding, verdict=verdict, reason=_joined([words, judged.finding.reason or ""])))
+    finding = replace(judged.finding, verdict=verdict, reason=_joined([words, judged.finding.reason or ""]))
+    return replace(judged, finding=finding)
 
 
 def _has_value(record: Record) -> bool:
@@ -256,7 +261,10 @@ def _compared(finding: Finding, pairs: Mapping[int, Pair], base: Side, head: Sid
     assert finding.tolerance is not None
     if all(pair.difference == 0 for pair in pairs.values()):
         reason = _joined([*notes, "equal to the last digit"])
-        return Judged(replace(finding, verdict="same", low=0.0, high=0.0, reason=reason))
+        # Equal real numbers come from the same computation. Equal scores of few possible values may be a coincidence.
+        could_differ = first.head.depends_on_seed and not all(pair.stderr for pair in pairs.values())
+        found = replace(finding, verdict="same", low=0.0, high=0.0, reason=reason)
+        return Judged(found, could_differ=could_differ)
     measured, unpaired = _measured(pairs, base, head)
     notes = [*notes, *([unpaired] if unpaired else [])]
     if "seconds" in (first.base.budget or {}):
@@ -274,6 +282,7 @@ def _compared(finding: Finding, pairs: Mapping[int, Pair], base: Side, head: Sid
     return Judged(
         replace(finding, low=difference - margin, high=difference + margin, reason=_joined(notes)),
         decided=False,
+        could_differ=True,
         worse_p=_p_value(comparison, finding.direction, finding.tolerance),
         improvement={"higher": difference, "lower": -difference}.get(finding.direction or ""),
         margin=margin,

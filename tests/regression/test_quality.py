@@ -412,6 +412,21 @@ def test_all_cells_together_have_the_level_of_holm(compared: Compare) -> None:
         assert holm([p] * count, 0.01, count)[0] == (verdict == "worse")
 
 
+def test_cells_that_are_equal_bit_for_bit_do_not_hide_one_that_is_worse(compared: Compare) -> None:
+    generator = np.random.default_rng(9)
+    shift = -0.95 + generator.normal(0, 0.2, 5)
+    same = [component(f"vae-{each}", latent_dim=2) for each in range(20)]
+
+    def verdict(stderr: float, **more: Any) -> str:
+        equal = [cell(s, -100 - s, stderr=stderr, model=model, **more) for model in same for s in range(5)]
+        base, head = ([cell(s, -100 + each, stderr=0.0) for s, each in enumerate(side)] for side in ([0.0] * 5, shift))
+        return str(compared(base + equal, head + equal)[0].verdict)
+
+    assert verdict(0.5) == "worse"
+    assert verdict(0.0, depends_on_seed=False) == "worse"
+    assert verdict(0.0) == "inconclusive"
+
+
 def simulated(trials: int, drop: float, cells: int, tolerance: float, over_seeds: float) -> tuple[float, float]:
     """Return the share of comparisons of 5 seeds with a cell found worse, and the share of their cells.
 
