@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import PathType, names_option, runs_option
+from harness.cli.data import cache_dir, data_dir_option
+from harness.cli.options import PathType, names_option, plugin_option, runs_option
 from harness.cli.output import notice, warn
 from harness.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from harness.regression.baseline import Baseline
 
 
 @click.group()
@@ -21,8 +26,20 @@ def baseline() -> None:
 @names_option("--dataset", "datasets", metavar="D[,D]", help="Only these data sets.")
 @names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these metrics.")
 @names_option("--models", "--model", "models", metavar="M[,M]", help="Only these models.")
+@click.option("--counts", is_flag=True, help="Also count the operators, FLOPs, bytes and imports of this version.")
 @runs_option
-def save(name: Path, datasets: tuple[str, ...], metrics: tuple[str, ...], models: tuple[str, ...], runs: Path) -> None:
+@data_dir_option
+@plugin_option
+def save(
+    name: Path,
+    datasets: tuple[str, ...],
+    metrics: tuple[str, ...],
+    models: tuple[str, ...],
+    counts: bool,
+    runs: Path,
+    data_dir: Path | None,
+    plugin_files: tuple[Path, ...],
+) -> None:
     """Write the stored results to the file NAME; the suffix .jsonl is added unless it has it.
 
     The file has the values, their errors and per-example values, averaged over groups of examples, but no models. It
@@ -47,3 +64,15 @@ def save(name: Path, datasets: tuple[str, ...], metrics: tuple[str, ...], models
         records = [record for record in records if not wanted or getattr(record, kind)["name"] in wanted]
     saved = write(store, records, path, notice)
     print(f"{path}: {len(saved):,} result{'s' * (len(saved) > 1)}, {path.stat().st_size / 1024:,.0f} KiB")
+
+
+def _counted(results: Baseline, data_dir: Path | None, plugin_files: tuple[Path, ...]) -> dict[str, dict[str, int]]:
+    """Count what the benchmarks of these results count, in the version that is installed."""
+    from harness.cli.compare import cell
+    from harness.regression.compare import Comparison, counts_of, request_of
+    from harness.regression.versions import Version
+
+    asked = request_of(results)
+    benchmarks = Comparison("", "", cache_dir(), **asked, cell=cell, data=data_dir).benchmarks()
+    notice(f"counting: {len(benchmarks)} benchmarks")
+    return counts_of(benchmarks, Version("this version", plugin_files=plugin_files))

@@ -13,6 +13,7 @@ def harness_commands() -> list[CommandSpec]:
         CommandSpec("run", "harness.cli.run:run", "Train, measure and rank models."),
         CommandSpec("profile", "harness.cli.profile:profile", "Show how the time of training is spent."),
         CommandSpec("calibrate", "harness.cli.calibrate:calibrate", "Compare likelihood estimators with exact values."),
+        CommandSpec("compare", "harness.cli.compare:compare", "Compare two versions: worse models, slower code?"),
         CommandSpec("list", "harness.cli.list:list_", "List models, metrics, data sets and figures."),
         CommandSpec("show", "harness.cli.show:show", "Show a model, metric or data set with its settings."),
         CommandSpec("plugins", "harness.cli.plugins:plugins", "Show the plugins and their problems."),

@@ -37,6 +37,7 @@ class Baseline:
         commit: of the results, or None if it is not known.
         dirty: whether files differed from the commit.
         environment: the software and the machine, as JSON values, or None.
+        counts: what benchmarks count exactly, by benchmark and by what is counted.
     """
 
     records: list[Record]
@@ -44,6 +45,7 @@ class Baseline:
     commit: str | None = None
     dirty: bool | None = None
     environment: Mapping[str, Any] | None = None
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def values(self, cell_key: str) -> Condensed | None:
         """Return the condensed per-example values of a cell, or None if it has none."""
@@ -51,7 +53,11 @@ class Baseline:
 
 
 def save(
-    store: Store, records: Iterable[Record], path: Path, note: Callable[[str], None] = lambda line: None
+    store: Store,
+    records: Iterable[Record],
+    path: Path,
+    note: Callable[[str], None] = lambda line: None,
+    counts: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Sequence[Record]:
     """Write records with their per-example values to a file, which is replaced whole or not at all.
 
@@ -62,6 +68,7 @@ def save(
         records: of the store.
         path: of the file; its folder is created if need be.
         note: receives a line if something was left out.
+        counts: what benchmarks count exactly, by benchmark and by what is counted.
 
     Returns:
         The records that were written.
@@ -81,6 +88,7 @@ def save(
         "commit": newest.commit,
         "dirty": newest.dirty,
         "environment": store.environment(newest.environment) if newest.environment else None,
+        "counts": dict(counts or {}),
     }
     lines = [header, *(_line_of(record, store.values(record.cell_key)) for record in saved)]
     try:
@@ -127,7 +135,14 @@ def load(path: Path, warn: Callable[[str], None] = show_warning) -> Baseline:
             records.append(record)
         except (ValueError, TypeError, KeyError):
             warn(f"{path}, line {number}: not a readable cell; left out")
-    return Baseline(records, condensed, header.get("commit"), header.get("dirty"), header.get("environment"))
+    return Baseline(
+        records,
+        condensed,
+        header.get("commit"),
+        header.get("dirty"),
+        header.get("environment"),
+        header.get("counts") or {},
+    )
 
 
 def _line_of(record: Record, values: Values | None) -> dict[str, Any]:

@@ -1,0 +1,194 @@
+"""``harness compare``: whether a version is worse or slower than another."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.data import cache_dir, data_dir_option, default_dataset
+from harness.cli.engine import Seconds
+from harness.cli.options import PathType, WholeNumber, format_option, names_option, plugin_option
+from harness.cli.output import notice, output_console, warn
+from harness.cli.settings import parse_assignments, set_option
+from harness.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from harness.regression.compare import Comparison
+    from harness.regression.findings import Finding
+
+regression_exit, nothing_exit, inconclusive_exit = 1, 4, 5
+kinds = ("quality", "speed", "count")
+works = ("step", "evaluation", "start-up", "append", "load", "boards", "cell")
+_defaults: dict[str, Any] = {
+    "models": ("vae",),
+    "metrics": ("elbo",),
+    "dataset": default_dataset,
+    "seeds": 3,
+    "epochs": 2,
+}
+_replicas = 5
+cell = {"model": "pca", "metric": "reconstruction-mse"}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  harness compare HEAD~1 HEAD
+  harness compare main . --models vae,gan --metric elbo --budget 10m
+  harness compare released.jsonl . --format markdown --output comment.md
+  harness compare runs-before runs-after
+
+Exit codes: 0 the same or better; 1 a regression; 4 nothing was compared; 5 inconclusive.""",
+)
+@click.argument("base")
+@click.argument("head")
+@names_option("--models", "--model", metavar="A,B", help="Models to train and to time. [default: vae]")
+@names_option("--metric", "--metrics", "metrics", metavar="M[,N]", help="Metrics to measure and to time. "
+              "[default: elbo]")  # fmt: skip
+@click.option("--dataset", metavar="D", help=f"Data set. [default: {default_dataset}]")
+@click.option("--seeds", type=WholeNumber(min=1), metavar="N", help="Train each model N times. [default: 3]")
+@click.option("--epochs", type=WholeNumber(min=1), metavar="N", help="Passes over the training data. [default: 2]")
+@set_option("a model, metric or data set", "NAME.PARAM=V")
+@click.option("--budget", type=Seconds(), default="10m", show_default=True, metavar="TIME",
+              help="Time for the whole comparison. What is not decided by then is inconclusive.")  # fmt: skip
+@names_option("--only", metavar="KIND[,KIND]", help=f"Compare only these of {', '.join(kinds)}.")
+@names_option("--benchmark", "--benchmarks", "benchmarks", metavar="W[,W]", help=f"Time only these of "
+              f"{', '.join(works)}.")  # fmt: skip
+@click.option("--slowdown", type=click.FloatRange(min=0, min_open=True, max=1), default=0.03, show_default=True,
+              metavar="SHARE", help="How much slower is accepted.")  # fmt: skip
+@click.option("--more", type=click.FloatRange(min=0, max=1), default=0.02, show_default=True,
+              metavar="SHARE", help="How much more of what is counted is accepted: operators, FLOPs, bytes, "
+              "imports.")  # fmt: skip
+@click.option("--tolerance", "tolerances", multiple=True, metavar="METRIC=V",
+              help="How much worse a metric may be, in its unit, such as elbo=0.5. May be repeated.")  # fmt: skip
+@click.option("--inconclusive", type=click.Choice(["pass", "fail"]), default="fail", show_default=True,
+              help="Whether to exit with 0 or with 5 if something is inconclusive.")  # fmt: skip
+@format_option("terminal", "markdown", "json", "junit")
+@click.option("--output", type=PathType(), metavar="FILE", help="Write the report to this file.")
+@click.option("--figure", type=PathType(), metavar="FILE", help="Also draw the changes: FILE.svg or FILE.png.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
+              help="Device of benchmarks and training.")  # fmt: skip
+@data_dir_option
+@plugin_option
+def compare(**values: Any) -> int:
+    """Compare two versions: whether models became worse, and whether the code became slower.
+
+    BASE and HEAD are each a git revision, a folder with pyproject.toml (. is the working tree), NAME==VERSION, a plugin
+    FILE.py, a folder of results with records.jsonl, or a file that 'harness baseline save' wrote.
+
+    Quality: cells are paired over seeds and test examples. Speed: both versions are timed in turns, in fresh
+    processes, until each benchmark is decided. Counts, such as the operators of a step, are exact. Stored results
+    have no timings.
+    """
+    if values["figure"] and values["figure"].suffix not in (".svg", ".png"):
+        raise UsageError(f"--figure {values['figure']}: write a name that ends with .svg or .png")
+    findings, notes = _comparison(values).carry_out()
+    _report(findings, notes, values)
+    if not findings:
+        return nothing_exit
+    if any(each.is_regression for each in findings):
+        return regression_exit
+    if values["inconclusive"] == "fail" and any(each.verdict == "inconclusive" for each in findings):
+        return inconclusive_exit
+    return 0
+
+
+def _comparison(values: Mapping[str, Any]) -> Comparison:
+    """Return what the options ask for; what they leave open is as in stored results, if one side is stored.
+
+    Raises:
+        UsageError: an option is invalid.
+    """
+    for option, known in (("only", kinds), ("benchmarks", works)):
+        for name in values[option]:
+            if name not in known:
+                raise unknown(f"--{option.removesuffix('s')}", name, known)
+    settings, tolerances = settings_of(values["assignments"]), _tolerances(values["tolerances"])
+
+    from harness.regression.compare import Comparison, request_of, stored_results
+
+    stored = [stored_results(values[name], warn) for name in ("base", "head")]
+    asked = dict(_defaults)
+    if None in stored and stored != [None, None]:
+        asked |= next(request_of(each) for each in stored if each is not None)
+    asked |= {name: values[name] for name in _defaults if values[name]}
+    asked["settings"] = {**asked.get("settings", {}), **settings}
+    return Comparison(
+        base=values["base"],
+        head=values["head"],
+        cache=cache_dir(),
+        **asked,
+        tolerances=tolerances,
+        kinds=values["only"] or kinds,
+        works=values["benchmarks"] or works,
+        cell=cell,
+        slowdown=values["slowdown"],
+        more=values["more"],
+        seconds=values["budget"],
+        device=values["device"],
+        data=values["data_dir"],
+        plugin_files=values["plugin_files"],
+        announce=notice,
+    )
+
+
+def settings_of(assignments: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the value of each setting by owner and name.
+
+    Raises:
+        UsageError: a setting has several values.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for (owner, name), given in parse_assignments(assignments).items():
+        if len(given) > 1:
+            raise UsageError(f"--set {owner}.{name}: give one value, since both versions are run with it")
+        found.setdefault(owner, {})[name] = given[0]
+    return found
+
+
+def _tolerances(given: Sequence[str]) -> dict[str, float]:
+    """Parse ``METRIC=V``.
+
+    Raises:
+        UsageError: the form is wrong, or the value is not a number that is at least 0.
+    """
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        number = math.nan
+        with suppress(ValueError):
+            number = float(value)
+        if not name or not 0 <= number < math.inf:
+            raise UsageError(f"--tolerance {text}: write METRIC=V with a number that is at least 0, as in elbo=0.5")
+        found[name] = number
+    return found
+
+
+def _report(findings: Sequence[Finding], notes: Sequence[str], values: Mapping[str, Any]) -> None:
+    from harness.regression import report
+    from harness.regression.findings import as_json
+
+    title = f"{values['base']} → {values['head']}"
+    if values["format_"] == "terminal" and not values["output"] and sys.stdout.isatty():
+        output_console().print(report.table(findings, notes))
+    else:
+        text = {
+            "terminal": lambda: report.plain(findings, notes),
+            "markdown": lambda: report.markdown(findings, notes, title),
+            "json": lambda: as_json(findings),
+            "junit": lambda: report.junit(findings, title, fails_if_inconclusive=values["inconclusive"] == "fail"),
+        }[values["format_"]]()
+        if values["output"]:
+            report.write(text, values["output"])
+            print(report.summary(findings))
+        else:
+            sys.stdout.write(text.rstrip() + "\n")
+    if values["figure"]:
+        values["figure"].parent.mkdir(parents=True, exist_ok=True)
+        report.picture(findings, title).savefig(values["figure"])
+        notice(f"drew {values['figure']}")

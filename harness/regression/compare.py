@@ -1,0 +1,255 @@
+"""The comparison of two versions: resolves both sides, runs what has to be run, and returns all findings."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.contracts.events import Record
+from harness.errors import UsageError
+from harness.registry import Registry
+from harness.regression import baseline
+from harness.regression.findings import Finding
+from harness.regression.quality import Side, compare_quality
+from harness.regression.speed import Benchmark, compare_counts, compare_speed, outcomes_of, survey
+from harness.regression.versions import Version, installed, options_of_run, run_models
+from harness.results.store import Store
+from harness.settings import show
+from harness.specs import MetricSpec
+
+Stored = Store | baseline.Baseline
+works = ("step", "seeds", "evaluation", "start-up", "append", "load", "boards", "cell")
+_replicas = 5
+_of_the_harness = {
+    "start-up": "start-up",
+    "append": "appending a record",
+    "load": "reading 1,000 records",
+    "boards": "boards of 300 records",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, and how.
+
+    Args:
+        base: a git revision, a folder with ``pyproject.toml``, ``NAME==VERSION``, a plugin ``FILE.py``, a folder with
+            ``records.jsonl``, or a file that ``harness baseline save`` wrote.
+        head: the same, for what may have become worse.
+        cache: the harness's own folder.
+        models: names of models to train and to time; none for those of stored results.
+        metrics: names of metrics to measure and to time; none for those of stored results.
+        dataset: name; None for those of stored results.
+        seeds: train each model from the seeds 0 to ``seeds`` − 1.
+        epochs: passes over the training data.
+        settings: of models, metrics and data sets, by owner and name.
+        tolerances: how much worse a metric may be, by name, in its unit.
+        kinds: of findings.
+        works: of benchmarks.
+        cell: the model and the metric of the benchmark ``cell``.
+        slowdown: how much slower is accepted, as a share.
+        more: how much more of what is counted is accepted, as a share.
+        seconds: for the whole comparison.
+        device: of training and benchmarks.
+        data: the user's folder of data sets, or None.
+        plugin_files: plugins that both versions are used with.
+        announce: shows the user a line.
+    """
+
+    base: str
+    head: str
+    cache: Path
+    models: Sequence[str]
+    metrics: Sequence[str]
+    dataset: str
+    seeds: int = 3
+    epochs: int = 2
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    kinds: Sequence[str] = ("quality", "speed", "count")
+    works: Sequence[str] = works
+    cell: Mapping[str, str] = field(default_factory=dict)
+    slowdown: float = 0.03
+    more: float = 0.02
+    seconds: float = 600.0
+    device: str = "cpu"
+    data: Path | None = None
+    plugin_files: Sequence[Path] = ()
+    announce: Callable[[str], None] = lambda line: None
+
+    def carry_out(self) -> tuple[list[Finding], list[str]]:
+        """Return all findings, and notes about what was left out.
+
+        Raises:
+            UsageError: a side does not exist.
+            HarnessError: a version cannot be built, or does not run at all.
+        """
+        deadline = time.monotonic() + self.seconds
+        notes: list[str] = []
+        sides = [stored_results(name, self.announce) for name in (self.base, self.head)]
+        versions = [
+            None if stored else installed(name, self.cache, self.plugin_files, self.announce)
+            for name, stored in zip((self.base, self.head), sides, strict=True)
+        ]
+        found: list[Finding] = []
+        if "quality" in self.kinds:
+            found += self._quality(sides, versions, notes)
+        if {"speed", "count"} & {*self.kinds}:
+            found += self._performance(sides, versions, deadline, notes)
+        return found, notes
+
+    def _quality(
+        self,
+        stored: Sequence[Stored | None],
+        versions: Sequence[Version | None],
+        notes: list[str],
+    ) -> list[Finding]:
+        with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+            results: list[Side] = []
+            words = self._words()
+            for number, (store, version) in enumerate(zip(stored, versions, strict=True)):
+                if version is not None:
+                    self.announce(f"training and measuring with {version.name}: harness run {' '.join(words)}")
+                    store = Store(Path(folder) / str(number), self.announce)
+                    run_models(version, words, store.root)
+                assert store is not None
+                results.append(Side(records_of(store), store.values))
+            return compare_quality(results[0], results[1], self._tolerances(), notes.append)
+
+    def _words(self) -> list[str]:
+        known = {*self.models, *self.metrics, self.dataset}
+        settings = {owner: values for owner, values in self.settings.items() if owner in known}
+        return options_of_run(
+            self.models, self.metrics, self.dataset, self.seeds, self.epochs, self.device, self.data, settings
+        )
+
+    def _tolerances(self) -> dict[str, float]:
+        """Return the tolerances that metrics state, and those given instead."""
+        specs = [each.spec for each in Registry.load(self.plugin_files).all("metric")]
+        stated = {
+            spec.name: spec.tolerance for spec in specs if isinstance(spec, MetricSpec) and spec.tolerance is not None
+        }
+        return stated | dict(self.tolerances)
+
+    def _performance(
+        self,
+        stored: Sequence[Stored | None],
+        versions: Sequence[Version | None],
+        deadline: float,
+        notes: list[str],
+    ) -> list[Finding]:
+        """Count and time the benchmarks of two versions; with a baseline only what it has counted."""
+        benchmarks = self.benchmarks()
+        base, head = versions
+        if head is None or (base is None and not (isinstance(stored[0], baseline.Baseline) and stored[0].counts)):
+            notes.append("Stored results have no timings and no counts, so neither is compared.")
+            return []
+        if base is None:
+            assert isinstance(stored[0], baseline.Baseline)
+            notes.append("Speed is not compared with a baseline, since stored timings say little: give two versions.")
+            if "count" not in self.kinds:
+                return []
+            self.announce(f"counting: {len(benchmarks)} benchmarks")
+            chosen = {each.name for each in benchmarks}
+            before = {name: counts for name, counts in stored[0].counts.items() if name in chosen}
+            return compare_counts(before, counts_of(benchmarks, head), self.more)
+        self.announce(f"counting: {len(benchmarks)} benchmarks")
+        surveyed = survey(benchmarks, base, head)
+        notes += surveyed.notes
+        found = list(surveyed.findings)
+        if "count" in self.kinds:
+            found += compare_counts(surveyed.counts["base"], surveyed.counts["head"], self.more)
+        if "speed" in self.kinds:
+            found += compare_speed(
+                benchmarks,
+                surveyed,
+                base,
+                head,
+                slowdown=self.slowdown,
+                deadline=deadline,
+                announce=self.announce,
+            )
+        return found
+
+    def benchmarks(self) -> list[Benchmark]:
+        """Return the benchmarks: of the models, of their metrics, and of the harness itself."""
+        requests: dict[str, dict[str, Any]] = {}
+        for model in self.models:
+            requests[f"training step of {model}"] = {"work": "step", "model": model}
+        for model in self.models[:1]:
+            request = {"work": "seeds", "model": model, "replicas": _replicas}
+            requests[f"training step of {_replicas} seeds of {model} as one"] = request
+        for model in self.models:
+            for metric in self.metrics:
+                requests[f"{metric} of {model}"] = {"work": "evaluation", "model": model, "metric": metric}
+        requests |= {name: {"work": work} for work, name in _of_the_harness.items()}
+        if self.cell:
+            requests["run of one cell"] = {"work": "cell", **self.cell}
+        common = {
+            "dataset": self.dataset,
+            "device": self.device,
+            "data": str(self.data.resolve()) if self.data else None,
+            "cache": str(self.cache.resolve()),
+            "settings": self.settings,
+        }
+        return [
+            Benchmark(name, {**common, **request})
+            for name, request in requests.items()
+            if request["work"] in self.works
+        ]
+
+
+def stored_results(name: str, warn: Callable[[str], None]) -> Stored | None:
+    """Return the results under a folder or in a baseline file; None if ``name`` is neither.
+
+    Raises:
+        UsageError: a file with the suffix of a baseline is none.
+    """
+    path = Path(name)
+    if (path / "records.jsonl").is_file():
+        return Store(path, warn)
+    return baseline.load(path, warn) if path.suffix == baseline.suffix else None
+
+
+def request_of(results: Stored) -> dict[str, Any]:
+    """Return what was asked for to get stored results, by the names of the fields of ``Comparison``.
+
+    Raises:
+        UsageError: there are no results, or they are of several data sets or budgets.
+    """
+    records = [record for record in records_of(results) if record.machine is None]
+    if not records:
+        raise UsageError("the stored results are empty")
+    datasets = sorted({record.dataset["name"] for record in records})
+    epochs = sorted({record.budget["epochs"] for record in records if record.budget and record.budget.get("epochs")})
+    if len(datasets) > 1 or len(epochs) > 1:
+        several = f"data sets {', '.join(datasets)}" if len(datasets) > 1 else f"epochs {', '.join(map(str, epochs))}"
+        raise UsageError(f"the stored results are of several {several}: name one")
+    settings: dict[str, dict[str, str]] = {}
+    for record in records:
+        for component in (record.dataset, record.model, record.metric):
+            for name in component["changed"]:
+                settings.setdefault(component["name"], {})[name] = show(component["settings"][name])
+    return {
+        "models": tuple(dict.fromkeys(record.model["name"] for record in records)),
+        "metrics": tuple(dict.fromkeys(record.metric["name"] for record in records)),
+        "dataset": datasets[0],
+        "seeds": 1 + max(record.seed for record in records),
+        "settings": settings,
+        **({"epochs": epochs[0]} if epochs else {}),
+    }
+
+
+def counts_of(benchmarks: Sequence[Benchmark], version: Version) -> dict[str, dict[str, int]]:
+    """Return what a version counts, by benchmark and by what is counted, for those that work."""
+    outcomes = outcomes_of(benchmarks, version)
+    return {name: outcome[0] for name, outcome in outcomes.items() if isinstance(outcome, tuple) and outcome[0]}
+
+
+def records_of(results: Stored) -> list[Record]:
+    """Return the records of stored results."""
+    return results.records() if isinstance(results, Store) else results.records

@@ -1,0 +1,206 @@
+"""Versions of the software side by side: each in a folder of its own, with processes of its own.
+
+A version is a git revision or the working tree of a checkout, a distribution, or a plugin file. Its package is built
+and installed without its dependencies, so both versions use those of this environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HarnessError, UsageError
+
+_git_seconds, _build_seconds = 60, 600
+
+
+@dataclass(frozen=True)
+class Version:
+    """An installed version of the software.
+
+    Args:
+        name: as the user gave it.
+        folder: where its package is installed; None for the one of this environment.
+        plugin_files: plugins that it is used with.
+        commit: the git commit, for a revision.
+    """
+
+    name: str
+    folder: Path | None = None
+    plugin_files: tuple[Path, ...] = ()
+    commit: str | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables of its processes."""
+        found = dict(os.environ)
+        if self.folder is not None:
+            # Not the current folder, in which a checkout may have a package of the same name.
+            found["PYTHONSAFEPATH"] = "1"
+            found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")]))
+        return found
+
+
+def installed(name: str, cache: Path, plugin_files: Sequence[Path], announce: Callable[[str], None]) -> Version:
+    """Return the version that a user named, built and installed if need be.
+
+    Args:
+        name: a git revision of the checkout in the current folder; a folder with ``pyproject.toml``, whose files are
+            taken as they are; ``NAME==VERSION``; or a plugin file ``FILE.py``.
+        cache: where built revisions are kept.
+        plugin_files: plugins that both versions are used with.
+        announce: shows the user a line.
+
+    Raises:
+        UsageError: there is no such version.
+        HarnessError: it cannot be built.
+    """
+    path, files = Path(name), tuple(each.resolve() for each in plugin_files)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise UsageError(f"{name}: there is no such file")
+        return Version(name, None, (*files, path.resolve()))
+    if path.is_dir():
+        if not (path / "pyproject.toml").is_file():
+            raise UsageError(f"{name}: neither records.jsonl nor pyproject.toml is in this folder")
+        return Version(name, _of_folder(path, cache, announce), files)
+    if "==" in name:
+        folder = cache / "versions" / hashlib.sha256(f"{name} {sys.version}".encode()).hexdigest()[:24]
+        return Version(name, _install(name, folder, announce, name), files)
+    commit = _commit(name)
+    return Version(name, _of_commit(commit, name, cache, announce), files, commit)
+
+
+def _commit(revision: str) -> str:
+    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if found is None:
+        raise UsageError(
+            f"{revision!r} is no git revision of the current folder, no folder, and no file. "
+            "Give a revision, a folder with records.jsonl or pyproject.toml, a baseline, NAME==VERSION or FILE.py."
+        )
+    return found.decode().strip()
+
+
+def _of_commit(commit: str, name: str, cache: Path, announce: Callable[[str], None]) -> Path:
+    top = _git("rev-parse", "--show-toplevel")
+    folder = cache / "versions" / hashlib.sha256(f"{commit} {top!r} {sys.version}".encode()).hexdigest()[:24]
+    if folder.is_dir():
+        return folder
+    archive = _git("archive", "--format=tar", commit, directory=top.decode().strip() if top else None)
+    if archive is None:
+        raise HarnessError(f"git cannot read the files of {name}")
+    with tempfile.TemporaryDirectory(prefix="harness-") as source:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            files.extractall(source, filter="data")
+        if not (Path(source) / "pyproject.toml").is_file():
+            raise HarnessError(f"{name} has no pyproject.toml, so it cannot be installed")
+        return _install(source, folder, announce, name)
+
+
+def _of_folder(path: Path, cache: Path, announce: Callable[[str], None]) -> Path:
+    """Install a working tree; by its content if git lists its files, so that an unchanged one is installed once."""
+    listed = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard", directory=str(path))
+    if listed is None:
+        folder = Path(tempfile.mkdtemp(prefix="harness-version-")) / "installed"
+        return _install(str(path.resolve()), folder, announce, str(path))
+    digest = hashlib.sha256(sys.version.encode())
+    for file in sorted(filter(None, listed.decode().split("\0"))):
+        if (path / file).is_file():
+            digest.update(f"{file}\0".encode() + hashlib.sha256((path / file).read_bytes()).digest())
+    folder = cache / "versions" / digest.hexdigest()[:24]
+    return _install(str(path.resolve()), folder, announce, str(path))
+
+
+def _install(what: str, folder: Path, announce: Callable[[str], None], name: str) -> Path:
+    """Install a package without its dependencies into a folder of its own, unless it is there."""
+    if folder.is_dir():
+        return folder
+    announce(f"building and installing {name}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".installing-", dir=folder.parent))
+    try:
+        _pip("install", "--no-deps", "--target", str(temporary), what, name=name)
+        if folder.is_dir():  # another process was faster
+            shutil.rmtree(temporary)
+        else:
+            temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return folder
+
+
+def _pip(*words: str, name: str) -> None:
+    if importlib.util.find_spec("pip") is None:
+        raise HarnessError(f"to install {name}, pip is needed in this environment: python -m ensurepip")
+    # What builds the package may be installed here; pip would otherwise have to download it.
+    shared = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") is not None else []
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+    failure = ""
+    for isolation in [shared, []] if shared else [[]]:
+        command = [sys.executable, "-m", "pip", words[0], *quiet, *isolation, *words[1:]]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_build_seconds, check=False)
+        except subprocess.TimeoutExpired:
+            raise HarnessError(f"{name} does not build: pip took longer than {_build_seconds} seconds") from None
+        if done.returncode == 0:
+            return
+        failure = failure or done.stderr.strip()
+    raise HarnessError(f"{name} does not build:\n{_last_lines(failure)}")
+
+
+def _last_lines(text: str) -> str:
+    return "\n".join(text.splitlines()[-12:])
+
+
+def _git(*words: str, directory: str | None = None) -> bytes | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=directory, capture_output=True, timeout=_git_seconds, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def options_of_run(
+    models: Sequence[str],
+    metrics: Sequence[str],
+    dataset: str,
+    seeds: int,
+    epochs: int,
+    device: str,
+    data: Path | None,
+    settings: Mapping[str, Mapping[str, str]],
+) -> list[str]:
+    """Return the options of ``harness run`` for a request."""
+    words = ["--models", ",".join(models), "--metric", ",".join(metrics), "--dataset", dataset]
+    words += ["--seeds", str(seeds), "--epochs", str(epochs), "--device", device]
+    words += [f"--data-dir={data}"] * (data is not None)
+    for owner, values in settings.items():
+        words += [word for name, value in values.items() for word in ("--set", f"{owner}.{name}={value}")]
+    return words
+
+
+def run_models(version: Version, words: Sequence[str], store: Path) -> None:
+    """Train and measure with a version: ``harness run`` with these options, whose results go to ``store``.
+
+    Raises:
+        HarnessError: the version does not run at all; models that fail have a record instead.
+    """
+    plugins = [word for file in version.plugin_files for word in ("--plugin", str(file))]
+    command = [sys.executable, "-m", "harness", "run", *words, *plugins, "--no-figures", "--runs", str(store)]
+    command += ["--leaderboards", str(store / "leaderboards")]
+    done = subprocess.run(
+        command, env=version.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode not in (0, 3, 4):
+        raise HarnessError(f"{version.name} cannot run:\n{_last_lines(done.stderr)}")

@@ -1,0 +1,212 @@
+"""``harness compare`` on real versions: the same plugin twice, and with a fault planted in the second."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Call, Result
+
+plugin = '''
+import math
+import time
+
+import torch
+
+import harness
+
+
+class Toy(torch.nn.Module):
+    """A linear autoencoder."""
+
+    loss_name = "error"
+
+    def __init__(self, info, config):
+        super().__init__()
+        size = math.prod(info.shape)
+        self.inner = torch.nn.Linear(size, 8)
+        self.outer = torch.nn.Linear(8, size)
+
+    def loss(self, x, noise):
+        {before}
+        return (self.reconstruct(x) - x).square().flatten(1).sum(1).mean() {times}
+
+    def reconstruct(self, x):
+        return self.outer(self.inner(x.flatten(1))).view_as(x)
+
+
+@harness.hookimpl
+def harness_models():
+    return [harness.ModelSpec("toy", Toy, "for tests")]
+'''
+
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Write:
+    """Return a function that writes a version of the plugin and returns its path."""
+
+    def version(folder: str, before: str = "pass", times: str = "") -> str:
+        path = tmp_path / folder / "toy.py"
+        path.parent.mkdir()
+        path.write_text(plugin.format(before=before, times=times))
+        return str(path)
+
+    return version
+
+
+@pytest.fixture
+def compare(call: Call) -> Callable[..., Result]:
+    """Run ``harness compare`` for the plugin's model."""
+
+    def compare(*words: str) -> Result:
+        chosen = ["--models", "toy", "--metric", "reconstruction-mse", "--epochs", "1", "--benchmark", "step"]
+        return call("compare", *chosen, "--format", "json", *words)
+
+    return compare
+
+
+def verdicts(result: Result) -> dict[str, str]:
+    return {each["name"]: each["verdict"] for each in json.loads(result.out)}
+
+
+def test_equal_versions_are_the_same(version: Write, compare: Callable[..., Result]) -> None:
+    result = compare(version("a"), version("b"), "--only", "quality,count")
+    assert result.code == 0, result.err
+    found = verdicts(result)
+    assert set(found.values()) == {"same"}
+    assert len(found) == 5  # one metric; parameters, FLOPs, operators and bytes of a step
+
+
+def test_a_worse_loss_is_found(version: Write, compare: Callable[..., Result]) -> None:
+    result = compare(version("a"), version("b", times="* 0"), "--only", "quality")
+    assert result.code == 1
+    assert set(verdicts(result).values()) == {"worse"}
+
+
+def test_a_model_that_fails_in_the_head_only_is_newly_failing(version: Write, compare: Callable[..., Result]) -> None:
+    result = compare(version("a"), version("b", before="raise ValueError('planted')"), "--only", "quality")
+    assert result.code == 1
+    (finding,) = json.loads(result.out)
+    assert finding["verdict"] == "newly failing"
+    assert "planted" in finding["reason"]
+
+
+def test_more_memory_and_operators_are_found(version: Write, compare: Callable[..., Result]) -> None:
+    result = compare(version("a"), version("b", before="torch.ones(5_000_000) * 2"), "--only", "count")
+    assert result.code == 1
+    found = verdicts(result)
+    assert found["training step of toy: peak bytes"] == "worse"
+    assert found["training step of toy: operator calls"] == "worse"
+    assert found["training step of toy: parameters"] == "same"
+
+
+def test_counts_are_compared_with_a_baseline(call: Call, version: Write) -> None:
+    words = ["--models", "toy", "--metric", "reconstruction-mse"]
+    assert call("run", *words, "--epochs", "1", "--no-figures", "--plugin", version("a")).code == 0
+    assert call("baseline", "save", "released", "--counts", "--plugin", version("again")).code == 0
+    result = call("compare", "released.jsonl", version("b"), "--benchmark", "step,start-up", "--format", "json")
+    assert result.code == 0, result.err
+    assert set(verdicts(result).values()) == {"same"}
+    assert "training step of toy: FLOPs" in verdicts(result)
+    heavier = version("c", before="torch.ones(5_000_000) * 2")
+    result = call("compare", "released.jsonl", heavier, "--only", "count", "--benchmark", "step", "--format", "json")
+    assert result.code == 1
+    assert verdicts(result)["training step of toy: peak bytes"] == "worse"
+
+
+def test_a_slower_step_is_found_and_named(version: Write, compare: Callable[..., Result]) -> None:
+    slower = "time.sleep(0.002)"
+    result = compare(version("a"), version("b", before=slower), "--only", "speed")
+    assert result.code == 1, result.err
+    (finding,) = json.loads(result.out)
+    assert finding["name"] == "training step of toy"
+    assert finding["verdict"] == "worse"
+    assert 1.03 < finding["low"] < finding["ratio"] < finding["high"]
+    assert finding["kind"] == "speed"
+
+
+def test_a_step_that_fails_in_the_head_only_is_newly_failing(version: Write, compare: Callable[..., Result]) -> None:
+    result = compare(version("a"), version("b", before="raise ValueError('planted')"), "--only", "speed,count")
+    assert result.code == 1
+    (finding,) = json.loads(result.out)
+    assert finding["verdict"] == "newly failing"
+    assert "planted" in finding["reason"]
+    result = compare(version("c", before="raise ValueError('planted')"), version("d"), "--only", "speed,count")
+    assert result.code == 4  # nothing was compared
+    assert json.loads(result.out) == []
+
+
+def test_a_process_that_ends_is_newly_failing(version: Write, compare: Callable[..., Result]) -> None:
+    result = compare(version("a"), version("b", before="import os; os._exit(7)"), "--only", "speed")
+    assert result.code == 1
+    (finding,) = json.loads(result.out)
+    assert finding["reason"] == "its process ended with exit code 7"
+
+
+def test_without_time_nothing_is_decided(version: Write, compare: Callable[..., Result]) -> None:
+    result = compare(version("a"), version("b"), "--only", "speed", "--budget", "1s")
+    assert result.code == 5
+    assert set(verdicts(result).values()) == {"inconclusive"}
+
+
+def test_what_is_inconclusive_may_pass(version: Write, compare: Callable[..., Result]) -> None:
+    fails = "raise ValueError('planted')"
+    result = compare(version("a", fails), version("b", fails), "--only", "count", "--inconclusive", "pass")
+    assert result.code == 0
+    assert set(verdicts(result).values()) == {"inconclusive"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["no-such-revision", "."], "is no git revision of the current folder"),
+        ([".", "missing.py"], "there is no such file"),
+        (["folder", "."], "neither records.jsonl nor pyproject.toml is in this folder"),
+        (["a.jsonl", "."], "cannot read the baseline"),
+        (["x", "y", "--only", "sped"], "Did you mean 'speed'?"),
+        (["x", "y", "--benchmark", "stp"], "Did you mean 'step'?"),
+        (["x", "y", "--tolerance", "elbo"], "write METRIC=V"),
+        (["x", "y", "--tolerance", "elbo=-1"], "write METRIC=V"),
+        (["x", "y", "--set", "vae.latent_dim=2,3"], "give one value"),
+        (["x", "y", "--figure", "a.pdf"], "ends with .svg or .png"),
+        (["x", "y", "--budget", "soon"], "is not a length of time"),
+    ],
+)
+def test_bad_input_gets_a_clear_message(call: Call, tmp_path: Path, words: list[str], message: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\nversion = '1'\n")
+    result = call("compare", *words)
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_a_revision_that_does_not_build_is_an_error(call: Call, tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "-q")
+    (tmp_path / "pyproject.toml").write_text("[build-system]\nrequires = []\nbuild-backend = 'no_such_backend'\n")
+    git("add", "-A")
+    git("commit", "-qm", "Cannot be built")
+    result = call("compare", "HEAD", "HEAD")
+    assert result.code == 3
+    assert "HEAD does not build" in result.err
+    assert "Traceback" not in result.err.splitlines()[0]
+
+
+def test_empty_results_are_never_green(call: Call, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "records.jsonl").touch()
+    result = call("compare", "a", "b")
+    assert result.code == 4
+    assert "nothing was compared" in result.out

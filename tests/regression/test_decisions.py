@@ -1,0 +1,147 @@
+"""When blocks of timings decide: error rates by simulation, and what blocks a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from harness.regression.decisions import Block, Decision, control, decide, looks
+from harness.regression.findings import false_alarm_rate, holm
+
+Draw = Callable[[np.random.Generator], float]
+
+
+def normal(generator: np.random.Generator) -> float:
+    return float(generator.normal(0, 0.02))
+
+
+def heavy(generator: np.random.Generator) -> float:
+    """As normal, but one process in ten has another variance, six times as wide."""
+    return float(generator.normal(0, 0.12 if generator.random() < 0.1 else 0.015))
+
+
+def blocks_of(
+    generator: np.random.Generator, slower: Mapping[str, float], draw: Draw = normal, control_slower: float = 1.0
+) -> list[Block]:
+    """Return the blocks of a whole run, with one round each; the head takes ``slower`` times as long."""
+    everything = {**slower, control: control_slower}
+    return [
+        {
+            name: {
+                "base": [math.exp(draw(generator))],
+                "again": [math.exp(draw(generator))],
+                "head": [factor * math.exp(draw(generator))],
+            }
+            for name, factor in everything.items()
+        }
+        for _ in range(looks[-1])
+    ]
+
+
+def run(blocks: Sequence[Block], names: Sequence[str]) -> dict[str, Decision]:
+    """Decide as the gate does, look by look."""
+    decided: dict[str, Decision] = {}
+    for look in looks:
+        left = [name for name in names if name not in decided]
+        if not left:
+            break
+        found = decide(blocks[:look], left, len(names), slowdown=0.03, is_last=look == looks[-1])
+        decided |= {name: each for name, each in found.items() if each.verdict is not None}
+    return decided
+
+
+@pytest.mark.parametrize("draw", [normal, heavy])
+def test_equal_versions_raise_no_more_alarms_than_stated(draw: Draw) -> None:
+    """The worst case: every head is slower by exactly what is accepted."""
+    generator, names, runs = np.random.default_rng(0), [f"benchmark {n}" for n in range(5)], 300
+    alarms = 0
+    for _ in range(runs):
+        decided = run(blocks_of(generator, dict.fromkeys(names, 1.03), draw), names)
+        alarms += any(each.verdict == "worse" for each in decided.values())
+    assert alarms <= runs * false_alarm_rate + 3 * math.sqrt(runs * false_alarm_rate)
+
+
+def test_most_equal_versions_are_found_to_be_the_same_and_early() -> None:
+    generator, runs = np.random.default_rng(1), 100
+    decided = [run(blocks_of(generator, {"a": 1.0}), ["a"])["a"] for _ in range(runs)]
+    assert sum(each.verdict == "same" for each in decided) >= 0.95 * runs
+    assert np.median([each.blocks for each in decided]) <= 13
+
+
+@pytest.mark.parametrize("slower", [1.10, 1.15])
+def test_a_slowdown_is_found(slower: float) -> None:
+    generator, runs = np.random.default_rng(2), 100
+    names = ["slow", *(f"equal {n}" for n in range(9))]
+    decided = [run(blocks_of(generator, {**dict.fromkeys(names, 1.0), "slow": slower}), names) for _ in range(runs)]
+    assert sum(each["slow"].verdict == "worse" for each in decided) >= 0.9 * runs
+
+
+def test_a_faster_head_is_better() -> None:
+    generator = np.random.default_rng(3)
+    assert run(blocks_of(generator, {"a": 0.8}), ["a"])["a"].verdict == "better"
+
+
+def test_the_interval_contains_the_true_ratio() -> None:
+    generator, runs, truth = np.random.default_rng(4), 200, 1.05
+    decided = [run(blocks_of(generator, {"a": truth}), ["a"])["a"] for _ in range(runs)]
+    assert sum(each.low <= truth <= each.high for each in decided) >= 0.95 * runs
+
+
+def test_no_verdict_where_the_control_moves() -> None:
+    generator = np.random.default_rng(5)
+    found = run(blocks_of(generator, {"a": 1.3}, control_slower=1.3), ["a"])["a"]
+    assert found.verdict == "inconclusive"
+    assert found.reason is not None
+    assert "the control" in found.reason
+    assert run(blocks_of(generator, {"a": 1.3}), ["a"])["a"].verdict == "worse"
+
+
+def test_no_verdict_where_processes_of_the_base_differ() -> None:
+    generator = np.random.default_rng(6)
+    blocks = [
+        {**block, "a": {**block["a"], "again": [1.2 * each for each in block["a"]["again"]]}}
+        for block in blocks_of(generator, {"a": 1.3})
+    ]
+    found = run(blocks, ["a"])["a"]
+    assert found.verdict == "inconclusive"
+    assert found.reason is not None
+    assert "two processes of the base differ" in found.reason
+
+
+def test_a_machine_too_noisy_for_a_verdict_is_inconclusive() -> None:
+    generator = np.random.default_rng(7)
+    found = run(blocks_of(generator, {"a": 1.0}, lambda g: float(g.normal(0, 0.5))), ["a"])["a"]
+    assert found.verdict == "inconclusive"
+    assert found.low < 0.9 < 1.1 < found.high
+
+
+def test_a_round_that_is_disturbed_changes_nothing() -> None:
+    """The median over rounds leaves out a process that waits for half a second in one of them."""
+    generator = np.random.default_rng(8)
+
+    def times(factor: float) -> list[float]:
+        return [0.04 * factor * math.exp(float(generator.normal(0, 0.01))) for _ in range(9)]
+
+    blocks: list[Block] = []
+    for _ in range(looks[0]):
+        block = {name: {arm: times(1.0) for arm in ("base", "again", "head")} for name in ("a", control)}
+        block["a"]["head"][3] += 0.5
+        blocks.append(block)
+    assert decide(blocks, ["a"], 1, slowdown=0.03, is_last=False)["a"].verdict == "same"
+
+
+def test_times_that_are_all_equal_have_a_verdict() -> None:
+    """Clocks have ticks."""
+    equal = {"base": [1.0], "again": [1.0], "head": [1.0]}
+    blocks = [{"a": equal, control: equal}] * looks[0]
+    assert decide(blocks, ["a"], 1, slowdown=0.03, is_last=False)["a"].verdict == "same"
+
+
+def test_holm_rejects_in_order() -> None:
+    assert holm([0.01, 0.5, 0.012], 0.04, 3) == [True, False, True]
+    assert holm([0.03, 0.001], 0.04, 2) == [True, True]
+    assert holm([0.03, 0.001], 0.04, 4) == [False, True]
+    assert holm([], 0.04, 4) == []

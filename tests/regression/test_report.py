@@ -1,0 +1,74 @@
+"""Reports of findings: the same verdicts in every format."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from io import StringIO
+from xml.etree import ElementTree
+
+import pytest
+
+from harness.regression import report
+from harness.regression.findings import Finding, as_json
+
+slower = Finding("step | of <vae>", "speed", "worse", 0.030, 0.039, 1.3, None, 1.25, 1.35, "seconds", "lower", 0.03)
+same = Finding("elbo of vae", "quality", "same", -100.0, -100.1, None, -0.1, -0.2, 0.05, "nats", "higher", 0.25)
+unknown = Finding("elbo of gan", "quality", "inconclusive", reason="one seed")
+more = Finding("step: FLOPs", "count", "better", 1000, 900, 0.9, None, 0.9, 0.9, "FLOPs", "lower", 0.02)
+findings = [same, more, unknown, slower]
+
+
+def test_the_worst_verdict_comes_first() -> None:
+    assert report.ordered(findings) == [slower, unknown, more, same]
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (findings, "regression: 1 worse, 1 inconclusive, 1 better, 1 same"),
+        ([same, unknown], "inconclusive: 1 inconclusive, 1 same"),
+        ([same, more], "no regression: 1 better, 1 same"),
+        ([replace(same, verdict="missing")], "regression: 1 missing"),
+        ([], "nothing was compared"),
+    ],
+)
+def test_the_summary(given: list[Finding], line: str) -> None:
+    assert report.summary(given) == line
+
+
+def test_the_table_has_every_number() -> None:
+    text = report.plain(findings, ["a note"])
+    for part in ("30 ms", "39 ms", "+30.0%", "+25.0% to +35.0%", "-0.2 to +0.05", "1,000", "one seed", "a note"):
+        assert part in text
+
+
+def test_a_comment_folds_what_is_the_same_and_cannot_be_broken_by_a_name() -> None:
+    text = report.markdown(findings, ["a note"], "main → .")
+    assert "**Regression: 1 worse, 1 inconclusive, 1 better, 1 same**" in text
+    before, folded = text.split("<details>")
+    assert "elbo of vae" not in before
+    assert "elbo of vae" in folded
+    assert "step \\| of &lt;vae>" in text
+
+
+def test_junit_counts_regressions_as_failures() -> None:
+    suite = ElementTree.fromstring(report.junit(findings, "main → .", fails_if_inconclusive=False))
+    assert [suite.get(name) for name in ("tests", "failures", "skipped")] == ["4", "1", "1"]
+    (failure,) = suite.findall("testcase/failure")
+    assert failure.get("message") == "worse +30.0%"
+    strict = ElementTree.fromstring(report.junit(findings, "main → .", fails_if_inconclusive=True))
+    assert [strict.get(name) for name in ("tests", "failures", "skipped")] == ["4", "2", "0"]
+
+
+def test_json_is_one_list_of_rows() -> None:
+    rows = json.loads(as_json(findings))
+    assert [row["verdict"] for row in rows] == ["same", "better", "inconclusive", "worse"]
+    assert {"name", "kind", "verdict", "ratio", "difference", "low", "high"} <= set(rows[0])
+
+
+@pytest.mark.parametrize("given", [findings, [unknown], []])
+def test_the_picture_can_be_drawn(given: list[Finding]) -> None:
+    text = StringIO()
+    report.picture(given, "main → .").savefig(text, format="svg")
+    assert "<svg" in text.getvalue()
