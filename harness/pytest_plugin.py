@@ -1,0 +1,199 @@
+"""A plugin of pytest, with which the tests of a project show that its models have become neither worse nor slower.
+
+    @pytest.mark.harness(models="my-vae", metrics="elbo", epochs=2)
+    def test_it_is_neither_worse_nor_slower(compared_with_base):
+        compared_with_base.require_no_regression()
+
+Every pytest in an environment with harness imports this file. So all but pytest is imported by the fixture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.regression.compare import Comparison
+    from harness.regression.findings import Finding
+
+_Inconclusive = Literal["fail", "pass"]
+_of_a_model = ("step", "evaluation", "start-up")
+_fixed = ("head", "cache", "announce")
+_names = ("models", "metrics", "kinds", "works")
+
+
+@dataclass(frozen=True)
+class ComparedWithBase:
+    """How the project compares with the base.
+
+    Args:
+        base: as the user named it.
+        findings: the verdicts on all cells, benchmarks and counts.
+        notes: about what was left out.
+    """
+
+    base: str
+    findings: Sequence[Finding]
+    notes: Sequence[str]
+
+    def require_no_regression(self, inconclusive: _Inconclusive = "fail") -> None:
+        """Fail the test, with the table of all findings, if there is a regression or nothing was compared.
+
+        Args:
+            inconclusive: whether what could not be decided also fails the test.
+        """
+        __tracebackhide__ = True
+        if inconclusive not in get_args(_Inconclusive):
+            raise ValueError(f"inconclusive={inconclusive!r}: write 'fail' or 'pass'")
+        is_undecided = inconclusive == "fail" and any(each.verdict == "inconclusive" for each in self.findings)
+        if not self.findings or is_undecided or any(each.is_regression for each in self.findings):
+            from harness.regression import report
+
+            pytest.fail(f"compared with {self.base}:\n{report.plain(self.findings, self.notes)}", pytrace=False)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the fixture."""
+    group = parser.getgroup("harness", "comparison with a base version by harness")
+    group.addoption(
+        "--harness-base",
+        metavar="BASE",
+        help="version that tests with the fixture compared_with_base compare with, as 'harness compare' takes it",
+    )
+    group.addoption("--harness-budget", type=_seconds, metavar="TIME", help="time for each comparison, such as 5m")
+    parser.addini("harness_base", "the same as --harness-base")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers",
+        "harness(models, metrics, base=None, dataset=..., epochs=2, seeds=3, ...): what the fixture compared_with_base "
+        "compares; the arguments are the fields of harness.regression.compare.Comparison",
+    )
+
+
+@pytest.fixture
+def compared_with_base(request: pytest.FixtureRequest) -> ComparedWithBase:
+    """Compare the project under test with the base: train, measure, time and count what the marker says.
+
+    The base is that of the command line, of the ini file or of the marker, in this order; or else the newest git tag.
+    """
+    from harness.errors import HarnessError
+
+    project = _project(request.config.rootpath)
+    given: dict[str, Any] = {}
+    for mark in request.node.iter_markers("harness"):  # the closest first
+        if mark.args:
+            pytest.fail(f"@pytest.mark.harness{mark.args}: name the arguments, as in models='vae'", pytrace=False)
+        given = {**mark.kwargs, **given}
+    try:
+        # A revision is one of the project, wherever pytest was started.
+        with contextlib.chdir(project):
+            comparison = _comparison(given, request.config)
+            print(f"comparing {project} with {comparison.base}")
+            findings, notes = comparison.carry_out()
+    except HarnessError as error:
+        pytest.fail(f"harness: {error}", pytrace=False)
+    return ComparedWithBase(comparison.base, findings, notes)
+
+
+def _comparison(given: Mapping[str, Any], config: pytest.Config) -> Comparison:
+    """Return what the marker and the options ask for; what they leave open is as in the base if that is stored.
+
+    Raises:
+        UsageError: the marker has an unknown or a wrong argument, or lacks one, or there is no base.
+    """
+    from harness.cli.compare import kinds
+    from harness.cli.data import cache_dir, default_dataset
+    from harness.errors import UsageError, unknown
+    from harness.regression.compare import Comparison, request_of, stored_results, works
+    from harness.settings import show
+
+    known = [each.name for each in dataclasses.fields(Comparison) if each.name not in _fixed]
+    for name in given:
+        if name not in known:
+            raise unknown("argument of the marker 'harness'", name, known)
+    base = _base(given, config)
+    if base is None:
+        raise UsageError(
+            "there is no base to compare with: write --harness-base=REVISION on the command line, harness_base = "
+            "REVISION in the ini file, or base='REVISION' in the marker, or tag the released version in git (a shallow "
+            "clone has no tags)"
+        )
+    stored = stored_results(base, print)
+    data = os.environ.get("HARNESS_DATA_DIR")
+    asked: dict[str, Any] = {"dataset": default_dataset, "works": _of_a_model, "data": data}
+    asked |= (request_of(stored) if stored is not None else {}) | dict(given) | {"base": base}
+    if config.getoption("harness_budget") is not None:
+        asked["seconds"] = config.getoption("harness_budget")
+    for name in ("models", "metrics"):
+        if not asked.get(name):
+            raise UsageError(f"say which {name} are compared: @pytest.mark.harness(models='my-vae', metrics='elbo')")
+    for name in _names:
+        if isinstance(asked.get(name), str):
+            asked[name] = tuple(each.strip() for each in asked[name].split(","))
+    for name, choices in (("kinds", kinds), ("works", works)):
+        for each in asked.get(name, ()):
+            if each not in choices:
+                raise unknown(f"{name} of the marker 'harness'", each, choices)
+    asked["settings"] = {
+        owner: {name: show(value) for name, value in values.items()}
+        for owner, values in asked.get("settings", {}).items()
+    }
+    asked["data"] = Path(asked["data"]) if asked["data"] else None
+    asked["plugin_files"] = [Path(each) for each in asked.get("plugin_files", ())]
+    return Comparison(head=".", cache=cache_dir(), announce=print, **asked)
+
+
+def _base(given: Mapping[str, Any], config: pytest.Config) -> str | None:
+    """Return the version to compare with, seen from the project; None if there is none."""
+    on_command_line: str | None = config.getoption("harness_base")
+    if on_command_line:
+        path = config.invocation_params.dir / on_command_line
+        return str(path) if path.exists() else on_command_line
+    return config.getini("harness_base") or given.get("base") or _released()
+
+
+def _released() -> str | None:
+    """Return the newest git tag before the files under test, which may themselves be those of a tag."""
+    is_released = _git("describe", "--tags", "--exact-match") and _git("status", "--porcelain") == ""
+    return _git("describe", "--tags", "--abbrev=0", "HEAD^" if is_released else "HEAD") or None
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _project(root: Path) -> Path:
+    """Return the nearest folder with ``pyproject.toml``, from the root of the tests upwards."""
+    return next((each for each in (root, *root.parents) if (each / "pyproject.toml").is_file()), root)
+
+
+def _seconds(text: str) -> float:
+    """Parse a length of time.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    import click
+
+    from harness.cli.engine import Seconds
+
+    try:
+        return Seconds().convert(text, None, None)
+    except click.BadParameter as error:
+        raise argparse.ArgumentTypeError(error.message) from None

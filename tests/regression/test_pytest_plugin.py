@@ -1,0 +1,172 @@
+"""The tests of a third party's package say in three lines that its model is neither worse nor slower than released."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+_root = Path(__file__).parents[2]
+_pyproject = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "tiny"
+version = "1"
+[project.entry-points.harness]
+tiny = "tiny"
+"""
+_hooks = """
+import harness
+
+@harness.hookimpl
+def harness_models():
+    return [harness.ModelSpec("tiny", "tiny.model:Tiny", "a tiny autoencoder")]
+"""
+_model = """
+import torch
+from torch import nn
+
+class Tiny(nn.Module):
+    def __init__(self, info, config):
+        super().__init__()
+        self.shape = info.shape
+        size = info.shape.numel() if hasattr(info.shape, "numel") else torch.Size(info.shape).numel()
+        self.net = nn.Sequential(nn.Linear(size, 4), nn.Linear(4, size))
+
+    def reconstruct(self, x):
+        return self.net(x.flatten(1)).view_as(x)
+
+    def loss(self, x, noise):
+        return ((self.reconstruct(x) - x) ** 2).mean()
+"""
+_test = """
+import pytest
+
+@pytest.mark.harness(models="tiny", metrics="reconstruction-mse", {more})
+def test_it_is_neither_worse_nor_slower(compared_with_base):
+    compared_with_base.require_no_regression()
+"""
+_counts = "kinds='count', works='step'"
+
+
+def git(folder: Path, *words: str) -> None:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return the checkout of a package with a model: version v1, and a commit after it."""
+    folder = tmp_path / "project"
+    (folder / "tiny").mkdir(parents=True)
+    (folder / "tests").mkdir()
+    (folder / "pyproject.toml").write_text(_pyproject)
+    (folder / "tiny" / "__init__.py").write_text(_hooks)
+    (folder / "tiny" / "model.py").write_text(_model)
+    (folder / "tests" / "test_released.py").write_text(_test.format(more=_counts))
+    git(folder, "init", "--quiet")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "Release")
+    git(folder, "tag", "v1")
+    git(folder, "commit", "--quiet", "--allow-empty", "-m", "Go on")
+    return folder
+
+
+def run_tests(project: Path, *words: str, more: str = _counts) -> tuple[int, str]:
+    """Run the tests of the project as its author would; return the exit code and the output."""
+    (project / "tests" / "test_released.py").write_text(_test.format(more=more))
+    command = [sys.executable, "-m", "pytest", "-p", "harness.pytest_plugin", "--strict-markers", "-q", *words]
+    paths = [str(_root), str(_root / "plugins"), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        command,
+        cwd=project,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+                          "HARNESS_CACHE_DIR": str(project.parent / "cache")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def plant(project: Path, old: str, new: str) -> None:
+    """Change the model in the working tree."""
+    model = project / "tiny" / "model.py"
+    assert old in model.read_text()
+    model.write_text(model.read_text().replace(old, new))
+
+
+def test_more_work_in_the_loss_fails_the_test_and_names_the_benchmark(project: Path) -> None:
+    code, output = run_tests(project)
+    assert (code, "1 passed" in output) == (0, True), output
+    plant(
+        project,
+        "    def loss(self, x, noise):\n",
+        "    def loss(self, x, noise):\n        for _ in range(20): x = x + 0\n",
+    )
+    code, output = run_tests(project)
+    assert code == 1, output
+    assert "compared with v1:" in output
+    assert "worse" in output
+    assert "training step of tiny: operator calls" in output
+
+
+def test_a_worse_model_fails_the_test(project: Path) -> None:
+    more = "kinds='quality', seeds=2, epochs=1"
+    code, output = run_tests(project, more=more)
+    assert (code, "1 passed" in output) == (0, True), output
+    plant(project, "return self.net(x.flatten(1)).view_as(x)", "return self.net(x.flatten(1)).view_as(x) * 0 + 1")
+    code, output = run_tests(project, more=more)
+    assert code == 1, output
+    assert "reconstruction-mse of tiny" in output
+    assert "regression: 1 worse" in output
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("epoch=1", "unknown argument of the marker 'harness' 'epoch'. Did you mean 'epochs'?"),
+        ("kinds='sped'", "Did you mean 'speed'?"),
+        ("works='steps'", "Did you mean 'step'?"),
+        ("base='v0'", "'v0' is no git revision"),
+    ],
+)
+def test_a_wrong_argument_is_red(project: Path, more: str, message: str) -> None:
+    code, output = run_tests(project, more=more)
+    assert code == 1
+    assert message in " ".join(output.split())
+
+
+def test_without_a_base_the_test_is_red_and_says_what_to_write(project: Path) -> None:
+    git(project, "tag", "-d", "v1")
+    code, output = run_tests(project)
+    assert code == 1
+    assert "write --harness-base=REVISION on the command line" in " ".join(output.split())
+
+
+def test_the_command_line_comes_before_the_ini_file_and_that_before_the_marker(project: Path) -> None:
+    (project / "pytest.ini").write_text("[pytest]\nharness_base = of-the-ini\n")
+    more = _counts + ", base='of-the-marker'"
+    assert "'of-the-ini' is no git revision" in " ".join(run_tests(project, more=more)[1].split())
+    output = run_tests(project, "--harness-base=of-the-line", more=more)[1]
+    assert "'of-the-line' is no git revision" in " ".join(output.split())
+
+
+def test_a_budget_that_is_no_time_is_refused(project: Path) -> None:
+    code, output = run_tests(project, "--harness-budget=soon")
+    assert code == 4
+    assert "'soon' is not a length of time" in output
+
+
+def test_it_is_installed_as_a_plugin_and_imports_nothing_of_the_harness_but_itself() -> None:
+    entries = tomllib.loads((_root / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
+    assert entries == {"harness": "harness.pytest_plugin"}
+    code = (
+        "import sys, harness.pytest_plugin; print([m for m in sys.modules if m.startswith('harness') or m == 'torch'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=_root)
+    assert done.stdout.strip() == "['harness', 'harness.pytest_plugin']"
