@@ -45,8 +45,8 @@ def save(
     The file has the values, their errors and per-example values, averaged over groups of examples, but no models. It
     is small enough to be committed. A file that exists is replaced.
     """
+    from harness.regression.baseline import Baseline, suffix
     from harness.regression.baseline import save as write
-    from harness.regression.baseline import suffix
     from harness.results.store import Store
 
     path = name if name.suffix in (".json", suffix) else name.with_name(f"{name.name}{suffix}")
@@ -62,7 +62,8 @@ def save(
             if each not in recorded:
                 raise unknown(f"{kind} in {runs}", each, recorded)
         records = [record for record in records if not wanted or getattr(record, kind)["name"] in wanted]
-    saved = write(store, records, path, notice)
+    counted = _counted(Baseline(records), data_dir, plugin_files) if counts else {}
+    saved = write(store, records, path, notice, counted)
     print(f"{path}: {len(saved):,} result{'s' * (len(saved) > 1)}, {path.stat().st_size / 1024:,.0f} KiB")
 
 
