@@ -7,7 +7,7 @@ and installed without its dependencies, so both versions use those of this envir
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib.metadata
 import io
 import os
 import shutil
@@ -141,10 +141,10 @@ def _install(what: str, folder: Path, announce: Callable[[str], None], name: str
 
 
 def _pip(*words: str, name: str) -> None:
-    if importlib.util.find_spec("pip") is None:
+    if not _is_installed("pip"):
         raise HarnessError(f"to install {name}, pip is needed in this environment: python -m ensurepip")
     # What builds the package may be installed here; pip would otherwise have to download it.
-    shared = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") is not None else []
+    shared = ["--no-build-isolation"] if _is_installed("hatchling") else []
     quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
     failure = ""
     for isolation in [shared, []] if shared else [[]]:
@@ -157,6 +157,14 @@ def _pip(*words: str, name: str) -> None:
             return
         failure = failure or done.stderr.strip()
     raise HarnessError(f"{name} does not build:\n{_last_lines(failure)}")
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _last_lines(text: str) -> str:
