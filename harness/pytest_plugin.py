@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import dataclasses
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,16 +165,10 @@ def _base(given: Mapping[str, Any], config: pytest.Config) -> str | None:
 
 def _released() -> str | None:
     """Return the newest git tag before the files under test, which may themselves be those of a tag."""
-    is_released = _git("describe", "--tags", "--exact-match") and _git("status", "--porcelain") == ""
-    return _git("describe", "--tags", "--abbrev=0", "HEAD^" if is_released else "HEAD") or None
+    from harness.git import git_line
 
-
-def _git(*words: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    is_released = git_line("describe", "--tags", "--exact-match") and git_line("status", "--porcelain") == ""
+    return git_line("describe", "--tags", "--abbrev=0", "HEAD^" if is_released else "HEAD") or None
 
 
 def _project(root: Path) -> Path:

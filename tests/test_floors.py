@@ -13,7 +13,7 @@ package = Path(__file__).parents[1] / "harness"
 
 # From the bottom. Folders of one floor do not import each other.
 floors = [
-    ["errors", "noise", "specs"],
+    ["errors", "git", "noise", "specs"],
     ["atomic", "settings"],
     ["data"],
     ["contracts"],

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError, UsageError
+from harness.git import git, git_line
 
-_git_seconds, _build_seconds = 60, 600
+_build_seconds = 600
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,11 @@ class Version:
         name: as the user gave it.
         folder: where its package is installed; None for the one of this environment.
         plugin_files: plugins that it is used with.
-        commit: the git commit, for a revision.
     """
 
     name: str
     folder: Path | None = None
     plugin_files: tuple[Path, ...] = ()
-    commit: str | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -77,26 +76,25 @@ def installed(name: str, cache: Path, plugin_files: Sequence[Path], announce: Ca
     if "==" in name:
         folder = cache / "versions" / hashlib.sha256(f"{name} {sys.version}".encode()).hexdigest()[:24]
         return Version(name, _install(name, folder, announce, name), files)
-    commit = _commit(name)
-    return Version(name, _of_commit(commit, name, cache, announce), files, commit)
+    return Version(name, _of_commit(_commit(name), name, cache, announce), files)
 
 
 def _commit(revision: str) -> str:
-    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    found = git_line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if found is None:
         raise UsageError(
             f"{revision!r} is no git revision of the current folder, no folder, and no file. "
             "Give a revision, a folder with records.jsonl or pyproject.toml, a baseline, NAME==VERSION or FILE.py."
         )
-    return found.decode().strip()
+    return found
 
 
 def _of_commit(commit: str, name: str, cache: Path, announce: Callable[[str], None]) -> Path:
-    top = _git("rev-parse", "--show-toplevel")
-    folder = cache / "versions" / hashlib.sha256(f"{commit} {top!r} {sys.version}".encode()).hexdigest()[:24]
+    top = git_line("rev-parse", "--show-toplevel")
+    folder = cache / "versions" / hashlib.sha256(f"{commit} {top} {sys.version}".encode()).hexdigest()[:24]
     if folder.is_dir():
         return folder
-    archive = _git("archive", "--format=tar", commit, directory=top.decode().strip() if top else None)
+    archive = git("archive", "--format=tar", commit, folder=Path(top) if top else None)
     if archive is None:
         raise HarnessError(f"git cannot read the files of {name}")
     with tempfile.TemporaryDirectory(prefix="harness-") as source:
@@ -109,7 +107,7 @@ def _of_commit(commit: str, name: str, cache: Path, announce: Callable[[str], No
 
 def _of_folder(path: Path, cache: Path, announce: Callable[[str], None]) -> Path:
     """Install a working tree; by its content if git lists its files, so that an unchanged one is installed once."""
-    listed = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard", directory=str(path))
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", folder=path)
     if listed is None:
         folder = Path(tempfile.mkdtemp(prefix="harness-version-")) / "installed"
         return _install(str(path.resolve()), folder, announce, str(path))
@@ -169,14 +167,6 @@ def _is_installed(distribution: str) -> bool:
 
 def _last_lines(text: str) -> str:
     return "\n".join(text.splitlines()[-12:])
-
-
-def _git(*words: str, directory: str | None = None) -> bytes | None:
-    try:
-        done = subprocess.run(["git", *words], cwd=directory, capture_output=True, timeout=_git_seconds, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def options_of_run(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from harness.git import git_line
 from harness.machine.cpu_load import cores
 
 _distributions = ("generative-harness", "torch", "torchvision", "numpy", "scipy")
@@ -65,18 +65,10 @@ def describe_environment(device: torch.device) -> Environment:
 
 def describe_commit() -> Commit:
     """Ask git about the current folder; outside a repository, or without git, nothing is known."""
-    sha = _git("rev-parse", "HEAD")
+    sha = git_line("rev-parse", "HEAD")
     if sha is None:
         return Commit(None, None)
-    return Commit(sha, bool(_git("status", "--porcelain", "--untracked-files=no")))
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return Commit(sha, bool(git_line("status", "--porcelain", "--untracked-files=no")))
 
 
 def _processor() -> str:

@@ -72,7 +72,7 @@ def copied(version: Version, name: str, factor: float | None = None) -> Version:
     if factor is not None:
         with (copy / "harness" / "training" / "steps" / "eager.py").open("a") as file:
             file.write(plant.format(factor=factor))
-    return Version(name, copy, (), version.commit)
+    return Version(name, copy)
 
 
 def run(
