@@ -10,7 +10,8 @@ import click
 from harness.cli.data import cache_dir, data_dir_option
 from harness.cli.options import PathType, names_option, plugin_option, runs_option
 from harness.cli.output import notice, warn
-from harness.errors import UsageError, unknown
+from harness.cli.stored import no_results, selected
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.regression.baseline import Baseline
@@ -55,13 +56,8 @@ def save(
     store = Store(runs, warn)
     records = store.records()
     if not records:
-        raise UsageError(f"no results in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
-    for kind, wanted in (("dataset", datasets), ("metric", metrics), ("model", models)):
-        recorded: set[str] = {getattr(record, kind)["name"] for record in records}
-        for each in wanted:
-            if each not in recorded:
-                raise unknown(f"{kind} in {runs}", each, recorded)
-        records = [record for record in records if not wanted or getattr(record, kind)["name"] in wanted]
+        raise no_results(runs)
+    records = selected(records, {"dataset": datasets, "metric": metrics, "model": models}, runs)
     counted = _counted(Baseline(records), data_dir, plugin_files) if counts else {}
     saved = write(store, records, path, notice, counted)
     print(f"{path}: {len(saved):,} result{'s' * (len(saved) > 1)}, {path.stat().st_size / 1024:,.0f} KiB")

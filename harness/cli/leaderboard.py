@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from harness.cli.main import load_registry, resolve_checked
 from harness.cli.options import names_option, plugin_option, runs_option
 from harness.cli.output import warn
+from harness.cli.stored import no_results, selected
 from harness.contracts.checks import problem_of_renderer
-from harness.errors import UsageError, unknown
+from harness.errors import UsageError
 from harness.leaderboard import explain as explanations
 from harness.leaderboard.board import build_boards, build_measured_boards
 from harness.results.store import Store
@@ -43,13 +43,8 @@ def leaderboard(
     store = Store(runs, warn)
     records = store.records()
     if not records and (format_ == "terminal" or datasets or metrics or explain):
-        raise UsageError(f"no results in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
-    for kind, wanted in (("dataset", datasets), ("metric", metrics)):
-        recorded: set[Any] = {getattr(record, kind)["name"] for record in records}
-        for name in wanted:
-            if name not in recorded:
-                raise unknown(f"{kind} in {runs}", name, recorded)
-        records = [record for record in records if not wanted or getattr(record, kind)["name"] in wanted]
+        raise no_results(runs)
+    records = selected(records, {"dataset": datasets, "metric": metrics}, runs)
     if explain:
         found = explanations.explain(build_measured_boards(records, store), *explain)
         print(explanations.render_json(found) if format_ == "json" else explanations.render(found))
