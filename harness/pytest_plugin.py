@@ -53,10 +53,11 @@ class ComparedWithBase:
         __tracebackhide__ = True
         if inconclusive not in get_args(_Inconclusive):
             raise ValueError(f"inconclusive={inconclusive!r}: write 'fail' or 'pass'")
-        is_undecided = inconclusive == "fail" and any(each.verdict == "inconclusive" for each in self.findings)
-        if not self.findings or is_undecided or any(each.is_regression for each in self.findings):
-            from harness.regression import report
+        from harness.regression import report
+        from harness.regression.findings import outcome
 
+        accepted = ("passed", "inconclusive") if inconclusive == "pass" else ("passed",)
+        if outcome(self.findings) not in accepted:
             pytest.fail(f"compared with {self.base}:\n{report.plain(self.findings, self.notes)}", pytrace=False)
 
 
@@ -112,10 +113,11 @@ def _comparison(given: Mapping[str, Any], config: pytest.Config) -> Comparison:
     Raises:
         UsageError: the marker has an unknown or a wrong argument, or lacks one, or there is no base.
     """
-    from harness.cli.compare import kinds
     from harness.cli.data import cache_dir, default_dataset
     from harness.errors import UsageError, unknown
-    from harness.regression.compare import Comparison, request_of, stored_results, works
+    from harness.regression.compare import Comparison, request_of, stored_results
+    from harness.regression.findings import kinds
+    from harness.regression.workloads import works
     from harness.settings import show
 
     known = [each.name for each in dataclasses.fields(Comparison) if each.name not in _fixed]

@@ -16,14 +16,14 @@ from harness.cli.options import PathType, WholeNumber, format_option, names_opti
 from harness.cli.output import notice, output_console, warn
 from harness.cli.settings import parse_assignments, set_option
 from harness.errors import UsageError, unknown
+from harness.regression.findings import kinds, outcome
+from harness.regression.workloads import works
 
 if TYPE_CHECKING:
     from harness.regression.compare import Comparison
     from harness.regression.findings import Finding
 
-regression_exit, nothing_exit, inconclusive_exit = 1, 4, 5
-kinds = ("quality", "speed", "count")
-works = ("step", "evaluation", "start-up", "append", "load", "boards", "cell")
+_exit_codes = {"passed": 0, "regression": 1, "nothing": 4, "inconclusive": 5}
 _defaults: dict[str, Any] = {
     "models": ("vae",),
     "metrics": ("elbo",),
@@ -31,7 +31,6 @@ _defaults: dict[str, Any] = {
     "seeds": 3,
     "epochs": 2,
 }
-_replicas = 5
 cell = {"model": "pca", "metric": "reconstruction-mse"}
 
 
@@ -89,13 +88,8 @@ def compare(**values: Any) -> int:
         raise UsageError(f"--figure {values['figure']}: write a name that ends with .svg or .png")
     findings, notes = _comparison(values).carry_out()
     _report(findings, notes, values)
-    if not findings:
-        return nothing_exit
-    if any(each.is_regression for each in findings):
-        return regression_exit
-    if values["inconclusive"] == "fail" and any(each.verdict == "inconclusive" for each in findings):
-        return inconclusive_exit
-    return 0
+    found = outcome(findings)
+    return 0 if found == "inconclusive" and values["inconclusive"] == "pass" else _exit_codes[found]
 
 
 def _comparison(values: Mapping[str, Any]) -> Comparison:
@@ -125,7 +119,7 @@ def _comparison(values: Mapping[str, Any]) -> Comparison:
         **asked,
         tolerances=tolerances,
         kinds=values["only"] or kinds,
-        works=values["benchmarks"] or works,
+        works=values["benchmarks"] or tuple(works),
         cell=cell,
         slowdown=values["slowdown"],
         more=values["more"],

@@ -13,16 +13,16 @@ from harness.contracts.events import Record
 from harness.errors import UsageError
 from harness.registry import Registry
 from harness.regression import baseline
-from harness.regression.findings import Finding
+from harness.regression.findings import Finding, kinds
 from harness.regression.quality import Side, compare_quality
 from harness.regression.speed import Benchmark, compare_counts, compare_speed, outcomes_of, survey
 from harness.regression.versions import Version, installed, options_of_run, run_models
+from harness.regression.workloads import works
 from harness.results.store import Store
 from harness.settings import show
 from harness.specs import MetricSpec
 
 Stored = Store | baseline.Baseline
-works = ("step", "seeds", "evaluation", "start-up", "append", "load", "boards", "cell")
 _replicas = 5
 _of_the_harness = {
     "start-up": "start-up",
@@ -41,9 +41,9 @@ class Comparison:
             ``records.jsonl``, or a file that ``harness baseline save`` wrote.
         head: the same, for what may have become worse.
         cache: the harness's own folder.
-        models: names of models to train and to time; none for those of stored results.
-        metrics: names of metrics to measure and to time; none for those of stored results.
-        dataset: name; None for those of stored results.
+        models: names of models to train and to time.
+        metrics: names of metrics to measure and to time.
+        dataset: name of the data set.
         seeds: train each model from the seeds 0 to ``seeds`` − 1.
         epochs: passes over the training data.
         settings: of models, metrics and data sets, by owner and name.
@@ -70,8 +70,8 @@ class Comparison:
     epochs: int = 2
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     tolerances: Mapping[str, float] = field(default_factory=dict)
-    kinds: Sequence[str] = ("quality", "speed", "count")
-    works: Sequence[str] = works
+    kinds: Sequence[str] = kinds
+    works: Sequence[str] = tuple(works)
     cell: Mapping[str, str] = field(default_factory=dict)
     slowdown: float = 0.03
     more: float = 0.02

@@ -21,7 +21,6 @@ from harness.regression.findings import Verdict, false_alarm_rate, holm
 looks = (4, 6, 9, 13, 20)
 confidence = 0.95
 control = "control"
-arms = ("base", "again", "head")
 
 Block = Mapping[str, Mapping[str, Sequence[float]]]
 """The seconds of each round, by benchmark and arm."""

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 Kind = Literal["quality", "speed", "count"]
+Outcome = Literal["nothing", "regression", "inconclusive", "passed"]
 Verdict = Literal["worse", "newly failing", "missing", "inconclusive", "better", "same"]
 
+kinds: tuple[Kind, ...] = get_args(Kind)
 verdicts: tuple[Verdict, ...] = get_args(Verdict)
 regressions: tuple[Verdict, ...] = ("worse", "newly failing", "missing")
 
@@ -55,6 +57,15 @@ class Finding:
     def is_regression(self) -> bool:
         """Whether the head must not replace the base as it is."""
         return self.verdict in regressions
+
+
+def outcome(findings: Sequence[Finding]) -> Outcome:
+    """Return what findings mean together; ``nothing`` if nothing was compared."""
+    if not findings:
+        return "nothing"
+    if any(each.is_regression for each in findings):
+        return "regression"
+    return "inconclusive" if any(each.verdict == "inconclusive" for each in findings) else "passed"
 
 
 def as_json(findings: Sequence[Finding]) -> str:

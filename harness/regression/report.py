@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
 
-from harness.regression.findings import Finding, Verdict, verdicts
+from harness.regression.findings import Finding, Verdict, kinds, outcome, verdicts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,23 +26,21 @@ _styles: dict[Verdict, str] = {
 }
 _colours: dict[Verdict, str] = {"worse": "#c0392b", "inconclusive": "#b8860b", "better": "#2e8b57", "same": "0.35"}
 _places = {verdict: number for number, verdict in enumerate(verdicts)}
-_kinds = ("quality", "speed", "count")
 
 
 def ordered(findings: Sequence[Finding]) -> list[Finding]:
     """Return findings with the worst verdicts first."""
-    return sorted(findings, key=lambda each: (_places[each.verdict], _kinds.index(each.kind)))
+    return sorted(findings, key=lambda each: (_places[each.verdict], kinds.index(each.kind)))
 
 
 def summary(findings: Sequence[Finding]) -> str:
     """Return the result in a line: ``regression: 1 worse, 3 same``."""
-    if not findings:
+    found = outcome(findings)
+    if found == "nothing":
         return "nothing was compared"
     counts = Counter(each.verdict for each in findings)
     listed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in verdicts if counts[verdict])
-    if any(each.is_regression for each in findings):
-        return f"regression: {listed}"
-    return f"inconclusive: {listed}" if counts["inconclusive"] else f"no regression: {listed}"
+    return f"{'no regression' if found == 'passed' else found}: {listed}"
 
 
 def table(findings: Sequence[Finding], notes: Sequence[str]) -> Group:
@@ -131,23 +129,23 @@ def picture(findings: Sequence[Finding], title: str) -> Figure:
     """Draw the changes with their intervals: ratios of speeds and counts, and differences in units of the tolerance."""
     from matplotlib.figure import Figure
 
-    kinds = [kind for kind in _kinds if any(each.kind == kind and _is_drawn(each) for each in findings)]
-    by_kind = {kind: [each for each in ordered(findings) if each.kind == kind and _is_drawn(each)] for kind in kinds}
-    heights = [len(by_kind[kind]) + 1.5 for kind in kinds] or [1.0]
+    drawn = [each for each in ordered(findings) if _is_drawn(each)]
+    by_kind = {kind: its for kind in kinds if (its := [each for each in drawn if each.kind == kind])}
+    heights = [len(its) + 1.5 for its in by_kind.values()] or [1.0]
     figure = Figure(figsize=(9, 1.1 + 0.27 * sum(heights)), layout="constrained")
     figure.suptitle(f"{title}: {summary(findings)}", fontsize=10)
-    if not kinds:
+    if not by_kind:
         return figure
-    panels = figure.subplots(len(kinds), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, kind in zip(panels, kinds, strict=True):
-        for y, each in enumerate(reversed(by_kind[kind])):
+    panels = figure.subplots(len(by_kind), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (kind, its) in zip(panels, by_kind.items(), strict=True):
+        for y, each in enumerate(reversed(its)):
             middle, low, high, tolerance, is_lower_better = _drawn(each)
             colour = _colours.get(each.verdict, "0.35")
             axes.plot([low, high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
             axes.plot([middle], [y], "o", color=colour, markersize=4)
             edge = tolerance if is_lower_better else -tolerance
             axes.plot([edge, edge], [y - 0.35, y + 0.35], color="#c0392b", linewidth=1)
-        names = [each.name for each in reversed(by_kind[kind])]
+        names = [each.name for each in reversed(its)]
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set_ylim(-0.7, len(names) - 0.3)
         axes.axvline(0, color="0.6", linewidth=0.8)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -72,11 +73,6 @@ class Worker:
     ) -> None:
         self._process.kill()
         self._process.communicate()
-
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._process.pid
 
     def prepare(self, benchmark: Benchmark) -> None:
         """Prepare a workload, and warm it up.
@@ -246,8 +242,6 @@ def compare_speed(
     slowdown: float,
     deadline: float,
     announce: Callable[[str], None] = lambda line: None,
-    keep: Callable[[Block], None] = lambda block: None,
-    seed: int | None = None,
 ) -> list[Finding]:
     """Time benchmarks until each is decided, all blocks are taken, or time is up.
 
@@ -259,11 +253,9 @@ def compare_speed(
         slowdown: what is accepted, as a share.
         deadline: on the clock of ``time.monotonic``; a block that would end later is not begun.
         announce: shows the user a line.
-        keep: receives the timings of each block.
-        seed: of the random order of processes; None for another order each time.
     """
     timed = [each for each in benchmarks if each.name in surveyed.units]
-    order = random.Random(seed)
+    order = random.Random()
     blocks: list[Block] = []
     loads: list[float] = []
     decided: dict[str, Decision | Finding] = {}
@@ -290,7 +282,6 @@ def compare_speed(
             continue
         loads.append(load.share or 0.0)
         blocks.append(taken)
-        keep(taken)
         longest = max(longest, time.monotonic() - started)
     busy = sum(loads) / len(loads) if loads else 0.0
     return [_finding(each.name, decided[each.name], slowdown, blocks, busy) for each in timed]
@@ -307,34 +298,31 @@ def take_block(
         versions: of the arms; ``base`` is one of them.
         order: draws the order of the processes, of the benchmarks, and of the turns.
     """
-    workers: dict[str, Worker] = {}
     everything = [*benchmarks, Benchmark(control, {"work": "control"})]
     units = {**units, control: _unit_of_control}
     seconds: dict[str, dict[str, list[float]]] = {}
     current, arm = everything[0], "base"
     try:
-        for arm in order.sample(list(versions), len(versions)):
-            workers[arm] = Worker(versions[arm])
-        for current in everything:
-            for arm in workers:
-                workers[arm].begin_to_prepare(current)
-            for arm in workers:
-                workers[arm].end_preparation()
-        for current in order.sample(everything, len(everything)):
-            times = seconds[current.name] = {arm: [] for arm in versions}
-            unit = units[current.name]
-            for _ in range(unit.rounds):
-                for arm in order.sample(list(versions), len(versions)):
-                    times[arm].append(max(1e-9, workers[arm].time(current.name, unit.calls)))
+        with ExitStack() as processes:
+            started = order.sample(list(versions), len(versions))
+            workers = {arm: processes.enter_context(Worker(versions[arm])) for arm in started}
+            for current in everything:
+                for arm in workers:
+                    workers[arm].begin_to_prepare(current)
+                for arm in workers:
+                    workers[arm].end_preparation()
+            for current in order.sample(everything, len(everything)):
+                times = seconds[current.name] = {arm: [] for arm in versions}
+                unit = units[current.name]
+                for _ in range(unit.rounds):
+                    for arm in order.sample(list(versions), len(versions)):
+                        times[arm].append(max(1e-9, workers[arm].time(current.name, unit.calls)))
     except (Failed, Inapplicable) as error:
         if current.name == control:
             raise HarnessError(f"the control workload fails in {versions[arm].name}: {error}") from None
         if versions[arm] is versions["base"]:
             return Finding(current.name, "speed", "inconclusive", reason=f"it fails now and then in the base: {error}")
         return Finding(current.name, "speed", "newly failing", reason=str(error))
-    finally:
-        for worker in workers.values():
-            worker.__exit__(None, None, None)
     return seconds
 
 

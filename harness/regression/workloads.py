@@ -35,12 +35,12 @@ class Workload:
 
     Args:
         call: one unit of work.
-        counts: what is known beforehand, such as the number of parameters, by name.
+        counts: returns what can be counted without a call, such as the number of parameters, by name.
         in_torch: whether the operators that a call dispatches can be counted.
     """
 
     call: Call
-    counts: dict[str, int]
+    counts: Callable[[], dict[str, int]] = dict
     in_torch: bool = True
 
 
@@ -69,7 +69,7 @@ def training_step(request: Mapping[str, Any]) -> Workload:
         with trainer.computing():
             trainer.step(next(batches))
 
-    return Workload(call, {"parameters": sum(each.numel() for each in network.parameters())})
+    return Workload(call, lambda: {"parameters": sum(each.numel() for each in network.parameters())})
 
 
 def evaluation(request: Mapping[str, Any]) -> Workload:
@@ -99,7 +99,7 @@ def evaluation(request: Mapping[str, Any]) -> Workload:
     if offers(model.factory, FitsItself):
         with torch.no_grad():
             built.fit(data.train, Noise(0, device))
-    return Workload(call, {})
+    return Workload(call)
 
 
 def start_up(request: Mapping[str, Any]) -> Workload:
@@ -109,11 +109,14 @@ def start_up(request: Mapping[str, Any]) -> Workload:
     def call() -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
-    traced = subprocess.run(
-        [sys.executable, "-X", "importtime", *command[1:]], check=True, capture_output=True, text=True
-    )
-    imports = sum(line.startswith("import time:") for line in traced.stderr.splitlines())
-    return Workload(call, {"imports": imports - 1}, in_torch=False)  # less the heading
+    def counts() -> dict[str, int]:
+        traced = subprocess.run(
+            [sys.executable, "-X", "importtime", *command[1:]], check=True, capture_output=True, text=True
+        )
+        imports = sum(line.startswith("import time:") for line in traced.stderr.splitlines())
+        return {"imports": imports - 1}  # less the heading
+
+    return Workload(call, counts, in_torch=False)
 
 
 def append(request: Mapping[str, Any]) -> Workload:
@@ -121,7 +124,7 @@ def append(request: Mapping[str, Any]) -> Workload:
     from harness.results.store import Store
 
     store, records = Store(_scratch() / "appended"), itertools.cycle(_records(100))
-    return Workload(lambda: store.append(next(records)), {}, in_torch=False)
+    return Workload(lambda: store.append(next(records)), in_torch=False)
 
 
 def load(request: Mapping[str, Any]) -> Workload:
@@ -129,7 +132,7 @@ def load(request: Mapping[str, Any]) -> Workload:
     from harness.results.store import Store
 
     store = _filled(1000)
-    return Workload(lambda: Store(store.root).records(), {}, in_torch=False)
+    return Workload(lambda: Store(store.root).records(), in_torch=False)
 
 
 def boards(request: Mapping[str, Any]) -> Workload:
@@ -139,7 +142,7 @@ def boards(request: Mapping[str, Any]) -> Workload:
 
     store = _filled(300)
     records = store.records()
-    return Workload(lambda: render(build_boards(records, store)), {}, in_torch=False)
+    return Workload(lambda: render(build_boards(records, store)), in_torch=False)
 
 
 def cell(request: Mapping[str, Any]) -> Workload:
@@ -158,7 +161,7 @@ def cell(request: Mapping[str, Any]) -> Workload:
                 if end.code:
                     raise RuntimeError(f"harness {' '.join(words)} ended with exit code {end.code}") from None
 
-    return Workload(call, {}, in_torch=False)
+    return Workload(call, in_torch=False)
 
 
 def control(request: Mapping[str, Any]) -> Workload:
@@ -173,7 +176,7 @@ def control(request: Mapping[str, Any]) -> Workload:
         large + 1
         sum(range(20_000))
 
-    return Workload(call, {}, in_torch=False)
+    return Workload(call, in_torch=False)
 
 
 works: dict[str, Callable[[Mapping[str, Any]], Workload]] = {
@@ -185,8 +188,8 @@ works: dict[str, Callable[[Mapping[str, Any]], Workload]] = {
     "load": load,
     "boards": boards,
     "cell": cell,
-    "control": control,
 }
+_all_works = {**works, "control": control}
 
 
 class _DoesNotApplyError(Exception):
@@ -204,7 +207,7 @@ def timed(workload: Workload, calls: int) -> float:
 
 def counted(workload: Workload) -> dict[str, int]:
     """Return what can be counted exactly: also the operators, FLOPs and memory of a call if it computes in torch."""
-    return workload.counts | (_of_torch(workload.call) if workload.in_torch else {})
+    return workload.counts() | (_of_torch(workload.call) if workload.in_torch else {})
 
 
 def _of_torch(call: Call) -> dict[str, int]:
@@ -337,7 +340,7 @@ def _answers(requests: Iterator[str]) -> Iterator[dict[str, Any]]:
         request = json.loads(line)
         try:
             if "prepare" in request:
-                workload = workloads[request["prepare"]] = works[request["work"]](request)
+                workload = workloads[request["prepare"]] = _all_works[request["work"]](request)
                 for _ in range(_warmup_calls):
                     workload.call()
                 yield {}
