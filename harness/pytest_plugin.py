@@ -99,19 +99,19 @@ def compared_with_base(request: pytest.FixtureRequest) -> ComparedWithBase:
     try:
         # A revision is one of the project, wherever pytest was started.
         with contextlib.chdir(project):
-            comparison = _comparison(given, request.config)
-            print(f"comparing {project} with {comparison.base}")
-            findings, notes = comparison.carry_out()
+            base = _base(given, request.config)
+            print(f"comparing {project} with {base}")
+            findings, notes = _comparison(base, given, request.config).carry_out()
     except HarnessError as error:
         pytest.fail(f"harness: {error}", pytrace=False)
-    return ComparedWithBase(comparison.base, findings, notes)
+    return ComparedWithBase(base, findings, notes)
 
 
-def _comparison(given: Mapping[str, Any], config: pytest.Config) -> Comparison:
+def _comparison(base: str, given: Mapping[str, Any], config: pytest.Config) -> Comparison:
     """Return what the marker and the options ask for; what they leave open is as in the base if that is stored.
 
     Raises:
-        UsageError: the marker has an unknown or a wrong argument, or lacks one, or there is no base.
+        UsageError: the marker has an unknown or a wrong argument, or lacks one.
     """
     from harness.cli.data import cache_dir, default_dataset
     from harness.errors import UsageError, unknown
@@ -124,17 +124,10 @@ def _comparison(given: Mapping[str, Any], config: pytest.Config) -> Comparison:
     for name in given:
         if name not in known:
             raise unknown("argument of the marker 'harness'", name, known)
-    base = _base(given, config)
-    if base is None:
-        raise UsageError(
-            "there is no base to compare with: write --harness-base=REVISION on the command line, harness_base = "
-            "REVISION in the ini file, or base='REVISION' in the marker, or tag the released version in git (a shallow "
-            "clone has no tags)"
-        )
     stored = stored_results(base, print)
     data = os.environ.get("HARNESS_DATA_DIR")
     asked: dict[str, Any] = {"dataset": default_dataset, "works": _of_a_model, "data": data}
-    asked |= (request_of(stored) if stored is not None else {}) | dict(given) | {"base": base}
+    asked |= (request_of(stored) if stored is not None else {}) | dict(given) | {"base": stored or base}
     if config.getoption("harness_budget") is not None:
         asked["seconds"] = config.getoption("harness_budget")
     for name in ("models", "metrics"):
@@ -156,13 +149,26 @@ def _comparison(given: Mapping[str, Any], config: pytest.Config) -> Comparison:
     return Comparison(head=".", cache=cache_dir(), announce=print, **asked)
 
 
-def _base(given: Mapping[str, Any], config: pytest.Config) -> str | None:
-    """Return the version to compare with, seen from the project; None if there is none."""
+def _base(given: Mapping[str, Any], config: pytest.Config) -> str:
+    """Return the version to compare with, seen from the project.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from harness.errors import UsageError
+
     on_command_line: str | None = config.getoption("harness_base")
     if on_command_line:
         path = config.invocation_params.dir / on_command_line
         return str(path) if path.exists() else on_command_line
-    return config.getini("harness_base") or given.get("base") or _released()
+    base: str | None = config.getini("harness_base") or given.get("base") or _released()
+    if base is None:
+        raise UsageError(
+            "there is no base to compare with: write --harness-base=REVISION on the command line, harness_base = "
+            "REVISION in the ini file, or base='REVISION' in the marker, or tag the released version in git (a shallow "
+            "clone has no tags)"
+        )
+    return base
 
 
 def _released() -> str | None:

@@ -106,15 +106,16 @@ def _comparison(values: Mapping[str, Any]) -> Comparison:
 
     from harness.regression.compare import Comparison, request_of, stored_results
 
-    stored = [stored_results(values[name], warn) for name in ("base", "head")]
+    base, head = (stored_results(values[name], warn) or values[name] for name in ("base", "head"))
+    stored = [side for side in (base, head) if not isinstance(side, str)]
     asked = dict(_defaults)
-    if None in stored and stored != [None, None]:
-        asked |= next(request_of(each) for each in stored if each is not None)
+    if len(stored) == 1:
+        asked |= request_of(stored[0])
     asked |= {name: values[name] for name in _defaults if values[name]}
     asked["settings"] = {**asked.get("settings", {}), **settings}
     return Comparison(
-        base=values["base"],
-        head=values["head"],
+        base=base,
+        head=head,
         cache=cache_dir(),
         **asked,
         tolerances=tolerances,

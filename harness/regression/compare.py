@@ -37,8 +37,8 @@ class Comparison:
     """What is compared, and how.
 
     Args:
-        base: a git revision, a folder with ``pyproject.toml``, ``NAME==VERSION``, a plugin ``FILE.py``, a folder with
-            ``records.jsonl``, or a file that ``harness baseline save`` wrote.
+        base: a git revision, a folder with ``pyproject.toml``, ``NAME==VERSION`` or a plugin ``FILE.py``; or stored
+            results.
         head: the same, for what may have become worse.
         cache: the harness's own folder.
         models: names of models to train and to time.
@@ -60,8 +60,8 @@ class Comparison:
         announce: shows the user a line.
     """
 
-    base: str
-    head: str
+    base: str | Stored
+    head: str | Stored
     cache: Path
     models: Sequence[str]
     metrics: Sequence[str]
@@ -90,16 +90,17 @@ class Comparison:
         """
         deadline = time.monotonic() + self.seconds
         notes: list[str] = []
-        sides = [stored_results(name, self.announce) for name in (self.base, self.head)]
+        sides = self.base, self.head
+        stored = [None if isinstance(side, str) else side for side in sides]
         versions = [
-            None if stored else installed(name, self.cache, self.plugin_files, self.announce)
-            for name, stored in zip((self.base, self.head), sides, strict=True)
+            installed(side, self.cache, self.plugin_files, self.announce) if isinstance(side, str) else None
+            for side in sides
         ]
         found: list[Finding] = []
         if "quality" in self.kinds:
-            found += self._quality(sides, versions, notes)
+            found += self._quality(stored, versions, notes)
         if {"speed", "count"} & {*self.kinds}:
-            found += self._performance(sides, versions, deadline, notes)
+            found += self._performance(stored, versions, deadline, notes)
         return found, notes
 
     def _quality(
