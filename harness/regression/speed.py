@@ -25,8 +25,9 @@ from harness.regression.versions import Version
 _prepare_seconds, _call_seconds = 120.0, 60.0
 _unit_seconds = 0.015  # of the calls that are timed together
 _most_calls = 100_000
-_process_seconds = 0.6  # that each benchmark is timed for in a process
-_fewest_rounds, _most_rounds = 4, 40
+_timing_seconds = 5.0  # in a process, of all benchmarks together: about what it takes to start the processes of a block
+_least_seconds, _most_seconds = 0.6, 2.4  # of one benchmark in a process
+_fewest_rounds, _most_rounds = 4, 160
 _busy_share = 0.2
 
 
@@ -173,10 +174,11 @@ class Unit:
     rounds: int
 
     @classmethod
-    def of(cls, seconds: float) -> Unit:
-        """Return the unit of a benchmark of which one call takes this long."""
+    def of(cls, seconds: float, benchmarks: int) -> Unit:
+        """Return the unit of one of several benchmarks, of which one call takes this long."""
         calls = min(_most_calls, max(1, round(_unit_seconds / seconds)))
-        return cls(calls, min(_most_rounds, max(_fewest_rounds, round(_process_seconds / (calls * seconds)))))
+        in_a_process = min(_most_seconds, max(_least_seconds, _timing_seconds / benchmarks))
+        return cls(calls, min(_most_rounds, max(_fewest_rounds, round(in_a_process / (calls * seconds)))))
 
 
 _unit_of_control = Unit(4, 40)
@@ -204,7 +206,7 @@ def survey(benchmarks: Sequence[Benchmark], base: Version, head: Version) -> Sur
         elif isinstance(in_base, tuple) and isinstance(in_head, tuple):
             for side, (counts, _) in (("base", in_base), ("head", in_head)):
                 surveyed.counts[side][benchmark.name] = counts
-            surveyed.units[benchmark.name] = Unit.of(in_base[1])
+            surveyed.units[benchmark.name] = Unit.of(in_base[1], len(benchmarks))
     return surveyed
 
 
@@ -242,6 +244,7 @@ def compare_speed(
     slowdown: float,
     deadline: float,
     announce: Callable[[str], None] = lambda line: None,
+    keep: Callable[[Block], None] = lambda block: None,
 ) -> list[Finding]:
     """Time benchmarks until each is decided, all blocks are taken, or time is up.
 
@@ -253,6 +256,7 @@ def compare_speed(
         slowdown: what is accepted, as a share.
         deadline: on the clock of ``time.monotonic``; a block that would end later is not begun.
         announce: shows the user a line.
+        keep: receives the times of each block.
     """
     timed = [each for each in benchmarks if each.name in surveyed.units]
     order = random.Random()
@@ -282,6 +286,7 @@ def compare_speed(
             continue
         loads.append(load.share or 0.0)
         blocks.append(taken)
+        keep(taken)
         longest = max(longest, time.monotonic() - started)
     busy = sum(loads) / len(loads) if loads else 0.0
     return [_finding(each.name, decided[each.name], slowdown, blocks, busy) for each in timed]
