@@ -90,11 +90,11 @@ def _commit(revision: str) -> str:
 
 
 def _of_commit(commit: str, name: str, cache: Path, announce: Callable[[str], None]) -> Path:
-    top = git_line("rev-parse", "--show-toplevel")
-    folder = cache / "versions" / hashlib.sha256(f"{commit} {top} {sys.version}".encode()).hexdigest()[:24]
+    project = _project()
+    folder = cache / "versions" / hashlib.sha256(f"{commit} {project} {sys.version}".encode()).hexdigest()[:24]
     if folder.is_dir():
         return folder
-    archive = git("archive", "--format=tar", commit, folder=Path(top) if top else None)
+    archive = git("archive", "--format=tar", commit, folder=project)  # of the files under this folder
     if archive is None:
         raise HarnessError(f"git cannot read the files of {name}")
     with tempfile.TemporaryDirectory(prefix="harness-") as source:
@@ -103,6 +103,14 @@ def _of_commit(commit: str, name: str, cache: Path, announce: Callable[[str], No
         if not (Path(source) / "pyproject.toml").is_file():
             raise HarnessError(f"{name} has no pyproject.toml, so it cannot be installed")
         return _install(source, folder, announce, name)
+
+
+def _project() -> Path:
+    """Return the folder of the package of the current folder: the nearest one that has a ``pyproject.toml``."""
+    top = Path(git_line("rev-parse", "--show-toplevel") or ".").resolve()
+    here = Path.cwd().resolve()
+    above = [each for each in (here, *here.parents) if each.is_relative_to(top)]
+    return next((each for each in above if (each / "pyproject.toml").is_file()), top)
 
 
 def _of_folder(path: Path, cache: Path, announce: Callable[[str], None]) -> Path:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.regression.versions import installed
+
 if TYPE_CHECKING:
     from tests.conftest import Call, Result
 
@@ -188,12 +190,19 @@ def test_bad_input_gets_a_clear_message(call: Call, tmp_path: Path, words: list[
     assert message in result.err
 
 
-def test_a_revision_that_does_not_build_is_an_error(call: Call, tmp_path: Path) -> None:
+@pytest.fixture
+def git(tmp_path: Path) -> Callable[..., None]:
+    """Return a function that runs git in a new repository."""
+
     def git(*words: str) -> None:
         identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
         subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
 
     git("init", "-q")
+    return git
+
+
+def test_a_revision_that_does_not_build_is_an_error(call: Call, tmp_path: Path, git: Callable[..., None]) -> None:
     (tmp_path / "pyproject.toml").write_text("[build-system]\nrequires = []\nbuild-backend = 'no_such_backend'\n")
     git("add", "-A")
     git("commit", "-qm", "Cannot be built")
@@ -201,6 +210,24 @@ def test_a_revision_that_does_not_build_is_an_error(call: Call, tmp_path: Path) 
     assert result.code == 3
     assert "HEAD does not build" in result.err
     assert "Traceback" not in result.err.splitlines()[0]
+
+
+def test_a_package_in_a_folder_of_its_repository_has_revisions(
+    tmp_path: Path, git: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "packages" / "mine"
+    (project / "mine").mkdir(parents=True)
+    (project / "tests").mkdir()
+    (project / "mine" / "__init__.py").write_text("version = 1\n")
+    build = "requires = ['hatchling']\nbuild-backend = 'hatchling.build'\n"
+    (project / "pyproject.toml").write_text(f"[build-system]\n{build}[project]\nname = 'mine'\nversion = '1'\n")
+    git("add", "-A")
+    git("commit", "-qm", "Add a package")
+    (project / "mine" / "__init__.py").write_text("version = 2\n")
+    monkeypatch.chdir(project / "tests")
+    found = installed("HEAD", tmp_path / "cache", (), print).folder
+    assert found is not None
+    assert (found / "mine" / "__init__.py").read_text() == "version = 1\n"
 
 
 def test_empty_results_are_never_green(call: Call, tmp_path: Path) -> None:
