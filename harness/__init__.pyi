@@ -2,6 +2,7 @@
 
 # What a plugin provides: hooks and specs
 from .hookspecs import hookimpl as hookimpl
+from .specs import BoardFigureSpec as BoardFigureSpec
 from .specs import CommandSpec as CommandSpec
 from .specs import DatasetSpec as DatasetSpec
 from .specs import FigureSpec as FigureSpec

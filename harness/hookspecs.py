@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from harness.specs import CommandSpec, DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RendererSpec
+from harness.specs import BoardFigureSpec, CommandSpec, DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RendererSpec
 
 if TYPE_CHECKING:
     from harness.contracts.events import Cell, Record
@@ -39,6 +39,11 @@ def harness_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
 @hookspec
 def harness_figures() -> Iterable[FigureSpec]:  # type: ignore[empty-body]
     """Provide figures of fitted models."""
+
+
+@hookspec
+def harness_board_figures() -> Iterable[BoardFigureSpec]:  # type: ignore[empty-body]
+    """Provide figures of the boards of a data set."""
 
 
 @hookspec

@@ -21,7 +21,16 @@ import pluggy
 
 from harness import hookspecs
 from harness.errors import UsageError, nearest, no_exit, unknown
-from harness.specs import CommandSpec, DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RendererSpec, Spec
+from harness.specs import (
+    BoardFigureSpec,
+    CommandSpec,
+    DatasetSpec,
+    FigureSpec,
+    MetricSpec,
+    ModelSpec,
+    RendererSpec,
+    Spec,
+)
 
 own_distribution = "generative-harness"
 entry_point_group = "harness"
@@ -31,6 +40,7 @@ _hooks: dict[str, type[Spec]] = {
     "harness_models": ModelSpec,
     "harness_metrics": MetricSpec,
     "harness_figures": FigureSpec,
+    "harness_board_figures": BoardFigureSpec,
     "harness_renderers": RendererSpec,
     "harness_commands": CommandSpec,
 }

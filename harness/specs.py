@@ -97,6 +97,13 @@ class FigureSpec(Spec):
 
 
 @dataclass(frozen=True)
+class BoardFigureSpec(Spec):
+    """A figure of the boards of a data set. Its factory is a function from a list of boards to a picture."""
+
+    kind: ClassVar[str] = "board-figure"
+
+
+@dataclass(frozen=True)
 class RendererSpec(Spec):
     """A format of leaderboards. Its factory is a function from a list of boards to text."""
 

@@ -1,4 +1,4 @@
-"""``harness list``: the models, metrics, data sets and figures that can be named."""
+"""``harness list``: the models, metrics, data sets and figures that plugins provide."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from harness.cli.options import format_option, plugin_option
 from harness.cli.output import output_console
 from harness.registry import Provided, own_distribution
 
-_kinds = {"models": "model", "metrics": "metric", "datasets": "dataset", "figures": "figure"}
+_kinds = {
+    "models": "model",
+    "metrics": "metric",
+    "datasets": "dataset",
+    "figures": "figure",
+    "board-figures": "board-figure",
+}
 
 
 @click.command("list")
@@ -20,7 +26,7 @@ _kinds = {"models": "model", "metrics": "metric", "datasets": "dataset", "figure
 @format_option("terminal", "json")
 @plugin_option
 def list_(kind: str | None, format_: str, plugin_files: tuple[Path, ...]) -> None:
-    """List models, metrics, data sets and figures of all plugins."""
+    """List models, metrics, data sets and figures of all plugins; board-figures are figures of boards."""
     registry = load_registry(plugin_files)
     found = {name: registry.all(_kinds[name]) for name in ([kind] if kind else _kinds)}
     if format_ == "json":

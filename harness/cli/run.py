@@ -13,7 +13,7 @@ from harness.cli.data import cache_dir, data_dir_option, default_dataset, show_b
 from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, parallel_options
 from harness.cli.main import load_registry
 from harness.cli.options import PathType, WholeNumber, leaderboards_option, names_option, plugin_option, runs_option
-from harness.cli.output import notice, output_console
+from harness.cli.output import notice, output_console, warn
 from harness.cli.settings import Settings, parse_assignments, set_option
 from harness.cli.study import CommandWithStudy, located, located_option, settings_of_study, take_study
 from harness.contracts.events import evaluation_splits
@@ -143,7 +143,7 @@ def _execute(run: Run, values: Mapping[str, Any]) -> int:
         kept = _count(outcome.computed, "finished cell")
         notice(f"interrupted: {kept} stored; the same command resumes the run.")
     with suppress(BrokenPipeError):  # the exit code is that of the run
-        _write_boards(outcome.records, run.store, values["leaderboards"])
+        _write_boards(outcome.records, run.store, values["leaderboards"], run.registry)
     return outcome.exit_code
 
 
@@ -262,7 +262,7 @@ def _show_plan(run: Run) -> None:
     output_console().print(table)
 
 
-def _write_boards(records: Mapping[str, Record], store: Store, folder: Path) -> None:
+def _write_boards(records: Mapping[str, Record], store: Store, folder: Path, registry: Registry) -> None:
     """Write the boards of all stored results on the run's data sets, then print those of the run."""
     from harness.leaderboard.board import build_boards
     from harness.leaderboard.files import rewrite
@@ -270,7 +270,7 @@ def _write_boards(records: Mapping[str, Record], store: Store, folder: Path) -> 
 
     if not records:
         return
-    written = rewrite({record.dataset["name"] for record in records.values()}, store, folder)
+    written = rewrite({record.dataset["name"] for record in records.values()}, store, folder, registry, warn)
     sys.stdout.write(render(build_boards(records.values(), store)))
     for path in written:
         print(f"wrote {path}")

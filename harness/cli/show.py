@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.planning.component import Component
 
 configurable_kinds = ("model", "metric", "dataset")
-kinds = (*configurable_kinds, "figure", "renderer", "command")
+kinds = (*configurable_kinds, "figure", "board-figure", "renderer", "command")
 
 
 @click.command()
@@ -69,9 +69,14 @@ def _with_defaults(provided: Provided) -> Component:
 
 
 def _check_of(kind: str) -> Any:
-    from harness.contracts.checks import problem_of_command, problem_of_renderer
+    from harness.contracts.checks import problem_of_board_figure, problem_of_command, problem_of_renderer
 
-    return {"command": problem_of_command, "renderer": problem_of_renderer}.get(kind, lambda _: None)
+    checks = {
+        "board-figure": problem_of_board_figure,
+        "command": problem_of_command,
+        "renderer": problem_of_renderer,
+    }
+    return checks.get(kind, lambda _: None)
 
 
 def _facts(spec: Spec, factory: Any, component: Component | None) -> list[tuple[str, str]]:
@@ -92,6 +97,8 @@ def _facts(spec: Spec, factory: Any, component: Component | None) -> list[tuple[
         facts += [("Limits", metric.limits)] if getattr(metric, "limits", None) else []
     elif spec.kind == "figure":
         facts += [("Needs of a model", needs), ("Drawn by", "harness run, harness figures")]
+    elif spec.kind == "board-figure":
+        facts += [("Drawn by", "harness run, harness figures, beside the leaderboards of a data set")]
     elif spec.kind == "renderer":
         facts += [("Use it with", f"harness leaderboard --format {spec.name}")]
     elif spec.kind == "command":

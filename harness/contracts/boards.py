@@ -1,10 +1,13 @@
-"""The contract of a renderer: the boards that it receives."""
+"""The contracts of a renderer and of a figure of boards: the boards that they receive."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,17 @@ class Board:
     def part_names(self) -> list[str]:
         """The names of the parts that any row has, in order."""
         return list(dict.fromkeys(name for row in self.rows for name in row.parts))
+
+
+class BoardFigure(Protocol):
+    """A figure of boards: a function from the boards of a data set to a picture."""
+
+    def __call__(self, boards: Sequence[Board]) -> Picture:
+        """Return the picture.
+
+        Raises:
+            NotApplicable: there is nothing to draw on these boards.
+        """
 
 
 class Renderer(Protocol):

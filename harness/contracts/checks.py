@@ -76,6 +76,13 @@ def problem_of_figure(figure: Any) -> str | None:
     )
 
 
+def problem_of_board_figure(figure: Any) -> str | None:
+    """Check a figure of boards."""
+    if not callable(figure):
+        return f"it is {figure!r}; name a function from a list of boards to a picture"
+    return _problem_of_signature(figure, "it", "boards")
+
+
 def problem_of_renderer(renderer: Any) -> str | None:
     """Check a renderer."""
     if not callable(renderer):

@@ -29,7 +29,7 @@ snapshot_samples = 10
 
 
 def sound_figures(registry: Registry, warn: Callable[[str], None]) -> list[Provided]:
-    """Return the figures that keep their contract; the others are shown as warnings.
+    """Return the figures of fits that keep their contract; the others are shown as warnings.
 
     Raises:
         UsageError: one that does not comes from a file that the user named.
@@ -77,7 +77,7 @@ def draw_figures(
                     picture = figure.draw(model.eval(), data, context)
             if not hasattr(picture, "savefig"):
                 raise TypeError(f"draw() returned {type(picture).__name__}; return a matplotlib Figure")
-            written.append(store.write_figure(fit.key, name, _png(picture)))
+            written.append(store.write_figure(fit.key, name, png_of(picture)))
         except NotApplicable:
             continue
         except StoreError:
@@ -87,7 +87,8 @@ def draw_figures(
     return written
 
 
-def _png(picture: Picture) -> bytes:
+def png_of(picture: Picture) -> bytes:
+    """Return a picture as PNG; the same picture gives the same bytes."""
     buffer = io.BytesIO()
     picture.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness.atomic import replacing
@@ -12,22 +12,32 @@ from harness.contracts.boards import Board, Row
 from harness.errors import StoreError
 from harness.leaderboard import markdown, terminal
 from harness.leaderboard.board import build_boards
+from harness.leaderboard.figures import draw_board_figures
 from harness.planning.budget import in_words
+from harness.registry import Registry
 from harness.results.store import Store
 
 
-def rewrite(datasets: Collection[str], store: Store, folder: Path) -> list[Path]:
+def rewrite(
+    datasets: Collection[str], store: Store, folder: Path, registry: Registry, warn: Callable[[str], None]
+) -> list[Path]:
     """Write the leaderboards of data sets from everything in the store; return their paths.
+
+    ``registry`` has the figures of boards, and ``warn`` shows a line about one that cannot be drawn.
 
     Raises:
         StoreError: the disk is full or a folder cannot be written to.
     """
     records = [record for record in store.records() if record.dataset["name"] in datasets]
-    return write_leaderboards(build_boards(records, store), folder, store)
+    return write_leaderboards(build_boards(records, store), folder, store, registry, warn)
 
 
-def write_leaderboards(boards: Iterable[Board], folder: Path, store: Store) -> list[Path]:
-    """Write one Markdown page and one picture per data set, with copies of the fits' figures; return their paths.
+def write_leaderboards(
+    boards: Iterable[Board], folder: Path, store: Store, registry: Registry, warn: Callable[[str], None]
+) -> list[Path]:
+    """Write one Markdown page and one picture per data set, with figures; return their paths.
+
+    The figures are those of the boards, and copies of those of the fits.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written to.
@@ -40,10 +50,11 @@ def write_leaderboards(boards: Iterable[Board], folder: Path, store: Store) -> l
         page, picture, figures = (folder / f"{dataset}.{suffix}" for suffix in ("md", "svg", "figures"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            drawn = _write_figures(draw_board_figures(its_boards, registry, warn), figures)
             copied = _copy_figures(its_boards, figures, store)
             text = f"# {dataset}\n\n![The boards below as a picture]({picture.name})\n\n{markdown.render(its_boards)}"
             for path, content in (
-                (page, text + markdown.render_figures(copied)),
+                (page, text + markdown.render_figures(drawn, copied)),
                 (picture, terminal.render_svg(its_boards)),
             ):
                 with replacing(path) as temporary:
@@ -51,8 +62,17 @@ def write_leaderboards(boards: Iterable[Board], folder: Path, store: Store) -> l
         except OSError as error:
             where = error.filename or folder
             raise StoreError(f"cannot write {where}: {error.strerror}. The records are stored.") from error
-        written += [page, picture, *([figures] if copied else [])]
+        written += [page, picture, *([figures] if drawn or copied else [])]
     return written
+
+
+def _write_figures(figures: Mapping[str, bytes], folder: Path) -> dict[str, str]:
+    """Write the figures of boards into an empty folder; return their paths relative to the page, by name."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, content in figures.items():
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.png").write_bytes(content)
+    return {name: f"{folder.name}/{name}.png" for name in figures}
 
 
 def _copy_figures(boards: Sequence[Board], folder: Path, store: Store) -> dict[str, dict[str, str]]:
@@ -63,7 +83,6 @@ def _copy_figures(boards: Sequence[Board], folder: Path, store: Store) -> dict[s
     Returns:
         For each kind of figure, the paths of the copies relative to the page, by the name of the row.
     """
-    shutil.rmtree(folder, ignore_errors=True)
     rows = {row.fit_key: row for board in boards for row in board.rows}
     names = Counter(row.name for row in rows.values())
     copied: dict[str, dict[str, str]] = {}

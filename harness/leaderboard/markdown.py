@@ -17,14 +17,15 @@ def render(boards: Sequence[Board]) -> str:
     return "\n".join(_section(board) for board in boards)
 
 
-def render_figures(figures: Mapping[str, Mapping[str, str]]) -> str:
-    """Write figures as sections, one for each kind with all models side by side.
+def render_figures(of_boards: Mapping[str, str], of_fits: Mapping[str, Mapping[str, str]]) -> str:
+    """Write figures as sections: those of boards, then one for each kind of figure with all models side by side.
 
     Args:
-        figures: for each kind of figure, the paths of pictures by the name of their row.
+        of_boards: the paths of pictures by the name of the figure.
+        of_fits: for each kind of figure, the paths of pictures by the name of their row.
     """
-    sections = []
-    for figure, by_row in sorted(figures.items()):
+    sections = [f"## {figure}\n\n![{figure}]({quote(path)})\n" for figure, path in of_boards.items()]
+    for figure, by_row in sorted(of_fits.items()):
         pictures = "\n".join(
             f'<figure><img src="{quote(path)}" alt="{escape(figure)} of {escape(name)}">'
             f"<figcaption>{escape(name)}</figcaption></figure>"

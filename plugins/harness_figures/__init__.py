@@ -1,8 +1,8 @@
-"""Pictures of fitted models."""
+"""Pictures of fitted models, and of boards."""
 
 from __future__ import annotations
 
-from harness import FigureSpec, hookimpl
+from harness import BoardFigureSpec, FigureSpec, hookimpl
 
 
 @hookimpl
@@ -31,5 +31,22 @@ def harness_figures() -> list[FigureSpec]:
             "curves",
             "harness_figures.curves:TrainingCurves",
             "training and validation curves of every objective",
+        ),
+    ]
+
+
+@hookimpl
+def harness_board_figures() -> list[BoardFigureSpec]:
+    """Provide the figures of boards, in the order in which they are shown."""
+    return [
+        BoardFigureSpec(
+            "sweeps",
+            "harness_figures.boards:sweeps",
+            "each metric against a setting that was swept, with intervals",
+        ),
+        BoardFigureSpec(
+            "rate-distortion",
+            "harness_figures.boards:rate_distortion",
+            "distortion against rate, one line a model",
         ),
     ]

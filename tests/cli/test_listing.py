@@ -55,7 +55,7 @@ def test_help_lists_every_command_and_each_explains_itself(call: Call) -> None:
         assert f"harness {each.spec.name}" in call(each.spec.name, "--help").out
 
 
-@pytest.mark.parametrize("kind", ["figure", "renderer", "command"])
+@pytest.mark.parametrize("kind", ["figure", "board-figure", "renderer", "command"])
 def test_figures_renderers_and_commands_can_be_shown(call: Call, kind: str) -> None:
     for each in installed.all(kind):
         done = call("show", each.spec.name)

@@ -12,6 +12,7 @@ from torch import nn
 
 from harness import HasPosterior, Samples
 from harness.contracts.checks import (
+    problem_of_board_figure,
     problem_of_command,
     problem_of_dataset,
     problem_of_figure,
@@ -211,7 +212,12 @@ def test_every_component_of_the_harness_keeps_its_contract(kind: str) -> None:
 
 def test_every_figure_renderer_and_command_of_the_harness_keeps_its_contract() -> None:
     registry = Registry.load()
-    for kind, check in (("renderer", problem_of_renderer), ("command", problem_of_command)):
+    checked = {
+        "board-figure": problem_of_board_figure,
+        "renderer": problem_of_renderer,
+        "command": problem_of_command,
+    }
+    for kind, check in checked.items():
         for provided in registry.all(kind):
             assert check(provided.spec.resolve()) is None, provided.spec.name
     for provided in registry.all("figure"):

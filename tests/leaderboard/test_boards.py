@@ -413,7 +413,7 @@ def test_every_format_renders_no_boards() -> None:
 
 def test_each_data_set_gets_a_page_and_a_picture(store: Store, tmp_path: Path) -> None:
     boards = build_boards([record(), record(dataset=named("clothes"))], store)
-    written = write_leaderboards(boards, tmp_path / "boards", store)
+    written = write_leaderboards(boards, tmp_path / "boards", store, Registry.load(), print)
     assert sorted(path.name for path in written) == ["clothes.md", "clothes.svg", "digits.md", "digits.svg"]
     assert sorted(path.name for path in (tmp_path / "boards").iterdir()) == sorted(path.name for path in written)
 
@@ -425,7 +425,7 @@ def test_figures_of_every_fit_are_on_the_page_even_if_rows_share_a_name(store: S
         store.write_figure(key, "samples", b"a picture")
     longer = {"budget": {"epochs": 50, "batch_size": 128}, "fit_key": "second", "metric": metric}
     boards = build_boards([record(fit_key="first"), record(**longer)], store)
-    page, *_ = write_leaderboards(boards, tmp_path / "boards", store)
+    page, *_ = write_leaderboards(boards, tmp_path / "boards", store, Registry.load(), print)
     text = page.read_text()
     assert text.count("<img") == 2
     assert "vae (20 epochs, batch size 128, fit first)" in text
