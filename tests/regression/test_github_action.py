@@ -211,13 +211,24 @@ def test_a_name_that_no_artifact_may_have_is_invalid(job: Job) -> None:
 
 def test_arguments_are_words_and_nothing_else(job: Job) -> None:
     job.program("harness", "import json, sys\nprint(json.dumps(sys.argv[1:]))")
-    arguments = "--only quality,count\n  --set vae.hidden=$(touch planted)  --plugin *.py;touch planted"
+    (job.checkout / "toy.py").touch()
+    arguments = "--only quality,count\n  --set vae.hidden=$(touch planted)  --plugin *.py ;touch planted"
     done = job.run("compare.sh", COMPARE_MODELS="vae,gan", COMPARE_METRIC="elbo", COMPARE_ARGUMENTS=arguments)
     words = json.loads(done.stdout)
     assert words[:1] == ["compare"]
     assert words[-2:] == ["before", "after"]
     assert words[words.index("--models") :][:4] == ["--models", "vae,gan", "--metric", "elbo"]
-    tail = ["--only", "quality,count", "--set", "vae.hidden=$(touch", "planted)", "--plugin", "*.py;touch", "planted"]
+    tail = [
+        "--only",
+        "quality,count",
+        "--set",
+        "vae.hidden=$(touch",
+        "planted)",
+        "--plugin",
+        "*.py",
+        ";touch",
+        "planted",
+    ]
     assert words[words.index("--only") :] == [*tail, "--", "before", "after"]
     assert not (job.checkout / "planted").exists()
 
