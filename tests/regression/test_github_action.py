@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -105,8 +105,8 @@ class Job:
     def comments(self) -> list[str]:
         return [each["body"] for each in json.loads(self.state.read_text())["comments"]]
 
-    def run(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a script of the action."""
+    def run(self, script: str, folder: Path = action, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a script of the action, or of another folder."""
         given = {
             "COMPARE_NAME": "compare",
             "COMPARE_BASE": "before",
@@ -133,7 +133,7 @@ class Job:
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "HARNESS_"))}
         return subprocess.run(
-            ["bash", str(action / script)],
+            ["bash", str(folder / script)],
             cwd=self.checkout,
             env={**kept, **given},
             capture_output=True,
@@ -244,7 +244,7 @@ def test_the_cache_forgets_versions_after_a_week(job: Job) -> None:
 
 
 @pytest.fixture
-def commits(job: Job) -> Iterator[Callable[..., str]]:
+def commits(job: Job) -> Callable[..., str]:
     """Return a function that runs git in the checkout, which has two commits; ``harness`` prints what it gets."""
     job.program("harness", "import sys\nprint('compared', *sys.argv[-2:])")
 
@@ -359,6 +359,50 @@ def test_the_package_of_the_checkout_is_installed_beside_harness(
     assert words[4:] == packages
 
 
+@pytest.fixture
+def night(job: Job, commits: Callable[..., str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs a script of a night whose checkout has a remote repository."""
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "remote")], check=True)
+    commits("remote", "add", "origin", str(tmp_path / "remote"))
+    (job.checkout / "nightly").mkdir()
+    job.program("harness", "import sys\nprint('shown:', *sys.argv[1:])")
+    return lambda script: job.run(script, github / "nightly", NIGHTLY="nightly")
+
+
+def test_each_night_is_added_to_a_branch_with_nothing_else(
+    job: Job, commits: Callable[..., str], night: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    file = job.checkout / "nightly" / "nightly.jsonl"
+    for number in range(3):
+        if file.exists():
+            file.unlink()  # the next night has a new checkout
+        assert night("fetch.sh").returncode == 0
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(f'{{"night": {number}}}\n')
+        assert night("show.sh").returncode == 0
+        assert night("keep.sh").returncode == 0
+        commits("fetch", "-q", "origin")
+    assert commits("ls-tree", "-r", "--name-only", "origin/history") == "nightly.jsonl"
+    assert commits("rev-list", "--count", "origin/history") == "3"
+    assert commits("show", "origin/history:nightly.jsonl") == '{"night": 0}\n{"night": 1}\n{"night": 2}'
+    assert job.summary.read_text().count("shown: history show nightly/nightly.jsonl --format markdown") == 3
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_night_without_a_comparison_fails(
+    job: Job, commits: Callable[..., str], night: Callable[..., subprocess.CompletedProcess[str]], is_first: bool
+) -> None:
+    if not is_first:
+        (job.checkout / "nightly" / "nightly.jsonl").write_text("{}\n")
+        assert night("keep.sh").returncode == 0
+        commits("fetch", "-q", "origin")
+        assert night("fetch.sh").returncode == 0
+    done = night("show.sh")
+    assert done.returncode == 1
+    assert "::error::this night was not added" in done.stdout
+    assert not job.summary.exists()
+
+
 def load(path: Path) -> dict[Any, Any]:
     loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)
@@ -397,7 +441,7 @@ def test_every_action_is_pinned_to_a_commit(path: Path) -> None:
 def test_every_script_exists_and_stops_at_errors(path: Path) -> None:
     for step in steps(path):
         for name in re.findall(r"[\w./$-]+\.sh", step.get("run", "")):
-            script = Path(name.replace("$GITHUB_ACTION_PATH", str(action)))
+            script = top / name.replace("$GITHUB_ACTION_PATH", str(action))
             assert script.is_file()
             assert "\nset -euo pipefail\n" in script.read_text(encoding="utf-8")
 
@@ -409,6 +453,15 @@ def test_every_input_is_used_and_known() -> None:
         for step in steps(path):
             if step.get("uses") == "./.github/actions/compare":
                 assert set(step["with"]) <= set(load(action / "action.yml")["inputs"])
+
+
+def test_the_workflow_in_the_docs_uses_known_inputs() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (top / "docs" / "regression.md").read_text(encoding="utf-8"), re.DOTALL)
+    ((job,),) = (yaml.safe_load(text)["jobs"].values(),)
+    checkout, compare = job["steps"]
+    assert checkout["with"]["fetch-depth"] == 0
+    assert compare["uses"].endswith(f"/{action.relative_to(top)}@REF")
+    assert set(compare["with"]) <= set(load(action / "action.yml")["inputs"])
 
 
 def test_scripts_get_the_variables_that_they_read() -> None:
