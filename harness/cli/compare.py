@@ -6,13 +6,14 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.data import cache_dir, data_dir_option, default_dataset
 from harness.cli.engine import Seconds
-from harness.cli.options import PathType, WholeNumber, format_option, names_option, plugin_option
+from harness.cli.options import PathType, WholeNumber, names_option, plugin_option
 from harness.cli.output import notice, output_console, warn
 from harness.cli.settings import parse_assignments, set_option
 from harness.errors import UsageError, unknown
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from harness.regression.compare import Comparison
     from harness.regression.findings import Finding
 
+_formats = {".txt": "terminal", ".md": "markdown", ".json": "json", ".xml": "junit"}
 _exit_codes = {"passed": 0, "regression": 1, "nothing": 4, "inconclusive": 5}
 _defaults: dict[str, Any] = {
     "models": ("vae",),
@@ -39,7 +41,7 @@ cell = {"model": "pca", "metric": "reconstruction-mse"}
 Examples:
   harness compare HEAD~1 HEAD
   harness compare main . --models vae,gan --metric elbo --budget 10m
-  harness compare released.jsonl . --format markdown --output comment.md
+  harness compare released.jsonl . --output comment.md --output junit.xml
   harness compare runs-before runs-after
 
 Exit codes: 0 the same or better; 1 a regression; 4 nothing was compared; 5 inconclusive.""",
@@ -67,8 +69,11 @@ Exit codes: 0 the same or better; 1 a regression; 4 nothing was compared; 5 inco
               help="How much worse a metric may be, in its unit, such as elbo=0.5. May be repeated.")  # fmt: skip
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), default="fail", show_default=True,
               help="Whether to exit with 0 or with 5 if something is inconclusive.")  # fmt: skip
-@format_option("terminal", "markdown", "json", "junit")
-@click.option("--output", type=PathType(), metavar="FILE", help="Write the report to this file.")
+@click.option("--format", "format_", type=click.Choice([*_formats.values()]),
+              help="Output format. [default: that of each --output, or else terminal]")  # fmt: skip
+@click.option("--output", "outputs", type=PathType(), multiple=True, metavar="FILE",
+              help=f"Write the report to this file, in the format of its suffix: {', '.join(_formats)}. May be "
+              "repeated.")  # fmt: skip
 @click.option("--figure", type=PathType(), metavar="FILE", help="Also draw the changes: FILE.svg or FILE.png.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
               help="Device of benchmarks and training.")  # fmt: skip
@@ -86,8 +91,9 @@ def compare(**values: Any) -> int:
     """
     if values["figure"] and values["figure"].suffix not in (".svg", ".png"):
         raise UsageError(f"--figure {values['figure']}: write a name that ends with .svg or .png")
+    outputs = _outputs(values["outputs"], values["format_"])
     findings, notes = _comparison(values).carry_out()
-    _report(findings, notes, values)
+    _report(findings, notes, outputs, values)
     found = outcome(findings)
     return 0 if found == "inconclusive" and values["inconclusive"] == "pass" else _exit_codes[found]
 
@@ -164,25 +170,44 @@ def _tolerances(given: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _report(findings: Sequence[Finding], notes: Sequence[str], values: Mapping[str, Any]) -> None:
+def _outputs(files: Sequence[Path], format_: str | None) -> dict[Path, str]:
+    """Return the format of each file: ``format_``, or that of its suffix.
+
+    Raises:
+        UsageError: a suffix has no format, a file is a folder, or one format was given for several files.
+    """
+    if format_ and len(files) > 1:
+        raise UsageError(f"--format {format_} is for one --output; without it, each file has the format of its suffix")
+    for file in files:
+        if not format_ and file.suffix not in _formats:
+            raise UsageError(f"--output {file}: write a name that ends with {', '.join(_formats)}, or give --format")
+        if file.is_dir():
+            raise UsageError(f"--output {file} is a folder; name a file")
+    return {file: format_ or _formats[file.suffix] for file in files}
+
+
+def _report(
+    findings: Sequence[Finding], notes: Sequence[str], outputs: Mapping[Path, str], values: Mapping[str, Any]
+) -> None:
     from harness.regression import report
     from harness.regression.findings import as_json
 
     title = f"{values['base']} → {values['head']}"
-    if values["format_"] == "terminal" and not values["output"] and sys.stdout.isatty():
+    written = {
+        "terminal": lambda: report.plain(findings, notes),
+        "markdown": lambda: report.markdown(findings, notes, title),
+        "json": lambda: as_json(findings),
+        "junit": lambda: report.junit(findings, title, fails_if_inconclusive=values["inconclusive"] == "fail"),
+    }
+    shown = values["format_"] or "terminal"
+    for file, format_ in outputs.items():
+        report.write(written[format_](), file)
+    if outputs:
+        print(report.summary(findings))
+    elif shown == "terminal" and sys.stdout.isatty():
         output_console().print(report.table(findings, notes))
     else:
-        text = {
-            "terminal": lambda: report.plain(findings, notes),
-            "markdown": lambda: report.markdown(findings, notes, title),
-            "json": lambda: as_json(findings),
-            "junit": lambda: report.junit(findings, title, fails_if_inconclusive=values["inconclusive"] == "fail"),
-        }[values["format_"]]()
-        if values["output"]:
-            report.write(text, values["output"])
-            print(report.summary(findings))
-        else:
-            sys.stdout.write(text.rstrip() + "\n")
+        sys.stdout.write(written[shown]().rstrip() + "\n")
     if values["figure"]:
         values["figure"].parent.mkdir(parents=True, exist_ok=True)
         report.picture(findings, title).savefig(values["figure"])

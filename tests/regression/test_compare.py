@@ -7,8 +7,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
+from versions import cell, store_of
 
 from harness.regression.versions import installed
 
@@ -180,6 +182,9 @@ def test_what_is_inconclusive_may_pass(version: Write, compare: Callable[..., Re
         (["x", "y", "--set", "vae.latent_dim=2,3"], "give one value"),
         (["x", "y", "--figure", "a.pdf"], "ends with .svg or .png"),
         (["x", "y", "--budget", "soon"], "is not a length of time"),
+        (["x", "y", "--output", "a.md", "--output", "a.html"], "a.html: write a name that ends with"),
+        (["x", "y", "--output", "folder", "--format", "json"], "is a folder; name a file"),
+        (["x", "y", "--output", "a.md", "--output", "b.json", "--format", "json"], "is for one --output"),
     ],
 )
 def test_bad_input_gets_a_clear_message(call: Call, tmp_path: Path, words: list[str], message: str) -> None:
@@ -237,3 +242,33 @@ def test_empty_results_are_never_green(call: Call, tmp_path: Path) -> None:
     result = call("compare", "a", "b")
     assert result.code == 4
     assert "nothing was compared" in result.out
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> None:
+    """Write equal results to the folders ``before`` and ``after``."""
+    for name in ("before", "after"):
+        store_of(tmp_path / name, [cell()])
+
+
+@pytest.mark.usefixtures("stored")
+def test_one_comparison_writes_every_format_by_its_suffix(call: Call, tmp_path: Path) -> None:
+    names = ("comment.md", "findings.json", "junit.xml", "table.txt")
+    words = [word for name in names for word in ("--output", f"reports/{name}")]
+    result = call("compare", "before", "after", *words, "--figure", "reports/changes.svg")
+    assert result.code == 0, result.err
+    assert result.out == "no regression: 1 same\n"
+    comment, findings, junit, table = ((tmp_path / "reports" / name).read_text() for name in names)
+    assert comment.startswith("### before → after\n")
+    assert [each["verdict"] for each in json.loads(findings)] == ["same"]
+    assert ElementTree.fromstring(junit).get("tests") == "1"
+    assert "95% interval" in table
+    assert "<svg" in (tmp_path / "reports" / "changes.svg").read_text()
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_given_format_comes_before_the_suffix(call: Call, tmp_path: Path) -> None:
+    assert call("compare", "before", "after", "--format", "json", "--output", "report.md").code == 0
+    assert call("compare", "before", "after", "--format", "json", "--output", "report").code == 0
+    texts = [(tmp_path / name).read_text() for name in ("report.md", "report")]
+    assert [json.loads(text)[0]["verdict"] for text in texts] == ["same", "same"]
