@@ -6,17 +6,20 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.data import cache_dir, data_dir_option, default_dataset
 from harness.cli.engine import Seconds
+from harness.cli.history import require_history, require_picture
 from harness.cli.options import PathType, WholeNumber, format_option, names_option, plugin_option
 from harness.cli.output import notice, output_console, warn
 from harness.cli.settings import parse_assignments, set_option
 from harness.errors import UsageError, unknown
 from harness.regression.findings import kinds, outcome
+from harness.regression.history import append, entry_of
 from harness.regression.workloads import works
 
 if TYPE_CHECKING:
@@ -70,6 +73,8 @@ Exit codes: 0 the same or better; 1 a regression; 4 nothing was compared; 5 inco
 @format_option("terminal", "markdown", "json", "junit")
 @click.option("--output", type=PathType(), metavar="FILE", help="Write the report to this file.")
 @click.option("--figure", type=PathType(), metavar="FILE", help="Also draw the changes: FILE.svg or FILE.png.")
+@click.option("--history", type=PathType(), metavar="FILE", help="Also append the findings to this history, which "
+              "'harness history show' shows. BASE should be fixed, such as a tag or a baseline.")  # fmt: skip
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
               help="Device of benchmarks and training.")  # fmt: skip
 @data_dir_option
@@ -84,10 +89,15 @@ def compare(**values: Any) -> int:
     processes, until each benchmark is decided. Counts, such as the operators of a step, are exact. Stored results
     have no timings.
     """
-    if values["figure"] and values["figure"].suffix not in (".svg", ".png"):
-        raise UsageError(f"--figure {values['figure']}: write a name that ends with .svg or .png")
-    findings, notes = _comparison(values).carry_out()
+    require_picture(values["figure"])
+    if values["history"]:
+        require_history(values["history"])
+    comparison = _comparison(values)
+    entry = entry_of(comparison, values["base"], values["head"]) if values["history"] else None
+    findings, notes = comparison.carry_out()
     _report(findings, notes, values)
+    if entry and findings:
+        append(values["history"], replace(entry, findings=tuple(findings)))
     found = outcome(findings)
     return 0 if found == "inconclusive" and values["inconclusive"] == "pass" else _exit_codes[found]
 

@@ -1,0 +1,230 @@
+"""The history of comparisons: a file with one comparison a line.
+
+Every line stands for itself, so two histories are joined by joining their files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import StoreError, UsageError, show_warning
+from harness.git import git_line
+from harness.regression.findings import Finding, kinds
+
+if TYPE_CHECKING:
+    from harness.regression.compare import Comparison, Stored
+
+_format = "harness history"
+_schema = 1
+_measured = ("ratio", "difference", "low", "high")
+_numbers = (*_measured, "base", "head", "tolerance")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What one side of a comparison was.
+
+    Args:
+        name: as the user gave it.
+        commit: of its files, or None if it is not known.
+        dirty: whether files differed from the commit; None if it is not known.
+        date: of the commit, or of the newest stored result, in ISO 8601 and UTC; None if there is none.
+    """
+
+    name: str
+    commit: str | None = None
+    dirty: bool | None = None
+    date: str | None = None
+
+    @property
+    def short(self) -> str:
+        """The start of the commit, or the name."""
+        return f"{self.commit[:7]}{'+' * bool(self.dirty)}" if self.commit else self.name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One comparison of a history.
+
+    Args:
+        ran: when it began, in ISO 8601 and UTC.
+        base: what the head was compared with.
+        head: what was compared.
+        conditions: what was asked for that changes the values, as JSON values; only entries with the same are compared.
+        environment: the software and the machine, as JSON values.
+        findings: of the comparison.
+    """
+
+    ran: str
+    base: Origin
+    head: Origin
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def date(self) -> str:
+        """The date that entries are ordered by: that of the head, unless its files differed from a commit."""
+        return self.ran if self.head.dirty or self.head.date is None else self.head.date
+
+
+def entry_of(comparison: Comparison, base: str, head: str) -> Entry:
+    """Return the entry of a comparison that begins now, without its findings.
+
+    Args:
+        comparison: what is compared, and how.
+        base: the base as the user named it.
+        head: the head as the user named it.
+    """
+    import torch
+
+    from harness.results.environment import describe_environment
+
+    stored = [None if isinstance(side, str) else side for side in (comparison.base, comparison.head)]
+    asked = ("dataset", "seeds", "epochs", "device", "settings")
+    # What is stored on both sides was not asked for now.
+    conditions = {} if None not in stored else {name: getattr(comparison, name) for name in asked}
+    is_run = stored[1] is None
+    return Entry(
+        ran=datetime.now(UTC).isoformat(timespec="seconds"),
+        base=origin_of(base, stored[0]),
+        head=origin_of(head, stored[1]),
+        conditions=conditions,
+        environment=describe_environment(torch.device(comparison.device)).as_json() if is_run else {},
+    )
+
+
+def origin_of(name: str, stored: Stored | None) -> Origin:
+    """Return what a side of a comparison is.
+
+    Args:
+        name: as for ``versions.installed``, or of stored results.
+        stored: the stored results, or None if the side is a version.
+    """
+    if stored is not None:
+        from harness.regression.compare import records_of
+
+        newest = max(records_of(stored), key=lambda record: record.ended or "", default=None)
+        return Origin(name) if newest is None else Origin(name, newest.commit, newest.dirty, _utc(newest.ended))
+    path = Path(name)
+    if path.suffix == ".py":
+        folder, files = path.resolve().parent, path.name
+        commit = git_line("log", "-1", "--format=%H", "--", files, folder=folder) if folder.is_dir() else None
+    elif path.is_dir():
+        folder, files = path, "."
+        commit = git_line("rev-parse", "HEAD", folder=folder)
+    else:
+        commit = git_line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return Origin(name, commit, False, _date_of(commit, None)) if commit else Origin(name)
+    if not commit:
+        return Origin(name)
+    dirty = bool(git_line("status", "--porcelain", "--untracked-files=no", "--", files, folder=folder))
+    return Origin(name, commit, dirty, _date_of(commit, folder))
+
+
+def append(path: Path, entry: Entry) -> None:
+    """Append an entry to a history, and sync it to disk.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    line = {"format": _format, "schema": _schema, **asdict(entry)}
+    line["findings"] = [_stored(finding) for finding in entry.findings]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            # This line must not be appended to one that an earlier crash has cut short.
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            is_torn = file.read(1) not in (b"", b"\n")
+            file.write(b"\n" * is_torn + json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreError(f"cannot write the history {path}: {error.strerror}") from error
+
+
+def load(path: Path, warn: Callable[[str], None] = show_warning) -> list[Entry]:
+    """Read a history, in order of time. Equal lines count once; those that cannot be read are left out with a warning.
+
+    Raises:
+        UsageError: the file cannot be read, or is no history.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UsageError(f"cannot read the history {path}: {error.strerror}") from error
+    numbers = {line: number for number, line in reversed([*enumerate(lines, start=1)]) if line.strip()}
+    entries, warnings, is_history = [], [], not numbers
+    for line, number in sorted(numbers.items(), key=lambda item: item[1]):
+        try:
+            fields = json.loads(line)
+            if fields["format"] != _format:
+                raise ValueError
+            is_history = True
+            if fields["schema"] > _schema:
+                warnings.append(f"{path}, line {number}: written by a newer version; left out")
+            else:
+                entries.append(_entry_from(fields))
+        except (ValueError, TypeError, KeyError):
+            is_cut = number == len(lines)
+            warnings.append(f"{path}, line {number}: {'cut short' if is_cut else 'not a readable entry'}; left out")
+    if not is_history:
+        raise UsageError(f"{path} is not a history; 'harness compare BASE HEAD --history FILE' writes one")
+    for warning in warnings:
+        warn(warning)
+    return sorted(entries, key=lambda entry: (entry.date, entry.ran))
+
+
+def _stored(finding: Finding) -> dict[str, Any]:
+    """Return the fields of a finding that have a value. A ratio without a bounded interval says nothing."""
+    fields = asdict(finding)
+    endless = {name for name in _numbers if fields[name] is not None and not math.isfinite(fields[name])}
+    left_out = endless | ({*_measured} if endless & {*_measured} else set())
+    return {name: value for name, value in fields.items() if value is not None and name not in left_out}
+
+
+def _entry_from(fields: Mapping[str, Any]) -> Entry:
+    """Build an entry from a line of the file.
+
+    Raises:
+        KeyError: a field is missing.
+        TypeError: a field has another type.
+        ValueError: a number or a date is none, or is out of range.
+    """
+    base, head = (Origin(**fields[side]) for side in ("base", "head"))
+    for date in filter(None, (fields["ran"], head.date)):
+        datetime.fromisoformat(date)
+    return Entry(
+        ran=fields["ran"],
+        base=base,
+        head=head,
+        conditions=dict(fields["conditions"]),
+        environment=dict(fields["environment"]),
+        findings=tuple(map(_finding_from, fields["findings"])),
+    )
+
+
+def _finding_from(fields: Mapping[str, Any]) -> Finding:
+    known = {each.name: fields[each.name] for each in dataclasses.fields(Finding) if each.name in fields}
+    finding = Finding(**known | {name: float(known[name]) for name in _numbers if name in known})
+    numbers = [value for name in _numbers if (value := getattr(finding, name)) is not None]
+    has_logarithm = finding.kind != "speed" or finding.ratio is None or finding.ratio > 0
+    if finding.kind not in kinds or not all(map(math.isfinite, numbers)) or not has_logarithm:
+        raise ValueError
+    return finding
+
+
+def _utc(date: str | None) -> str | None:
+    return date and datetime.fromisoformat(date).astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _date_of(commit: str, folder: Path | None) -> str | None:
+    return _utc(git_line("show", "--no-patch", "--format=%cI", commit, folder=folder) or None)
