@@ -37,8 +37,8 @@ def show(file: Path, name: str | None, format_: str, figure: Path | None) -> Non
     """Show each speed, metric and count over time, and where it changed.
 
     Comparisons are in the order of the commits of HEAD. Any change of a count is shown. A change of a speed or metric
-    is shown if a test finds it, which needs 5 comparisons on each side. If nothing has changed, the test finds something
-    with a probability of at most 1%. The exit code is 0, whatever has changed.
+    is shown if a test finds it, which needs 5 comparisons on each side. If nothing has changed, the test finds
+    something with a probability of at most 1%. The exit code is 0, whatever has changed.
     """
     require_picture(figure)
 

@@ -92,13 +92,13 @@ def entry_of(comparison: Comparison, base: str, head: str) -> Entry:
     asked = ("dataset", "seeds", "epochs", "device", "settings")
     # What is stored on both sides was not asked for now.
     conditions = {} if None not in stored else {name: getattr(comparison, name) for name in asked}
-    is_run = stored[1] is None
+    device = torch.device(comparison.device if torch.cuda.is_available() else "cpu")
     return Entry(
         ran=datetime.now(UTC).isoformat(timespec="seconds"),
         base=origin_of(base, stored[0]),
         head=origin_of(head, stored[1]),
         conditions=conditions,
-        environment=describe_environment(torch.device(comparison.device)).as_json() if is_run else {},
+        environment=describe_environment(device).as_json() if stored[1] is None else {},
     )
 
 
