@@ -22,6 +22,7 @@ Judgement = Literal["worse", "better", ""]
 
 _columns = ("what", "runs", "first", "latest", "change", "95% interval", "p", "between")
 _to_the_right = _columns[1:-1]
+_narrowest = {"what": 20, "between": 22}  # a date with a commit
 _styles: dict[Judgement, str] = {"worse": "red", "better": "green", "": ""}
 _colours: dict[Judgement, str] = {"worse": "#c0392b", "better": "#2e8b57", "": "0.35"}
 _across = 3  # panels
@@ -39,8 +40,8 @@ def table(groups: Sequence[Group]) -> Rendered:
         grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in _columns:
             justify: Literal["left", "right"] = "right" if name in _to_the_right else "left"
-            is_folded = name in ("what", "between")
-            grid.add_column(name, justify=justify, overflow="fold", no_wrap=not is_folded, min_width=20 * is_folded)
+            narrowest = _narrowest.get(name)
+            grid.add_column(name, justify=justify, overflow="fold", no_wrap=not narrowest, min_width=narrowest)
         for series in group.series:
             for cells, judgement in _rows(series, group):
                 grid.add_row(*(Text(cell) for cell in cells), style=_styles[judgement])
@@ -122,6 +123,8 @@ def picture(groups: Sequence[Group]) -> Figure:
 
 def _draw(axes: Axes, series: Series, group: Group | None) -> None:
     """Draw a series; runs have equal distances, since several may be of one date."""
+    from matplotlib.ticker import MaxNLocator
+
     values = [_on_axis(point.value, series) for point in series.points]
     numbers = {id(point): number for number, point in enumerate(series.points)}
     for number, point in enumerate(series.points):
@@ -141,6 +144,7 @@ def _draw(axes: Axes, series: Series, group: Group | None) -> None:
     shown = sorted({0, (len(values) - 1) // 2, len(values) - 1})
     axes.set_xticks(shown, [_day(series.points[number]) for number in shown])
     axes.set_xlim(-0.9, max(len(values), 2) - 0.1)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=series.finding.kind == "count"))
     axes.tick_params(labelsize=6.5)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -148,7 +152,7 @@ def _draw(axes: Axes, series: Series, group: Group | None) -> None:
 def _axis(series: Series) -> str:
     if series.finding.kind == "count":
         return series.finding.unit or "count"
-    return "time, % of the base's" if series.finding.kind == "speed" else f"difference, {series.finding.unit or ''}"
+    return "change of the time, %" if series.finding.kind == "speed" else f"difference, {series.finding.unit or ''}"
 
 
 def _on_axis(value: float, series: Series) -> float:
@@ -233,7 +237,7 @@ def _judgement(change: Change, series: Series) -> Judgement:
 def _value(point: Point, series: Series) -> str:
     if series.finding.kind == "count":
         return f"{point.value:,.0f}"
-    return percent(point.value) if series.finding.kind == "speed" else f"{point.value:+.3g}"
+    return percent(point.value) if series.finding.kind == "speed" else f"{point.value + 0.0:+.3g}"
 
 
 def _size(size: float, series: Series) -> str:
