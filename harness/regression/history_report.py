@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from io import StringIO
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.regression.changes import fewest
@@ -45,7 +47,7 @@ def table(groups: Sequence[Group]) -> Rendered:
         for series in group.series:
             for cells, judgement in _rows(series, group):
                 grid.add_row(*(Text(cell) for cell in cells), style=_styles[judgement])
-        parts += [Text(_heading(group), style="bold"), grid]
+        parts += [Text(_heading(group), style="bold"), grid, Text(_summary(group), style="bold")]
     return Rendered(*parts, *(Text(note, style="dim") for note in _notes(groups)))
 
 
@@ -63,7 +65,13 @@ def markdown(groups: Sequence[Group]) -> str:
     """Return the series as Markdown, one table for each base."""
     lines = []
     for group in groups:
-        lines += [f"### {escaped(_heading(group))}", "", "| " + " | ".join(_columns) + " |"]
+        lines += [
+            f"### {escaped(_heading(group))}",
+            "",
+            f"**{_summary(group)}**",
+            "",
+            "| " + " | ".join(_columns) + " |",
+        ]
         lines += ["|" + "|".join("---:" if name in _to_the_right else "---" for name in _columns) + "|"]
         for series in group.series:
             lines += ["| " + " | ".join(map(escaped, cells)) + " |" for cells, _ in _rows(series, group)]
@@ -106,45 +114,57 @@ def _change_as_json(change: Change, series: Series) -> dict[str, Any]:
 
 
 def picture(groups: Sequence[Group]) -> Figure:
-    """Draw a panel for each series: its points with their intervals, its levels, and its changes as vertical lines."""
+    """Draw a panel for each series that is compared with the newest base.
+
+    A panel has the points with their intervals, the levels between changes, and the changes as vertical lines.
+    """
     from matplotlib.figure import Figure
 
-    drawn = [(group, series) for group in groups for series in group.series]
+    chosen = [group for group in groups if group.newest.base == groups[0].newest.base]
+    drawn = [(group, series) for group in chosen for series in group.series]
     rows = math.ceil(len(drawn) / _across) or 1
     figure = Figure(figsize=(4.2 * _across, 0.5 + 2.2 * rows), layout="constrained")
-    figure.suptitle("\n".join(_heading(group) for group in groups), fontsize=9, parse_math=False)
-    panels = figure.subplots(rows, _across, squeeze=False).flat
+    figure.suptitle("\n".join(map(_heading, chosen)), fontsize=9, parse_math=False)
+    panels = list(figure.subplots(rows, _across, squeeze=False).flat)
     for axes, (group, series) in zip(panels, drawn, strict=False):
-        _draw(axes, series, group if len(groups) > 1 else None)
-    for axes in list(panels)[len(drawn) :]:
+        conditions = [", ".join(_in_words(group.newest.conditions))] if len(chosen) > 1 else []
+        _draw(axes, series, "\n".join([series.finding.name, *conditions]))
+    for axes in panels[len(drawn) :]:
         axes.set_axis_off()
     return figure
 
 
-def _draw(axes: Axes, series: Series, group: Group | None) -> None:
+def _draw(axes: Axes, series: Series, title: str) -> None:
     """Draw a series; runs have equal distances, since several may be of one date."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
+    is_count = series.finding.kind == "count"
     values = [_on_axis(point.value, series) for point in series.points]
-    numbers = {id(point): number for number, point in enumerate(series.points)}
-    for number, point in enumerate(series.points):
-        if point.low is not None and point.high is not None and point.low < point.high:
-            ends = [_on_axis(end, series) for end in (point.low, point.high)]
-            axes.plot([number, number], ends, color="0.8", linewidth=1.2, solid_capstyle="butt")
-    axes.plot(values, ".", color="#4c72b0", markersize=4)
-    places = [0, *(numbers[id(change.after)] for change in series.changes), len(values)]
-    for start, end in itertools.pairwise(places):
-        level = sum(values[start:end]) / (end - start)
-        axes.plot([start - 0.5, end - 0.5], [level, level], color="0.2", linewidth=1.2)
-    for change, place in zip(series.changes, places[1:], strict=False):
+    intervals = [
+        (number, _on_axis(point.low, series), _on_axis(point.high, series))
+        for number, point in enumerate(series.points)
+        if not is_count and point.low is not None and point.high is not None
+    ]
+    if intervals:
+        axes.vlines(*zip(*intervals, strict=True), color="0.8", linewidth=1.2)
+        # A single night with a wide interval must not flatten all others.
+        margin = 0.05 * (max(values) - min(values)) + median(high - low for _, low, high in intervals)
+        axes.set_ylim(min(values) - (margin or 1), max(values) + (margin or 1))
+    places = {id(point): number for number, point in enumerate(series.points)}
+    bounds = [0, *(places[id(change.after)] for change in series.changes), len(values)]
+    for start, end in itertools.pairwise(bounds):
+        axes.hlines(sum(values[start:end]) / (end - start), start - 0.5, end - 0.5, color="0.2", linewidth=1.2)
+    for change, place in zip(series.changes, bounds[1:], strict=False):
         axes.axvline(place - 0.5, color=_colours[_judgement(change, series)], linewidth=1, linestyle="--")
-    name = series.finding.name + (f" ({group.newest.base.short})" if group else "")
-    axes.set_title(name, fontsize=7.5, parse_math=False, wrap=True)
+    axes.plot(values, ".", color="#4c72b0", markersize=4)
+    axes.set_title(title, fontsize=7.5, parse_math=False, wrap=True)
     axes.set_ylabel(_axis(series), fontsize=7, parse_math=False)
-    shown = sorted({0, (len(values) - 1) // 2, len(values) - 1})
-    axes.set_xticks(shown, [_day(series.points[number]) for number in shown])
+    days = {_day(series.points[number]): number for number in (len(values) - 1, (len(values) - 1) // 2, 0)}
+    axes.set_xticks(list(days.values()), list(days))
     axes.set_xlim(-0.9, max(len(values), 2) - 0.1)
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=series.finding.kind == "count"))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=is_count))
+    if is_count:
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes.tick_params(labelsize=6.5)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -167,6 +187,13 @@ def _heading(group: Group) -> str:
     return ", ".join([f"Compared with {base}: {runs}", days, *_in_words(newest.conditions)])
 
 
+def _summary(group: Group) -> str:
+    """Return how much changed in a line: ``3 changes: 2 worse, 1 better``."""
+    judged = Counter(_judgement(change, series) for series in group.series for change in series.changes)
+    listed = ", ".join(f"{judged[name]} {name}" for name in ("worse", "better") if judged[name])
+    return f"{judged.total()} change{'s' * (judged.total() != 1)}{listed and f': {listed}'}"
+
+
 def _in_words(conditions: Any) -> list[str]:
     found = []
     for name, value in conditions.items():
@@ -179,8 +206,9 @@ def _in_words(conditions: Any) -> list[str]:
 
 def _notes(groups: Sequence[Group]) -> list[str]:
     notes = []
-    if any(len(group.entries) < 2 * fewest for group in groups):
-        notes.append(f"Changes of speeds and metrics are sought from {2 * fewest} runs on; {fewest} on each side.")
+    noisy = [series for group in groups for series in group.series if series.finding.kind != "count"]
+    if any(len(series.points) < 2 * fewest for series in noisy):
+        notes.append(f"Changes of a speed or a metric are sought in {2 * fewest} runs or more.")
     commits: dict[str, set[str | None]] = {}
     for group in groups:
         commits.setdefault(group.newest.base.name, set()).add(group.newest.base.commit)

@@ -318,8 +318,9 @@ def test_changes_are_judged_by_the_direction_of_their_values(nights: list[Entry]
 def test_the_table_has_every_number(nights: list[Entry]) -> None:
     nights[-1] = replace(nights[-1], findings=nights[-1].findings[1:])
     text = report.plain(groups_of(nights))
-    for part in ("Compared with v1 (aaaaaaa): 30 runs, 2026-01-01 to 2026-02-02, cpu", "% worse", "+10 (+10.0%) worse",
-                 "exact", "2026-01-12 0000000", "until 2026-02-01", "-0.5", "-0.641 to -0.359"):  # fmt: skip
+    heading = "Compared with v1 (aaaaaaa): 30 runs, 2026-01-01 to 2026-02-02, cpu"
+    changes = ("% worse", "+10 (+10.0%) worse", "exact", "-0.5 worse", "-0.641 to -0.359", "2026-01-12 0000000")
+    for part in (heading, *changes, "until 2026-02-01", "4 changes: 3 worse, 1 better"):
         assert part in text
 
 
@@ -341,6 +342,16 @@ def test_the_picture_can_be_drawn(nights: list[Entry], n: int) -> None:
     assert "<svg" in text.getvalue()
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert len(titles) == 3 * bool(n)
+
+
+def test_the_picture_shows_the_newest_base_and_marks_each_change(nights: list[Entry]) -> None:
+    older = [replace(night, base=replace(tag, commit="c" * 40), ran="2025" + night.ran[4:]) for night in nights[:4]]
+    panels = {axes.get_title(): axes for axes in report.picture(groups_of([*older, *nights])).axes}
+    dashed = {
+        title: [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == "--"]
+        for title, axes in panels.items()
+    }
+    assert dashed == {"elbo of vae": [11.5], "step": [11.5], "step: FLOPs": [4.5, 6.5]}
 
 
 def test_commands_keep_and_show_a_history(call: Call, tmp_path: Path, file: Path) -> None:
