@@ -95,10 +95,12 @@ def test_a_short_series_has_no_change(n: int) -> None:
     assert places((np.arange(n) >= n // 2).astype(float)) == []
 
 
-def test_ten_runs_are_enough_for_a_single_series() -> None:
-    values = np.array([0, 0.01, 0.02, 0, 0.01, 1, 1.01, 1.02, 1, 1.01])
-    assert places(values) == [5]
-    assert find_shifts([values, values], [None, None]) == [[], []]  # 2 in 252 is not 0.5%
+def test_the_more_series_the_more_runs_are_needed() -> None:
+    values = np.array([0, 0.01, 0.02, 0, 0.01, 0.02, 1, 1.01, 1.02, 1, 1.01, 1.02])
+    assert places(values) == [6]  # 2 in 924 is below 1%
+    assert find_shifts([values] * 8, [None] * 8) == [[]] * 8
+    constant = np.ones(len(values))  # nothing can be found in it
+    assert [len(shifts) for shifts in find_shifts([values, *[constant] * 8], [None] * 9)] == [1, *[0] * 8]
 
 
 def test_constant_series_have_no_change_and_steps_have_exact_ones() -> None:
