@@ -13,9 +13,10 @@ import click
 
 from harness.cli.data import cache_dir, data_dir_option, default_dataset
 from harness.cli.engine import Seconds
-from harness.cli.history import require_history, require_picture
+from harness.cli.history import require_history
 from harness.cli.options import PathType, WholeNumber, format_option, names_option, plugin_option
 from harness.cli.output import notice, output_console, warn
+from harness.cli.pictures import require_picture, save_picture
 from harness.cli.settings import parse_assignments, set_option
 from harness.errors import UsageError, unknown
 from harness.regression.findings import kinds, outcome
@@ -194,6 +195,4 @@ def _report(findings: Sequence[Finding], notes: Sequence[str], values: Mapping[s
         else:
             sys.stdout.write(text.rstrip() + "\n")
     if values["figure"]:
-        values["figure"].parent.mkdir(parents=True, exist_ok=True)
-        report.picture(findings, title).savefig(values["figure"])
-        notice(f"drew {values['figure']}")
+        save_picture(report.picture(findings, title), values["figure"])

@@ -12,6 +12,7 @@ import click
 from harness.atomic import require_writable
 from harness.cli.options import PathType, format_option
 from harness.cli.output import notice, output_console, warn
+from harness.cli.pictures import require_picture, save_picture
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ def show(file: Path, name: str | None, format_: str, figure: Path | None) -> Non
         render = {"terminal": report.plain, "markdown": report.markdown, "json": report.as_json}[format_]
         sys.stdout.write(render(groups).rstrip() + "\n")
     if figure:
-        figure.parent.mkdir(parents=True, exist_ok=True)
-        report.picture(groups).savefig(figure)
-        notice(f"drew {figure}")
+        save_picture(report.picture(groups), figure)
 
 
 def _named(groups: list[Group], text: str, file: Path) -> list[Group]:
@@ -79,16 +78,6 @@ def _named(groups: list[Group], text: str, file: Path) -> list[Group]:
         known = sorted({each.finding.name for group in groups for each in group.series})
         raise UsageError(f"no series in {file} has {text!r} in its name. Known: {', '.join(known) or 'none'}.")
     return found
-
-
-def require_picture(path: Path | None) -> None:
-    """Check that a picture can be written in the format that its name says.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if path is not None and path.suffix not in (".svg", ".png"):
-        raise UsageError(f"--figure {path}: write a name that ends with .svg or .png")
 
 
 def require_history(path: Path) -> None:

@@ -150,6 +150,8 @@ def _entry_from(fields: Mapping[str, Any]) -> Entry:
         ValueError: a number or a date is none, or is out of range.
     """
     base, head = (Origin(**fields[side]) for side in ("base", "head"))
+    if not all(isinstance(text, str) for text in (base.name, head.name, base.commit or "", head.commit or "")):
+        raise TypeError
     for date in filter(None, (fields["ran"], head.date)):
         datetime.fromisoformat(date)
     return Entry(
@@ -167,6 +169,11 @@ def _finding_from(fields: Mapping[str, Any]) -> Finding:
     finding = Finding(**known | {name: float(known[name]) for name in _numbers if name in known})
     numbers = [value for name in _numbers if (value := getattr(finding, name)) is not None]
     has_logarithm = finding.kind != "speed" or finding.ratio is None or finding.ratio > 0
-    if finding.kind not in kinds or not all(map(math.isfinite, numbers)) or not has_logarithm:
+    if (
+        not isinstance(finding.name, str)
+        or finding.kind not in kinds
+        or not all(map(math.isfinite, numbers))
+        or not has_logarithm
+    ):
         raise ValueError
     return finding

@@ -256,8 +256,10 @@ def test_a_line_of_a_newer_version_is_left_out(file: Path, nights: list[Entry]) 
         ("ran", "yesterday"),
         ("base", {"name": "v1", "colour": "red"}),
         ("head", None),
+        ("head", {"name": ".", "commit": 7}),
         ("conditions", 3),
         ("findings", [{"name": "step"}]),
+        ("findings", [{"name": 3, "kind": "speed", "verdict": "same"}]),
         ("findings", [{"name": "step", "kind": "speed", "verdict": "same", "ratio": "fast"}]),
         ("findings", [{"name": "step", "kind": "speed", "verdict": "same", "ratio": -1}]),
         ("findings", [{"name": "step", "kind": "size", "verdict": "same"}]),
@@ -410,6 +412,13 @@ def test_bad_input_gets_a_clear_message(call: Call, file: Path, words: list[str]
     result = call(*words)
     assert result.code == 2
     assert message in result.err
+
+
+def test_a_picture_that_cannot_be_written_is_an_error(call: Call, file: Path) -> None:
+    append(file, entry(0, speed(1.0)))
+    shown = call("history", "show", file.name, "--figure", f"{file.name}/a.svg")
+    assert shown.code == 3
+    assert "cannot write nightly.jsonl/a.svg: " in shown.err
 
 
 def test_the_commit_of_each_kind_of_side_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
