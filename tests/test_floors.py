@@ -101,7 +101,7 @@ def messages(path: Path) -> Iterator[tuple[int, str]]:
 def test_messages_of_the_core_and_of_plugins_name_no_flag() -> None:
     core = [path for path in modules if path.relative_to(package).parts[0] not in ("cli", "pytest_plugin.py")]
     plugins = sorted((package.parent / "plugins").rglob("*.py"))
-    callers = ("environment.py", "versions.py", "workloads.py")  # of commands, such as git
+    callers = ("environment.py", "origin.py", "versions.py", "workloads.py")  # of commands, such as git
     found = [
         f"{path.name}, line {line}: {text}"
         for path in [*core, *plugins]

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,14 @@ import click
 
 from harness.cli.data import cache_dir, data_dir_option, default_dataset
 from harness.cli.engine import Seconds
+from harness.cli.history import require_history
 from harness.cli.options import PathType, WholeNumber, names_option, plugin_option
 from harness.cli.output import notice, output_console, warn
+from harness.cli.pictures import require_picture, save_picture
 from harness.cli.settings import parse_assignments, set_option
 from harness.errors import UsageError, unknown
 from harness.regression.findings import kinds, outcome
+from harness.regression.history import append, entry_of
 from harness.regression.workloads import works
 
 if TYPE_CHECKING:
@@ -75,6 +79,8 @@ Exit codes: 0 the same or better; 1 a regression; 4 nothing was compared; 5 inco
               help=f"Write the report to this file, in the format of its suffix: {', '.join(_formats)}. May be "
               "repeated.")  # fmt: skip
 @click.option("--figure", type=PathType(), metavar="FILE", help="Also draw the changes: FILE.svg or FILE.png.")
+@click.option("--history", type=PathType(), metavar="FILE", help="Also append the findings to this history, which "
+              "'harness history show' shows. BASE should be fixed, such as a tag or a baseline.")  # fmt: skip
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
               help="Device of benchmarks and training.")  # fmt: skip
 @data_dir_option
@@ -89,11 +95,16 @@ def compare(**values: Any) -> int:
     processes, until each benchmark is decided. Counts, such as the operators of a step, are exact. Stored results
     have no timings.
     """
-    if values["figure"] and values["figure"].suffix not in (".svg", ".png"):
-        raise UsageError(f"--figure {values['figure']}: write a name that ends with .svg or .png")
+    require_picture(values["figure"])
     outputs = _outputs(values["outputs"], values["format_"])
-    findings, notes = _comparison(values).carry_out()
+    if values["history"]:
+        require_history(values["history"])
+    comparison = _comparison(values)
+    entry = entry_of(comparison, values["base"], values["head"]) if values["history"] else None
+    findings, notes = comparison.carry_out()
     _report(findings, notes, outputs, values)
+    if entry and findings:
+        append(values["history"], replace(entry, findings=tuple(findings)))
     found = outcome(findings)
     return 0 if found == "inconclusive" and values["inconclusive"] == "pass" else _exit_codes[found]
 
@@ -209,6 +220,4 @@ def _report(
     else:
         sys.stdout.write(written[shown]().rstrip() + "\n")
     if values["figure"]:
-        values["figure"].parent.mkdir(parents=True, exist_ok=True)
-        report.picture(findings, title).savefig(values["figure"])
-        notice(f"drew {values['figure']}")
+        save_picture(report.picture(findings, title), values["figure"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from io import StringIO
@@ -88,7 +89,7 @@ def markdown(findings: Sequence[Finding], notes: Sequence[str], title: str) -> s
             "</details>",
             "",
         ]
-    lines += [f"- {_escaped(note)}" for note in notes]
+    lines += [f"- {escaped(note)}" for note in notes]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -96,12 +97,13 @@ def _markdown_table(findings: Sequence[Finding]) -> list[str]:
     lines = ["| | what | base | head | change | 95% interval | note |", "|---|---|---:|---:|---:|---:|---|"]
     for each in findings:
         cells = (each.verdict, each.name, *_numbers(each), each.reason or "")
-        lines.append("| " + " | ".join(map(_escaped, cells)) + " |")
+        lines.append("| " + " | ".join(map(escaped, cells)) + " |")
     return lines
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+def escaped(text: str) -> str:
+    """Return text so that Markdown shows it as it is, also in a cell of a table."""
+    return re.sub(r"([\\|*_`\[\]~])", r"\\\1", text).replace("\n", " ").replace("<", "&lt;")
 
 
 def junit(findings: Sequence[Finding], title: str, *, fails_if_inconclusive: bool) -> str:
@@ -212,7 +214,7 @@ def _seconds(value: float) -> str:
 def _change(finding: Finding) -> str:
     if finding.difference is not None:
         return f"{finding.difference:+.3g}"
-    return "" if finding.ratio is None else _percent(finding.ratio)
+    return "" if finding.ratio is None else percent(finding.ratio)
 
 
 def _interval(finding: Finding) -> str:
@@ -220,10 +222,11 @@ def _interval(finding: Finding) -> str:
         return ""
     if finding.difference is not None:
         return f"{finding.low:+.3g} to {finding.high:+.3g}"
-    return f"{_percent(finding.low)} to {_percent(finding.high)}"
+    return f"{percent(finding.low)} to {percent(finding.high)}"
 
 
-def _percent(ratio: float) -> str:
+def percent(ratio: float) -> str:
+    """Return the change that a ratio is, in percent, or a factor if it is large."""
     return f"{100 * (ratio - 1):+.1f}%" if ratio < 10 else f"×{ratio:.3g}"
 
 
