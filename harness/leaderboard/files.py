@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -14,6 +15,8 @@ from harness.leaderboard import markdown, terminal
 from harness.leaderboard.board import build_boards
 from harness.planning.budget import in_words
 from harness.results.store import Store
+
+_not_in_names = re.compile(r"[^\w.-]")  # of files
 
 
 def rewrite(datasets: Collection[str], store: Store, folder: Path) -> list[Path]:
@@ -71,7 +74,7 @@ def _copy_figures(boards: Sequence[Board], folder: Path, store: Store) -> dict[s
         name = row.name if names[row.name] == 1 else f"{row.name} ({_distinguished(row, key)})"
         for figure in sorted(store.figures_folder(key).glob("*.png")):
             folder.mkdir(exist_ok=True)
-            copy = folder / f"{row.model}-{key[:8]}-{figure.name}"
+            copy = folder / _not_in_names.sub("-", f"{row.model}-{key[:8]}-{figure.name}")
             shutil.copyfile(figure, copy)
             copied.setdefault(figure.stem, {})[name] = f"{folder.name}/{copy.name}"
     return copied
