@@ -26,8 +26,8 @@ def render_json(boards: Sequence[Board]) -> str:
 def render_csv(boards: Sequence[Board]) -> str:
     """Write the rows as CSV; nested values are written as JSON.
 
-    A spreadsheet takes text for a formula if it starts with one of ``= + - @``, so such text gets an apostrophe in front.
-    JSON has the text as it is.
+    Text that starts with one of ``= + - @`` gets an apostrophe in front, since a spreadsheet would take it for a
+    formula. JSON has the text as it is.
     """
     file = StringIO()
     listed = rows(boards)
