@@ -21,7 +21,7 @@ _sizes = {"small": (9, 4), "footnotesize": (8, 3), "scriptsize": (7, 3)}  # of t
 
 def render(boards: Sequence[Board]) -> str:
     """Write boards as tables, one a board, in ASCII that pdflatex compiles."""
-    lines = [r"% Written by 'harness leaderboard --format latex'. It needs \usepackage{booktabs}."]
+    lines = [r"% Boards of harness. The preamble needs \usepackage{booktabs}."]
     labels: dict[str, int] = {}
     for number, board in enumerate(boards):
         if number and number % _most_tables == 0:
