@@ -28,13 +28,15 @@ def render(boards: Sequence[Board]) -> str:
             lines += ["", r"\clearpage"]
         label = re.sub("[^a-z0-9]+", "-", title(board).lower()).strip("-")
         labels[label] = labels.get(label, 0) + 1
-        lines += ["", *_table(board, label if labels[label] == 1 else f"{label}-{labels[label]}")]
+        lines += ["", *_table(board, label if labels[label] == 1 else f"{label}:{labels[label]}")]
     return "\n".join(lines)
 
 
 def _table(board: Board, label: str) -> list[str]:
     """Return the lines of a table. Below it are its captions, and the reasons of rows, which are marked by letters."""
-    heads = [_broken(head) for head in columns(board) if head != "note"]
+    heads = [_broken(head) for head in columns(board)]
+    if heads[-1] == ["note"] and any(row.reason for row in board.rows):
+        heads.pop()
     rows = [cells(board, row)[: len(heads)] for row in board.rows]
     name = heads.index(["model"])
     widths = [max(map(len, (*head, *column))) for head, *column in zip(heads, *rows, strict=True)]

@@ -78,9 +78,18 @@ def test_equal_reasons_share_a_letter(store: Store) -> None:
     ]
 
 
+def test_a_part_that_is_named_like_a_column_keeps_its_place(store: Store) -> None:
+    parts = {"model": 1.0, "note": 2.0}
+    for reason in (None, "no encoder"):
+        records = [record(parts=parts), *([record("gan", None, reason=reason)] if reason else [])]
+        text = render(build_boards(records, store))
+        assert rows_of(text)[0][-2:] == [r"\textbf{1.00}", r"\textbf{2.00}"]
+        assert " & model & note \\\\\n" in text
+
+
 def test_boards_of_one_title_have_labels_of_their_own(store: Store) -> None:
     boards = build_boards([record(), record(measure="density"), record(metric=named("kl"))], store)
-    assert re.findall(r"\\label\{(.*)\}", render(boards)) == ["tab:digits-elbo", "tab:digits-elbo-2", "tab:digits-kl"]
+    assert re.findall(r"\\label\{(.*)\}", render(boards)) == ["tab:digits-elbo", "tab:digits-elbo:2", "tab:digits-kl"]
 
 
 @pytest.mark.parametrize(
