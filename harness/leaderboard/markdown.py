@@ -12,8 +12,8 @@ from tabulate import tabulate
 from harness.contracts.boards import Board
 from harness.leaderboard.text import captions, cells, columns, printable, title
 
-# An underscore within a word, as in ``latent_dim``, has no meaning.
-_special = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])")
+# An underscore within a word, as in ``latent_dim``, has no meaning, nor has # there.
+_special = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#")
 _start = re.compile(r"^(\d*)([-+=>#.)])")  # of a list, a quotation or a heading
 
 
@@ -31,11 +31,11 @@ def render_figures(figures: Mapping[str, Mapping[str, str]]) -> str:
     sections = []
     for figure, by_row in sorted(figures.items()):
         pictures = "\n".join(
-            f'<figure><img src="{quote(path)}" alt="{escape(figure)} of {name}">'
+            f'<figure><img src="{quote(path)}" alt="{escape(printable(figure))} of {name}">'
             f"<figcaption>{name}</figcaption></figure>"
             for name, path in ((escape(printable(name)), path) for name, path in by_row.items())
         )
-        sections.append(f"## {figure}\n\n{pictures}\n")
+        sections.append(f"## {_escaped(printable(figure))}\n\n{pictures}\n")
     return "".join(f"\n{section}" for section in sections)
 
 

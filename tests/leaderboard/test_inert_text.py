@@ -45,6 +45,7 @@ hostile = [
     "12. item",
     "> quotation",
     "=1+1",
+    "# heading #",
     "\\input{/etc/passwd} \\\\ $$",
 ]
 
@@ -75,7 +76,8 @@ def boards_of(text: str, store: Store) -> list[Board]:
 def texts_of(text: str) -> Sequence[str]:
     """Return texts that a board of ``boards_of`` shows."""
     line = printable(text)
-    return [printable(f"vae activation={text}"), line, printable(f"Measure: {text}.")]
+    named = (f"vae activation={text}", f"Measure: {text}.", f"digits source={text} · elbo target={text}")
+    return [line, *map(printable, named)]
 
 
 def tags_and_texts(page: str) -> tuple[set[str], list[str]]:
@@ -104,11 +106,12 @@ def test_markdown_shows_any_text_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("text", hostile)
 def test_captions_of_figures_show_text_as_it_is(text: str) -> None:
-    page = render_figures({"samples": {text: "digits.figures/vae.png"}})
+    page = render_figures({text: {text: "digits.figures/vae.png"}})
     html = MarkdownIt("commonmark").render(page)
     assert set(re.findall(r"</?([a-z0-9]+)", html)) == {"h2", "figure", "img", "figcaption"}
     (caption,) = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
-    assert unescape(caption) == printable(text)
+    (heading,) = re.findall(r"<h2>(.*?)</h2>", html, re.DOTALL)
+    assert unescape(caption) == unescape(heading) == printable(text)
 
 
 @pytest.mark.parametrize("text", hostile)
