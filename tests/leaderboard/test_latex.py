@@ -16,7 +16,7 @@ from harness.leaderboard.board import build_boards
 from harness.leaderboard.latex import escaped, render
 from harness.results.store import Store
 
-fixtures = Path(__file__).parents[1] / "fixtures"
+fixture = Path(__file__).parents[1] / "fixtures" / "store"
 Compile = Callable[[str], str]
 
 
@@ -114,7 +114,8 @@ def test_text_is_escaped(text: str, expected: str) -> None:
 
 
 def test_boards_of_a_stored_run_compile_and_fit_on_the_page(compile_: Compile) -> None:
-    log = compile_((fixtures / "boards" / "leaderboard.latex").read_text())
+    stored = Store(fixture)
+    log = compile_(render(build_boards(stored.records(), stored)))
     assert "Overfull" not in log
     assert "Missing character" not in log
     assert "multiply defined" not in log
