@@ -21,7 +21,7 @@ from harness.results.store import Store
 @names_option("--dataset", "datasets", metavar="D[,D]", help="Only these data sets.")
 @names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these metrics.")
 @click.option("--format", "format_", default="terminal", show_default=True, metavar="FORMAT",
-              help="terminal, markdown, json, csv, svg, or one that a plugin provides.")  # fmt: skip
+              help="terminal, markdown, latex, json, csv, svg, or one that a plugin provides.")  # fmt: skip
 @click.option("--explain", nargs=2, metavar="A B",
               help="Explain the difference between two rows instead: its 95% intervals, what they rest on, and how "
               "many seeds would decide it. A row is named by its model, with its label as on the board.")  # fmt: skip

@@ -2,7 +2,7 @@
 
 Records share a board if they have the same data set and metric with the same settings, the same split, evaluation
 seed, unit and measure. Timings must also have the same machine, device and number of threads, which may differ from
-those of the fit.
+those of the fit. Boards, rows and their values do not depend on the order of the records.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
 def build_measured_boards(records: Iterable[Record], store: Store) -> list[tuple[Board, list[Measured]]]:
     """Group and rank records; return each board with what its rows with a rank are compared by, in their order."""
     groups: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
+    for record in sorted(records, key=lambda each: (each.model["name"], each.seed, each.cell_key)):
         groups[_key(_comparable(record))].append(record)
     boards = []
     for group in groups.values():
@@ -48,7 +48,7 @@ def build_measured_boards(records: Iterable[Record], store: Store) -> list[tuple
         for record in group:
             if record.status == "ok":
                 by_measure[_key([record.unit, record.measure, record.direction, _threads(record)])].append(record)
-        families = sorted(by_measure.values(), key=len, reverse=True) or [[]]
+        families = sorted(by_measure.values(), key=_by_size) or [[]]
         # A record without a value has no measure and no threads: it is shown once, with other seeds of its model if
         # there are any, else below the largest board.
         homes = {_row_of(record): family for family in reversed(families) for record in family}
@@ -59,8 +59,14 @@ def build_measured_boards(records: Iterable[Record], store: Store) -> list[tuple
     return sorted(boards, key=lambda each: _place(each[0]))
 
 
-def _place(board: Board) -> tuple[str, ...]:
-    return board.dataset, board.dataset_label, board.metric, board.metric_label
+def _place(board: Board) -> tuple[Any, ...]:
+    names = board.dataset, board.dataset_label, board.metric, board.metric_label
+    return *names, board.split, board.evaluation_seed, board.machine or ""
+
+
+def _by_size(records: Sequence[Record]) -> tuple[int, str]:
+    """Return what boards that share records without a value are sorted by: the largest first, or else the oldest."""
+    return -len(records), min(record.ended or "" for record in records)
 
 
 def _comparable(record: Record) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -16,6 +17,8 @@ from harness.leaderboard.figures import draw_board_figures
 from harness.planning.budget import in_words
 from harness.registry import Registry
 from harness.results.store import Store
+
+_not_in_names = re.compile(r"[^\w.-]")  # of files
 
 
 def rewrite(
@@ -90,7 +93,7 @@ def _copy_figures(boards: Sequence[Board], folder: Path, store: Store) -> dict[s
         name = row.name if names[row.name] == 1 else f"{row.name} ({_distinguished(row, key)})"
         for figure in sorted(store.figures_folder(key).glob("*.png")):
             folder.mkdir(exist_ok=True)
-            copy = folder / f"{row.model}-{key[:8]}-{figure.name}"
+            copy = folder / _not_in_names.sub("-", f"{row.model}-{key[:8]}-{figure.name}")
             shutil.copyfile(figure, copy)
             copied.setdefault(figure.stem, {})[name] = f"{folder.name}/{copy.name}"
     return copied

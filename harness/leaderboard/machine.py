@@ -10,6 +10,8 @@ from typing import Any
 
 from harness.contracts.boards import Board, Row
 
+_formula_starts = tuple("=+-@＝＋－＠")  # full-width ones too: spreadsheets in East Asian languages take them
+
 
 def rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
     """Return every row of every board as JSON values; ``value`` is null if there is none."""
@@ -22,16 +24,24 @@ def render_json(boards: Sequence[Board]) -> str:
 
 
 def render_csv(boards: Sequence[Board]) -> str:
-    """Write the rows as CSV; nested values are written as JSON."""
+    """Write the rows as CSV; nested values are written as JSON.
+
+    Text that starts with one of ``= + - @`` gets an apostrophe in front, since a spreadsheet would take it for a
+    formula. JSON has the text as it is.
+    """
     file = StringIO()
     listed = rows(boards)
     writer = csv.DictWriter(file, fieldnames=list(listed[0]) if listed else ["dataset"], lineterminator="\n")
     writer.writeheader()
     for row in listed:
-        writer.writerow(
-            {name: json.dumps(each) if isinstance(each, dict | list) else each for name, each in row.items()}
-        )
+        writer.writerow({name: _in_csv(each) for name, each in row.items()})
     return file.getvalue().removesuffix("\n")
+
+
+def _in_csv(value: Any) -> Any:
+    if isinstance(value, str) and value.lstrip().startswith(_formula_starts):
+        return f"'{value}"
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def _row(number: int, board: Board, row: Row) -> dict[str, Any]:

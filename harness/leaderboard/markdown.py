@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
@@ -9,7 +10,11 @@ from urllib.parse import quote
 from tabulate import tabulate
 
 from harness.contracts.boards import Board
-from harness.leaderboard.text import captions, cells, columns, title
+from harness.leaderboard.text import captions, cells, columns, printable, title
+
+# An underscore within a word, as in ``latent_dim``, has no meaning, nor has # there.
+_special = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#")
+_start = re.compile(r"^(\d*)([-+=>#.)])")  # of a list, a quotation or a heading
 
 
 def render(boards: Sequence[Board]) -> str:
@@ -27,11 +32,11 @@ def render_figures(of_boards: Mapping[str, str], of_fits: Mapping[str, Mapping[s
     sections = [f"## {figure}\n\n![{figure}]({quote(path)})\n" for figure, path in of_boards.items()]
     for figure, by_row in sorted(of_fits.items()):
         pictures = "\n".join(
-            f'<figure><img src="{quote(path)}" alt="{escape(figure)} of {escape(name)}">'
-            f"<figcaption>{escape(name)}</figcaption></figure>"
-            for name, path in by_row.items()
+            f'<figure><img src="{quote(path)}" alt="{escape(printable(figure))} of {name}">'
+            f"<figcaption>{name}</figcaption></figure>"
+            for name, path in ((escape(printable(name)), path) for name, path in by_row.items())
         )
-        sections.append(f"## {figure}\n\n{pictures}\n")
+        sections.append(f"## {_escaped(printable(figure))}\n\n{pictures}\n")
     return "".join(f"\n{section}" for section in sections)
 
 
@@ -39,9 +44,12 @@ def _section(board: Board) -> str:
     heads = columns(board)
     rows = [[_escaped(entry) for entry in cells(board, row)] for row in board.rows]
     aligned = ["left" if head in ("model", "note") else "right" for head in heads]
-    table = tabulate(rows, headers=heads, tablefmt="github", colalign=aligned, disable_numparse=True)
-    return "\n".join([f"## {title(board)}", "", table, "", *(f"- {line}" for line in captions(board)), ""])
+    escaped = [_escaped(head) for head in heads]
+    table = tabulate(rows, headers=escaped, tablefmt="github", colalign=aligned, disable_numparse=True)
+    items = ("- " + _start.sub(r"\1\\\2", _escaped(line)) for line in captions(board))
+    return "\n".join([f"## {_escaped(title(board))}", "", table, "", *items, ""])
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Return Markdown that shows a line of text as it is."""
+    return _special.sub(r"\\\g<0>", text.replace("&", "&amp;").replace("<", "&lt;"))

@@ -13,6 +13,7 @@ def harness_renderers() -> list[RendererSpec]:
         RendererSpec("terminal", "harness.leaderboard.terminal:render", "tables for people at a terminal"),
         RendererSpec("svg", "harness.leaderboard.terminal:render_svg", "the same tables as a picture"),
         RendererSpec("markdown", "harness.leaderboard.markdown:render", "tables for a README or a web page"),
+        RendererSpec("latex", "harness.leaderboard.latex:render", "tables for a paper, with booktabs"),
         RendererSpec("json", "harness.leaderboard.machine:render_json", "one list of rows, for programs"),
         RendererSpec("csv", "harness.leaderboard.machine:render_csv", "the same rows, for spreadsheets"),
     ]

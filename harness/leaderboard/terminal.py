@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.contracts.boards import Board
-from harness.leaderboard.text import captions, cells, columns, title
+from harness.leaderboard.text import captions, cells, columns, printable, title
 
 
 def render(boards: Sequence[Board]) -> str:
@@ -36,7 +36,7 @@ def render_svg(boards: Sequence[Board]) -> str:
     for board in boards:
         console.print(table(board))
         console.print()
-    names = ", ".join(dict.fromkeys(board.dataset for board in boards))
+    names = printable(", ".join(dict.fromkeys(board.dataset for board in boards)))
     svg = console.export_svg(title=names, unique_id="board")
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 
@@ -48,7 +48,7 @@ def table(board: Board) -> Group:
     for name in columns(board):
         words = name in least
         grid.add_column(
-            _head(name),
+            Text(_head(name)),
             justify="left" if words else "right",
             no_wrap=not words,
             overflow="fold",

@@ -18,7 +18,7 @@ def title(board: Board) -> str:
     metric = " ".join(filter(None, [board.metric, board.metric_label]))
     split = "" if board.split == "test" else f" · {board.split} split"
     seed = f" · evaluation seed {board.evaluation_seed}" if board.evaluation_seed else ""
-    return f"{dataset} · {metric}{split}{seed}"
+    return printable(f"{dataset} · {metric}{split}{seed}")
 
 
 def columns(board: Board) -> list[str]:
@@ -29,7 +29,7 @@ def columns(board: Board) -> list[str]:
     if _has_spread(board):
         heads += ["seeds", "spread"]
     heads += board.part_names
-    return heads + ["note"] * _has_notes(board)
+    return [printable(head) for head in heads + ["note"] * _has_notes(board)]
 
 
 def cells(board: Board, row: Row) -> list[str]:
@@ -44,7 +44,12 @@ def cells(board: Board, row: Row) -> list[str]:
     if _has_spread(board):
         texts += [str(row.seeds) if row.seeds else "", number(row.spread, digits)]
     texts += [_part(row, name, digits) for name in board.part_names]
-    return texts + [row.reason or ""] * _has_notes(board)
+    return [printable(text) for text in texts + [row.reason or ""] * _has_notes(board)]
+
+
+def printable(text: str) -> str:
+    """Return text as one line without control characters, which a format or a terminal could act on."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def rank_range(row: Row) -> str:
@@ -80,7 +85,7 @@ def captions(board: Board) -> list[str]:
     if _has_spread(board):
         errors = f"Std. error is over {counted}, spread" if counted else "Spread"
         lines.append(f"{errors} is the standard deviation over seeds.")
-    return [line for line in [*lines, *board.notes, board.limits] if line]
+    return [printable(line) for line in [*lines, *board.notes, board.limits] if line]
 
 
 def _of_ranks(board: Board, ranked: Sequence[Row]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
@@ -69,8 +70,13 @@ def outcome(findings: Sequence[Finding]) -> Outcome:
 
 
 def as_json(findings: Sequence[Finding]) -> str:
-    """Write findings as a JSON list."""
-    return json.dumps([asdict(each) for each in findings], indent=1, ensure_ascii=False)
+    """Write findings as a JSON list; an infinite ratio, which JSON cannot represent, is null."""
+
+    def known(value: object) -> object:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    rows = [{name: known(value) for name, value in asdict(each).items()} for each in findings]
+    return json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def holm(p_values: Sequence[float], level: float, hypotheses: int) -> list[bool]:

@@ -52,9 +52,10 @@ class Store:
         return self.root / "records.jsonl"
 
     def records(self) -> list[Record]:
-        """Return the latest record of every cell, in the order in which the cells first ended.
+        """Return the latest record of every cell, in the order of their first lines.
 
-        A finished record is not displaced by a later failure. Lines that cannot be read are left out with a warning.
+        The latest is the one that ended last, or that of the later line if both ended in the same second. A finished
+        record is not displaced by a later failure. Lines that cannot be read are left out with a warning.
 
         Raises:
             StoreError: the file exists but cannot be read.
@@ -65,7 +66,7 @@ class Store:
             if record is None:
                 continue
             before = latest.get(record.cell_key)
-            if before is None or record.is_finished or not before.is_finished:
+            if before is None or _age(record) >= _age(before):
                 latest[record.cell_key] = record
         return list(latest.values())
 
@@ -270,6 +271,10 @@ class Store:
                 f"cannot write {what} under {self.root}: {getattr(error, 'strerror', None) or error}. "
                 "Every cell that was reported before is stored."
             ) from error
+
+
+def _age(record: Record) -> tuple[bool, str]:
+    return record.is_finished, record.ended or ""
 
 
 def record_from(fields: dict[str, Any]) -> Record:

@@ -21,7 +21,7 @@ fixtures = Path(__file__).parents[1] / "fixtures"
 known = json.loads((fixtures / "keys.json").read_text())
 
 
-@pytest.mark.parametrize("format_", ["terminal", "markdown", "svg", "json", "csv"])
+@pytest.mark.parametrize("format_", ["terminal", "markdown", "latex", "svg", "json", "csv"])
 def test_boards_of_a_stored_run_are_byte_identical(call: Call, tmp_path: Path, format_: str) -> None:
     shutil.copytree(fixtures / "store", tmp_path / "runs")
     shown = call("leaderboard", "--format", format_)
