@@ -50,7 +50,7 @@ def write_leaderboards(
         by_dataset.setdefault(board.dataset, []).append(board)
     written = []
     for dataset, its_boards in by_dataset.items():
-        page, picture, figures = (folder / f"{dataset}.{suffix}" for suffix in ("md", "svg", "figures"))
+        page, picture, figures = (folder / f"{_not_in_names.sub('-', dataset)}.{suffix}" for suffix in ("md", "svg", "figures"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             drawn = _write_figures(draw_board_figures(its_boards, registry, warn), figures)

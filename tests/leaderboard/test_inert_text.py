@@ -26,6 +26,7 @@ from harness.leaderboard.markdown import render_figures
 from harness.leaderboard.terminal import render as render_terminal
 from harness.leaderboard.terminal import render_svg
 from harness.leaderboard.text import printable
+from harness.registry import Registry
 from harness.results.store import Store
 
 Boards = Callable[[str], list[Board]]
@@ -106,7 +107,7 @@ def test_markdown_shows_any_text_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("text", hostile)
 def test_captions_of_figures_show_text_as_it_is(text: str) -> None:
-    page = render_figures({text: {text: "digits.figures/vae.png"}})
+    page = render_figures({}, {text: {text: "digits.figures/vae.png"}})
     html = MarkdownIt("commonmark").render(page)
     assert set(re.findall(r"</?([a-z0-9]+)", html)) == {"h2", "figure", "img", "figcaption"}
     (caption,) = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
@@ -155,8 +156,9 @@ def test_names_in_records_do_not_lead_out_of_the_folder_of_figures(tmp_path: Pat
     store.write_figure("key", "samples", b"a picture")
     away = tmp_path / "away"
     away.mkdir()
-    boards = build_boards([record("../../away/vae", fit_key="key")], store)
-    write_leaderboards(boards, tmp_path / "boards", store)
+    records = [record("../../away/vae", fit_key="key"), record(dataset=named("../../away/digits"))]
+    boards = build_boards(records, store)
+    write_leaderboards(boards, tmp_path / "boards", store, Registry.load(), print)
     assert list(away.iterdir()) == []
     assert [path.name for path in (tmp_path / "boards" / "digits.figures").iterdir()] == [
         "..-..-away-vae-key-samples.png"
