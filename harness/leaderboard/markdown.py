@@ -9,12 +9,13 @@ from urllib.parse import quote
 from tabulate import tabulate
 
 from harness.contracts.boards import Board
+from harness.leaderboard.summary import Entry, Summary, summaries
 from harness.leaderboard.text import captions, cells, columns, title
 
 
 def render(boards: Sequence[Board]) -> str:
-    """Write boards as Markdown sections, one a board."""
-    return "\n".join(_section(board) for board in boards)
+    """Write summaries and boards as Markdown sections."""
+    return "\n".join([*map(_section_of_summary, summaries(boards)), *map(_section, boards)])
 
 
 def render_figures(figures: Mapping[str, Mapping[str, str]]) -> str:
@@ -32,6 +33,22 @@ def render_figures(figures: Mapping[str, Mapping[str, str]]) -> str:
         )
         sections.append(f"## {figure}\n\n{pictures}\n")
     return "".join(f"\n{section}" for section in sections)
+
+
+def _section_of_summary(summary: Summary) -> str:
+    heads = ["model", *map(_escaped, summary.heads)]
+    rows = [
+        [_escaped(name), *map(_marked, entries)] for name, entries in zip(summary.names, summary.entries, strict=True)
+    ]
+    aligned = ["left", *["right"] * len(summary.heads)]
+    table = tabulate(rows, headers=heads, tablefmt="github", colalign=aligned, disable_numparse=True)
+    lines = ["Bold: may be the first of its board.", *summary.captions]
+    return "\n".join([f"## {summary.title}", "", table, "", *(f"- {line}" for line in lines), ""])
+
+
+def _marked(entry: Entry) -> str:
+    text = _escaped(entry.text)
+    return (f"**{text}**" if entry.is_best else text) + " †" * entry.has_note
 
 
 def _section(board: Board) -> str:
