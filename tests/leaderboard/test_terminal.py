@@ -96,6 +96,12 @@ def test_a_narrow_board_has_a_block_of_lines_for_each_row(store: Store) -> None:
     ]
 
 
+def test_a_name_that_is_longer_than_a_line_is_left_to_the_terminal_to_break(store: Store) -> None:
+    name = "a-model-with-a-name-of-many-characters"
+    text = shown(build_boards([record(name)], store), 20)
+    assert f"1\n{name}" in text or f"1  {name}" in text
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "runs")
