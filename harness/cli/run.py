@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.contracts.events import Record
+    from harness.execution.durations import Durations
     from harness.execution.jobs import Jobs
     from harness.execution.run import Run
     from harness.planning.plan import Request
@@ -95,6 +96,7 @@ def run(context: click.Context, /, **values: Any) -> int:
 
     from harness.atomic import require_writable
     from harness.cli.progress import reporter_for
+    from harness.execution.durations import Durations
     from harness.execution.run import Run
     from harness.execution.specification import RunSpecification
     from harness.results.environment import describe_commit, describe_environment
@@ -114,24 +116,30 @@ def run(context: click.Context, /, **values: Any) -> int:
         values["timing_rounds"],
     )
     run = Run(specification, registry, reporter_for(0), show_bar)
+    durations = Durations.of(run.store, specification.environment.machine)
     if values["dry_run"]:
-        _show_plan(run)
+        _show_plan(run, durations, values["jobs"])
         return 0
     require_writable(values["runs"], "--runs")
     require_writable(values["leaderboards"], "--leaderboards")
-    return _execute(run, values)
+    return _execute(run, values, durations)
 
 
-def _execute(run: Run, values: Mapping[str, Any]) -> int:
+def _execute(run: Run, values: Mapping[str, Any], durations: Durations) -> int:
     """Compute what is pending, write the leaderboards, then show those of this run."""
     from harness.cli.progress import reporter_for
+    from harness.cli.time_left import TimeLeft
+    from harness.execution.durations import Forecast
     from harness.execution.jobs import jobs_for
 
     notice(_summary(run))
     run.prepare()
     jobs = jobs_for(run.tasks, run.context, values["jobs"])
     _show_jobs(run, jobs)
-    with reporter_for(len(run.pending), tracebacks=values["traceback"]) as run.reporter:
+    if run.applicable:
+        notice(Forecast.of(run, durations, jobs.usual).in_words)
+    time_left = TimeLeft(run, durations, jobs.usual)
+    with reporter_for(len(run.pending), values["traceback"], time_left) as run.reporter:
         outcome = run.execute(jobs)
     failures = sum(record.traceback is not None for record in outcome.records.values())
     if failures and not values["traceback"]:
@@ -242,10 +250,12 @@ def _show_jobs(run: Run, jobs: Jobs) -> None:
         notice(f"training on {engine.threads} of {cores()} cores; --threads uses more, which changes the last digits")
 
 
-def _show_plan(run: Run) -> None:
+def _show_plan(run: Run, durations: Durations, jobs: int | None) -> None:
     from rich.table import Table
 
     from harness.cli.progress import name_of
+    from harness.execution.durations import Forecast
+    from harness.machine.cpu_load import cores
 
     table = Table(box=None, header_style="bold", title=_summary(run), title_justify="left")
     for heading in ("fit", "metric", "action", "cell"):
@@ -260,6 +270,9 @@ def _show_plan(run: Run) -> None:
             action = "measure" if run.is_fitted(cell.fit) else "fit, measure"
         table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key[:12])
     output_console().print(table)
+    if run.applicable:
+        at_once = jobs or max(1, cores() // run.specification.engine.threads)
+        print(f"\n{Forecast.of(run, durations, at_once).in_words}")
 
 
 def _write_boards(records: Mapping[str, Record], store: Store, folder: Path) -> None:

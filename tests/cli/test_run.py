@@ -113,6 +113,17 @@ def test_a_dry_run_counts_what_would_be_computed_and_leaves_no_trace(run: Call, 
     assert traces(tmp_path) == before
 
 
+def test_the_time_of_a_run_is_estimated_from_what_was_timed_before(run: Call) -> None:
+    unknown = "how long it takes is not known: nothing like it was timed here before"
+    assert unknown in run("pca", "reconstruction-mse", "--dry-run").out
+    assert unknown in run("pca", "reconstruction-mse").err
+    more = run("pca", "reconstruction-mse", "--seeds", "3", "--dry-run")
+    assert more.out.splitlines()[-1] == "less than a minute"
+    partly = run("pca,scaled", "reconstruction-mse,bare", "--seeds", "2")
+    assert "less than a minute for 1 of 7 cells; 6 cells were never timed" in partly.err
+    assert "minute" not in run("pca", "reconstruction-mse", "--dry-run").out  # all is stored
+
+
 def test_where_nothing_could_be_measured_the_exit_code_says_so(run: Call) -> None:
     done = run("pca", "elbo")
     assert done.code == 4
