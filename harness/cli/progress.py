@@ -166,19 +166,19 @@ class Display(Progress):
     """
 
     def __init__(self, console: Console) -> None:
-        self.width = lambda: console.width  # ``self.console`` is not set when the first table is made
+        self._output = console  # ``self.console`` is not set when the first table is made
         super().__init__(console=console, transient=True)
 
     def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
         """Return the bars of the tasks, in lines as wide as the console."""
         shown = [task for task in tasks if task.visible]
-        is_narrow = self.width() < _narrow
+        is_narrow = self._output.width < _narrow
         texts = [
             (self._share(task), "" if is_narrow else self._elapsed(task), in_digits(_time_left(task))) for task in shown
         ]
         bar = BarColumn(bar_width=_short_bar if is_narrow else _long_bar)
         fixed = [bar.bar_width or 0, *(max(map(len, column), default=0) for column in zip(*texts, strict=True))]
-        room = self.width() - sum(fixed) - len(fixed)
+        room = self._output.width - sum(fixed) - len(fixed)
         details = max((cell_len(task.fields["details"]) for task in shown), default=0)
         name, details = _shared(room, max((cell_len(task.description) for task in shown), default=0), details)
         table = Table.grid(padding=(0, 1))
