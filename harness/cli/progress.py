@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -15,9 +15,9 @@ from rich.progress import BarColumn, Progress, Task, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.output import notice
+from harness.cli.output import notice, warn
 from harness.cli.time_left import TimeLeft, in_digits
-from harness.contracts.events import Record
+from harness.contracts.events import Record, failed
 from harness.leaderboard.text import decimals, number
 from harness.planning.budget import in_words
 from harness.planning.plan import Cell, Fit
@@ -86,12 +86,33 @@ class Lines:
         return True
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
-        """Show the outcome, and the traceback of a failure unless it is that of the cell before."""
+        """Show the outcome."""
         self.ended += 1
         self.announce(f"[{self.ended}/{self.cells}] {name_of(cell.fit)}, {outcome_of(record)}")
+        self.show_traceback(record, self.announce)
+
+    def show_traceback(self, record: Record, show: Callable[[str], None]) -> None:
+        """Show the traceback of a failure if they are wanted, unless it is that of the cell before."""
         if self.tracebacks and record.traceback and record.traceback != self._last_traceback:
-            self.announce(record.traceback.rstrip())
+            show(record.traceback.rstrip())
             self._last_traceback = record.traceback
+
+
+class Quiet(Lines):
+    """Writes only warnings and failures."""
+
+    def announce(self, line: str) -> None:
+        """Write nothing."""
+
+    def warn(self, line: str) -> None:
+        """Write a warning."""
+        warn(line)
+
+    def cell_reported(self, cell: Cell, record: Record) -> None:
+        """Show a failure."""
+        if record.status in failed:
+            notice(f"{name_of(cell.fit)}, {outcome_of(record)}")
+            self.show_traceback(record, notice)
 
 
 class Bars(Lines):
@@ -216,8 +237,10 @@ def shortened(name: str, width: int) -> str:
     return f"{name[: width - end - 1]}…{name[len(name) - end :]}"
 
 
-def reporter_for(cells: int, tracebacks: bool = False, time_left: TimeLeft | None = None) -> Lines:
-    """Return bars if standard error is a terminal, else plain lines."""
+def reporter_for(cells: int, tracebacks: bool = False, time_left: TimeLeft | None = None, quiet: bool = False) -> Lines:
+    """Return bars if standard error is a terminal, else plain lines; or one that shows only what fails."""
+    if quiet:
+        return Quiet(cells, tracebacks)
     return Bars(cells, tracebacks, time_left) if sys.stderr.isatty() else Lines(cells, tracebacks)
 
 
