@@ -19,5 +19,6 @@ def harness_commands() -> list[CommandSpec]:
         CommandSpec("plugins", "harness.cli.plugins:plugins", "Show the plugins and their problems."),
         CommandSpec("figures", "harness.cli.figures:figures", "Draw the figures of stored fits again."),
         CommandSpec("baseline", "harness.cli.baseline:baseline", "Keep the results of a version in one small file."),
+        CommandSpec("results", "harness.cli.results:results", "List, hide or remove stored results."),
         CommandSpec("leaderboard", "harness.cli.leaderboard:leaderboard", "Show the leaderboards of past runs."),
     ]

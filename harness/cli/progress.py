@@ -23,7 +23,7 @@ from harness.planning.budget import in_words
 from harness.planning.plan import Cell, Fit
 from harness.settings import show
 
-_narrow = 60  # columns; bars are shorter, and the time that has passed is left out
+_narrow = 70  # columns; bars are shorter, and the time that has passed is left out
 _long_bar, _short_bar = 20, 10
 _shortest_name, _shortest_details = 16, 12
 
@@ -194,20 +194,25 @@ class Display(Progress):
         """Return the bars of the tasks, in lines as wide as the console."""
         shown = [task for task in tasks if task.visible]
         is_narrow = self._output.width < _narrow
+        bar = _short_bar if is_narrow else _long_bar
         texts = [
             (self._share(task), "" if is_narrow else self._elapsed(task), in_digits(_time_left(task))) for task in shown
         ]
-        bar = BarColumn(bar_width=_short_bar if is_narrow else _long_bar)
-        fixed = [bar.bar_width or 0, *(max(map(len, column), default=0) for column in zip(*texts, strict=True))]
-        room = self._output.width - sum(fixed) - len(fixed)
-        details = max((cell_len(task.fields["details"]) for task in shown), default=0)
-        name, details = _shared(room, max((cell_len(task.description) for task in shown), default=0), details)
+        fixed = [bar, *(max(map(len, column), default=0) for column in zip(*texts, strict=True))]
+        room = self._output.width - sum(width + 1 for width in fixed if width)
+        names, details = (
+            max(map(cell_len, each), default=0)
+            for each in ([task.description for task in shown], [task.fields["details"] for task in shown])
+        )
+        name, details = _shared(room, names, details)
+        widths = [name, *fixed, details]
         table = Table.grid(padding=(0, 1))
-        for width in (name, *fixed, details):
+        for width in filter(None, widths):
             table.add_column(width=width, no_wrap=True, overflow="ellipsis")
-        for task, (share, elapsed, left) in zip(shown, texts, strict=True):
-            more = Text(task.fields["details"], "dim")
-            table.add_row(shortened(task.description, name), bar.render(task), share, elapsed, left, more)
+        for task, columns in zip(shown, texts, strict=True):
+            drawn = BarColumn(bar_width=bar).render(task)
+            cells = [shortened(task.description, name), drawn, *columns, Text(task.fields["details"], "dim")]
+            table.add_row(*(cell for cell, width in zip(cells, widths, strict=True) if width))
         return table
 
     def _share(self, task: Task) -> str:

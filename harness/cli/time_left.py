@@ -13,6 +13,7 @@ from harness.execution.run import Run
 from harness.planning.plan import Cell, Fit
 
 Clock = Callable[[], float]
+_moment = 10.0  # seconds
 _Estimate = Callable[[], float | None]
 
 
@@ -120,7 +121,7 @@ class TimeLeft:
         left = makespan(known[: len(tasks)], self.jobs) + sum(known[len(tasks) :])
         if not tasks and self._latest:
             left -= self.clock() - max(self._latest.values())
-        return left if left >= 0 else None
+        return _until(left)
 
     def _of_fits(self, fits: Sequence[Fit]) -> float | None:
         return _sum(self.durations.of_fit(fit) for fit in fits)
@@ -131,7 +132,7 @@ class TimeLeft:
         if place in self._latest:
             measured = self.of(key)
             passed = self.clock() - self._latest[place]
-            expected = None if first is None or first < passed else first - passed
+            expected = None if first is None else _until(first - passed)
             first = expected if measured is None else measured
         return _sum([first, *(estimate() for _, estimate in rest)])
 
@@ -143,6 +144,11 @@ class TimeLeft:
         self._note(key)
         if key in self._places:
             self._parts[self._places[key]].pop(key, None)
+
+
+def _until(left: float) -> float | None:
+    """Return no time for what should have ended a moment ago, and None if it was longer ago."""
+    return max(0.0, left) if left > -_moment else None
 
 
 def in_digits(seconds: float | None) -> str:

@@ -27,6 +27,7 @@ from harness.planning.identity import hash_of
 from harness.planning.plan import Cell, Fit
 from harness.registry import Registry
 from harness.results.checkpoint import FileCheckpoint
+from harness.results.curation import in_use
 from harness.results.store import Store
 
 
@@ -127,6 +128,10 @@ class Run:
         """
         environment = self.specification.environment.as_json()
         self.store.write_environment(hash_of(environment), environment)
+        with in_use(self.store):
+            return self._execute(jobs)
+
+    def _execute(self, jobs: Jobs) -> Outcome:
         timings = [cell for cell in self.applicable if cell.machine is not None]
         try:
             self._record_what_does_not_apply()

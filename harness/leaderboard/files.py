@@ -13,6 +13,7 @@ from harness.errors import StoreError
 from harness.leaderboard import markdown, terminal
 from harness.leaderboard.board import build_boards
 from harness.planning.budget import in_words
+from harness.results.curation import shown_records
 from harness.results.store import Store
 
 
@@ -22,7 +23,7 @@ def rewrite(datasets: Collection[str], store: Store, folder: Path) -> list[Path]
     Raises:
         StoreError: the disk is full or a folder cannot be written to.
     """
-    records = [record for record in store.records() if record.dataset["name"] in datasets]
+    records = [record for record in shown_records(store) if record.dataset["name"] in datasets]
     return write_leaderboards(build_boards(records, store), folder, store)
 
 

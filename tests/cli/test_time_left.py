@@ -139,6 +139,8 @@ def test_timings_are_the_last_part_of_the_time_left(tmp_path: Path) -> None:
     clock.now = 33
     assert time_left.of_run() == pytest.approx(7)
     clock.now = 41
+    assert time_left.of_run() == 0
+    clock.now = 51
     assert time_left.of_run() is None
 
 
@@ -166,12 +168,13 @@ def test_names_are_shortened_before_bars_and_times(width: int) -> None:
     assert max(len(first.rstrip()), len(second.rstrip())) <= width
     assert "━" in second
     assert "25%" in second
+    assert ("0:00:00" in second) == (width >= 70)
     assert "1:02:05 left" in second
     assert "left" not in first
     assert (name in second) == (width >= 140)
     assert ("seed 0" in second) == (width >= 60)
     assert (losses in second) == (width >= 120)
-    assert ("epoch 12" in second) == (width >= 80)
+    assert ("epoch 12" in second) == (width >= 60)
     assert "vae" in second
 
 
