@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, Task, TaskID
 from rich.table import Table
 from rich.text import Text
@@ -211,7 +211,12 @@ class Display(Progress):
             table.add_column(width=width, no_wrap=True, overflow="ellipsis")
         for task, columns in zip(shown, texts, strict=True):
             drawn = BarColumn(bar_width=bar).render(task)
-            cells = [shortened(task.description, name), drawn, *columns, Text(task.fields["details"], "dim")]
+            cells: list[RenderableType] = [
+                shortened(task.description, name),
+                drawn,
+                *columns,
+                Text(task.fields["details"], "dim"),
+            ]
             table.add_row(*(cell for cell, width in zip(cells, widths, strict=True) if width))
         return table
 
