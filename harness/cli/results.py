@@ -67,9 +67,10 @@ def list_(runs: Path, format_: str, **filters: Any) -> None:
 
     table = Table(box=None, header_style="bold")
     for heading in next(iter(rows.values())):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading not in ("dataset", "metric", "model", "note"))
     for row in rows.values():
-        cells = row | {"seeds": ", ".join(map(str, sorted(row["seeds"]))), "last ended": row["last ended"][:16]}
+        seeds = ", ".join(map(str, sorted(row["seeds"])))
+        cells = row | {"version": row["version"][:8], "seeds": seeds, "last ended": row["last ended"][:10]}
         table.add_row(*cells.values(), style="dim" if row["note"] else "")
     output_console().print(table)
 

@@ -77,6 +77,8 @@ def test_a_measurement_takes_as_long_as_those_of_the_model_or_else_of_any_model(
     assert [durations(run).of_cell(cell, 5) for cell in (of_vae, of_iwae)] == [3, 3]
     stored_record(timed_run(tmp_path, models=("iwae",)), seconds=7.0)
     assert [durations(run).of_cell(cell, 5) for cell in (of_vae, of_iwae)] == [3, 7]
+    small = timed_run(tmp_path, settings={("vae", "latent_dim"): [2]})
+    assert durations(run).of_cell(small.plan.cells[0], 5) == 3
     other = timed_run(tmp_path, settings={("elbo", "samples"): [50]})
     assert durations(other).of_cell(other.plan.cells[0], 5) is None
 
