@@ -50,10 +50,10 @@ def list_(runs: Path, format_: str, **filters: Any) -> None:
     for record in records:
         named = {kind: getattr(record, kind) for kind in ("dataset", "metric", "model")}
         marks = [word for word, keys in (("hidden", hidden), ("older", old)) if record.cell_key in keys]
+        marks += [record.status] * (record.status != "ok")
         row = {
             **{kind: _name(each) for kind, each in named.items()},
             "version": named["model"]["version"],
-            "status": record.status,
             "note": ", ".join(marks),
         }
         key = json.dumps([row, *named.values(), record.budget, record.engine], sort_keys=True)
@@ -67,7 +67,7 @@ def list_(runs: Path, format_: str, **filters: Any) -> None:
 
     table = Table(box=None, header_style="bold")
     for heading in next(iter(rows.values())):
-        table.add_column(heading, overflow="fold", no_wrap=heading not in ("dataset", "metric", "model", "note"))
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("version", "seeds", "last ended"))
     for row in rows.values():
         seeds = ", ".join(map(str, sorted(row["seeds"])))
         cells = row | {"version": row["version"][:8], "seeds": seeds, "last ended": row["last ended"][:10]}
