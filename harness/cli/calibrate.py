@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -133,7 +134,7 @@ def _calibrate_estimators(
     results: list[CalibrationResult] = []
     interrupted = False
     try:
-        with _progress("measuring", measurements) as advance:
+        with showing_progress("measuring", measurements) as advance:
             calibrate_all(grid, dataset, data, replications, results.append, left_out, advance)
     except KeyboardInterrupt:
         interrupted = True
@@ -157,19 +158,19 @@ def _check_metrics_of_samples(metrics: list[Component], replications: int, out: 
     from harness.calibration.plot import truth_plot
     from harness.calibration.sample_checks import checks
     from harness.calibration.truth_table import Cost, truth_rows
+    from harness.execution.durations import in_words
     from harness.machine.device import prepare_torch
 
     prepare_torch("cpu", deterministic=True)
     costs = [Cost.of(each, checks, replications) for each in metrics]
-    comparisons, minutes = sum(each.comparisons for each in costs), sum(each.seconds for each in costs) / 60
+    comparisons, seconds = sum(each.comparisons for each in costs), sum(each.seconds for each in costs)
     _announce(
-        f"{comparisons:,} comparisons: {len(checks)} checks of {len(metrics)} metrics of samples, "
-        + (f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute")
+        f"{comparisons:,} comparisons: {len(checks)} checks of {len(metrics)} metrics of samples, {in_words(seconds)}"
     )
     rows: list[TruthRow] = []
     interrupted = False
     try:
-        with _progress("checking", comparisons) as advance:
+        with showing_progress("checking", comparisons) as advance:
             for each in metrics:
                 for check in checks:
                     rows += truth_rows(each, check, replications, lambda: advance(1))
@@ -210,12 +211,40 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 @contextmanager
-def _progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar if standard error is a terminal; yield the function that advances it."""
+def showing_progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar if standard error is a terminal, else lines; yield the function that advances it."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    if not console.is_terminal:
+        yield _Lines(doing, total).advance
+        return
+    with Progress(console=console, transient=True) as progress:
         bar = progress.add_task(doing, total=total)
         yield lambda number: progress.advance(bar, number)
+
+
+class _Lines:
+    """Writes a line after each tenth of the work, and at least twice a minute."""
+
+    longest_silence = 30.0  # seconds
+
+    def __init__(self, doing: str, total: int) -> None:
+        self.doing = doing
+        self.total = total
+        self.done = 0
+        self.started = self.written = time.monotonic()
+
+    def advance(self, number: int) -> None:
+        """Note that as many more measurements are done."""
+        from harness.execution.durations import in_words
+
+        before, self.done = self.done, self.done + number
+        now = time.monotonic()
+        if 10 * before // self.total == 10 * self.done // self.total and now - self.written < self.longest_silence:
+            return
+        self.written = now
+        left = (now - self.started) / self.done * (self.total - self.done)
+        more = f", {in_words(left)} left" if self.done < self.total else ""
+        _announce(f"{self.doing}: {self.done:,} of {self.total:,}{more}")

@@ -20,5 +20,6 @@ def harness_commands() -> list[CommandSpec]:
         CommandSpec("figures", "harness.cli.figures:figures", "Draw the figures of stored fits again."),
         CommandSpec("baseline", "harness.cli.baseline:baseline", "Keep the results of a version in one small file."),
         CommandSpec("history", "harness.cli.history:history", "Show what comparisons found over time."),
+        CommandSpec("results", "harness.cli.results:results", "List, hide or remove stored results."),
         CommandSpec("leaderboard", "harness.cli.leaderboard:leaderboard", "Show the leaderboards of past runs."),
     ]

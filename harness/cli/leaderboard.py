@@ -14,6 +14,7 @@ from harness.contracts.checks import problem_of_renderer
 from harness.errors import UsageError
 from harness.leaderboard import explain as explanations
 from harness.leaderboard.board import build_boards, build_measured_boards
+from harness.results.curation import shown_records
 from harness.results.store import Store
 
 
@@ -41,7 +42,7 @@ def leaderboard(
         raise UsageError(f"--explain has the formats terminal and json, not {format_!r}")
     render = resolve_checked(registry.get("renderer", format_), problem_of_renderer)
     store = Store(runs, warn)
-    records = store.records()
+    records = shown_records(store)
     if not records and (format_ == "terminal" or datasets or metrics or explain):
         raise no_results(runs)
     records = selected(records, {"dataset": datasets, "metric": metrics}, runs)

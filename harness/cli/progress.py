@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, Task, TaskID
+from rich.table import Table
+from rich.text import Text
 
-from harness.cli.output import notice
-from harness.contracts.events import Record
+from harness.cli.output import notice, warn
+from harness.cli.time_left import TimeLeft, in_digits
+from harness.contracts.events import Record, failed
 from harness.leaderboard.text import decimals, number
 from harness.planning.budget import in_words
 from harness.planning.plan import Cell, Fit
 from harness.settings import show
+
+_narrow = 70  # columns; bars are shorter, and the time that has passed is left out
+_long_bar, _short_bar = 20, 10
+_shortest_name, _shortest_details = 16, 12
 
 
 class Lines:
@@ -84,31 +86,44 @@ class Lines:
         return True
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
-        """Show the outcome, and the traceback of a failure unless it is that of the cell before."""
+        """Show the outcome."""
         self.ended += 1
         self.announce(f"[{self.ended}/{self.cells}] {name_of(cell.fit)}, {outcome_of(record)}")
+        self.show_traceback(record, self.announce)
+
+    def show_traceback(self, record: Record, show: Callable[[str], None]) -> None:
+        """Show the traceback of a failure if they are wanted, unless it is that of the cell before."""
         if self.tracebacks and record.traceback and record.traceback != self._last_traceback:
-            self.announce(record.traceback.rstrip())
+            show(record.traceback.rstrip())
             self._last_traceback = record.traceback
+
+
+class Quiet(Lines):
+    """Writes only warnings and failures."""
+
+    def announce(self, line: str) -> None:
+        """Write nothing."""
+
+    def warn(self, line: str) -> None:
+        """Write a warning."""
+        warn(line)
+
+    def cell_reported(self, cell: Cell, record: Record) -> None:
+        """Show a failure."""
+        if record.status in failed:
+            notice(f"{name_of(cell.fit)}, {outcome_of(record)}")
+            self.show_traceback(record, notice)
 
 
 class Bars(Lines):
     """Shows a bar for all cells and one for each current fit or long measurement, with the time left."""
 
-    def __init__(self, cells: int, tracebacks: bool = False) -> None:
+    def __init__(self, cells: int, tracebacks: bool = False, time_left: TimeLeft | None = None) -> None:
         super().__init__(cells, tracebacks)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}", style="dim"),
-            console=Console(stderr=True, highlight=False),
-            transient=True,
-        )
-        self._cells_bar = self.progress.add_task("cells", total=cells, losses="")
+        self.time_left = time_left
+        self.progress = Display(Console(stderr=True, highlight=False))
+        of_run = time_left.of_run if time_left else None
+        self._cells_bar = self.progress.add_task("cells", total=cells, details="", time_left=of_run)
         self._bars: dict[str, TaskID] = {}
 
     def __enter__(self) -> Bars:
@@ -126,35 +141,117 @@ class Bars(Lines):
 
     def fit_started(self, fits: Sequence[Fit]) -> None:
         """Show a bar for its budget."""
-        total = 1.0 if fits[0].budget else None
-        self._bars[fits[0].key] = self.progress.add_task(name_of(*fits), total=total, losses="")
+        if self.time_left:
+            self.time_left.fit_started(fits)
+        self._add_bar(fits[0].key, name_of(*fits), 1.0 if fits[0].budget else None)
 
     def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
         """Advance the bar."""
+        if self.time_left:
+            self.time_left.epoch_ended(fits, epoch, progress)
         bar = self._bars[fits[0].key]
-        self.progress.update(bar, completed=progress, losses=f"epoch {epoch}: {format_losses(losses)}")
+        self.progress.update(bar, completed=progress, details=f"epoch {epoch}: {format_losses(losses)}")
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Remove the bar."""
+        if self.time_left:
+            self.time_left.fit_ended(fits, status, seconds)
         self.progress.remove_task(self._bars.pop(fits[0].key))
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:
         """Show a bar for the measurement."""
+        if self.time_left:
+            self.time_left.cell_progressed(cell, progress)
         if cell.key not in self._bars:
-            self._bars[cell.key] = self.progress.add_task(measurement_of(cell), total=1.0, losses="")
+            self._add_bar(cell.key, measurement_of(cell), 1.0)
         self.progress.update(self._bars[cell.key], completed=progress)
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
         """Show the outcome, and advance the bar of the cells."""
+        if self.time_left:
+            self.time_left.cell_reported(cell, record)
         super().cell_reported(cell, record)
         if (bar := self._bars.pop(cell.key, None)) is not None:
             self.progress.remove_task(bar)
-        self.progress.update(self._cells_bar, completed=self.ended, losses=f"{self.ended} of {self.cells}")
+        self.progress.update(self._cells_bar, completed=self.ended, details=f"{self.ended} of {self.cells}")
+
+    def _add_bar(self, key: str, name: str, total: float | None) -> None:
+        time_left = partial(self.time_left.of, key) if self.time_left else None
+        self._bars[key] = self.progress.add_task(name, total=total, details="", time_left=time_left)
 
 
-def reporter_for(cells: int, tracebacks: bool = False) -> Lines:
-    """Return bars if standard error is a terminal, else plain lines."""
-    return Bars(cells, tracebacks) if sys.stderr.isatty() else Lines(cells, tracebacks)
+class Display(Progress):
+    """Bars with names and details, of which the names are shortened first if there is no room.
+
+    Each task has the fields ``details`` and ``time_left``, a function that returns seconds or None.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._output = console  # ``self.console`` is not set when the first table is made
+        super().__init__(console=console, transient=True)
+
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        """Return the bars of the tasks, in lines as wide as the console."""
+        shown = [task for task in tasks if task.visible]
+        is_narrow = self._output.width < _narrow
+        bar = _short_bar if is_narrow else _long_bar
+        texts = [
+            (self._share(task), "" if is_narrow else self._elapsed(task), in_digits(_time_left(task))) for task in shown
+        ]
+        fixed = [bar, *(max(map(len, column), default=0) for column in zip(*texts, strict=True))]
+        room = self._output.width - sum(width + 1 for width in fixed if width)
+        names, details = (
+            max(map(cell_len, each), default=0)
+            for each in ([task.description for task in shown], [task.fields["details"] for task in shown])
+        )
+        name, details = _shared(room, names, details)
+        widths = [name, *fixed, details]
+        table = Table.grid(padding=(0, 1))
+        for width in filter(None, widths):
+            table.add_column(width=width, no_wrap=True, overflow="ellipsis")
+        for task, columns in zip(shown, texts, strict=True):
+            drawn = BarColumn(bar_width=bar).render(task)
+            cells: list[RenderableType] = [
+                shortened(task.description, name),
+                drawn,
+                *columns,
+                Text(task.fields["details"], "dim"),
+            ]
+            table.add_row(*(cell for cell, width in zip(cells, widths, strict=True) if width))
+        return table
+
+    def _share(self, task: Task) -> str:
+        return "" if task.total is None else f"{task.percentage:>3.0f}%"
+
+    def _elapsed(self, task: Task) -> str:
+        return str(timedelta(seconds=int(task.elapsed or 0)))
+
+
+def _time_left(task: Task) -> float | None:
+    function = task.fields["time_left"]
+    return function() if function else None
+
+
+def _shared(room: int, name: int, details: int) -> tuple[int, int]:
+    """Return the widths of names and details, which may have ``room`` together with the space between them."""
+    shorter = max(min(name, room - details - 1), min(name, _shortest_name))
+    left = room - shorter - 1
+    return (shorter, min(left, details)) if left >= min(details, _shortest_details) else (min(name, max(room, 1)), 0)
+
+
+def shortened(name: str, width: int) -> str:
+    """Return a name without its middle, which distinguishes it less than its ends."""
+    if cell_len(name) <= width:
+        return name
+    end = min(8, width // 2)
+    return f"{name[: width - end - 1]}…{name[len(name) - end :]}"
+
+
+def reporter_for(cells: int, tracebacks: bool = False, time_left: TimeLeft | None = None, quiet: bool = False) -> Lines:
+    """Return bars if standard error is a terminal, else plain lines; or one that shows only what fails."""
+    if quiet:
+        return Quiet(cells, tracebacks)
+    return Bars(cells, tracebacks, time_left) if sys.stderr.isatty() else Lines(cells, tracebacks)
 
 
 def name_of(*fits: Fit) -> str:

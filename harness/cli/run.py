@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,14 +22,13 @@ from harness.contracts.events import evaluation_splits
 from harness.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from harness.contracts.boards import Board
     from harness.contracts.events import Record
+    from harness.execution.durations import Durations
     from harness.execution.jobs import Jobs
     from harness.execution.run import Run
     from harness.planning.plan import Request
     from harness.registry import Registry
-    from harness.results.store import Store
 
 
 @click.command(
@@ -79,7 +80,10 @@ Examples:
 @click.option("--figures/--no-figures", default=True, show_default=True,
               help="Draw figures of each fit, and show them on the leaderboards.")  # fmt: skip
 @click.option("--traceback", is_flag=True, help="Print the traceback of each cell that fails.")
-@click.option("--dry-run", is_flag=True, help="Show what would be computed, and exit.")
+@click.option("--quiet", is_flag=True, help="Show only boards, failures and warnings.")
+@click.option("--json", "as_json", is_flag=True, help="Write the rows of the boards to standard output as JSON, as "
+              "'harness leaderboard --format json' does, and all else to standard error.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Show what would be computed and how long it takes, and exit.")
 @click.option("--fresh", is_flag=True, help="Compute everything again, even if it is stored.")
 @click.pass_context
 def run(context: click.Context, /, **values: Any) -> int:
@@ -90,11 +94,15 @@ def run(context: click.Context, /, **values: Any) -> int:
     Stored results are not computed again: a new metric does not retrain a model, and an interrupted run resumes
     where it stopped. A model to which no metric applies ("n/a") is not trained.
     """
+    if values["as_json"] and values["dry_run"]:
+        raise UsageError("--dry-run computes no rows that --json could write; give one of them")
     registry = load_registry(values["plugin_files"])
     request = _request(context, registry)
 
     from harness.atomic import require_writable
     from harness.cli.progress import reporter_for
+    from harness.data.source import untracked
+    from harness.execution.durations import Durations
     from harness.execution.run import Run
     from harness.execution.specification import RunSpecification
     from harness.results.environment import describe_commit, describe_environment
@@ -113,25 +121,34 @@ def run(context: click.Context, /, **values: Any) -> int:
         values["figures"],
         values["timing_rounds"],
     )
-    run = Run(specification, registry, reporter_for(0), show_bar)
+    quiet = values["quiet"]
+    run = Run(specification, registry, reporter_for(0, quiet=quiet), untracked if quiet else show_bar)
+    durations = Durations.of(run.store, specification.environment.machine)
     if values["dry_run"]:
-        _show_plan(run)
+        _show_plan(run, durations, values["jobs"])
         return 0
     require_writable(values["runs"], "--runs")
     require_writable(values["leaderboards"], "--leaderboards")
-    return _execute(run, values)
+    return _execute(run, values, durations)
 
 
-def _execute(run: Run, values: Mapping[str, Any]) -> int:
+def _execute(run: Run, values: Mapping[str, Any], durations: Durations) -> int:
     """Compute what is pending, write the leaderboards, then show those of this run."""
     from harness.cli.progress import reporter_for
+    from harness.cli.time_left import TimeLeft
+    from harness.execution.durations import Forecast
     from harness.execution.jobs import jobs_for
 
-    notice(_summary(run))
+    announce = run.reporter.announce
+    announce(_summary(run))
     run.prepare()
     jobs = jobs_for(run.tasks, run.context, values["jobs"])
-    _show_jobs(run, jobs)
-    with reporter_for(len(run.pending), tracebacks=values["traceback"]) as run.reporter:
+    if (line := _advice(run, jobs)) is not None:
+        announce(line)
+    if run.applicable:
+        announce(Forecast.of(run, durations, jobs.usual).in_words)
+    time_left = TimeLeft(run, durations, jobs.usual)
+    with reporter_for(len(run.pending), values["traceback"], time_left, values["quiet"]) as run.reporter:
         outcome = run.execute(jobs)
     failures = sum(record.traceback is not None for record in outcome.records.values())
     if failures and not values["traceback"]:
@@ -140,10 +157,11 @@ def _execute(run: Run, values: Mapping[str, Any]) -> int:
             "with --traceback prints them"
         )
     if outcome.interrupted:
-        kept = _count(outcome.computed, "finished cell")
-        notice(f"interrupted: {kept} stored; the same command resumes the run.")
+        _show_interruption(run)
     with suppress(BrokenPipeError):  # the exit code is that of the run
-        _write_boards(outcome.records, run.store, values["leaderboards"], run.registry)
+        boards = _write_boards(outcome.records, run, values)
+        if boards and not outcome.interrupted:
+            announce(f"next: {_next_command(boards, values['runs'])}")
     return outcome.exit_code
 
 
@@ -227,25 +245,40 @@ def _count(n: int, thing: str) -> str:
     return f"{n} {thing}{'s' * (n != 1)}"
 
 
-def _show_jobs(run: Run, jobs: Jobs) -> None:
-    """Show how many processes or threads work, if other options could make the run faster."""
+def _advice(run: Run, jobs: Jobs) -> str | None:
+    """Say how many processes or threads work, if other options could make the run faster."""
     from harness.machine.cpu_load import cores
 
     engine = run.specification.engine
     if jobs.usual > 1:
         together = f", the last {jobs.last} together" * (jobs.last > jobs.usual)
         each = _count(engine.threads, "thread")
-        notice(f"{_count(len(run.tasks), 'fit')} in {jobs.usual} processes, {each} each{together}")
-        return
+        return f"{_count(len(run.tasks), 'fit')} in {jobs.usual} processes, {each} each{together}"
     trains = any(fit.budget for task in run.tasks for fit in task.fits)
     if engine.device == "cpu" and cores() > engine.threads and trains:
-        notice(f"training on {engine.threads} of {cores()} cores; --threads uses more, which changes the last digits")
+        return f"training on {engine.threads} of {cores()} cores; --threads uses more, which changes the last digits"
+    return None
 
 
-def _show_plan(run: Run) -> None:
+def _show_interruption(run: Run) -> None:
+    """Show what is kept, and where work that had begun will resume."""
+    from harness.cli.progress import measurement_of, name_of
+
+    again = "the same command without --fresh" if run.specification.fresh else "the same command"
+    notice(f"interrupted: {_count(run.outcome.computed, 'finished cell')} stored; {again} resumes the run")
+    for fits, places in run.begun_fits():
+        place = f"resumes after {'; '.join(places)}" if places else "has no checkpoint yet and starts again"
+        notice(f"  {name_of(*fits)}: {place}")
+    for cell, place in run.begun_measurements():
+        notice(f"  {measurement_of(cell)}: resumes after {place}")
+
+
+def _show_plan(run: Run, durations: Durations, jobs: int | None) -> None:
     from rich.table import Table
 
     from harness.cli.progress import name_of
+    from harness.execution.durations import Forecast
+    from harness.machine.cpu_load import cores
 
     table = Table(box=None, header_style="bold", title=_summary(run), title_justify="left")
     for heading in ("fit", "metric", "action", "cell"):
@@ -260,17 +293,39 @@ def _show_plan(run: Run) -> None:
             action = "measure" if run.is_fitted(cell.fit) else "fit, measure"
         table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key[:12])
     output_console().print(table)
+    if run.applicable:
+        at_once = jobs or max(1, cores() // run.specification.engine.threads)
+        print(f"\n{Forecast.of(run, durations, at_once).in_words}")
 
 
-def _write_boards(records: Mapping[str, Record], store: Store, folder: Path, registry: Registry) -> None:
-    """Write the boards of all stored results on the run's data sets, then print those of the run."""
+def _write_boards(records: Mapping[str, Record], run: Run, values: Mapping[str, Any]) -> list[Board]:
+    """Write the boards of all stored results on the run's data sets; print those of the run, and return them."""
     from harness.leaderboard.board import build_boards
     from harness.leaderboard.files import rewrite
+    from harness.leaderboard.machine import render_json
     from harness.leaderboard.terminal import render
 
-    if not records:
-        return
-    written = rewrite({record.dataset["name"] for record in records.values()}, store, folder, registry, warn)
-    sys.stdout.write(render(build_boards(records.values(), store)))
-    for path in written:
-        print(f"wrote {path}")
+    datasets = {record.dataset["name"] for record in records.values()}
+    written = rewrite(datasets, run.store, values["leaderboards"], run.registry, warn)
+    boards = build_boards(records.values(), run.store)
+    if values["as_json"]:
+        print(render_json(boards))
+    else:
+        sys.stdout.write(render(boards))
+    if not values["quiet"]:
+        for path in written:
+            print(f"wrote {path}", file=sys.stderr if values["as_json"] else sys.stdout)
+    return boards
+
+
+def _next_command(boards: Sequence[Board], runs: Path) -> str:
+    """Return the command that tells most about the boards."""
+    if any(row.no_rank and row.seeds == 1 and not board.machine for board in boards for row in board.rows):
+        return "the same command with --seeds 3, since a model with one seed has no rank"
+    folder = [] if runs == Path("runs") else ["--runs", str(runs)]
+    for board in boards:
+        ranked = [row.name for row in board.rows if row.rank is not None]
+        if len(ranked) > 1:
+            compared = ["--dataset", board.dataset, "--metric", board.metric, "--explain", *ranked[:2]]
+            return shlex.join(["harness", "leaderboard", *compared, *folder])
+    return shlex.join(["harness", "leaderboard", *folder])

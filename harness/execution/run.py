@@ -26,6 +26,8 @@ from harness.execution.workers import perform_in_workers
 from harness.planning.identity import hash_of
 from harness.planning.plan import Cell, Fit
 from harness.registry import Registry
+from harness.results.checkpoint import FileCheckpoint
+from harness.results.curation import in_use
 from harness.results.store import Store
 
 
@@ -71,6 +73,8 @@ class Run:
         self.store = Store(specification.store, reporter.warn)
         self.context = WorkerContext(specification, registry, self, track)
         self._failed: dict[str, Failure] = {}
+        self._fits_begun: dict[str, Sequence[Fit]] = {}
+        self._cells_begun: dict[str, Cell] = {}
         stored = [] if specification.fresh else self.store.records()
         self._done = {record.cell_key: record for record in stored if record.is_finished}
         self.outcome = Outcome({cell.key: self._done[cell.key] for cell in self.plan.cells if cell.key in self._done})
@@ -124,6 +128,10 @@ class Run:
         """
         environment = self.specification.environment.as_json()
         self.store.write_environment(hash_of(environment), environment)
+        with in_use(self.store):
+            return self._execute(jobs)
+
+    def _execute(self, jobs: Jobs) -> Outcome:
         timings = [cell for cell in self.applicable if cell.machine is not None]
         try:
             self._record_what_does_not_apply()
@@ -142,6 +150,23 @@ class Run:
             self.outcome.interrupted = True
         return self.outcome
 
+    def begun_fits(self) -> list[tuple[Sequence[Fit], list[str]]]:
+        """Return fits that have not ended, each with the places from which it will resume, in words."""
+        return [
+            (fits, [done for fit in fits if (done := self._resumes_after(fit.key, "fit")) is not None])
+            for fits in self._fits_begun.values()
+            if any(self.store.fit(fit.key) is None or self.specification.fresh for fit in fits)
+        ]
+
+    def begun_measurements(self) -> list[tuple[Cell, str]]:
+        """Return measurements that have not ended and will not start from the beginning, with their places."""
+        cells = ((cell, self._resumes_after(cell.key, "measurement")) for cell in self._cells_begun.values())
+        return [(cell, done) for cell, done in cells if done is not None]
+
+    def _resumes_after(self, key: str, work: str) -> str | None:
+        checkpoints = (FileCheckpoint(path, self.announce, work) for path in self.store.checkpoint_files(key))
+        return next((done for each in checkpoints if (done := each.done) is not None), None)
+
     def _record_what_does_not_apply(self) -> None:
         for cell in self.pending:
             if cell.lacking is not None:
@@ -159,6 +184,7 @@ class Run:
 
     def fit_started(self, fits: Sequence[Fit]) -> None:
         """Show it to the user."""
+        self._fits_begun[fits[0].key] = fits
         self.reporter.fit_started(fits)
 
     def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
@@ -167,6 +193,7 @@ class Run:
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Show it to the user."""
+        self._fits_begun.pop(fits[0].key, None)
         self.reporter.fit_ended(fits, status, seconds)
 
     def fit_failed(self, fit: Fit, failure: Failure) -> None:
@@ -175,6 +202,7 @@ class Run:
 
     def cell_started(self, cell: Cell) -> None:
         """Notify the plugins."""
+        self._cells_begun[cell.key] = cell
         self.registry.notify("harness_cell_started", self.reporter.warn, cell=cell)
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:
@@ -184,6 +212,7 @@ class Run:
     def cell_ended(self, cell: Cell, record: Record, values: Values | None) -> None:
         """Write the record, then show it to the user and notify the plugins."""
         self.store.append(record, values)
+        self._cells_begun.pop(cell.key, None)
         if record.is_finished:
             self.store.checkpoint_file([cell.key]).unlink(missing_ok=True)
         self.outcome.records[cell.key] = record

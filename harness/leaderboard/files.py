@@ -16,6 +16,7 @@ from harness.leaderboard.board import build_boards
 from harness.leaderboard.figures import draw_board_figures
 from harness.planning.budget import in_words
 from harness.registry import Registry
+from harness.results.curation import shown_records
 from harness.results.store import Store
 
 _not_in_names = re.compile(r"[^\w.-]")  # of files
@@ -31,7 +32,7 @@ def rewrite(
     Raises:
         StoreError: the disk is full or a folder cannot be written to.
     """
-    records = [record for record in store.records() if record.dataset["name"] in datasets]
+    records = [record for record in shown_records(store) if record.dataset["name"] in datasets]
     return write_leaderboards(build_boards(records, store), folder, store, registry, warn)
 
 
@@ -50,7 +51,9 @@ def write_leaderboards(
         by_dataset.setdefault(board.dataset, []).append(board)
     written = []
     for dataset, its_boards in by_dataset.items():
-        page, picture, figures = (folder / f"{_not_in_names.sub('-', dataset)}.{suffix}" for suffix in ("md", "svg", "figures"))
+        page, picture, figures = (
+            folder / f"{_not_in_names.sub('-', dataset)}.{suffix}" for suffix in ("md", "svg", "figures")
+        )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             drawn = _write_figures(draw_board_figures(its_boards, registry, warn), figures)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from tabulate import tabulate
 
 from harness.contracts.boards import Board
+from harness.leaderboard.summary import Entry, Summary, summaries
 from harness.leaderboard.text import captions, cells, columns, printable, title
 
 # An underscore within a word, as in ``latent_dim``, has no meaning, nor has # there.
@@ -18,8 +19,8 @@ _start = re.compile(r"^(\d*)([-+=>#.)])")  # of a list, a quotation or a heading
 
 
 def render(boards: Sequence[Board]) -> str:
-    """Write boards as Markdown sections, one a board."""
-    return "\n".join(_section(board) for board in boards)
+    """Write summaries and boards as Markdown sections."""
+    return "\n".join([*map(_section_of_summary, summaries(boards)), *map(_section, boards)])
 
 
 def render_figures(of_boards: Mapping[str, str], of_fits: Mapping[str, Mapping[str, str]]) -> str:
@@ -40,14 +41,34 @@ def render_figures(of_boards: Mapping[str, str], of_fits: Mapping[str, Mapping[s
     return "".join(f"\n{section}" for section in sections)
 
 
+def _section_of_summary(summary: Summary) -> str:
+    heads = ["model", *map(_escaped, summary.heads)]
+    rows = [
+        [_escaped(name), *map(_marked, entries)] for name, entries in zip(summary.names, summary.entries, strict=True)
+    ]
+    aligned = ["left", *["right"] * len(summary.heads)]
+    table = tabulate(rows, headers=heads, tablefmt="github", colalign=aligned, disable_numparse=True)
+    lines = ["Bold: may be the first of its board.", *summary.captions]
+    return _text(summary.title, table, lines)
+
+
+def _marked(entry: Entry) -> str:
+    text = _escaped(entry.text)
+    return (f"**{text}**" if entry.is_best else text) + " †" * entry.has_note
+
+
 def _section(board: Board) -> str:
     heads = columns(board)
     rows = [[_escaped(entry) for entry in cells(board, row)] for row in board.rows]
     aligned = ["left" if head in ("model", "note") else "right" for head in heads]
     escaped = [_escaped(head) for head in heads]
     table = tabulate(rows, headers=escaped, tablefmt="github", colalign=aligned, disable_numparse=True)
-    items = ("- " + _start.sub(r"\1\\\2", _escaped(line)) for line in captions(board))
-    return "\n".join([f"## {_escaped(title(board))}", "", table, "", *items, ""])
+    return _text(title(board), table, captions(board))
+
+
+def _text(heading: str, table: str, lines: Sequence[str]) -> str:
+    items = ("- " + _start.sub(r"\1\\\2", _escaped(line)) for line in lines)
+    return "\n".join([f"## {_escaped(heading)}", "", table, "", *items, ""])
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,8 @@
-"""Boards as rich tables, for a terminal and for a picture."""
+"""Boards as rich tables, for a terminal and for a picture.
+
+A table that is too wide has its notes below it; if it is still too wide, each row becomes a block of lines. Numbers and
+names are never cut: a word that is longer than a line is left to the terminal to break.
+"""
 
 from __future__ import annotations
 
@@ -6,60 +10,199 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from io import StringIO
 from textwrap import wrap
 
 from rich import box
-from rich.console import Console, Group
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from harness.contracts.boards import Board
+from harness.contracts.boards import Board, Row
+from harness.leaderboard.summary import Entry, Summary, summaries
 from harness.leaderboard.text import captions, cells, columns, printable, title
+
+# Characters in a line of a head (0: as few as possible) and between columns, tried in turn.
+_heads = ((18, 3), (18, 2), (0, 2))
+_narrowest_note = 20
+_best, _noted = "*", "†"
 
 
 def render(boards: Sequence[Board]) -> str:
-    """Write boards as tables as wide as the terminal, in colour where standard output is one."""
+    """Write summaries and boards as tables as wide as the terminal, in colour where standard output is one."""
     on_terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size((110, 24)).columns
     console = Console(file=StringIO(), force_terminal=on_terminal, width=width, highlight=False)
     with console.capture() as captured:
+        for summary in summaries(boards):
+            _print(console, _of_summary(summary, width))
         for board in boards:
-            console.print(table(board))
-            console.print()
+            _print(console, _of_board(board, width))
     return captured.get()
 
 
 def render_svg(boards: Sequence[Board]) -> str:
     """Write boards as one SVG picture that loads no other files."""
-    console = Console(file=StringIO(), record=True, width=120, force_terminal=True, highlight=False)
+    width = 120
+    console = Console(file=StringIO(), record=True, width=width, force_terminal=True, highlight=False)
     for board in boards:
-        console.print(table(board))
-        console.print()
+        _print(console, _of_board(board, width))
     names = printable(", ".join(dict.fromkeys(board.dataset for board in boards)))
     svg = console.export_svg(title=names, unique_id="board")
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 
 
-def table(board: Board) -> Group:
-    """Return a board as a rich table with its title above and its captions below."""
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    least = {"model": max(len(name) for name in ("model", *(row.model for row in board.rows))), "note": 14}
-    for name in columns(board):
-        words = name in least
-        grid.add_column(
-            Text(_head(name)),
-            justify="left" if words else "right",
-            no_wrap=not words,
-            overflow="fold",
-            min_width=least.get(name),
-        )
-    for row in board.rows:
-        style = "bold green" if row.rank_low == 1 else "dim" if row.value is None else ""
-        grid.add_row(*(Text(entry) for entry in cells(board, row)), style=style)
-    return Group(Text(title(board), style="bold"), grid, *(Text(line, style="dim") for line in captions(board)))
+def _print(console: Console, found: RenderableType) -> None:
+    console.print(found, crop=False)
+    console.print()
 
 
-def _head(name: str) -> str:
-    """Break a column head into lines, with the unit below, to leave room for notes."""
-    return "\n".join(line for part in name.replace(" (", "\n(").splitlines() for line in wrap(part, 18))
+@dataclass(frozen=True)
+class _Column:
+    """A column of a table; the lines of ``entries`` may be broken between words down to a width of ``least``."""
+
+    head: str
+    entries: Sequence[Text]
+    least: int | None = None
+
+    @property
+    def width(self) -> int:
+        return max(map(cell_len, [each.plain for each in self.entries]), default=0)
+
+
+def _of_board(board: Board, width: int) -> Group:
+    """Return a board with its title above and its captions below."""
+    rows = [[Text(entry) for entry in cells(board, row)] for row in board.rows]
+    styles = [_style(row) for row in board.rows]
+    every = [_column(head, [row[place] for row in rows]) for place, head in enumerate(columns(board))]
+    notes = [printable(f"{row.name}: {row.reason}") for row in board.rows if row.reason]
+    body: RenderableType
+    if (table := _table(every, styles, width)) is not None:
+        body, notes = table, []
+    elif notes and (table := _table(every[:-1], styles, width)) is not None:
+        body = table
+    else:
+        body, notes = _blocks([f"{rank}  {name}" for rank, name, *_ in rows], every[2:], styles, width), []
+    below = [*(_lines(note, width) for note in notes), *(_lines(line, width, "dim") for line in captions(board))]
+    return Group(_lines(title(board), width, "bold"), body, *below)
+
+
+def _style(row: Row) -> str:
+    return "bold green" if row.rank_low == 1 else "dim" if row.value is None else ""
+
+
+def _of_summary(summary: Summary, width: int) -> Group:
+    """Return a summary, as several tables below each other if one would be too wide."""
+    names = _column("model", [Text(name) for name in summary.names])
+    values = [_values(head, each) for head, each in zip(summary.heads, zip(*summary.entries, strict=True), strict=True)]
+    best = [f"{_best}: may be the first of its board."] * any(each.is_best for row in summary.entries for each in row)
+    body: list[RenderableType] = []
+    left = values
+    while left:
+        tables = ((n, _part(names, left[:n], width)) for n in range(len(left), 0, -1))
+        count, table = next(((n, table) for n, table in tables if table is not None), (0, None))
+        if table is None:
+            body = [_blocks(summary.names, values, [""] * len(summary.names), width)]
+            break
+        body.append(table)
+        left = left[count:]
+    below = (_lines(line, width, "dim") for line in [*best, *summary.captions])
+    return Group(_lines(summary.title, width, "bold"), *body, *below)
+
+
+def _values(head: str, entries: Sequence[Entry]) -> _Column:
+    """Return a column of values, with marks that leave them aligned."""
+    marks = [_best * each.is_best + _noted * each.has_note for each in entries]
+    longest = max(map(len, marks))
+    return _Column(
+        head,
+        [
+            Text(f"{each.text} {mark:<{longest}}" if longest else each.text, "bold green" * each.is_best)
+            for each, mark in zip(entries, marks, strict=True)
+        ],
+    )
+
+
+def _part(names: _Column, values: Sequence[_Column], width: int) -> Table | None:
+    """Return a table of some columns of a summary, with the rows that have a value there, or None if it is too wide."""
+    places = [n for n in range(len(names.entries)) if any(each.entries[n].plain.strip() for each in values)]
+    part = [replace(each, entries=[each.entries[n] for n in places]) for each in (names, *values)]
+    return _table(part, [""] * len(places), width, heads=_heads[: 2 if len(values) > 1 else None])
+
+
+def _column(head: str, entries: Sequence[Text]) -> _Column:
+    words = [word for entry in entries for word in entry.plain.split()]
+    longest = max(map(cell_len, [*words, head]), default=0)
+    return _Column(head, entries, {"model": longest, "note": max(longest, _narrowest_note)}.get(head))
+
+
+def _table(
+    columns: Sequence[_Column], styles: Sequence[str], width: int, heads: Sequence[tuple[int, int]] = _heads
+) -> Table | None:
+    """Return a table with heads as wide and columns as far apart as there is room for, or None if it does not fit."""
+    for most, gap in heads:
+        texts = [_head(column, most) for column in columns]
+        widths = _widths(columns, texts, width - gap * len(columns) + gap - 2)
+        if widths is not None:
+            break
+    else:
+        return None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap - 2, 0, 1))
+    for column, text, its_width in zip(columns, texts, widths, strict=True):
+        is_words = column.least is not None
+        table.add_column(Text(text), justify="left" if is_words else "right", no_wrap=not is_words, width=its_width)
+    for place, style in enumerate(styles):
+        table.add_row(*(column.entries[place] for column in columns), style=style)
+    return table
+
+
+def _widths(columns: Sequence[_Column], heads: Sequence[str], width: int) -> list[int] | None:
+    """Return widths of columns that are ``width`` together at most, or None; those of words share what others leave."""
+    wanted = [max(column.width, *map(cell_len, head.split("\n"))) for column, head in zip(columns, heads, strict=True)]
+    widths = [wide if each.least is None else min(wide, each.least) for each, wide in zip(columns, wanted, strict=True)]
+    if (left := width - sum(widths)) < 0:
+        return None
+    for place, wide in enumerate(wanted):
+        more = min(left, wide - widths[place])
+        widths[place] += more
+        left -= more
+    return widths
+
+
+def _head(column: _Column, most: int) -> str:
+    """Break a head into lines of ``most`` characters, or of as few as its words and the column have."""
+    parts = [
+        part.replace(" ↑", "\xa0↑").replace(" ↓", "\xa0↓") for part in column.head.replace(" (", "\n(").splitlines()
+    ]
+    words = [len(word) for part in parts for word in wrap(part, 1, break_long_words=False)]
+    lines = [line for part in parts for line in wrap(part, most or max(column.width, *words), break_long_words=False)]
+    return "\n".join(lines).replace("\xa0", " ")
+
+
+def _blocks(names: Sequence[str], columns: Sequence[_Column], styles: Sequence[str], width: int) -> Group:
+    """Return a block of lines for each row: its name, then what each column says of it."""
+    blocks = []
+    for place, (name, style) in enumerate(zip(names, styles, strict=True)):
+        block = _lines(name, width, style)
+        for column in columns:
+            entry = column.entries[place]
+            if entry.plain.strip():
+                block.append("\n").append(_lines(f"{column.head}: {entry.plain}", width, entry.style, indent="  "))
+        blocks.append(block)
+    return Group(*blocks)
+
+
+def _lines(text: str, width: int, style: str | Style = "", indent: str = "") -> Text:
+    """Break a text between words; a word that is longer than a line is left whole."""
+    lines = wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=2 * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return Text("\n".join(lines), style, no_wrap=True, overflow="ignore")

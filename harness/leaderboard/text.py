@@ -14,22 +14,38 @@ _many = 5  # names; more are counted
 
 def title(board: Board) -> str:
     """Name a board: the data set and the metric with what is not at its default."""
-    dataset = " ".join(filter(None, [board.dataset, board.dataset_label]))
     metric = " ".join(filter(None, [board.metric, board.metric_label]))
-    split = "" if board.split == "test" else f" · {board.split} split"
-    seed = f" · evaluation seed {board.evaluation_seed}" if board.evaluation_seed else ""
-    return printable(f"{dataset} · {metric}{split}{seed}")
+    return printable(" · ".join([_dataset(board), metric, *_evaluation(board)]))
+
+
+def subject(board: Board) -> str:
+    """Name what boards of several metrics have in common: the data set, and how they were evaluated."""
+    return printable(" · ".join([_dataset(board), *_evaluation(board)]))
+
+
+def _evaluation(board: Board) -> list[str]:
+    split = [] if board.split == "test" else [f"{board.split} split"]
+    return split + ([f"evaluation seed {board.evaluation_seed}"] if board.evaluation_seed else [])
+
+
+def _dataset(board: Board) -> str:
+    return " ".join(filter(None, [board.dataset, board.dataset_label]))
 
 
 def columns(board: Board) -> list[str]:
     """Return the column heads of a board."""
-    unit = f" ({board.unit})" if board.unit else ""
-    arrow = {"higher": " ↑", "lower": " ↓"}.get(board.direction or "", "")
-    heads = ["rank", "model", f"{board.metric}{unit}{arrow}"] + ["std. error"] * _has_errors(board)
+    heads = ["rank", "model", value_head(board, board.metric)] + ["std. error"] * _has_errors(board)
     if _has_spread(board):
         heads += ["seeds", "spread"]
     heads += board.part_names
     return [printable(head) for head in heads + ["note"] * _has_notes(board)]
+
+
+def value_head(board: Board, name: str) -> str:
+    """Return a name with the unit of a board's values, and an arrow to the better ones."""
+    unit = f" ({board.unit})" if board.unit else ""
+    arrow = {"higher": " ↑", "lower": " ↓"}.get(board.direction or "", "")
+    return f"{name}{unit}{arrow}"
 
 
 def cells(board: Board, row: Row) -> list[str]:

@@ -34,25 +34,32 @@ class FileCheckpoint:
 
     def load(self) -> State | None:
         """See ``Checkpoint.load``."""
+        state, problem = self._read()
+        if problem is not None:
+            self.announce(f"{self.path} {problem}; the {self.work} starts from the beginning")
+        if state is not None:
+            self.announce(f"resuming the {self.work} from a checkpoint after {state['done']}")
+        return state
+
+    @property
+    def done(self) -> str | None:
+        """How much of the work need not be done again, in words, or None if there is no state to resume from."""
+        state, _ = self._read()
+        return None if state is None else str(state["done"])
+
+    def _read(self) -> tuple[State | None, str | None]:
+        """Return the state that was kept, or what is wrong with it."""
         try:
             state: State = torch.load(self.path, weights_only=True)
         except FileNotFoundError:
-            return None
+            return None, None
         except Exception as error:
-            self.announce(
-                f"{self.path} cannot be read ({type(error).__name__}); the {self.work} starts from the beginning"
-            )
-            return None
+            return None, f"cannot be read ({type(error).__name__})"
         if state.get("layout") != layouts[self.work]:
-            self.announce(f"{self.path} was written by another version; the {self.work} starts from the beginning")
-            return None
+            return None, "was written by another version"
         if state["torch"] != str(torch.__version__):
-            self.announce(
-                f"{self.path} was written by torch {state['torch']}; the {self.work} starts from the beginning"
-            )
-            return None
-        self.announce(f"resuming the {self.work} from a checkpoint after {state['done']}")
-        return state
+            return None, f"was written by torch {state['torch']}"
+        return state, None
 
     @property
     def is_due(self) -> bool:

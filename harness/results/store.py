@@ -240,6 +240,10 @@ class Store:
         name = keys[0] if len(keys) == 1 else f"{keys[0]}-and-{len(keys) - 1}-more"
         return self.root / "checkpoints" / f"{name}.pt"
 
+    def checkpoint_files(self, key: str) -> list[Path]:
+        """Return the checkpoint files that exist of a fit, alone or the first of several, or of a cell."""
+        return sorted((self.root / "checkpoints").glob(f"{key}*.pt"))
+
     def write_environment(self, identifier: str, description: Mapping[str, Any]) -> None:
         """Write the environment of a run, once.
 

@@ -194,7 +194,8 @@ def _spend(
         if len(monitors) == 1 and callbacks.after_epoch(monitors[0].model, progress.spent):
             break
         if checkpoint is not None and checkpoint.is_due:
-            checkpoint.save(_state(epoch, progress, trainer, monitors), f"{progress.steps:,} steps")
+            steps = f"{progress.steps:,} step{'s' * (progress.steps != 1)}"
+            checkpoint.save(_state(epoch, progress, trainer, monitors), f"epoch {epoch} ({steps})")
 
 
 def _state(

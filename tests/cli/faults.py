@@ -68,10 +68,13 @@ class Huge(Scaled):
 
 
 class Stoppable(Scaled):
-    """Is interrupted, as by Ctrl-C, while there is a file named ``stop``."""
+    """Is interrupted, as by Ctrl-C, after as many steps as a file named ``stop`` says; an empty one says none."""
+
+    steps = 0
 
     def loss(self, x: Tensor, noise: harness.Noise) -> Tensor:
-        if Path("stop").exists():
+        self.steps += self.training
+        if Path("stop").exists() and self.steps > int(Path("stop").read_text() or 0):
             signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
             signal.raise_signal(signal.SIGINT)
         return super().loss(x, noise)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from PIL import Image
 from harness import Data, Estimate
 from harness.calibration.calibrate import calibrate, coverage, fitted
 from harness.calibration.selection import effort_levels, exact_models, selected
+from harness.cli.calibrate import showing_progress
 from harness.noise import derive_seed
 from harness.planning.component import resolve_component
 from harness.registry import Registry
@@ -54,6 +56,22 @@ def test_the_table_shows_the_bias_with_its_error_and_the_path_of_the_plot(call: 
     assert "±" in done.out
     assert "12 measurements of 10 images" in done.err
     assert "wrote calibration/bias.png" in done.err
+    shown = [line.split(",")[0] for line in done.err.splitlines() if line.startswith("measuring: ")]
+    assert shown[:2] == ["measuring: 2 of 12", "measuring: 3 of 12"]
+    assert shown[-1] == "measuring: 12 of 12"
+    assert len(shown) == 10
+
+
+def test_a_pipe_is_never_silent_for_long(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = iter([0.0, 20.0, 40.0, 50.0, 71.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    with showing_progress("measuring", 1000) as advance:
+        for _ in range(4):
+            advance(1)
+    assert capsys.readouterr().err.splitlines() == [
+        "measuring: 2 of 1,000, about 5.5 hours left",
+        "measuring: 4 of 1,000, about 4.9 hours left",
+    ]
 
 
 def test_invalid_arguments_are_refused_before_any_work(refused: Callable[..., str]) -> None:

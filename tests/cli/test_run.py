@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from harness.results.checkpoint import FileCheckpoint
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -113,6 +116,17 @@ def test_a_dry_run_counts_what_would_be_computed_and_leaves_no_trace(run: Call, 
     assert traces(tmp_path) == before
 
 
+def test_the_time_of_a_run_is_estimated_from_what_was_timed_before(run: Call) -> None:
+    unknown = "how long it takes is not known: nothing like it was timed here before"
+    assert unknown in run("pca", "reconstruction-mse", "--dry-run").out
+    assert unknown in run("pca", "reconstruction-mse").err
+    more = run("pca", "reconstruction-mse", "--seeds", "3", "--dry-run")
+    assert more.out.splitlines()[-1] == "less than a minute"
+    partly = run("pca,scaled", "reconstruction-mse,bare", "--seeds", "2")
+    assert "less than a minute for 1 of 7 cells; 6 cells were never timed" in partly.err
+    assert "minute" not in run("pca", "reconstruction-mse", "--dry-run").out  # all is stored
+
+
 def test_where_nothing_could_be_measured_the_exit_code_says_so(run: Call) -> None:
     done = run("pca", "elbo")
     assert done.code == 4
@@ -209,7 +223,9 @@ def test_an_interrupted_fit_leaves_nothing_half_done_and_the_same_command_comple
     stop.touch()
     done = run("pca,stoppable", "reconstruction-mse")
     assert done.code == 130
-    assert "1 finished cell stored" in done.err
+    assert "1 finished cell stored; the same command resumes the run" in done.err
+    assert "stoppable on tiny, seed 0: has no checkpoint yet and starts again" in done.err
+    assert "next: " not in done.err
     assert [named(each)[0] for each in lines()] == ["pca"]
     assert [path.name for path in Path("runs", "fits").iterdir()] == [lines()[0]["fit_key"]]
     assert "pca" in Path("leaderboards", "tiny.md").read_text()
@@ -219,6 +235,58 @@ def test_an_interrupted_fit_leaves_nothing_half_done_and_the_same_command_comple
     assert [named(each)[0] for each in lines()] == ["pca", "stoppable"]
     assert run("stoppable", "reconstruction-mse", "--runs", "undisturbed").code == 0
     assert lines("undisturbed")[0]["value"] == lines()[1]["value"]
+
+
+@pytest.mark.parametrize("fresh", [(), ("--fresh",)])
+def test_an_interruption_says_from_where_the_fit_will_resume(
+    run: Call, monkeypatch: pytest.MonkeyPatch, fresh: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(FileCheckpoint, "is_due", property(lambda checkpoint: True))
+    Path("stop").write_text("3")
+    done = run("stoppable", "reconstruction-mse", "--epochs", "9", *fresh)
+    assert done.code == 130
+    place = "after epoch 3 (3 steps)"
+    assert f"stoppable on tiny, seed 0: resumes {place}" in done.err
+    assert ("without --fresh resumes the run" in done.err) == bool(fresh)
+    Path("stop").unlink()
+    assert f"resuming the fit from a checkpoint {place}" in run("stoppable", "reconstruction-mse", "--epochs", "9").err
+
+
+def test_a_quiet_run_shows_only_boards_and_failures(run: Call) -> None:
+    done = run("scaled,broken", "reconstruction-mse", "--quiet")
+    failure, hint = done.err.splitlines()
+    assert failure == "broken on tiny, seed 0, reconstruction-mse: error, ZeroDivisionError: by design"
+    assert "with --traceback prints" in hint
+    assert "tiny · reconstruction-mse" in done.out
+    assert "wrote" not in done.out
+    assert run("scaled", "reconstruction-mse", "--quiet", "--seeds", "2").err == ""
+    assert 'ZeroDivisionError("by design")' in run("broken", "reconstruction-mse", "--quiet", "--traceback").err
+
+
+def test_rows_as_json_are_all_of_the_standard_output(run: Call, call: Call) -> None:
+    done = run("scaled,pca", "reconstruction-mse,elbo", "--json")
+    assert json.loads(done.out) == json.loads(call("leaderboard", "--format", "json").out)
+    assert len(json.loads(done.out)) == 4
+    assert "fitting scaled" in done.err
+    assert "wrote leaderboards/tiny.md" in done.err
+    refused = run("scaled", "elbo", "--json", "--dry-run")
+    assert (refused.code, refused.out) == (2, "")
+    assert "give one of them" in refused.err
+
+
+def test_a_finished_run_ends_with_its_files_and_the_next_command(run: Call, call: Call) -> None:
+    one = run("scaled,pca", "reconstruction-mse", "--no-figures")
+    assert one.out.splitlines()[-2:] == ["wrote leaderboards/tiny.md", "wrote leaderboards/tiny.svg"]
+    assert one.err.splitlines()[-1].startswith("next: the same command with --seeds 3")
+    three = run("scaled,pca", "reconstruction-mse", "--seeds", "3", "--runs", "my runs")
+    last = three.err.splitlines()[-1]
+    assert last == (
+        "next: harness leaderboard --dataset tiny --metric reconstruction-mse --explain pca scaled --runs 'my runs'"
+    )
+    explained = call(*shlex.split(last)[2:])
+    assert explained.code == 0
+    assert "pca is better" in explained.out
+    assert run("pca", "elbo", "--runs", "my runs").err.splitlines()[-1] == "next: harness leaderboard --runs 'my runs'"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "description", "everything"])

@@ -71,7 +71,9 @@ def test_an_interrupted_fit_ends_bit_for_bit_like_an_uninterrupted_one(
         with pytest.raises(Interrupted):
             fit_seeds(recipe, seeds, vectorized=vectorized, callbacks=stop_after(last))
     resumed = fit_seeds(recipe, seeds, vectorized=vectorized, callbacks=stop_after(6))
-    assert announced[:2] == [f"resuming the fit from a checkpoint after {steps} steps" for steps in (12, 24)]
+    assert announced[:2] == [
+        f"resuming the fit from a checkpoint after epoch {epoch} ({6 * epoch} steps)" for epoch in (2, 4)
+    ]
     for a, b in zip(whole, resumed, strict=True):
         assert (a.curves.train, a.curves.validation) == (b.curves.train, b.curves.validation)
         for key, value in a.model.state_dict().items():
@@ -84,6 +86,8 @@ def test_a_damaged_checkpoint_is_announced_and_the_fit_starts_from_the_beginning
     checkpoint.save({"epoch": 1}, "3 steps")
     content = checkpoint.path.read_bytes()
     checkpoint.path.write_bytes(content[: len(content) // 2])
+    assert checkpoint.done is None
+    assert announced == []
     assert checkpoint.load() is None
     assert "the fit starts from the beginning" in announced[0]
 
@@ -91,7 +95,9 @@ def test_a_damaged_checkpoint_is_announced_and_the_fit_starts_from_the_beginning
 def test_a_checkpoint_of_another_layout_is_announced_and_the_fit_starts_from_the_beginning(tmp_path: Path) -> None:
     announced: list[str] = []
     checkpoint = FileCheckpoint(tmp_path / "fit.pt", announced.append)
+    assert checkpoint.done is None
     checkpoint.save({"epoch": 1}, "3 steps")
+    assert checkpoint.done == "3 steps"
     torch.save({**torch.load(checkpoint.path), "layout": 1}, checkpoint.path)
     assert checkpoint.load() is None
     assert "another version; the fit starts from the beginning" in announced[0]

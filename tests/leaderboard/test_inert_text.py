@@ -106,6 +106,21 @@ def test_markdown_shows_any_text_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", hostile)
+def test_summaries_show_text_as_it_is(text: str, tmp_path: Path) -> None:
+    given = {"dataset": named("digits", {"source": text}, ("source",)), "unit": text, "measure": text}
+    one = record(model=named("vae", {"activation": text}, ("activation",)), **given)
+    other = record(model=one.model, **{**given, "measure": text * 2})
+    summary, *_ = render_markdown(build_boards([one, other], Store(tmp_path))).split("\n## ")
+    tags, shown = tags_and_texts(summary)
+    assert tags == plain_tags | {"strong"}
+    names = f"digits source={text} · summary of 2 boards", f"elbo a ({text}) ↑", f"elbo a: {text}."
+    assert [each for each in map(printable, names) if each not in shown] == []
+    terminal = render_terminal(build_boards([one, other], Store(tmp_path)))
+    assert "".join(printable(text).split()) in "".join(terminal.split())
+    assert not set(terminal) & set("\x1b\x00\u202e")
+
+
+@pytest.mark.parametrize("text", hostile)
 def test_captions_of_figures_show_text_as_it_is(text: str) -> None:
     page = render_figures({}, {text: {text: "digits.figures/vae.png"}})
     html = MarkdownIt("commonmark").render(page)

@@ -37,6 +37,7 @@ from harness_metrics.quality.resampling import (
     each_left_out,
     without_bias,
 )
+from harness_metrics.quality.sample_quality import reference_of
 from harness_metrics.quality.spread import Diversity, Memorisation
 
 neighbours = [Precision, Recall, Density, Coverage]
@@ -237,6 +238,21 @@ def test_the_classifier_is_deterministic_and_trained_once(small_data: Data, tmp_
     assert len(first.digest) == 12
     assert file.stat().st_mtime_ns == written
     assert [file] == list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_training_the_classifier_is_announced_and_loading_it_is_not(small_data: Data, tmp_path: Path) -> None:
+    lines: list[str] = []
+    context = Context(Noise(0), None, None, 0, cache=tmp_path, announce=lines.append)
+    model = CyclesThrough(small_data.train.all(Noise(0)))
+    for _ in range(2):
+        classifier_of.cache_clear()
+        reference_of.cache_clear()
+        for _ in range(2):
+            with torch.no_grad():
+                KernelDistance(KernelDistance.Config(samples=20)).measure(model, small_data, context)
+    assert lines == ["trains the classifier whose features are compared, once for this data set"]
+    assert reference_of.cache_info().misses == 1
 
 
 @pytest.mark.full_mnist

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -56,11 +56,22 @@ class Classifier:
         return f"classifier {self.digest}, accuracy {self.accuracy:.1%}"
 
 
+@dataclass(frozen=True)
+class Announcer:
+    """Shows the user a line. All announcers are equal, so that they make no difference to a cache of results."""
+
+    announce: Callable[[str], None] = field(default=lambda line: None, compare=False)
+
+
+silent = Announcer()
+
+
 @functools.lru_cache(maxsize=4)
-def classifier_of(data: Data, cache: Path | None) -> Classifier:
+def classifier_of(data: Data, cache: Path | None, announcer: Announcer = silent) -> Classifier:
     """Return the classifier of a data set, loaded from the cache folder or trained (half a minute on one core).
 
-    It is trained on the CPU from fixed seeds, so that it depends on no model, seed, evaluation or device.
+    It is trained on the CPU from fixed seeds, so that it depends on no model, seed, evaluation or device. That it is
+    trained is announced.
 
     Raises:
         NotApplicable: the examples are not images, or have no labels.
@@ -71,12 +82,17 @@ def classifier_of(data: Data, cache: Path | None) -> Classifier:
     if info.classes is None or labels is None or data.test.labels is None:
         raise NotApplicable("the data has no labels to train its classifier on")
     network = _new(info, info.classes)
+
+    def trained() -> dict[str, Tensor]:
+        announcer.announce("trains the classifier whose features are compared, once for this data set")
+        return _trained(network, data.train.to("cpu"))
+
     if cache is None:
-        weights: Mapping[str, Tensor] = _trained(network, data.train.to("cpu"))
+        weights: Mapping[str, Tensor] = trained()
     else:
         name = f"classifier-{_identity(data)}"
         source = DataSource(None, cache, announce=lambda line: None)
-        weights = source.decoded(name, (), lambda: _trained(network, data.train.to("cpu")))
+        weights = source.decoded(name, (), trained)
     network.load_state_dict(weights)
     network.to(labels.device).eval()
     return Classifier(network, digest_of(weights)[:12], _accuracy(network, data.test))

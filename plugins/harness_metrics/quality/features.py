@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Data, DataInfo, NotApplicable
-from harness_metrics.quality.classifier import classifier_of, width
+from harness_metrics.quality.classifier import Announcer, classifier_of, silent, width
 from harness_metrics.quality.pretrained import dinov2, fid_inception
 
 FeatureName = Literal["classifier", "pixels", "inception", "inception-fid", "dinov2"]
@@ -39,11 +39,16 @@ class FeatureSpace:
 
 
 def feature_space(
-    data: Data, name: FeatureName | Literal["classes", "points"], cache: Path | None, weights: str | None = None
+    data: Data,
+    name: FeatureName | Literal["classes", "points"],
+    cache: Path | None,
+    weights: str | None = None,
+    announcer: Announcer = silent,
 ) -> FeatureSpace:
     """Return a feature space for the data; ``classes`` are the logits of the classifier, ``points`` those of sets.
 
-    ``weights`` is the path of the weights, which ``inception-fid`` and ``dinov2`` need.
+    ``weights`` is the path of the weights, which ``inception-fid`` and ``dinov2`` need. ``announcer`` says if the
+    classifier is trained.
 
     Raises:
         NotApplicable: the data has no such features, or the weights of a pretrained network cannot be loaded.
@@ -65,7 +70,7 @@ def feature_space(
         assert weights is not None
         network = by_file[name](Path(weights), data.info.mean.device)
         return FeatureSpace(network.name, network.dim, network.of_batch, batch=50)
-    classifier = classifier_of(data, cache)
+    classifier = classifier_of(data, cache, announcer)
     if name == "classes":
         classes = data.info.classes or 0
         return FeatureSpace(f"classes by {classifier}", classes, classifier.network, classifier.accuracy)

@@ -28,6 +28,7 @@ from harness import (
     setting,
 )
 from harness.toolkit import digest_of
+from harness_metrics.quality.classifier import Announcer, silent
 from harness_metrics.quality.features import FeatureName, FeatureSpace, by_file, feature_space
 from harness_metrics.quality.resampling import Resampled, by_half_samples, error_of_a_sure_share, smallest_half
 
@@ -100,13 +101,14 @@ def reference_of(
     samples: int,
     cache: Path | None,
     weights: str | None = None,
+    announcer: Announcer = silent,
 ) -> Reference:
     """Return what samples are compared with, computed once per process for each data set and its settings.
 
     Raises:
         NotApplicable: the data has no such features.
     """
-    space = feature_space(data, features, cache, weights)
+    space = feature_space(data, features, cache, weights, announcer)
     noise = Noise(0, data.test.stored.device)
     test, validation = (
         torch.cat([space(x) for x in each.batches(batch, noise)]) for each in (data.test, data.validation)
@@ -182,7 +184,8 @@ class SampleQuality(ABC):
         """
         try:
             config = self.config
-            reference = reference_of(data, config.features, config.samples, context.cache, config.weights)
+            place = context.cache, config.weights, Announcer(context.announce)
+            reference = reference_of(data, config.features, config.samples, *place)
         except NotApplicable as error:
             if self.config.features != "classifier" or data.info.support == "points":
                 raise

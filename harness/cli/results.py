@@ -1,0 +1,150 @@
+"""``harness results``: the rows of a store, listed, hidden from boards, or removed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.options import Command, format_option, names_option, runs_option
+from harness.cli.output import notice, output_console, warn
+from harness.cli.stored import no_results, selected
+from harness.contracts.events import Record
+from harness.errors import UsageError
+from harness.results import curation
+from harness.results.store import Store
+from harness.settings import show
+
+
+@click.group(epilog="Example:  harness results hide --models tied-ae --older")
+def results() -> None:
+    """List stored results, hide some from leaderboards, or remove them.
+
+    A plugin that is edited leaves the results of its earlier versions; --older selects these.
+    """
+
+
+def _filters(command: Command) -> Command:
+    """Add the options that choose results."""
+    older = click.option(
+        "--older", is_flag=True, help="Only results that another version has measured since, all else equal."
+    )
+    models = names_option("--models", "--model", "models", metavar="A,B", help="Only these models.")
+    metrics = names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these metrics.")
+    datasets = names_option("--dataset", "--datasets", "datasets", metavar="D[,D]", help="Only these data sets.")
+    return models(metrics(datasets(older(runs_option(command)))))
+
+
+@results.command("list")
+@_filters
+@format_option("terminal", "json")
+def list_(runs: Path, format_: str, **filters: Any) -> None:
+    """List results: one line for each row of a leaderboard, with what is hidden."""
+    store, records = _chosen(runs, **filters)
+    hidden = curation.hidden_cells(store)
+    old = {record.cell_key for record in curation.older(store.records())}
+    rows: dict[str, dict[str, Any]] = {}
+    for record in records:
+        named = {kind: getattr(record, kind) for kind in ("dataset", "metric", "model")}
+        marks = [word for word, keys in (("hidden", hidden), ("older", old)) if record.cell_key in keys]
+        marks += [record.status] * (record.status != "ok")
+        row = {
+            **{kind: _name(each) for kind, each in named.items()},
+            "version": named["model"]["version"],
+            "note": ", ".join(marks),
+        }
+        key = json.dumps([row, *named.values(), record.budget, record.engine], sort_keys=True)
+        found = rows.setdefault(key, {**row, "seeds": [], "last ended": ""})
+        found["seeds"].append(record.seed)
+        found["last ended"] = max(found["last ended"], record.ended or "")
+    if format_ == "json":
+        print(json.dumps(list(rows.values()), indent=1))
+        return
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for heading in next(iter(rows.values())):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("version", "seeds", "last ended"))
+    for row in rows.values():
+        seeds = ", ".join(map(str, sorted(row["seeds"])))
+        cells = row | {"version": row["version"][:8], "seeds": seeds, "last ended": row["last ended"][:10]}
+        table.add_row(*cells.values(), style="dim" if row["note"] else "")
+    output_console().print(table)
+
+
+@results.command()
+@_filters
+def hide(runs: Path, **filters: Any) -> None:
+    """Leave results out of leaderboards; they stay stored."""
+    store, records = _chosen(runs, required=True, **filters)
+    curation.hide(store, {record.cell_key for record in records})
+    notice(f"hidden: {_count(records)}; 'harness results unhide' shows them again")
+
+
+@results.command()
+@_filters
+def unhide(runs: Path, **filters: Any) -> None:
+    """Show hidden results on leaderboards again."""
+    store, records = _chosen(runs, **filters)
+    hidden = curation.hidden_cells(store)
+    found = [record for record in records if record.cell_key in hidden]
+    curation.unhide(store, {record.cell_key for record in found})
+    notice(f"shown again: {_count(found)}")
+
+
+@results.command()
+@_filters
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(runs: Path, yes: bool, **filters: Any) -> None:
+    """Remove the records of results; fitted models stay.
+
+    The records before are kept in records.jsonl.bak, which the next removal replaces.
+    """
+    store, records = _chosen(runs, required=True, **filters)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"this would remove {_count(records)}; add --yes to do it")
+        if not click.confirm(f"Remove {_count(records)} from {store.records_file}?", err=True):
+            notice("nothing was removed")
+            return
+    copy = curation.remove(store, {record.cell_key for record in records})
+    notice(f"removed: {_count(records)}; the records before are in {copy}")
+
+
+def _chosen(
+    runs: Path,
+    models: tuple[str, ...],
+    metrics: tuple[str, ...],
+    datasets: tuple[str, ...],
+    older: bool,
+    required: bool = False,
+) -> tuple[Store, list[Record]]:
+    """Return the store, and the records that the options name.
+
+    Raises:
+        UsageError: there are none, or a name is unknown, or nothing is named though that is ``required``.
+    """
+    store = Store(runs, warn)
+    records = store.records()
+    if not records:
+        raise no_results(runs)
+    if required and not (models or metrics or datasets or older):
+        raise UsageError("name the results, with --models, --metric, --dataset or --older")
+    names = {"model": models, "metric": metrics, "dataset": datasets}
+    old = {record.cell_key for record in curation.older(records)}
+    found = [each for each in selected(records, names, runs) if not older or each.cell_key in old]
+    if not found:
+        raise UsageError(f"no result of these names in {runs} is older than another")
+    return store, found
+
+
+def _name(component: Any) -> str:
+    changed = (f"{name}={show(component['settings'][name])}" for name in component["changed"])
+    return " ".join([component["name"], *changed])
+
+
+def _count(records: list[Record]) -> str:
+    return f"{len(records)} result{'s' * (len(records) != 1)}"

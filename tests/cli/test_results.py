@@ -1,0 +1,152 @@
+"""Stored results are listed, hidden from leaderboards, and removed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Call
+
+plugin = """
+import torch, harness
+
+class Mine(torch.nn.Module):
+    def __init__(self, info, config):
+        super().__init__()
+    def fit(self, train, noise):
+        pass
+    def reconstruct(self, x):
+        return {factor} * x
+
+@harness.hookimpl
+def harness_models():
+    return [harness.ModelSpec("mine", Mine, "for tests")]
+"""
+
+
+@pytest.fixture
+def edited(call: Call, faults: str) -> Path:
+    """Return a store with results of two versions of a plugin file, and of PCA."""
+    for factor in ("0.5", "0.9"):
+        Path("mine.py").write_text(plugin.format(factor=factor))
+        metrics = ("--metric", "reconstruction-mse,parameters", "--dataset", "tiny")
+        done = call(
+            "run",
+            "--plugin",
+            faults,
+            "--plugin",
+            "mine.py",
+            "--models",
+            "mine,pca",
+            *metrics,
+            "--no-figures",
+            "--quiet",
+        )
+        assert done.code == 0, done.err
+    return Path("runs")
+
+
+def listed(call: Call, *words: str) -> list[dict[str, Any]]:
+    done = call("results", "list", "--format", "json", *words)
+    assert done.code == 0, done.err
+    rows: list[dict[str, Any]] = json.loads(done.out)
+    return rows
+
+
+def models_of(call: Call) -> list[str]:
+    rows = json.loads(call("leaderboard", "--metric", "reconstruction-mse", "--format", "json").out)
+    return sorted(row["model"] for row in rows)
+
+
+def test_results_of_earlier_versions_are_listed_and_can_be_chosen(call: Call, edited: Path) -> None:
+    rows = listed(call)
+    assert [(row["model"], row["metric"], row["note"]) for row in rows] == [
+        ("mine", "reconstruction-mse", "older"),
+        ("mine", "parameters", "older"),
+        ("pca", "reconstruction-mse", ""),
+        ("pca", "parameters", ""),
+        ("mine", "reconstruction-mse", ""),
+        ("mine", "parameters", ""),
+    ]
+    assert rows[0]["version"] != rows[4]["version"]
+    assert len(listed(call, "--older")) == 2
+    assert len(listed(call, "--models", "mine", "--metric", "parameters")) == 2
+    shown = call("results", "list").out
+    assert all(word in shown for word in ("mine", "older", "reconstruction-mse", rows[0]["version"][:6]))
+
+
+def test_hidden_results_are_not_on_boards_and_are_stored_all_the_same(call: Call, edited: Path) -> None:
+    assert models_of(call) == ["mine", "mine", "pca"]
+    before = (edited / "records.jsonl").read_bytes()
+    assert "hidden: 2 results" in call("results", "hide", "--older").err
+    assert models_of(call) == ["mine", "pca"]
+    assert (edited / "records.jsonl").read_bytes() == before
+    assert [row["note"] for row in listed(call, "--models", "mine")] == ["hidden, older"] * 2 + [""] * 2
+    assert "shown again: 1 result" in call("results", "unhide", "--metric", "parameters").err
+    assert models_of(call) == ["mine", "pca"]
+    assert "shown again: 1 result" in call("results", "unhide").err
+    assert models_of(call) == ["mine", "mine", "pca"]
+
+
+def test_pages_leave_out_what_is_hidden(call: Call, edited: Path, faults: str) -> None:
+    call("results", "hide", "--models", "mine")
+    done = call(
+        "run", "--plugin", faults, "--models", "pca", "--metric", "reconstruction-mse,parameters", "--dataset", "tiny"
+    )
+    assert "2 cells, all stored already" in done.err
+    page = Path("leaderboards", "tiny.md").read_text()
+    assert "pca" in page
+    assert "mine" not in page
+
+
+def test_removed_results_are_gone_and_the_records_before_are_kept(call: Call, edited: Path) -> None:
+    before = (edited / "records.jsonl").read_bytes()
+    call("results", "hide", "--older")
+    assert "removed: 2 results" in call("results", "remove", "--older", "--yes").err
+    assert models_of(call) == ["mine", "pca"]
+    assert [row["note"] for row in listed(call)] == [""] * 4
+    assert (edited / "records.jsonl.bak").read_bytes() == before
+    assert json.loads((edited / "hidden.json").read_text()) == []
+
+
+def test_nothing_is_removed_without_a_yes_or_while_a_run_uses_the_store(
+    refused: Callable[..., str], edited: Path
+) -> None:
+    assert "this would remove 2 results; add --yes" in refused("results", "remove", "--older")
+    code = (
+        "import sys; from pathlib import Path; from harness.results.curation import in_use\n"
+        "from harness.results.store import Store\n"
+        "with in_use(Store(Path('runs'))): print('ready', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        assert "a run is using runs" in refused("results", "remove", "--older", "--yes")
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("hide",), "name the results, with --models"),
+    (("remove", "--yes"), "name the results, with --models"),
+    (("hide", "--models", "minne"), "unknown model in runs 'minne'. Did you mean 'mine'?"),
+    (("list", "--models", "pca", "--older"), "no result of these names in runs is older"),
+    (("list", "--runs", "elsewhere"), "no results in elsewhere yet"),
+])  # fmt: skip
+def test_results_that_are_not_there_are_refused(
+    refused: Callable[..., str], edited: Path, words: tuple[str, ...], message: str
+) -> None:
+    assert message in refused("results", *words)
+
+
+def test_a_damaged_list_of_hidden_cells_hides_nothing_with_a_warning(call: Call, edited: Path) -> None:
+    (edited / "hidden.json").write_text("[")
+    done = call("leaderboard", "--metric", "parameters")
+    assert done.code == 0
+    assert "hidden.json cannot be read; nothing is hidden" in done.err

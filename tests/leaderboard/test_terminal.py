@@ -1,0 +1,186 @@
+"""Boards on terminals of any width, and the summary of the boards of one data set."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_boards import named, record, seeds_of
+
+from harness.contracts.boards import Board
+from harness.contracts.events import Record
+from harness.leaderboard import markdown
+from harness.leaderboard.board import build_boards
+from harness.leaderboard.summary import summaries
+from harness.leaderboard.terminal import render
+from harness.leaderboard.text import cells, columns
+from harness.results.store import Store
+
+names = st.text("abcxyz-", min_size=1, max_size=25).filter(lambda name: name.strip("-"))
+finite = st.floats(-1e7, 1e7, allow_nan=False).filter(lambda value: value == 0 or abs(value) > 1e-6)
+
+
+def shown(boards: list[Board], width: int) -> str:
+    with mock.patch.dict(os.environ, {"COLUMNS": str(width)}):
+        return render(boards)
+
+
+def words(text: str) -> Counter[str]:
+    return Counter(text.split())
+
+
+@st.composite
+def boards(draw: st.DrawFn) -> list[Board]:
+    """Return boards of one or two metrics, with long and short names, parts, notes and rows without a value."""
+    parts = draw(st.lists(names, max_size=3, unique=True))
+    records: list[Record] = []
+    for model in draw(st.lists(names, min_size=1, max_size=4, unique=True)):
+        for metric in draw(st.sampled_from([["elbo"], ["elbo", "a-very-long-name-of-a-metric"]])):
+            given_parts = {name: draw(finite) for name in parts}
+            warning = draw(st.sampled_from([None, "loose: an effective sample size of 1,234.5"]))
+            value = draw(st.none() | finite)
+            stderr = None if value is None else draw(st.none() | st.floats(1e-7, 1e3))
+            more = {"parts": given_parts, "warning": warning} if value is not None else {}
+            records.append(record(model, value, stderr=stderr, metric=named(metric), **more))
+    return build_boards(records, Store(Path("no-such-folder")))
+
+
+@given(boards(), st.integers(20, 200))
+@settings(max_examples=30, deadline=None)
+def test_every_number_and_name_of_a_board_is_whole_at_any_width(boards: list[Board], width: int) -> None:
+    text = words(shown(boards, width))
+    for board in boards:
+        expected = words(" ".join(" ".join(cells(board, row)) for row in board.rows))
+        assert expected <= text, expected - text
+
+
+@given(boards(), st.integers(20, 200))
+@settings(max_examples=30, deadline=None)
+def test_no_line_is_longer_than_the_terminal_unless_it_is_one_long_word(boards: list[Board], width: int) -> None:
+    for line in shown(boards, width).splitlines():
+        assert len(line.rstrip()) <= width or len(line.split()) == 1, line
+
+
+def test_a_board_of_usual_size_is_a_table_at_80_columns_with_its_notes_below(store: Store) -> None:
+    parts = {"reconstruction": -81.731, "kl": 26.321}
+    (board,) = build_boards([*seeds_of("vae", -108.0, parts=parts), record("gan", None, reason="no posterior")], store)
+    lines = shown([board], 80).splitlines()
+    (row,) = [line for line in lines if "−108.00" in line]
+    assert row.split()[-2:] == ["−81.73", "26.32"]
+    assert "gan: no posterior" in lines
+    assert all(word in "\n".join(lines[:5]) for word in ("reconstruction", "(nats)", "spread", "kl"))
+    wide = shown([board], 110)
+    assert "gan: no posterior" not in wide
+    assert "no posterior" in wide
+
+
+def test_a_narrow_board_has_a_block_of_lines_for_each_row(store: Store) -> None:
+    (board,) = build_boards([record("vae", parts={"kl": 25.0}), record("gan", None)], store)
+    assert shown([board], 30).splitlines()[:9] == [
+        "digits · elbo",
+        "1  vae",
+        "  elbo (nats) ↑: −100.00",
+        "  std. error: 0.50",
+        "  kl: 25.00",
+        "–  gan",
+        "  elbo (nats) ↑: n/a",
+        "  note: it has no encoder",
+        "Measure: probability mass on",
+    ]
+
+
+def test_a_name_that_is_longer_than_a_line_is_left_to_the_terminal_to_break(store: Store) -> None:
+    name = "a-model-with-a-name-of-many-characters"
+    text = shown(build_boards([record(name)], store), 20)
+    assert f"1\n{name}" in text or f"1  {name}" in text
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+def two_metrics() -> list[Record]:
+    mse = {"metric": named("mse"), "unit": "squared error", "direction": "lower", "measure": None, "stderr": 0.01}
+    return [
+        *seeds_of("vae", -100.0, stderr=0.1),
+        *seeds_of("iwae", -150.0, stderr=0.1, warning="loose"),
+        record("gan", None),
+        *seeds_of("vae", 3.0, spread=0.01, **mse),
+        *seeds_of("pca", 1.0, spread=0.01, **mse),
+    ]
+
+
+@pytest.mark.parametrize("render", [lambda boards: shown(boards, 100), markdown.render], ids=["terminal", "markdown"])
+def test_several_metrics_have_one_summary_before_their_boards(
+    store: Store, render: Callable[[list[Board]], str]
+) -> None:
+    text = render(build_boards(two_metrics(), store))
+    summary, first_board, *_ = re.split(r"^(?:## )?(?=digits · )", text, flags=re.MULTILINE)[1:]
+    assert summary.startswith("digits · summary of 2 boards")
+    assert first_board.startswith("digits · elbo")
+    rows = {found[0]: found[1:] for line in summary.splitlines() if (found := re.findall(r"[^\s|]+", line))}
+    best = ["**−100.00", "±", "0.10**"] if "**" in summary else ["−100.00", "±", "0.10", "*"]
+    assert rows["vae"] == [*best, "3.000", "±", "0.010"]
+    assert rows["iwae"] == ["−150.00", "±", "0.10", "†"]
+    assert rows["gan"] == ["n/a"]
+    assert rows["pca"][:3] == (["**1.000", "±", "0.010**"] if "**" in summary else ["1.000", "±", "0.010"])
+    assert all(word in summary for word in ("nats", "squared error", "↑", "↓"))
+
+
+def test_a_summary_has_only_what_may_be_compared(store: Store) -> None:
+    (summary,) = summaries(build_boards(two_metrics(), store))
+    assert summary.heads == ["elbo (nats) ↑", "mse (squared error) ↓"]
+    assert summary.names == ["vae", "iwae", "gan", "pca"]
+    other_data = [record(dataset=named("clothes")), record(split="validation"), record(evaluation_seed=1)]
+    assert summaries(build_boards([record(), *other_data], store)) == []
+    nothing = record("gan", None, metric=named("mse"))
+    assert summaries(build_boards([record(), nothing], store)) == []
+
+
+def test_boards_of_one_metric_with_other_measures_have_columns_of_their_own(store: Store) -> None:
+    found = build_boards([record(), record("ppca", 90.0, measure="density")], store)
+    (summary,) = summaries(found)
+    assert summary.heads == ["elbo a (nats) ↑", "elbo b (nats) ↑"]
+    assert [[entry.text for entry in row] for row in summary.entries] == [["90.00 ± 0.50", ""], ["", "−100.00 ± 0.50"]]
+    assert "elbo a: density." in summary.captions
+    assert "elbo b: probability mass on binary pixels." in summary.captions
+
+
+def test_rows_that_differ_only_in_their_version_stay_apart_in_a_summary(store: Store) -> None:
+    both = [record("vae"), record("vae", -90.0, model={**named("vae", {"latent_dim": 20}), "version": "2"})]
+    (summary,) = summaries(build_boards([*both, record("vae", 1.0, metric=named("mse"))], store))
+    assert sorted(row[0].text for row in summary.entries) == ["", "−100.00 ± 0.50", "−90.00 ± 0.50"]
+
+
+def test_rows_of_different_budgets_are_told_apart_in_a_summary(store: Store) -> None:
+    longer = record("vae", 1.0, metric=named("mse"), budget={"epochs": 50, "batch_size": 128})
+    (summary,) = summaries(build_boards([record("vae"), longer], store))
+    assert summary.names == ["vae (20 epochs, batch size 128)", "vae (50 epochs, batch size 128)"]
+
+
+@given(st.integers(20, 200))
+@settings(max_examples=30, deadline=None)
+def test_every_value_of_a_summary_is_whole_at_any_width(width: int) -> None:
+    found = build_boards(two_metrics(), Store(Path("no-such-folder")))
+    (summary,) = summaries(found)
+    text = shown(found, width).partition("\ndigits · elbo\n")[0]
+    expected = words(" ".join(entry.text for row in summary.entries for entry in row))
+    assert expected <= words(text)
+    assert words(" ".join(summary.names)) <= words(text)
+
+
+def test_heads_of_every_built_in_metric_are_not_broken_within_words(store: Store) -> None:
+    parts = {"reconstruction": 1.0, "kl": 2.0}
+    for name in ("log-likelihood-ais", "integrated-alpha-precision", "one-nearest-neighbour-accuracy"):
+        (board,) = build_boards([*seeds_of("vae", 1.0, metric=named(name), parts=parts)], store)
+        head = shown([board], 80).split("───")[0]
+        for word in re.split(r"[\s-]+", " ".join(columns(board))):
+            assert word in head
