@@ -1,4 +1,7 @@
-"""Writes the leaderboards of a store to files: ``<dataset>.md``, ``<dataset>.svg`` and ``<dataset>.figures/``."""
+"""Writes the leaderboards of a store to files.
+
+``README.md`` is the index. ``<dataset>.md``, ``<dataset>.svg`` and ``<dataset>.figures/`` belong to a data set.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 from harness.atomic import replacing
 from harness.contracts.boards import Board, Row
 from harness.errors import StoreError
-from harness.leaderboard import markdown, terminal
+from harness.leaderboard import index, markdown, terminal
 from harness.leaderboard.board import build_boards
 from harness.leaderboard.figures import draw_board_figures
 from harness.planning.budget import in_words
@@ -32,8 +35,11 @@ def rewrite(
     Raises:
         StoreError: the disk is full or a folder cannot be written to.
     """
-    records = [record for record in shown_records(store) if record.dataset["name"] in datasets]
-    return write_leaderboards(build_boards(records, store), folder, store, registry, warn)
+    boards = build_boards(shown_records(store), store)
+    written = write_leaderboards(
+        [board for board in boards if board.dataset in datasets], folder, store, registry, warn
+    )
+    return [*_write_index(boards, folder), *written]
 
 
 def write_leaderboards(
@@ -51,9 +57,7 @@ def write_leaderboards(
         by_dataset.setdefault(board.dataset, []).append(board)
     written = []
     for dataset, its_boards in by_dataset.items():
-        page, picture, figures = (
-            folder / f"{_not_in_names.sub('-', dataset)}.{suffix}" for suffix in ("md", "svg", "figures")
-        )
+        page, picture, figures = (folder / f"{_file_name(dataset)}.{suffix}" for suffix in ("md", "svg", "figures"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             drawn = _write_figures(draw_board_figures(its_boards, registry, warn), figures)
@@ -66,10 +70,34 @@ def write_leaderboards(
                 with replacing(path) as temporary:
                     temporary.write_text(content, encoding="utf-8")
         except OSError as error:
-            where = error.filename or folder
-            raise StoreError(f"cannot write {where}: {error.strerror}. The records are stored.") from error
+            raise _not_written(error, folder) from error
         written += [page, picture, *([figures] if drawn or copied else [])]
     return written
+
+
+def _write_index(boards: Sequence[Board], folder: Path) -> list[Path]:
+    """Write the index of the pages in a folder, unless a file of the user has its name."""
+    path = folder / "README.md"
+    try:
+        if path.exists() and not path.read_text(encoding="utf-8").startswith(index.mark):
+            return []
+        names = {board.dataset: f"{_file_name(board.dataset)}.md" for board in boards}
+        pages = {dataset: name for dataset, name in names.items() if (folder / name).exists()}
+        if not pages:
+            return []
+        with replacing(path) as temporary:
+            temporary.write_text(index.render(boards, pages), encoding="utf-8")
+    except OSError as error:
+        raise _not_written(error, folder) from error
+    return [path]
+
+
+def _file_name(dataset: str) -> str:
+    return _not_in_names.sub("-", dataset)
+
+
+def _not_written(error: OSError, folder: Path) -> StoreError:
+    return StoreError(f"cannot write {error.filename or folder}: {error.strerror}. The records are stored.")
 
 
 def _write_figures(figures: Mapping[str, bytes], folder: Path) -> dict[str, str]:

@@ -37,14 +37,14 @@ def render_figures(of_boards: Mapping[str, str], of_fits: Mapping[str, Mapping[s
             f"<figcaption>{name}</figcaption></figure>"
             for name, path in ((escape(printable(name)), path) for name, path in by_row.items())
         )
-        sections.append(f"## {_escaped(printable(figure))}\n\n{pictures}\n")
+        sections.append(f"## {escaped(printable(figure))}\n\n{pictures}\n")
     return "".join(f"\n{section}" for section in sections)
 
 
 def _section_of_summary(summary: Summary) -> str:
-    heads = ["model", *map(_escaped, summary.heads)]
+    heads = ["model", *map(escaped, summary.heads)]
     rows = [
-        [_escaped(name), *map(_marked, entries)] for name, entries in zip(summary.names, summary.entries, strict=True)
+        [escaped(name), *map(_marked, entries)] for name, entries in zip(summary.names, summary.entries, strict=True)
     ]
     aligned = ["left", *["right"] * len(summary.heads)]
     table = tabulate(rows, headers=heads, tablefmt="github", colalign=aligned, disable_numparse=True)
@@ -53,24 +53,24 @@ def _section_of_summary(summary: Summary) -> str:
 
 
 def _marked(entry: Entry) -> str:
-    text = _escaped(entry.text)
+    text = escaped(entry.text)
     return (f"**{text}**" if entry.is_best else text) + " †" * entry.has_note
 
 
 def _section(board: Board) -> str:
     heads = columns(board)
-    rows = [[_escaped(entry) for entry in cells(board, row)] for row in board.rows]
+    rows = [[escaped(entry) for entry in cells(board, row)] for row in board.rows]
     aligned = ["left" if head in ("model", "note") else "right" for head in heads]
-    escaped = [_escaped(head) for head in heads]
-    table = tabulate(rows, headers=escaped, tablefmt="github", colalign=aligned, disable_numparse=True)
+    shown = [escaped(head) for head in heads]
+    table = tabulate(rows, headers=shown, tablefmt="github", colalign=aligned, disable_numparse=True)
     return _text(title(board), table, captions(board))
 
 
 def _text(heading: str, table: str, lines: Sequence[str]) -> str:
-    items = ("- " + _start.sub(r"\1\\\2", _escaped(line)) for line in lines)
-    return "\n".join([f"## {_escaped(heading)}", "", table, "", *items, ""])
+    items = ("- " + _start.sub(r"\1\\\2", escaped(line)) for line in lines)
+    return "\n".join([f"## {escaped(heading)}", "", table, "", *items, ""])
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return Markdown that shows a line of text as it is."""
     return _special.sub(r"\\\g<0>", text.replace("&", "&amp;").replace("<", "&lt;"))

@@ -1,0 +1,57 @@
+"""The index of a folder of leaderboards: each board in a line, with the models that may be the first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from tabulate import tabulate
+
+from harness.contracts.boards import Board
+from harness.leaderboard.markdown import escaped
+from harness.leaderboard.text import cells, columns, printable, value_head
+
+mark = "<!-- Written by harness: changes are lost. -->"
+_most_names = 3
+
+
+def render(boards: Sequence[Board], pages: Mapping[str, str]) -> str:
+    """Write the index as Markdown.
+
+    Args:
+        boards: of all data sets.
+        pages: the file of each data set that has a page; boards of others are left out.
+    """
+    listed = [board for board in boards if board.dataset in pages and any(row.value is not None for row in board.rows)]
+    times = Counter(map(_name, listed))
+    rows = [_row(board, pages[board.dataset], times[_name(board)] > 1) for board in listed]
+    heads = ["data set", "metric", "may be the first", "best value", "models", "seeds"]
+    aligned = ["left", "left", "left", "right", "right", "right"]
+    table = tabulate(rows, headers=heads, tablefmt="github", colalign=aligned, disable_numparse=True)
+    note = "Models without a significant difference share a rank. Each page has all rows, errors and settings."
+    return f"{mark}\n# Leaderboards\n\n{table}\n\n{note}\n"
+
+
+def _name(board: Board) -> tuple[str, str]:
+    metric = " ".join(filter(None, [value_head(board, board.metric), board.metric_label]))
+    return " ".join(filter(None, [board.dataset, board.dataset_label])), metric
+
+
+def _row(board: Board, page: str, with_measure: bool) -> list[str]:
+    valued = [row for row in board.rows if row.value is not None]
+    ranked = [row for row in valued if row.rank_low is not None]
+    first = [row.name for row in ranked if row.rank_low == 1 and len(ranked) > 1]
+    names = ", ".join(first[:_most_names]) + f" and {len(first) - _most_names} more" * (len(first) > _most_names)
+    shown = dict(zip(columns(board), cells(board, valued[0]), strict=True))
+    value = shown[printable(value_head(board, board.metric))]
+    error = f" ± {shown['std. error']}" if shown.get("std. error") else ""
+    seeds = sorted({row.seeds for row in valued})
+    dataset, metric = _name(board)
+    measure = f" · {board.measure}" if with_measure and board.measure else ""
+    return [
+        f"[{escaped(printable(dataset))}]({quote(page)})",
+        *(escaped(printable(text)) for text in (metric + measure, names or "–", value + error)),
+        str(len({row.model for row in valued})),
+        "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))),
+    ]
