@@ -27,7 +27,7 @@ _to_the_right = _columns[1:-1]
 _narrowest = {"what": 20, "between": 22}  # a date with a commit
 _styles: dict[Judgement, str] = {"worse": "red", "better": "green", "": ""}
 _colours: dict[Judgement, str] = {"worse": "#c0392b", "better": "#2e8b57", "": "0.35"}
-_across = 3  # panels
+_across = 3  # panels, at most
 
 
 def table(groups: Sequence[Group]) -> Rendered:
@@ -122,10 +122,11 @@ def picture(groups: Sequence[Group]) -> Figure:
 
     chosen = [group for group in groups if group.newest.base == groups[0].newest.base]
     drawn = [(group, series) for group in chosen for series in group.series]
-    rows = math.ceil(len(drawn) / _across) or 1
-    figure = Figure(figsize=(4.2 * _across, 0.5 + 2.2 * rows), layout="constrained")
+    across = min(_across, len(drawn)) or 1
+    rows = math.ceil(len(drawn) / across) or 1
+    figure = Figure(figsize=(max(7, 4.2 * across), 0.5 + 2.2 * rows), layout="constrained")
     figure.suptitle("\n".join(map(_heading, chosen)), fontsize=9, parse_math=False)
-    panels = list(figure.subplots(rows, _across, squeeze=False).flat)
+    panels = list(figure.subplots(rows, across, squeeze=False).flat)
     for axes, (group, series) in zip(panels, drawn, strict=False):
         conditions = [", ".join(_in_words(group.newest.conditions))] if len(chosen) > 1 else []
         _draw(axes, series, "\n".join([series.finding.name, *conditions]))
