@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from io import StringIO
 from statistics import median
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.regression.changes import fewest
@@ -28,6 +29,7 @@ _narrowest = {"what": 20, "between": 22}  # a date with a commit
 _styles: dict[Judgement, str] = {"worse": "red", "better": "green", "": ""}
 _colours: dict[Judgement, str] = {"worse": "#c0392b", "better": "#2e8b57", "": "0.35"}
 _across = 3  # panels, at most
+_title = 64  # characters in a line
 
 
 def table(groups: Sequence[Group]) -> Rendered:
@@ -129,7 +131,7 @@ def picture(groups: Sequence[Group]) -> Figure:
     panels = list(figure.subplots(rows, across, squeeze=False).flat)
     for axes, (group, series) in zip(panels, drawn, strict=False):
         conditions = [", ".join(_in_words(group.newest.conditions))] if len(chosen) > 1 else []
-        _draw(axes, series, "\n".join([series.finding.name, *conditions]))
+        _draw(axes, series, "\n".join([*wrap(series.finding.name, _title), *conditions]))
     for axes in panels[len(drawn) :]:
         axes.set_axis_off()
     return figure
@@ -158,7 +160,7 @@ def _draw(axes: Axes, series: Series, title: str) -> None:
     for change, place in zip(series.changes, bounds[1:], strict=False):
         axes.axvline(place - 0.5, color=_colours[_judgement(change, series)], linewidth=1, linestyle="--")
     axes.plot(values, ".", color="#4c72b0", markersize=4)
-    axes.set_title(title, fontsize=7.5, parse_math=False, wrap=True)
+    axes.set_title(title, fontsize=7.5, parse_math=False)
     axes.set_ylabel(_axis(series), fontsize=7, parse_math=False)
     days = {_day(series.points[number]): number for number in (len(values) - 1, (len(values) - 1) // 2, 0)}
     axes.set_xticks(list(days.values()), list(days))
