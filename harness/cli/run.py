@@ -320,6 +320,8 @@ def _write_boards(records: Mapping[str, Record], run: Run, values: Mapping[str, 
 
 def _next_command(boards: Sequence[Board], runs: Path) -> str:
     """Return the command that tells most about the boards."""
+    if all(row.value is None for board in boards for row in board.rows):
+        return f"harness show {boards[0].metric}, which says what it needs of a model"
     if any(row.no_rank and row.seeds == 1 and not board.machine for board in boards for row in board.rows):
         return "the same command with --seeds 3, since a model with one seed has no rank"
     folder = [] if runs == Path("runs") else ["--runs", str(runs)]

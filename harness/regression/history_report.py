@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from io import StringIO
 from statistics import median
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.regression.changes import fewest
@@ -27,7 +28,8 @@ _to_the_right = _columns[1:-1]
 _narrowest = {"what": 20, "between": 22}  # a date with a commit
 _styles: dict[Judgement, str] = {"worse": "red", "better": "green", "": ""}
 _colours: dict[Judgement, str] = {"worse": "#c0392b", "better": "#2e8b57", "": "0.35"}
-_across = 3  # panels
+_across = 3  # panels, at most
+_title = 64  # characters in a line
 
 
 def table(groups: Sequence[Group]) -> Rendered:
@@ -122,13 +124,14 @@ def picture(groups: Sequence[Group]) -> Figure:
 
     chosen = [group for group in groups if group.newest.base == groups[0].newest.base]
     drawn = [(group, series) for group in chosen for series in group.series]
-    rows = math.ceil(len(drawn) / _across) or 1
-    figure = Figure(figsize=(4.2 * _across, 0.5 + 2.2 * rows), layout="constrained")
+    across = min(_across, len(drawn)) or 1
+    rows = math.ceil(len(drawn) / across) or 1
+    figure = Figure(figsize=(max(7, 4.2 * across), 0.5 + 2.2 * rows), layout="constrained")
     figure.suptitle("\n".join(map(_heading, chosen)), fontsize=9, parse_math=False)
-    panels = list(figure.subplots(rows, _across, squeeze=False).flat)
+    panels = list(figure.subplots(rows, across, squeeze=False).flat)
     for axes, (group, series) in zip(panels, drawn, strict=False):
         conditions = [", ".join(_in_words(group.newest.conditions))] if len(chosen) > 1 else []
-        _draw(axes, series, "\n".join([series.finding.name, *conditions]))
+        _draw(axes, series, "\n".join([*wrap(series.finding.name, _title), *conditions]))
     for axes in panels[len(drawn) :]:
         axes.set_axis_off()
     return figure
@@ -157,7 +160,7 @@ def _draw(axes: Axes, series: Series, title: str) -> None:
     for change, place in zip(series.changes, bounds[1:], strict=False):
         axes.axvline(place - 0.5, color=_colours[_judgement(change, series)], linewidth=1, linestyle="--")
     axes.plot(values, ".", color="#4c72b0", markersize=4)
-    axes.set_title(title, fontsize=7.5, parse_math=False, wrap=True)
+    axes.set_title(title, fontsize=7.5, parse_math=False)
     axes.set_ylabel(_axis(series), fontsize=7, parse_math=False)
     days = {_day(series.points[number]): number for number in (len(values) - 1, (len(values) - 1) // 2, 0)}
     axes.set_xticks(list(days.values()), list(days))

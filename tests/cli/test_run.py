@@ -286,7 +286,9 @@ def test_a_finished_run_ends_with_its_files_and_the_next_command(run: Call, call
     explained = call(*shlex.split(last)[2:])
     assert explained.code == 0
     assert "pca is better" in explained.out
-    assert run("pca", "elbo", "--runs", "my runs").err.splitlines()[-1] == "next: harness leaderboard --runs 'my runs'"
+    exact = run("pca", "parameters", "--runs", "my runs")
+    assert exact.err.splitlines()[-1] == "next: harness leaderboard --runs 'my runs'"
+    assert run("pca", "elbo").err.splitlines()[-1] == "next: harness show elbo, which says what it needs of a model"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "description", "everything"])

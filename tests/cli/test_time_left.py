@@ -6,7 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from timed_runs import stored_fit, stored_record, timed_run
@@ -178,6 +178,7 @@ def test_names_are_shortened_before_bars_and_times(width: int) -> None:
     assert "vae" in second
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(30, 200), st.text("abc -=", max_size=60), st.text("abc :", max_size=60))
 def test_a_bar_is_never_longer_than_its_line(width: int, name: str, details: str) -> None:
     for line in lines_of(width, ("cells", 0.2, "2 of 10", None), (name, 0.25, details, 3725.0)):

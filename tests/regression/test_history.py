@@ -329,11 +329,11 @@ def test_the_table_has_every_number(nights: list[Entry]) -> None:
 
 
 def test_names_with_markup_are_shown_as_they_are() -> None:
-    name = "[red]*a* | `b` <b> [c](d) _e_ $x$"
+    name = r"[red]*a* | `b` <b> [c](d) _e_ $\x$"
     groups = groups_of([entry(0, count(100, name)), entry(1, count(101, name))])
     assert name in " ".join(report.plain(groups).split())
     row = next(line for line in report.markdown(groups).splitlines() if "101" in line)
-    assert r"| \[red\]\*a\* \| \`b\` &lt;b> \[c\](d) \_e\_ $x$ |" in row
+    assert r"| \[red\]\*a\* \| \`b\` &lt;b> \[c\](d) \_e\_ $\\x$ |" in row
     text = StringIO()
     report.picture(groups).savefig(text, format="svg")
 
