@@ -19,5 +19,6 @@ def harness_commands() -> list[CommandSpec]:
         CommandSpec("plugins", "harness.cli.plugins:plugins", "Show the plugins and their problems."),
         CommandSpec("figures", "harness.cli.figures:figures", "Draw the figures of stored fits again."),
         CommandSpec("baseline", "harness.cli.baseline:baseline", "Keep the results of a version in one small file."),
+        CommandSpec("report", "harness.cli.report:report", "Write past runs as one HTML page, or serve it."),
         CommandSpec("leaderboard", "harness.cli.leaderboard:leaderboard", "Show the leaderboards of past runs."),
     ]

@@ -1,0 +1,199 @@
+"use strict";
+const report = (() => {
+  const find = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const one = (id) => document.getElementById(id);
+  const sorted = new Map();
+  const texts = new WeakMap();
+  const pair = ["", ""];
+
+  const textOf = (element, extra) => {
+    if (!texts.has(element)) texts.set(element, `${extra} ${element.textContent}`.toLowerCase());
+    return texts.get(element);
+  };
+
+  function sort(table, column, order) {
+    const body = table.tBodies[0];
+    const sign = order === "ascending" ? 1 : -1;
+    const rows = [...body.rows].map((row, place) => {
+      const cell = row.cells[column];
+      const text = cell.dataset.v ?? cell.textContent.trim();
+      const value = Number(text);
+      return { row, place, text, value: text !== "" && !Number.isNaN(value) ? value : null };
+    });
+    const numbers = rows.some((each) => each.value !== null);
+    const isEmpty = (each) => (numbers ? each.value === null : each.text === "");
+    rows.sort((a, b) => {
+      if (isEmpty(a) || isEmpty(b)) return isEmpty(a) - isEmpty(b) || a.place - b.place;
+      const difference = numbers ? a.value - b.value : a.text.localeCompare(b.text, undefined, { numeric: true });
+      return sign * difference || a.place - b.place;
+    });
+    for (const head of table.tHead.rows[0].cells) head.removeAttribute("aria-sort");
+    table.tHead.rows[0].cells[column].setAttribute("aria-sort", order);
+    body.replaceChildren(...rows.map((each) => each.row));
+  }
+
+  function sortBy(button) {
+    const head = button.closest("th");
+    const table = head.closest("table");
+    const first = button.dataset.first === "desc" ? "descending" : "ascending";
+    const other = first === "ascending" ? "descending" : "ascending";
+    const order = head.getAttribute("aria-sort") === first ? other : first;
+    sort(table, head.cellIndex, order);
+    sorted.set(table.closest(".board").id, { name: button.textContent, order });
+  }
+
+  function filter() {
+    const words = one("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const matches = (text) => words.every((word) => text.includes(word));
+    let shown = 0;
+    let total = 0;
+    for (const table of find(".board table")) {
+      const of = table.dataset.of;
+      let here = 0;
+      for (const row of table.tBodies[0].rows) {
+        row.hidden = !matches(textOf(row, of));
+        here += !row.hidden;
+        total += 1;
+      }
+      shown += here;
+      table.closest(".board").hidden = words.length > 0 && here === 0;
+    }
+    for (const entry of find(".entry")) {
+      const chosen = pair[0] && pair[1];
+      const text = `${entry.dataset.name} ${[...find("tbody th", entry)].map((e) => e.textContent).join(" ")}`;
+      entry.hidden = chosen ? !pair.includes(entry.dataset.key) : !matches(text.toLowerCase());
+    }
+    one("shown").firstChild?.nodeType === 3 && one("shown").firstChild.remove();
+    if (words.length) one("shown").prepend(`${shown.toLocaleString("en")} of ${total.toLocaleString("en")} rows `);
+  }
+
+  function hideColumns() {
+    for (const box of find("#columns input")) document.documentElement.classList.toggle(`hide-${box.value}`, !box.checked);
+  }
+
+  function reveal() {
+    const target = location.hash.length > 1 && one(decodeURIComponent(location.hash.slice(1)));
+    if (!target) return;
+    const entry = target.closest("details");
+    if (entry?.hidden) {
+      if (pair[0] && pair[1]) choose("", "");
+      one("filter").value = "";
+      filter();
+    }
+    if (entry && !entry.open) entry.open = true;
+    target.scrollIntoView();
+  }
+
+  function cell(tag, text, scope) {
+    const made = document.createElement(tag);
+    made.textContent = text;
+    if (scope) made.scope = scope;
+    return made;
+  }
+
+  function choose(first, second) {
+    [pair[0], pair[1]] = [first, second];
+    const entries = [first, second].map((key) => key && find(".entry").find((each) => each.dataset.key === key));
+    const both = Boolean(entries[0] && entries[1] && first !== second);
+    one("first").value = first;
+    one("second").value = second;
+    one("all").hidden = !both;
+    one("models").classList.toggle("pair", both);
+    for (const marked of find(".differs")) marked.classList.remove("differs");
+    one("both").replaceChildren();
+    if (both) {
+      entries[0].after(entries[1]);
+      for (const entry of entries) entry.open = true;
+      mark(entries);
+      tabulate(entries);
+    }
+    if (!both) pair.fill("");
+    filter();
+    if (!both) {
+      one("first").value = first;
+      one("second").value = second;
+    }
+  }
+
+  function mark(entries) {
+    const [left, right] = entries.map(
+      (entry) => new Map(find("dl > [data-k]", entry).map((each) => [`${each.closest("dl").dataset.of} ${each.dataset.k}`, each])),
+    );
+    for (const [mine, others] of [[left, right], [right, left]]) {
+      for (const [key, element] of mine) {
+        if (others.get(key)?.textContent.trim() !== element.textContent.trim()) element.classList.add("differs");
+      }
+    }
+  }
+
+  function tabulate(entries) {
+    const [left, right] = entries.map((entry) => new Map(find("tr[data-k]", entry).map((row) => [row.dataset.k, row])));
+    const table = document.createElement("table");
+    table.createCaption().textContent = entries.map((each) => each.dataset.name).join(" and ");
+    table.createTHead().insertRow().append(
+      cell("th", "metric", "col"), ...entries.map((entry) => cell("th", entry.querySelector("h3").textContent, "col")),
+    );
+    const body = table.createTBody();
+    for (const [key, row] of left) {
+      if (!right.has(key)) continue;
+      const words = [row, right.get(key)].map(
+        (each) => each.cells[1].firstChild.textContent + (each.cells[2].textContent ? `, rank ${each.cells[2].textContent}` : ""),
+      );
+      body.insertRow().append(cell("th", row.cells[0].textContent, "row"), ...words.map((each) => cell("td", each)));
+    }
+    one("both").replaceChildren(body.rows.length ? table : cell("p", "They have no board in common."));
+  }
+
+  function prepare() {
+    for (const [id, { name, order }] of sorted) {
+      const button = one(id) && find("thead button", one(id)).find((each) => each.textContent === name);
+      if (button) sort(button.closest("table"), button.closest("th").cellIndex, order);
+    }
+    if (one("models")) {
+      for (const select of [one("first"), one("second")]) {
+        for (const entry of find(".entry")) select.append(new Option(entry.dataset.name, entry.dataset.key));
+      }
+      choose(...pair);
+    } else {
+      filter();
+    }
+  }
+
+  document.documentElement.classList.add("js");
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button?.closest("thead")) sortBy(button);
+    else if (button?.id === "all") choose("", "");
+    else if (button?.classList.contains("copy")) copy(button);
+    if (!event.target.closest("#columns")) one("columns").open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && one("columns").open) {
+      one("columns").open = false;
+      one("columns").firstElementChild.focus();
+    }
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.closest("#columns")) hideColumns();
+    else if (event.target.closest("#compare")) choose(one("first").value, one("second").value);
+  });
+  one("filter").addEventListener("input", filter);
+  addEventListener("hashchange", reveal);
+  addEventListener("beforeprint", () => find("details:not(.menu)").forEach((each) => { each.open = true; }));
+
+  async function copy(button) {
+    const code = button.parentElement.querySelector("code");
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(code);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  }
+
+  prepare();
+  reveal();
+  return { prepare };
+})();
