@@ -24,7 +24,9 @@ default_output, default_port = Path("report.html"), 8765
 @names_option("--model", "--models", "models", metavar="A,B", help="Only these models.")
 @names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these metrics.")
 @click.option("--output", type=PathType(), metavar="FILE.html", help=f"File to write. [default: {default_output}]")
-@click.option("--serve", is_flag=True, help="Show the page on this computer instead, and follow a run while it goes on.")
+@click.option(
+    "--serve", is_flag=True, help="Show the page on this computer instead, and follow a run while it goes on."
+)
 @click.option("--port", type=click.IntRange(0, 65535), metavar="N",
               help=f"Port of --serve; 0 takes a free one. [default: {default_port}]")  # fmt: skip
 @runs_option

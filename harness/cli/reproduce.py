@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,41 +17,38 @@ _flag_of = {"epochs": "epochs", "steps": "steps", "seconds": "budget"}
 def commands_of(records: Iterable[Record]) -> list[str]:
     """Return the commands that compute the cells of one model on one data set again, on the same kind of machine.
 
-    A command has each metric once. So there are several if a metric was measured with several settings, on both splits
-    or with several evaluation seeds.
+    There are several if a metric was measured with several settings, or if metrics differ in their split, evaluation
+    seed or number of seeds.
 
     Args:
         records: of one model with one budget and one engine.
     """
-    by_protocol: dict[tuple[str, int], list[Record]] = defaultdict(list)
+    by_metric: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        by_protocol[record.split, record.evaluation_seed].append(record)
-    return [command for _, those in sorted(by_protocol.items()) for command in _of_one_protocol(those)]
-
-
-def _of_one_protocol(records: Sequence[Record]) -> list[str]:
-    by_metric: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in records:
-        by_metric[record.metric["name"], repr(sorted(record.metric["settings"].items()))].append(record)
-    rounds: list[dict[str, list[Record]]] = []
-    for (name, _), those in sorted(by_metric.items()):
-        free = next((each for each in rounds if name not in each), None)
-        if free is None:
-            rounds.append(free := {})
-        free[name] = those
-    return [_command([record for those in each.values() for record in those]) for each in rounds]
+        metric = [record.metric["name"], record.metric["settings"], record.split, record.evaluation_seed]
+        by_metric[json.dumps(metric, sort_keys=True)].append(record)
+    runs: list[tuple[tuple[str, int, int], dict[str, Record]]] = []
+    for _, those in sorted(by_metric.items()):
+        last = max(those, key=lambda record: record.seed)
+        protocol = last.split, last.evaluation_seed, last.seed
+        fitting = (metrics for each, metrics in runs if each == protocol and last.metric["name"] not in metrics)
+        metrics = next(fitting, None)
+        if metrics is None:
+            runs.append((protocol, metrics := {}))
+        metrics[last.metric["name"]] = last
+    return [_command(list(metrics.values())) for _, metrics in runs]
 
 
 def _command(records: Sequence[Record]) -> str:
+    """Return the command of records that differ in nothing but their metrics."""
     first = records[0]
-    metrics = {record.metric["name"]: record.metric for record in records}
-    components = [first.dataset, first.model, *metrics.values()]
+    components = [first.dataset, first.model, *(record.metric for record in records)]
     words = ["harness", "run", "--models", first.model["name"], "--dataset", first.dataset["name"]]
-    words += ["--metric", ",".join(metrics)]
+    words += ["--metric", ",".join(record.metric["name"] for record in records)]
     for component in components:
         for name in component["changed"]:
             words += ["--set", f"{component['name']}.{name}={_written(component['settings'][name])}"]
-    words += ["--seeds", str(max(record.seed for record in records) + 1)]
+    words += ["--seeds", str(first.seed + 1)]
     words += _budget(first.budget) + _engine(first.engine)
     words += ["--split", first.split] if first.split != "test" else []
     words += ["--evaluation-seed", str(first.evaluation_seed)] if first.evaluation_seed else []

@@ -33,9 +33,11 @@ class Axis:
 
     @property
     def labels(self) -> list[str]:
-        """The ticks as text."""
-        gaps = [abs(after - before) for before, after in zip(self.ticks, self.ticks[1:], strict=False)]
-        return [_label(tick, tick if self.is_logarithmic else min(gaps)) for tick in self.ticks]
+        """The ticks as text, in one unit unless the axis is logarithmic."""
+        if self.is_logarithmic:
+            return [_label(tick, _unit_for(tick), tick) for tick in self.ticks]
+        unit = _unit_for(max(abs(self.ticks[0]), abs(self.ticks[-1])))
+        return [_label(tick, unit, self.ticks[1] - self.ticks[0]) for tick in self.ticks]
 
 
 def axis_for(values: Sequence[float], most: int = 4) -> Axis | None:
@@ -72,15 +74,21 @@ def _logarithmic(low: float, high: float, most: int) -> Axis:
     return Axis(tuple(10.0**power for power in range(first, last + 1, step)), is_logarithmic=True)
 
 
-def _label(value: float, precision: float) -> str:
+def _unit_for(largest: float) -> tuple[float, str]:
+    """Return the unit in which a number of at least five digits is short."""
+    if largest < 1e4:
+        return 1.0, ""
+    return next((unit, suffix) for unit, suffix in _suffixes if largest >= unit)
+
+
+def _label(value: float, unit: tuple[float, str], precision: float) -> str:
     """Write a tick in few characters, with the digits that ``precision`` needs."""
     if value == 0:
         return "0"
-    unit, suffix = next(((unit, suffix) for unit, suffix in _suffixes if abs(value) >= 10 * unit), (1.0, ""))
-    if abs(value) < 1e-4:
-        return f"{value:.0e}".replace("e-0", "e-").replace("-", "−")
-    digits = max(0, -math.floor(math.log10(precision / unit) + 1e-9))
-    text = f"{value / unit:.{digits}f}"
-    if digits and math.isclose(precision / unit * 10**digits % 1, 0.5, abs_tol=1e-6):  # steps of 2.5
-        text = f"{value / unit:.{digits + 1}f}"
-    return text.replace("-", "−") + suffix
+    if precision < 1e-4:
+        return f"{value:.3g}".replace("e-0", "e-").replace("-", "−")
+    scaled = precision / unit[0]
+    digits = max(0, -math.floor(math.log10(scaled) + 1e-9))
+    if not math.isclose(scaled * 10**digits, round(scaled * 10**digits), rel_tol=1e-6):  # a step of 2.5
+        digits += 1
+    return f"{value / unit[0]:.{digits}f}".replace("-", "−") + unit[1]

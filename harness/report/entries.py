@@ -25,10 +25,10 @@ Commands = Callable[[Sequence[Record]], list[str]]
 
 @dataclass(frozen=True)
 class Result:
-    """The row of a model on a board: the key of the board, its metric, and the row in words."""
+    """The row of a model on a board: the key and the title of the board, and the row in words."""
 
     board: str
-    metric: str
+    title: str
     value: str
     rank: str
     reason: str | None
@@ -77,13 +77,18 @@ def entry_key(record: Record) -> str:
 
 
 def entries_of(
-    records: Sequence[Record], boards: Mapping[str, Board], store: Store, commands_of: Commands
+    records: Sequence[Record],
+    boards: Mapping[str, Board],
+    titles: Mapping[str, str],
+    store: Store,
+    commands_of: Commands,
 ) -> dict[str, Entry]:
     """Return the entries of all models by their keys, in the order in which boards first show them.
 
     Args:
         records: of all models.
         boards: of the records, by their keys on the page.
+        titles: of the boards, by the same keys.
         store: has the fits.
         commands_of: returns the commands that compute the records of one model again.
     """
@@ -112,7 +117,7 @@ def entries_of(
             datasets[key],
             tuple(_facts(grouped[key], fits, seconds)),
             _settings(grouped[key][0]),
-            tuple(_result(*each) for each in those),
+            tuple(_result(board_key, titles[board_key], board, row) for board_key, board, row in those),
             tuple(found for loss, drawn in curves if (found := chart(loss, drawn)) is not None),
             {loss: drawn[0] for loss, drawn in curves},
             fmean(seconds) if seconds else None,
@@ -123,13 +128,6 @@ def entries_of(
     return entries
 
 
-def metric_title(board: Board) -> str:
-    """Name the metric of a board with what is not at its default."""
-    split = "" if board.split == "test" else f"{board.split} split"
-    seed = f"evaluation seed {board.evaluation_seed}" if board.evaluation_seed else ""
-    return " · ".join(filter(None, [f"{board.metric} {board.metric_label}".strip(), split, seed]))
-
-
 def value_in_words(row: Row) -> str:
     """Write the value of a row with its standard error; the status if it has no value."""
     if row.value is None:
@@ -138,10 +136,10 @@ def value_in_words(row: Row) -> str:
     return number(row.value, digits) + (f" ± {number(row.stderr, digits)}" if row.stderr else "")
 
 
-def _result(board_key: str, board: Board, row: Row) -> Result:
+def _result(board_key: str, title: str, board: Board, row: Row) -> Result:
     unit = f" {board.unit}" if board.unit and row.value is not None else ""
     rank = rank_range(row) if row.rank_low is not None else ""
-    return Result(board_key, metric_title(board), value_in_words(row) + unit, rank, row.reason)
+    return Result(board_key, title, value_in_words(row) + unit, rank, row.reason)
 
 
 def _dataset(record: Record) -> str:
@@ -197,7 +195,10 @@ def _facts(
     yield "Budget", in_words(first.budget) if first.budget else "none: it is fitted in closed form"
     yield "Seeds", ", ".join(map(str, sorted({record.seed for record in records})))
     if seconds:
-        yield "Training time", f"{number(fmean(seconds), decimals(fmean(seconds)))} s" + " on average" * (len(seconds) > 1)
+        yield (
+            "Training time",
+            f"{number(fmean(seconds), decimals(fmean(seconds)))} s" + " on average" * (len(seconds) > 1),
+        )
     parameters = next((fit["parameters"] for fit in fits.values() if fit.get("parameters")), None)
     if parameters:
         yield "Parameters", f"{parameters:,}"

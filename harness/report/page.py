@@ -19,12 +19,11 @@ from harness.leaderboard.board import build_boards
 from harness.leaderboard.text import captions, decimals, number, rank_range
 from harness.planning.identity import hash_of
 from harness.report import plots
-from harness.report.entries import Commands, Entry, entries_of, entry_key, metric_title, value_in_words
+from harness.report.entries import Commands, Entry, entries_of, entry_key, value_in_words
 from harness.report.plots import Chart, Costed, TradeOff, chart, intervals, margin, trade_off
 from harness.results.store import Store
 
 _many = 4  # models named in the title; more are counted
-_signs = {"higher": "higher is better", "lower": "lower is better"}
 
 
 @dataclass(frozen=True)
@@ -59,21 +58,28 @@ def render(records: Sequence[Record], store: Store, commands_of: Commands, *, is
         StoreError: a file of the store cannot be read.
     """
     boards = _keyed(build_boards(records, store))
-    entries = entries_of(records, boards, store, commands_of)
+    titles = _titles(boards)
+    entries = entries_of(records, boards, titles, store, commands_of)
     of_fit = {record.fit_key: entry_key(record) for record in records}
     environments = sorted({record.environment for record in records if record.environment})
     script, style = _source("page.js") + (_source("follow.js") if is_served else ""), _source("page.css")
-    return _templates().get_template("page.html").render(
-        title=_title(records),
-        counts=_counts(records, entries),
-        sections=list(_sections(boards, entries, of_fit)),
-        entries=entries,
-        entry_of=of_fit,
-        environments={key: list(_flat(store.environment(key) or {})) for key in environments},
-        script=script,
-        style=style,
-        policy=_policy(script, style, is_served=is_served),
-        canvas=plots,
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            title=_title(records),
+            counts=_counts(records),
+            models=list(dict.fromkeys(record.model["name"] for record in records)),
+            titles=titles,
+            sections=list(_sections(boards, titles, entries, of_fit)),
+            entries=entries,
+            entry_of=of_fit,
+            environments={key: list(_flat(store.environment(key) or {})) for key in environments},
+            script=script,
+            style=style,
+            policy=_policy(script, style, is_served=is_served),
+            canvas=plots,
+        )
     )
 
 
@@ -88,9 +94,11 @@ def _templates() -> Environment:
         keep_trailing_newline=True,
     )
     templates.filters |= {
-        "captions": captions, "words": value_in_words, "ranks": rank_range, "metric": metric_title,
-        "intervals": intervals, "better": lambda board: _signs.get(board.direction),
-    }  # fmt: skip
+        "captions": captions,
+        "words": value_in_words,
+        "ranks": rank_range,
+        "intervals": intervals,
+    }
     templates.globals |= {"part": _part, "spread": _spread}
     return templates
 
@@ -137,13 +145,10 @@ def _listed(names: Sequence[str], what: str) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _counts(records: Sequence[Record], entries: Mapping[str, Entry]) -> list[str]:
+def _counts(records: Sequence[Record]) -> list[str]:
     """Return the facts of the header, each in a few words."""
-    if not records:
-        return []
     statuses = Counter(record.status for record in records)
-    facts = [f"{len(entries):,} model{'s' * (len(entries) > 1)} with their settings"]
-    facts.append(f"{len(records):,} result{'s' * (len(records) > 1)}")
+    facts = [f"{len(records):,} result{'s' * (len(records) > 1)}"] if records else []
     facts += [f"{statuses[status]:,} {status}" for status in sorted(statuses) if status != "ok"]
     days = sorted({record.ended[:10] for record in records if record.ended})
     if days:
@@ -151,8 +156,26 @@ def _counts(records: Sequence[Record], entries: Mapping[str, Entry]) -> list[str
     return facts
 
 
+def _titles(boards: Mapping[str, Board]) -> dict[str, str]:
+    """Return the titles of boards: the metric with its changed settings, and the measure if others have the same."""
+    short = {key: _metric(board) for key, board in boards.items()}
+    names = Counter((board.dataset, board.dataset_label, short[key]) for key, board in boards.items())
+    return {
+        key: " · ".join(filter(None, [short[key], board.measure or board.unit]))
+        if names[board.dataset, board.dataset_label, short[key]] > 1
+        else short[key]
+        for key, board in boards.items()
+    }
+
+
+def _metric(board: Board) -> str:
+    split = "" if board.split == "test" else f"{board.split} split"
+    seed = f"evaluation seed {board.evaluation_seed}" if board.evaluation_seed else ""
+    return " · ".join(filter(None, [f"{board.metric} {board.metric_label}".strip(), split, seed]))
+
+
 def _sections(
-    boards: Mapping[str, Board], entries: Mapping[str, Entry], entry_of: Mapping[str, str]
+    boards: Mapping[str, Board], titles: Mapping[str, str], entries: Mapping[str, Entry], entry_of: Mapping[str, str]
 ) -> Iterator[Section]:
     by_dataset: dict[str, dict[str, Board]] = defaultdict(dict)
     for key, board in boards.items():
@@ -165,7 +188,11 @@ def _sections(
             dataset,
             f"{first.dataset} {first.dataset_label}".strip(),
             its_boards,
-            {key: found for key in its_boards if (found := list(_trade_offs(key, its_boards, entries, entry_of)))},
+            {
+                key: found
+                for key in its_boards
+                if (found := list(_trade_offs(key, its_boards, titles, entries, entry_of)))
+            },
             list(_charts(its_entries)),
         )
 
@@ -177,32 +204,36 @@ def is_cost(board: Board) -> bool:
 
 
 def _trade_offs(
-    key: str, boards: Mapping[str, Board], entries: Mapping[str, Entry], entry_of: Mapping[str, str]
+    key: str,
+    boards: Mapping[str, Board],
+    titles: Mapping[str, str],
+    entries: Mapping[str, Entry],
+    entry_of: Mapping[str, str],
 ) -> Iterator[TradeOff]:
     """Yield the charts of one board of quality against each cost of the same models."""
     board = boards[key]
     if board.direction is None or is_cost(board):
         return
-    costs = [("training time (s)", "lower", {each: entry.seconds for each, entry in entries.items()})]
-    for other in boards.values():
+    costs: list[tuple[str, str, Mapping[str, float | None]]] = [
+        ("training time (s)", "lower", {each: entry.seconds for each, entry in entries.items()})
+    ]
+    for other_key, other in boards.items():
         if other.direction is not None and is_cost(other):
             values = {entry_of[row.fit_key]: row.value for row in other.rows}
-            measure = f", {other.measure}" if other.measure else ""
-            costs.append((_axis_title(other) + measure, other.direction, values))
+            costs.append((_axis_title(titles[other_key], other), other.direction, values))
     for title, direction, by_entry in costs:
         models = [
             Costed(entries[entry_of[row.fit_key]].name, row.value, margin(row), cost)
             for row in board.rows
             if row.value is not None and (cost := by_entry.get(entry_of[row.fit_key])) is not None
         ]
-        found = trade_off(models, (_axis_title(board), board.direction), (title, direction))
+        found = trade_off(models, (_axis_title(titles[key], board), board.direction), (title, direction))
         if found is not None:
             yield found
 
 
-def _axis_title(board: Board) -> str:
-    unit = f" ({board.unit})" if board.unit else ""
-    return f"{metric_title(board)}{unit}"
+def _axis_title(title: str, board: Board) -> str:
+    return f"{title} ({board.unit})" if board.unit else title
 
 
 def _charts(entries: Iterable[Entry]) -> Iterator[Chart]:

@@ -34,7 +34,7 @@ def embedded(files: Sequence[Sequence[Path]], warn: Callable[[str], None]) -> li
     """
     count = sum(map(len, files))
     allowed = min(largest, limit // count) if count else largest
-    pictures = []
+    pictures: list[list[Picture]] = []
     for of_model in files:
         pictures.append([])
         for path in of_model:

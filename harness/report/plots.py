@@ -1,7 +1,7 @@
 """The geometry of plots: intervals beside the rows of a board, quality against cost, and curves of training.
 
-Charts are drawn on a canvas of ``width`` × ``height`` pixels, with room for axes on the left and at the bottom. Templates
-write the SVG.
+Charts are drawn on a canvas of ``width`` × ``height`` pixels, with room for axes on the left and at the bottom. The
+templates write the SVG.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from harness.contracts.boards import Board, Row
 from harness.leaderboard.text import decimals, number
 from harness.report.axes import Axis, axis_for
 from harness.results.comparison import confidence
 
-width, height = 340, 240
+width, height = 310, 225
 left, right, top, bottom = 46, 12, 10, 40
 colours = 8  # of lines that can be told apart; more lines are grey
 _points = 48  # of a curve, more are left out
@@ -74,7 +74,9 @@ def intervals(board: Board) -> Intervals | None:
     axis = axis_for(ends)
     if axis is None:
         return None
-    return Intervals(axis, {index: _interval(row, axis) for index, row in enumerate(board.rows) if row.value is not None})
+    return Intervals(
+        axis, {index: _interval(row, axis) for index, row in enumerate(board.rows) if row.value is not None}
+    )
 
 
 def _interval(row: Row, axis: Axis) -> Interval:
@@ -128,7 +130,7 @@ class TradeOff:
 
 @dataclass(frozen=True)
 class Costed:
-    """A model with its quality and its cost; ``margin`` is half the width of the 95% interval of the quality, or None."""
+    """A model with its quality and its cost; ``margin`` is half the width of the quality's 95% interval, or None."""
 
     name: str
     quality: float
@@ -156,9 +158,7 @@ def pareto_front(models: Sequence[Costed], quality: str, cost: str) -> list[Cost
     return best
 
 
-def trade_off(
-    models: Sequence[Costed], quality: tuple[str, str], cost: tuple[str, str]
-) -> TradeOff | None:
+def trade_off(models: Sequence[Costed], quality: tuple[str, str], cost: tuple[str, str]) -> TradeOff | None:
     """Return the chart of quality against cost; None if fewer than two models have both.
 
     Args:
@@ -183,7 +183,10 @@ def trade_off(
             f"{_number(model.cost)}, {_number(model.quality)}",
             _short(x),
             _short(y),
-            (_short(_y(y_axis.share(model.quality - model.margin))), _short(_y(y_axis.share(model.quality + model.margin))))
+            (
+                _short(_y(y_axis.share(model.quality - model.margin))),
+                _short(_y(y_axis.share(model.quality + model.margin))),
+            )
             if model.margin
             else None,
             id(model) in order,
@@ -206,7 +209,9 @@ def _labels_of(points: Iterable[tuple[str, float, float]]) -> dict[str, tuple[st
         for anchor, at, start in (("start", x + 7, x + 7), ("end", x - 7, x - 7 - size)):
             box = (start, y - 8, start + size, y + 6)
             inside = start >= left and start + size <= width
-            free = all(box[2] < other[0] or other[2] < box[0] or box[3] < other[1] or other[3] < box[1] for other in taken)
+            free = all(
+                box[2] < other[0] or other[2] < box[0] or box[3] < other[1] or other[3] < box[1] for other in taken
+            )
             if inside and free and len(found) < _labels:
                 taken.append(box)
                 found[name] = _short(at), _short(y + 4), anchor
@@ -266,7 +271,7 @@ def chart(title: str, curves: Sequence[Curve]) -> Chart | None:
     lines = []
     for curve, points in drawn:
         at = [(round(10 * _x(x_axis.share(x))), round(10 * _y(y_axis.share(y)))) for x, y in points]
-        moves = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(at, at[1:], strict=False)]
+        moves = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(at)]
         path = f"M{at[0][0]} {at[0][1]}l" + " ".join(f"{x} {y}" for x, y in moves).replace(" -", "-")
         lines.append(Line(curve.name, path, curve.colour, curve.is_dashed))
     return Chart(title, tuple(lines), _ticks(x_axis, y_axis))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -86,7 +87,9 @@ class _Server(ThreadingHTTPServer):
     pages: Pages
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing about a browser that has closed its connection."""
+        """Report an error, but not that a browser has closed its connection."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -97,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
 
-    def do_GET(self) -> None:  # noqa: N802 -- the name that http.server calls
+    def do_GET(self) -> None:
         """Answer with the page, its version, or an error."""
         hosts = {f"{name}:{self.server.server_port}" for name in _names}
         # A page of another site can name this address as its own (DNS rebinding); its requests then have its host.

@@ -1,7 +1,7 @@
 (() => {
   const state = document.createElement("span");
   state.className = "live";
-  document.getElementById("shown").append(state);
+  document.querySelector(".tools").append(state);
   const show = (text, isLost) => {
     if (state.textContent === text) return;
     state.textContent = text;

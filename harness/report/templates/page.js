@@ -63,8 +63,8 @@ const report = (() => {
       const text = `${entry.dataset.name} ${[...find("tbody th", entry)].map((e) => e.textContent).join(" ")}`;
       entry.hidden = chosen ? !pair.includes(entry.dataset.key) : !matches(text.toLowerCase());
     }
-    one("shown").firstChild?.nodeType === 3 && one("shown").firstChild.remove();
-    if (words.length) one("shown").prepend(`${shown.toLocaleString("en")} of ${total.toLocaleString("en")} rows `);
+    const counted = `${shown.toLocaleString("en")} of ${total.toLocaleString("en")} rows`;
+    one("shown").textContent = words.length ? counted : "";
   }
 
   function hideColumns() {
