@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _many_times = 50  # the largest value over the smallest, from which an axis is logarithmic
-_suffixes = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_largest = 1e300  # so that distances are finite
+_smallest_share = 1e-9  # of the values, that their differences must have for ticks to differ
+_suffixes = {3: "k", 6: "M", 9: "G", 12: "T"}
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,12 @@ def axis_for(values: Sequence[float], most: int = 4) -> Axis | None:
     """
     if not values:
         return None
-    low, high = min(values), max(values)
-    if low > 0 and high / low >= _many_times:
+    low, high = (min(max(end, -_largest), _largest) for end in (min(values), max(values)))
+    if low >= 1 / _largest and high / low >= _many_times:
         return _logarithmic(low, high, most)
-    if low == high:
-        around = abs(low) / 10 or 1.0
+    size = max(abs(low), abs(high))
+    if high - low <= _smallest_share * size:
+        around = size / 10 or 1.0
         low, high = low - around, high + around
     return _linear(low, high, most)
 
@@ -75,18 +78,17 @@ def _logarithmic(low: float, high: float, most: int) -> Axis:
 
 
 def _unit_for(largest: float) -> tuple[float, str]:
-    """Return the unit in which a number of at least five digits is short."""
-    if largest < 1e4:
+    """Return a unit in which numbers up to ``largest`` are short, and how it is written."""
+    if 1e-2 <= largest < 1e4 or largest == 0:
         return 1.0, ""
-    return next((unit, suffix) for unit, suffix in _suffixes if largest >= unit)
+    power = 3 * math.floor(math.log10(largest) / 3 + 1e-9)
+    return 10.0**power, _suffixes.get(power, f"e{power}".replace("-", "−"))
 
 
 def _label(value: float, unit: tuple[float, str], precision: float) -> str:
     """Write a tick in few characters, with the digits that ``precision`` needs."""
     if value == 0:
         return "0"
-    if precision < 1e-4:
-        return f"{value:.3g}".replace("e-0", "e-").replace("-", "−")
     scaled = precision / unit[0]
     digits = max(0, -math.floor(math.log10(scaled) + 1e-9))
     if not math.isclose(scaled * 10**digits, round(scaled * 10**digits), rel_tol=1e-6):  # a step of 2.5

@@ -174,8 +174,8 @@ def _curves(fits: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[str, list[C
     described = {seed: fit["curves"] for seed, fit in fits.items() if fit.get("curves", {}).get("seconds")}
     for loss in dict.fromkeys(name for curves in described.values() for name in curves["train"]):
         drawn = [
-            Curve(f"validation, seed {seed}", curves["seconds"], curves["validation"][loss], 0)
-            for seed, curves in described.items()
+            Curve("validation", curves["seconds"], curves["validation"][loss], 0)
+            for curves in described.values()
             if loss in curves["validation"]
         ]
         drawn += [

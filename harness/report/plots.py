@@ -19,7 +19,8 @@ from harness.results.comparison import confidence
 width, height = 310, 225
 left, right, top, bottom = 46, 12, 10, 40
 colours = 8  # of lines that can be told apart; more lines are grey
-_points = 48  # of a curve, more are left out
+_points = 32  # of a line at most, after those are left out that do not show
+_tolerance = 0.5  # pixels, by which a line may be off
 _labels = 6  # of points in one chart
 _character = 6.2  # pixels, of a label
 
@@ -251,16 +252,12 @@ class Curve:
     @property
     def points(self) -> list[tuple[float, float]]:
         """Seconds since the start and loss, without the epochs whose loss is not finite."""
-        pairs = list(zip(accumulate(self.seconds), self.losses, strict=False))
-        known = [(seconds, loss) for seconds, loss in pairs if loss is not None and math.isfinite(loss)]
-        if len(known) <= _points:
-            return known
-        step = (len(known) - 1) / (_points - 1)
-        return [known[round(index * step)] for index in range(_points)]
+        pairs = zip(accumulate(self.seconds), self.losses, strict=False)
+        return [(seconds, loss) for seconds, loss in pairs if loss is not None and math.isfinite(loss)]
 
 
 def chart(title: str, curves: Sequence[Curve]) -> Chart | None:
-    """Return the chart of curves against seconds; None if no curve has two points."""
+    """Return the chart of curves against seconds; None if no curve has two points. Curves of one name are one line."""
     drawn = [(curve, points) for curve in curves if len(points := curve.points) > 1]
     if not drawn:
         return None
@@ -268,13 +265,47 @@ def chart(title: str, curves: Sequence[Curve]) -> Chart | None:
     y_axis = axis_for([loss for _, points in drawn for _, loss in points])
     assert x_axis is not None
     assert y_axis is not None
-    lines = []
+    lines: dict[str, Line] = {}
     for curve, points in drawn:
-        at = [(round(10 * _x(x_axis.share(x))), round(10 * _y(y_axis.share(y)))) for x, y in points]
+        places = simplified([(_x(x_axis.share(x)), _y(y_axis.share(y))) for x, y in points])
+        at = [(round(10 * x), round(10 * y)) for x, y in places]
         moves = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(at)]
         path = f"M{at[0][0]} {at[0][1]}l" + " ".join(f"{x} {y}" for x, y in moves).replace(" -", "-")
-        lines.append(Line(curve.name, path, curve.colour, curve.is_dashed))
-    return Chart(title, tuple(lines), _ticks(x_axis, y_axis))
+        before = lines[curve.name].path if curve.name in lines else ""
+        lines[curve.name] = Line(curve.name, before + path, curve.colour, curve.is_dashed)
+    return Chart(title, tuple(lines.values()), _ticks(x_axis, y_axis))
+
+
+def simplified(line: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """Return a line with few of its points, by the algorithm of Douglas and Peucker (1973).
+
+    It keeps the ends and whatever is further from the rest than half a pixel, or further if that is too many points.
+
+    Args:
+        line: the points, in pixels.
+    """
+    tolerance = _tolerance
+    while len(kept := _without_straight_parts(line, tolerance)) > _points:
+        tolerance *= 1.5
+    return kept
+
+
+def _without_straight_parts(line: Sequence[tuple[float, float]], tolerance: float) -> list[tuple[float, float]]:
+    kept = {0, len(line) - 1}
+    parts = [(0, len(line) - 1)]
+    while parts:
+        first, last = parts.pop()
+        (x, y), (to_x, to_y) = line[first], line[last]
+        length = math.hypot(to_x - x, to_y - y) or 1.0
+        distances = (
+            (abs((to_x - x) * (line[place][1] - y) - (to_y - y) * (line[place][0] - x)) / length, place)
+            for place in range(first + 1, last)
+        )
+        furthest, place = max(distances, default=(0.0, 0))
+        if furthest > tolerance:
+            kept.add(place)
+            parts += [(first, place), (place, last)]
+    return [line[place] for place in sorted(kept)]
 
 
 def _ticks(x_axis: Axis, y_axis: Axis) -> Ticks:

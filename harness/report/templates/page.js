@@ -11,6 +11,8 @@ const report = (() => {
     return texts.get(element);
   };
 
+  const nameOf = (entry) => [...entry.firstElementChild.children].map((each) => each.textContent).join(" · ");
+
   function sort(table, column, order) {
     const body = table.tBodies[0];
     const sign = order === "ascending" ? 1 : -1;
@@ -60,7 +62,7 @@ const report = (() => {
     }
     for (const entry of find(".entry")) {
       const chosen = pair[0] && pair[1];
-      const text = `${entry.dataset.name} ${[...find("tbody th", entry)].map((e) => e.textContent).join(" ")}`;
+      const text = `${nameOf(entry)} ${[...find("tbody th", entry)].map((e) => e.textContent).join(" ")}`;
       entry.hidden = chosen ? !pair.includes(entry.dataset.key) : !matches(text.toLowerCase());
     }
     const counted = `${shown.toLocaleString("en")} of ${total.toLocaleString("en")} rows`;
@@ -117,7 +119,7 @@ const report = (() => {
 
   function mark(entries) {
     const [left, right] = entries.map(
-      (entry) => new Map(find("dl > [data-k]", entry).map((each) => [`${each.closest("dl").dataset.of} ${each.dataset.k}`, each])),
+      (entry) => new Map(find("dl > div", entry).map((each) => [`${each.parentElement.dataset.of} ${each.firstElementChild.textContent}`, each])),
     );
     for (const [mine, others] of [[left, right], [right, left]]) {
       for (const [key, element] of mine) {
@@ -127,9 +129,9 @@ const report = (() => {
   }
 
   function tabulate(entries) {
-    const [left, right] = entries.map((entry) => new Map(find("tr[data-k]", entry).map((row) => [row.dataset.k, row])));
+    const [left, right] = entries.map((entry) => new Map(find("tbody tr", entry).map((row) => [row.querySelector("a").hash, row])));
     const table = document.createElement("table");
-    table.createCaption().textContent = entries.map((each) => each.dataset.name).join(" and ");
+    table.createCaption().textContent = entries.map((each) => nameOf(each)).join(" and ");
     table.createTHead().insertRow().append(
       cell("th", "metric", "col"), ...entries.map((entry) => cell("th", entry.querySelector("h3").textContent, "col")),
     );
@@ -145,13 +147,20 @@ const report = (() => {
   }
 
   function prepare() {
+    for (const command of find(".command")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "copy";
+      button.textContent = "Copy";
+      command.append(button);
+    }
     for (const [id, { name, order }] of sorted) {
       const button = one(id) && find("thead button", one(id)).find((each) => each.textContent === name);
       if (button) sort(button.closest("table"), button.closest("th").cellIndex, order);
     }
     if (one("models")) {
       for (const select of [one("first"), one("second")]) {
-        for (const entry of find(".entry")) select.append(new Option(entry.dataset.name, entry.dataset.key));
+        for (const entry of find(".entry")) select.append(new Option(nameOf(entry), entry.dataset.key));
       }
       choose(...pair);
     } else {
