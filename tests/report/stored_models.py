@@ -90,6 +90,7 @@ def small_store(root: Path) -> Store:
     """Return a store with three models on two data sets, with every kind of row, fits and figures."""
     store = Store(root)
     ids, noise = np.arange(50), np.random.default_rng(0).normal(size=50)
+    cats = {"dataset": component("cats"), "unit": None, "measure": None, "direction": "lower"}
     for place, model in enumerate(("vae", "iwae")):
         for seed in range(3):
             value = -100.25 + 2 * place + seed / 4
@@ -101,12 +102,8 @@ def small_store(root: Path) -> Store:
     store.append(exact("pca", "parameters", 700.0, budget=None))
     store.append(record("pca", "elbo", None, budget=None))
     store.append(record("gan", "elbo", None, status="error", reason="it ran out of luck"))
-    store.append(
-        record("vae", "fid", 31.4159, 0, unit=None, measure=None, direction="lower", dataset=component("cats"))
-    )
-    store.append(
-        record("iwae", "fid", 27.1828, 0, unit=None, measure=None, direction="lower", dataset=component("cats"))
-    )
+    store.append(record("vae", "fid", 31.4159, fit_key="vae-of-cats", **cats))
+    store.append(record("iwae", "fid", 27.1828, fit_key="iwae-of-cats", **cats))
     store.write_environment("0123456789abcdef01234567", {"python": "3.11", "distributions": {"torch": "2.11"}})
     return store
 

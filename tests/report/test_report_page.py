@@ -80,15 +80,24 @@ def test_every_value_can_be_read_without_scripts(tmp_path: Path) -> None:
 
 def test_a_model_has_its_results_training_settings_command_and_environment(store: Store) -> None:
     text = page_of(store)
-    (html,) = re.findall(r"<summary><h3>iwae</h3>.*?</details>", text, re.DOTALL)
-    section = " ".join(Page(html).text.split())
+    (html,) = re.findall(r"<summary><h3>iwae</h3> <span>digits</span>.*?</details>", text, re.DOTALL)
+    section = "".join(Page(html).text.split())
     for words in (
-        "elbo −98.00 ± 0.14 nats 1–2", "parameters 2,000 count 3", "4 epochs, batch size 128", "Seeds 0, 1, 2", "Training time 5.000 s", "Parameters 1,234",
-        "cpu, 1 thread, float32", "latent_dim 20", "validation", "training, seed 0", "samples",
+        "elbo −98.00 ± 0.50 nats 1",
+        "parameters 2,000 count 2",
+        "Budget 4 epochs, batch size 128",
+        "Seeds 0, 1, 2",
+        "Training time 5 s on average",
+        "Parameters 1,234",
+        "Engine cpu, 1 thread, float32",
+        "latent_dim 20",
+        "seconds of training",
+        "validation training, seed 0",
+        "Pictures samples",
         "harness run --models iwae --dataset digits --metric elbo,parameters --seeds 3 --epochs 4 --batch-size 128",
         "Measured in environment 01234567",
-    ):  # fmt: skip
-        assert words in section
+    ):
+        assert words.replace(" ", "") in section
     assert "distributions torch2.11" in Page(text).text
 
 
@@ -101,7 +110,7 @@ def test_the_pareto_front_is_what_no_model_beats_in_both() -> None:
     ]
     twin = Costed("twin", 5, None, 4)
     assert [each.name for each in pareto_front([*models, twin], "higher", "lower")] == ["cheap", "good", "twin"]
-    assert [each.name for each in pareto_front(models, "lower", "higher")] == ["worse", "cheap"][:1] + ["cheap"]
+    assert [each.name for each in pareto_front(models, "lower", "higher")] == ["worse", "cheap"]
     assert [each.name for each in pareto_front(models, "higher", "higher")] == ["worse", "good"]
 
 
