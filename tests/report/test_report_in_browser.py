@@ -138,6 +138,7 @@ def test_a_row_leads_to_its_model(visit: Open, report: str) -> None:
 
 def test_two_models_are_shown_side_by_side(visit: Open, report: str) -> None:
     page = visit(report)
+    before = page.locator(".entry h3").all_inner_texts()
     page.get_by_label("Compare").select_option("vae · digits")
     page.get_by_label("with").select_option("iwae · digits")
     shown = page.locator(".entry:visible")
@@ -151,7 +152,7 @@ def test_two_models_are_shown_side_by_side(visit: Open, report: str) -> None:
         "parameters 1,000 count, rank 1 2,000 count, rank 2",
     ]
     page.get_by_role("button", name="Show all models").click()
-    assert page.locator(".entry:visible").count() == 6
+    assert page.locator(".entry:visible h3").all_inner_texts() == before
     assert page.locator("#both").inner_text() == ""
 
 
@@ -201,6 +202,8 @@ def test_a_printed_page_has_every_model(visit: Open, report: str) -> None:
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert not page.locator(".tools").is_visible()
     assert page.locator(".entry code:visible").count() == page.locator(".entry").count()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".entry[open]").count() == 0
 
 
 def test_a_thousand_rows_are_sorted_without_a_wait(visit: Open, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ const report = (() => {
   const one = (id) => document.getElementById(id);
   const sorted = new Map();
   const texts = new WeakMap();
-  const pair = ["", ""];
+  const chosen = ["", ""];
+  let order = [];
 
   const textOf = (element, extra) => {
     if (!texts.has(element)) texts.set(element, `${extra} ${element.textContent}`.toLowerCase());
@@ -60,10 +61,10 @@ const report = (() => {
       shown += here;
       table.closest(".board").hidden = words.length > 0 && here === 0;
     }
-    for (const entry of find(".entry")) {
-      const chosen = pair[0] && pair[1];
+    const both = compared();
+    for (const entry of order) {
       const text = `${nameOf(entry)} ${[...find("tbody th", entry)].map((e) => e.textContent).join(" ")}`;
-      entry.hidden = chosen ? !pair.includes(entry.dataset.key) : !matches(text.toLowerCase());
+      entry.hidden = both ? !both.includes(entry) : !matches(text.toLowerCase());
     }
     const counted = `${shown.toLocaleString("en")} of ${total.toLocaleString("en")} rows`;
     one("shown").textContent = words.length ? counted : "";
@@ -78,7 +79,7 @@ const report = (() => {
     if (!target) return;
     const entry = target.closest("details");
     if (entry?.hidden) {
-      if (pair[0] && pair[1]) choose("", "");
+      choose("", "");
       one("filter").value = "";
       filter();
     }
@@ -93,28 +94,28 @@ const report = (() => {
     return made;
   }
 
+  function compared() {
+    const both = chosen.map((key) => order.find((entry) => entry.dataset.key === key));
+    return both[0] && both[1] && both[0] !== both[1] ? both : null;
+  }
+
   function choose(first, second) {
-    [pair[0], pair[1]] = [first, second];
-    const entries = [first, second].map((key) => key && find(".entry").find((each) => each.dataset.key === key));
-    const both = Boolean(entries[0] && entries[1] && first !== second);
+    [chosen[0], chosen[1]] = [first, second];
+    const both = compared();
     one("first").value = first;
     one("second").value = second;
     one("all").hidden = !both;
-    one("models").classList.toggle("pair", both);
+    one("models").classList.toggle("pair", Boolean(both));
     for (const marked of find(".differs")) marked.classList.remove("differs");
     one("both").replaceChildren();
+    one("entries").append(...order);
     if (both) {
-      entries[0].after(entries[1]);
-      for (const entry of entries) entry.open = true;
-      mark(entries);
-      tabulate(entries);
+      one("entries").prepend(...both);
+      for (const entry of both) entry.open = true;
+      mark(both);
+      tabulate(both);
     }
-    if (!both) pair.fill("");
     filter();
-    if (!both) {
-      one("first").value = first;
-      one("second").value = second;
-    }
   }
 
   function mark(entries) {
@@ -158,11 +159,12 @@ const report = (() => {
       const button = one(id) && find("thead button", one(id)).find((each) => each.textContent === name);
       if (button) sort(button.closest("table"), button.closest("th").cellIndex, order);
     }
+    order = find(".entry");
     if (one("models")) {
       for (const select of [one("first"), one("second")]) {
-        for (const entry of find(".entry")) select.append(new Option(nameOf(entry), entry.dataset.key));
+        for (const entry of order) select.append(new Option(nameOf(entry), entry.dataset.key));
       }
-      choose(...pair);
+      choose(...chosen);
     } else {
       filter();
     }
@@ -188,7 +190,14 @@ const report = (() => {
   });
   one("filter").addEventListener("input", filter);
   addEventListener("hashchange", reveal);
-  addEventListener("beforeprint", () => find("details:not(.menu)").forEach((each) => { each.open = true; }));
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = find("details:not(.menu, [open])");
+    for (const each of closed) each.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const each of closed) each.open = false;
+  });
 
   async function copy(button) {
     const code = button.parentElement.querySelector("code");
