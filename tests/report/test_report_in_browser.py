@@ -136,6 +136,19 @@ def test_a_row_leads_to_its_model(visit: Open, report: str) -> None:
     assert opened.locator("h3").evaluate("heading => heading.getBoundingClientRect().top") > 40
 
 
+def test_a_link_to_what_the_filter_hides_clears_the_filter(visit: Open, report: str) -> None:
+    page = visit(report)
+    page.get_by_label("Filter").fill("cats")
+    page.get_by_role("navigation").get_by_role("link", name="elbo").click()
+    assert page.locator(".board:visible").count() == 3
+    assert page.get_by_label("Filter").input_value() == ""
+    page.get_by_label("Compare").select_option("vae · cats")
+    page.get_by_label("with").select_option("iwae · cats")
+    page.locator(".board").nth(1).locator("tbody a", has_text="gan").click()
+    assert page.locator(".entry:visible").count() == 6
+    assert page.locator(".entry[open] h3").all_inner_texts()[-1] == "gan"
+
+
 def test_two_models_are_shown_side_by_side(visit: Open, report: str) -> None:
     page = visit(report)
     before = page.locator(".entry h3").all_inner_texts()

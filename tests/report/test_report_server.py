@@ -134,6 +134,16 @@ def test_a_store_that_cannot_be_read_is_an_error_until_it_can(served: Served, tm
     assert served.get()[0] == 200
 
 
+def test_a_line_that_cannot_be_read_is_one_warning(served: Served, tmp_path: Path) -> None:
+    with (tmp_path / "runs" / "records.jsonl").open("a") as file:
+        file.write("{\n")
+    assert served.get()[0] == 200
+    Store(tmp_path / "runs").write_figure("vae-0", "codes", picture(0, 10, 10))
+    assert "codes of vae" in served.get()[1]
+    _, error = served.stop()
+    assert error.count("not a readable record") == 1
+
+
 def test_a_port_that_is_taken_is_a_usage_error(tmp_path: Path) -> None:
     small_store(tmp_path / "runs")
     with socket.socket() as taken:

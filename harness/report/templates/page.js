@@ -77,13 +77,12 @@ const report = (() => {
   function reveal() {
     const target = location.hash.length > 1 && one(decodeURIComponent(location.hash.slice(1)));
     if (!target) return;
-    const entry = target.closest("details");
-    if (entry?.hidden) {
-      choose("", "");
+    if (target.closest("[hidden]")) {
       one("filter").value = "";
-      filter();
+      choose("", "");
     }
-    if (entry && !entry.open) entry.open = true;
+    const entry = target.closest("details");
+    if (entry) entry.open = true;
     target.scrollIntoView();
   }
 
