@@ -5,6 +5,9 @@ const report = (() => {
   const sorted = new Map();
   const texts = new WeakMap();
   const chosen = ["", ""];
+  const most = 100; // rows of a board at first, since a browser takes long to lay out many
+  const whole = new Set();
+  let printing = false;
   let order = [];
 
   const textOf = (element, extra) => {
@@ -33,6 +36,7 @@ const report = (() => {
     for (const head of table.tHead.rows[0].cells) head.removeAttribute("aria-sort");
     table.tHead.rows[0].cells[column].setAttribute("aria-sort", order);
     body.replaceChildren(...rows.map((each) => each.row));
+    show(table);
   }
 
   function sortBy(button) {
@@ -45,29 +49,50 @@ const report = (() => {
     sorted.set(table.closest(".board").id, { name: button.textContent, order });
   }
 
-  function filter() {
-    const words = one("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const matches = (text) => words.every((word) => text.includes(word));
-    let shown = 0;
-    let total = 0;
-    for (const table of find(".board table")) {
-      const of = table.dataset.of;
-      let here = 0;
-      for (const row of table.tBodies[0].rows) {
-        row.hidden = !matches(textOf(row, of));
-        here += !row.hidden;
-        total += 1;
-      }
-      shown += here;
-      table.closest(".board").hidden = words.length > 0 && here === 0;
+  function matches(text) {
+    return one("filter").value.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+  }
+
+  function show(table) {
+    const board = table.closest(".board");
+    const isWhole = printing || whole.has(board.id);
+    let found = 0;
+    for (const row of table.tBodies[0].rows) {
+      const isFound = matches(textOf(row, table.dataset.of));
+      row.hidden = !isFound || (!isWhole && found >= most);
+      found += isFound;
     }
+    board.hidden = found === 0;
+    board.querySelector(".more")?.remove();
+    if (!isWhole && found > most) {
+      const button = make("button", `Show all ${found.toLocaleString("en")} rows`);
+      button.type = "button";
+      button.className = "more";
+      table.parentElement.after(button);
+    }
+    return found;
+  }
+
+  function showBoards() {
+    return find(".board table").reduce((total, table) => total + show(table), 0);
+  }
+
+  function filter() {
+    const shown = showBoards();
+    const total = find(".board tbody tr").length;
     const both = compared();
     for (const entry of order) {
       const text = `${nameOf(entry)} ${[...find("tbody th", entry)].map((e) => e.textContent).join(" ")}`;
       entry.hidden = both ? !both.includes(entry) : !matches(text.toLowerCase());
     }
     const counted = `${shown.toLocaleString("en")} of ${total.toLocaleString("en")} rows`;
-    one("shown").textContent = words.length ? counted : "";
+    one("shown").textContent = one("filter").value.trim() ? counted : "";
+  }
+
+  function showAll(board) {
+    whole.add(board.id);
+    show(board.querySelector("table"));
+    board.querySelector(".scroll").focus({ preventScroll: true });
   }
 
   function hideColumns() {
@@ -86,7 +111,7 @@ const report = (() => {
     target.scrollIntoView();
   }
 
-  function cell(tag, text, scope) {
+  function make(tag, text, scope) {
     const made = document.createElement(tag);
     made.textContent = text;
     if (scope) made.scope = scope;
@@ -133,7 +158,7 @@ const report = (() => {
     const table = document.createElement("table");
     table.createCaption().textContent = entries.map((each) => nameOf(each)).join(" and ");
     table.createTHead().insertRow().append(
-      cell("th", "metric", "col"), ...entries.map((entry) => cell("th", entry.querySelector("h3").textContent, "col")),
+      make("th", "metric", "col"), ...entries.map((entry) => make("th", entry.querySelector("h3").textContent, "col")),
     );
     const body = table.createTBody();
     for (const [key, row] of left) {
@@ -141,17 +166,16 @@ const report = (() => {
       const words = [row, right.get(key)].map(
         (each) => each.cells[1].firstChild.textContent + (each.cells[2].textContent ? `, rank ${each.cells[2].textContent}` : ""),
       );
-      body.insertRow().append(cell("th", row.cells[0].textContent, "row"), ...words.map((each) => cell("td", each)));
+      body.insertRow().append(make("th", row.cells[0].textContent, "row"), ...words.map((each) => make("td", each)));
     }
-    one("both").replaceChildren(body.rows.length ? table : cell("p", "They have no board in common."));
+    one("both").replaceChildren(body.rows.length ? table : make("p", "They have no board in common."));
   }
 
   function prepare() {
     for (const command of find(".command")) {
-      const button = document.createElement("button");
+      const button = make("button", "Copy");
       button.type = "button";
       button.className = "copy";
-      button.textContent = "Copy";
       command.append(button);
     }
     for (const [id, { name, order }] of sorted) {
@@ -175,6 +199,7 @@ const report = (() => {
     if (button?.closest("thead")) sortBy(button);
     else if (button?.id === "all") choose("", "");
     else if (button?.classList.contains("copy")) copy(button);
+    else if (button?.classList.contains("more")) showAll(button.closest(".board"));
     if (!event.target.closest("#columns")) one("columns").open = false;
   });
   document.addEventListener("keydown", (event) => {
@@ -191,10 +216,14 @@ const report = (() => {
   addEventListener("hashchange", reveal);
   let closed = [];
   addEventListener("beforeprint", () => {
+    printing = true;
+    showBoards();
     closed = find("details:not(.menu, [open])");
     for (const each of closed) each.open = true;
   });
   addEventListener("afterprint", () => {
+    printing = false;
+    showBoards();
     for (const each of closed) each.open = false;
   });
 
