@@ -75,7 +75,7 @@ def serve(pages: Pages, port: int, announce: Callable[[str], None]) -> None:
     try:
         server = _Server((loopback, port), _Handler)
     except OSError as error:
-        raise UsageError(f"--port {port}: {error.strerror}; name another port, or 0 for a free one") from error
+        raise UsageError(f"port {port}: {error.strerror}; name another port, or 0 for a free one") from error
     server.pages = pages
     with server:
         announce(f"http://{loopback}:{server.server_port}/")

@@ -155,4 +155,4 @@ def test_a_port_that_is_taken_is_a_usage_error(tmp_path: Path) -> None:
             cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"harness: --port {port}: Address already in use; name another port, or 0 for a free one\n"
+    assert done.stderr == f"harness: port {port}: Address already in use; name another port, or 0 for a free one\n"
