@@ -41,7 +41,7 @@ def report(
 ) -> None:
     """Write stored results as one HTML file: boards, plots, and each model with its pictures and settings.
 
-    The file loads nothing else. It can be opened from disk, sent to others and printed.
+    The file needs no network and no other file. It can be opened from disk, sent to others and printed.
     """
     from harness.results.store import Store
 

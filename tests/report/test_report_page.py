@@ -144,6 +144,9 @@ def test_markup_in_names_is_text(tmp_path: Path, name: str) -> None:
             "environment": "env", "commit": name, "counted": name, "timing_group": "group",
         }  # fmt: skip
         store.append(replace(record("a", "m", 1.0 + seed, seed, fit_key=f"f{seed}"), **changes))
+    for place, model in enumerate((name, f"{name} 2")):
+        store.append(record(model, f"quality {name}", 1.0 + place, fit_key=f"{place}"))
+        store.append(exact(model, f"cost {name}", 2.0 + place, fit_key=f"{place}"))
     store.append(record("b", "m", None, reason=name, status="error", dataset=component(name)))
     store.write_environment("env", {name: name})
     for seed in range(2):
@@ -156,6 +159,8 @@ def test_markup_in_names_is_text(tmp_path: Path, name: str) -> None:
     assert len(page.all("script")) == len(page.all("style")) == 1
     assert not any(attribute.startswith("on") for _, attributes in page.elements for attribute in attributes)
     assert page.text.count(name) > 15
+    labels = [attributes["aria-label"] for attributes in page.all("svg") if "aria-label" in attributes]
+    assert f"quality {name} (nats) against cost {name} (count). Pareto front: {name}, {name} 2." in labels
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
