@@ -23,7 +23,7 @@ floors = [
     ["training", "results"],
     ["execution"],
     ["calibration", "leaderboard"],
-    ["regression"],
+    ["regression", "report"],
     ["cli"],
     ["__main__", "pytest_plugin"],
 ]

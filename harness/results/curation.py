@@ -31,7 +31,7 @@ def shown_records(store: Store) -> list[Record]:
 
 def hidden_cells(store: Store) -> set[str]:
     """Return the keys of hidden cells; none, with a warning, if they cannot be read."""
-    path = _hidden_file(store)
+    path = hidden_file(store)
     try:
         return set(map(str, json.loads(path.read_text())))
     except (FileNotFoundError, NotADirectoryError):
@@ -136,12 +136,13 @@ def _without_versions(record: Record) -> str:
     return json.dumps([named, how], sort_keys=True)
 
 
-def _hidden_file(store: Store) -> Path:
+def hidden_file(store: Store) -> Path:
+    """Return the file of the keys of hidden cells; it exists once something was hidden."""
     return store.root / "hidden.json"
 
 
 def _write_hidden(store: Store, keys: set[str]) -> None:
-    with _writing(store), replacing(_hidden_file(store)) as temporary:
+    with _writing(store), replacing(hidden_file(store)) as temporary:
         temporary.write_text(json.dumps(sorted(keys), indent=1))
 
 

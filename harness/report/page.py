@@ -1,0 +1,272 @@
+"""The page: boards, models and environments as one HTML file that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import count
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.contracts.boards import Board, Row
+from harness.contracts.events import Record
+from harness.leaderboard.board import build_boards
+from harness.leaderboard.text import captions, decimals, number, rank_range
+from harness.planning.identity import hash_of
+from harness.report import plots
+from harness.report.entries import Commands, Entry, entries_of, entry_key, value_in_words
+from harness.report.plots import Chart, Costed, TradeOff, chart, intervals, margin, trade_off
+from harness.results.store import Store
+
+_many = 4  # models named in the title; more are counted
+
+
+@dataclass(frozen=True)
+class Section:
+    """The boards of one data set, with the plots that need several of them.
+
+    Args:
+        key: of the data set.
+        title: the data set with the settings that are not at their defaults.
+        boards: by their keys.
+        trade_offs: quality against cost, by the key of the board of quality.
+        charts: losses of all models against seconds, one chart for each loss.
+    """
+
+    key: str
+    title: str
+    boards: Mapping[str, Board]
+    trade_offs: Mapping[str, Sequence[TradeOff]]
+    charts: Sequence[Chart]
+
+
+def render(records: Sequence[Record], store: Store, commands_of: Commands, *, is_served: bool = False) -> str:
+    """Return the page of records, which may be none. The same records and fits give the same text.
+
+    Args:
+        records: of any data sets, models and metrics.
+        store: has the fits, per-example values and environments of the records.
+        commands_of: returns the commands that compute the records of one model again.
+        is_served: whether the page asks its server for changes.
+
+    Raises:
+        StoreError: a file of the store cannot be read.
+    """
+    boards = _keyed(build_boards(records, store))
+    titles = _titles(boards)
+    entries = entries_of(records, boards, titles, store, commands_of)
+    of_fit = {record.fit_key: entry_key(record) for record in records}
+    environments = sorted({record.environment for record in records if record.environment})
+    script, style = _source("page.js") + (_source("follow.js") if is_served else ""), _source("page.css")
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            title=_title(records),
+            counts=_counts(records),
+            models=list(dict.fromkeys(record.model["name"] for record in records)),
+            titles=titles,
+            sections=list(_sections(boards, titles, entries, of_fit)),
+            entries=entries,
+            entry_of=of_fit,
+            environments={key: list(_flat(store.environment(key) or {})) for key in environments},
+            script=script,
+            style=style,
+            policy=_policy(script, style, is_served=is_served),
+            canvas=plots,
+        )
+    )
+
+
+@cache
+def _templates() -> Environment:
+    templates = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters |= {
+        "captions": captions,
+        "words": value_in_words,
+        "ranks": rank_range,
+        "intervals": intervals,
+    }
+    templates.globals |= {"part": _part, "spread": _spread}
+    return templates
+
+
+def _source(name: str) -> str:
+    templates = _templates()
+    assert templates.loader is not None
+    return templates.loader.get_source(templates, name)[0]
+
+
+def _policy(script: str, style: str, *, is_served: bool) -> str:
+    """Return the content security policy: nothing is loaded, and no other script or style has an effect."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)]
+    own = "'self'" if is_served else "'none'"
+    return (
+        f"default-src 'none'; img-src data:; script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'; "
+        f"connect-src {own}; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _keyed(boards: Iterable[Board]) -> dict[str, Board]:
+    """Return boards by keys that stay the same while rows are added."""
+    found: dict[str, Board] = {}
+    for board in boards:
+        names = [board.dataset, dict(board.dataset_settings), board.metric, dict(board.metric_settings)]
+        parts = [*names, board.split, board.evaluation_seed, board.unit, board.measure, board.machine]
+        # Boards that differ in nothing of this differ in a version or in the engine of a timing.
+        keys = (hash_of([*parts, number])[:10] for number in count())
+        found[next(key for key in keys if key not in found)] = board
+    return found
+
+
+def _title(records: Sequence[Record]) -> str:
+    """Name what is compared: a few models, and the data sets."""
+    models, datasets = (
+        list(dict.fromkeys(getattr(record, kind)["name"] for record in records)) for kind in ("model", "dataset")
+    )
+    return f"{_listed(models, 'models')} on {_listed(datasets, 'data sets')}" if records else "No results yet"
+
+
+def _listed(names: Sequence[str], what: str) -> str:
+    if len(names) > _many:
+        return f"{len(names)} {what}"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _counts(records: Sequence[Record]) -> list[str]:
+    """Return the facts of the header, each in a few words."""
+    statuses = Counter(record.status for record in records)
+    facts = [f"{len(records):,} result{'s' * (len(records) > 1)}"] if records else []
+    facts += [f"{statuses[status]:,} {status}" for status in sorted(statuses) if status != "ok"]
+    days = sorted({record.ended[:10] for record in records if record.ended})
+    if days:
+        facts.append(f"measured {' to '.join(dict.fromkeys([days[0], days[-1]]))}")
+    return facts
+
+
+def _titles(boards: Mapping[str, Board]) -> dict[str, str]:
+    """Return the titles of boards: the metric with its changed settings, and the measure if others have the same."""
+    short = {key: _metric(board) for key, board in boards.items()}
+    names = Counter((board.dataset, board.dataset_label, short[key]) for key, board in boards.items())
+    return {
+        key: " · ".join(filter(None, [short[key], board.measure or board.unit]))
+        if names[board.dataset, board.dataset_label, short[key]] > 1
+        else short[key]
+        for key, board in boards.items()
+    }
+
+
+def _metric(board: Board) -> str:
+    split = "" if board.split == "test" else f"{board.split} split"
+    seed = f"evaluation seed {board.evaluation_seed}" if board.evaluation_seed else ""
+    return " · ".join(filter(None, [f"{board.metric} {board.metric_label}".strip(), split, seed]))
+
+
+def _sections(
+    boards: Mapping[str, Board], titles: Mapping[str, str], entries: Mapping[str, Entry], entry_of: Mapping[str, str]
+) -> Iterator[Section]:
+    by_dataset: dict[str, dict[str, Board]] = defaultdict(dict)
+    for key, board in boards.items():
+        by_dataset[hash_of([board.dataset, dict(board.dataset_settings)])[:10]][key] = board
+    for dataset, its_boards in by_dataset.items():
+        first = next(iter(its_boards.values()))
+        shown = dict.fromkeys(entry_of[row.fit_key] for board in its_boards.values() for row in board.rows)
+        its_entries = [entries[key] for key in shown]
+        yield Section(
+            dataset,
+            f"{first.dataset} {first.dataset_label}".strip(),
+            its_boards,
+            {
+                key: found
+                for key in its_boards
+                if (found := list(_trade_offs(key, its_boards, titles, entries, entry_of)))
+            },
+            list(_charts(its_entries)),
+        )
+
+
+def is_cost(board: Board) -> bool:
+    """Whether a board has costs: timings, or values that are exact, such as counts of parameters."""
+    valued = [row for row in board.rows if row.value is not None]
+    return bool(valued) and (board.machine is not None or all(row.stderr == 0 for row in valued))
+
+
+def _trade_offs(
+    key: str,
+    boards: Mapping[str, Board],
+    titles: Mapping[str, str],
+    entries: Mapping[str, Entry],
+    entry_of: Mapping[str, str],
+) -> Iterator[TradeOff]:
+    """Yield the charts of one board of quality against each cost of the same models."""
+    board = boards[key]
+    if board.direction is None or is_cost(board):
+        return
+    costs: list[tuple[str, str, Mapping[str, float | None]]] = [
+        ("training time (s)", "lower", {each: entry.seconds for each, entry in entries.items()})
+    ]
+    for other_key, other in boards.items():
+        if other.direction is not None and is_cost(other):
+            values = {entry_of[row.fit_key]: row.value for row in other.rows}
+            costs.append((_axis_title(titles[other_key], other), other.direction, values))
+    for title, direction, by_entry in costs:
+        models = [
+            Costed(entries[entry_of[row.fit_key]].name, row.value, margin(row), cost)
+            for row in board.rows
+            if row.value is not None and (cost := by_entry.get(entry_of[row.fit_key])) is not None
+        ]
+        found = trade_off(models, (_axis_title(titles[key], board), board.direction), (title, direction))
+        if found is not None:
+            yield found
+
+
+def _axis_title(title: str, board: Board) -> str:
+    return f"{title} ({board.unit})" if board.unit else title
+
+
+def _charts(entries: Iterable[Entry]) -> Iterator[Chart]:
+    """Yield one chart for each loss, with the first seed of every model."""
+    by_loss: dict[str, list[tuple[str, plots.Curve]]] = defaultdict(list)
+    for entry in entries:
+        for loss, curve in entry.curves.items():
+            by_loss[loss].append((entry.name, curve))
+    for loss, named in sorted(by_loss.items(), key=lambda each: -len(each[1])):
+        curves = [
+            replace(curve, name=name, colour=min(place, plots.colours)) for place, (name, curve) in enumerate(named)
+        ]
+        if len(curves) > 1 and (found := chart(loss, curves)) is not None:
+            yield found
+
+
+def _part(row: Row, name: str) -> str:
+    """Write a part of a value, with as many decimals as the value unless it has a unit of its own."""
+    part = row.parts.get(name)
+    if part is None:
+        return ""
+    own = name.endswith(")") or row.value is None
+    return number(part, decimals(part) if own else decimals(row.value or 0.0, row.stderr))
+
+
+def _spread(row: Row) -> str:
+    return number(row.spread, decimals(row.value or 0.0, row.stderr))
+
+
+def _flat(described: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield names and texts of a description, those of nested ones with a prefix."""
+    for name, value in described.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name} ")
+        elif value is not None:
+            yield f"{prefix}{name}", str(value)

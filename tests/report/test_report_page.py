@@ -1,0 +1,224 @@
+"""The page loads nothing, says everything without scripts, and is the same for the same results."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from stored_models import Page, append_all, component, exact, picture, record, small_store, write_fit
+
+from harness.cli.reproduce import commands_of
+from harness.contracts.events import Record
+from harness.leaderboard.board import build_boards
+from harness.leaderboard.text import captions, decimals, number, rank_range
+from harness.report import pictures
+from harness.report.page import render
+from harness.report.plots import Costed, pareto_front
+from harness.results.store import Store
+
+fixtures = Path(__file__).parents[1] / "fixtures"
+
+
+def page_of(store: Store, records: list[Record] | None = None) -> str:
+    return render(store.records() if records is None else records, store, commands_of)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return small_store(tmp_path / "runs")
+
+
+def test_nothing_is_loaded_from_elsewhere(store: Store) -> None:
+    text = page_of(store)
+    page = Page(text)
+    links = [attributes["href"] for _, attributes in page.elements if "href" in attributes]
+    assert all(link.startswith("#") or link == "data:," for link in links)
+    assert all(attributes["src"].startswith("data:image/webp;base64,") for attributes in page.all("img"))
+    assert not [attributes for tag, attributes in page.elements if tag != "img" and "src" in attributes]
+    assert not {"action", "srcset", "poster", "background", "style"} & {
+        name for _, attributes in page.elements for name in attributes
+    }
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert not re.search(r"url\(|@import|https?:|fetch\(|XMLHttpRequest|sendBeacon", text)
+    policy = next(each["content"] for each in page.all("meta") if "http-equiv" in each)
+    assert "default-src 'none'" in policy
+    assert "connect-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_every_link_leads_to_one_place_on_the_page(store: Store) -> None:
+    page = Page(page_of(store))
+    names = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(names)) == len(names)
+    links = [attributes["href"][1:] for attributes in page.all("a")]
+    assert len(links) > 20
+    assert set(links) <= set(names)
+
+
+def test_every_value_can_be_read_without_scripts(tmp_path: Path) -> None:
+    shutil.copytree(fixtures / "store", tmp_path / "runs")
+    store = Store(tmp_path / "runs")
+    shown, models = page_of(store).split('<section id="models"')
+    text = " ".join(Page(shown).text.split())
+    assert "Compute it again" in models
+    boards = build_boards(store.records(), store)
+    assert len(boards) > 15
+    for board in boards:
+        for line in captions(board):
+            assert " ".join(line.split()) in text
+        for row in board.rows:
+            assert row.name in text
+            assert rank_range(row) in text
+            digits = decimals(row.value or 0.0, row.stderr)
+            assert (row.status if row.value is None else number(row.value, digits)) in text
+            assert number(row.stderr, digits) in text
+            assert number(row.spread, digits) in text
+            assert all(name in text for name in row.parts)
+            assert " ".join((row.reason or "").split()) in text
+
+
+def test_a_model_has_its_results_training_settings_command_and_environment(store: Store) -> None:
+    text = page_of(store)
+    (html,) = re.findall(r"<summary><h3>iwae</h3> <span>digits</span>.*?</details>", text, re.DOTALL)
+    section = "".join(Page(html).text.split())
+    for words in (
+        "elbo −98.00 ± 0.50 nats 1",
+        "parameters 2,000 count 2",
+        "Budget 4 epochs, batch size 128",
+        "Seeds 0, 1, 2",
+        "Training time 5 s on average",
+        "Parameters 1,234",
+        "Engine cpu, 1 thread, float32",
+        "latent_dim 20",
+        "seconds of training",
+        "validation training, seed 0",
+        "Pictures samples",
+        "harness run --models iwae --dataset digits --metric elbo,parameters --seeds 3 --epochs 4 --batch-size 128",
+        "Measured in environment 01234567",
+    ):
+        assert words.replace(" ", "") in section
+    assert "distributions torch2.11" in Page(text).text
+
+
+def test_the_pareto_front_is_what_no_model_beats_in_both() -> None:
+    models = [
+        Costed("cheap", 1, None, 1),
+        Costed("good", 5, None, 4),
+        Costed("beaten", 4, None, 4),
+        Costed("worse", 3, None, 9),
+    ]
+    twin = Costed("twin", 5, None, 4)
+    assert [each.name for each in pareto_front([*models, twin], "higher", "lower")] == ["cheap", "good", "twin"]
+    assert [each.name for each in pareto_front(models, "lower", "higher")] == ["worse", "cheap"]
+    assert [each.name for each in pareto_front(models, "higher", "higher")] == ["worse", "good"]
+
+
+def test_quality_is_drawn_against_costs_of_the_same_models(store: Store) -> None:
+    text = page_of(store)
+    assert 'aria-label="elbo (nats) against training time (s). Pareto front: iwae."' in text
+    assert 'aria-label="elbo (nats) against parameters (count). Pareto front: vae, iwae."' in text
+    assert "parameters (count) against" not in text
+
+
+hostile = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "]]></script><!--",
+    "a' onclick='alert(1)",
+    "&lt;b&gt;",
+]
+
+
+@pytest.mark.parametrize("name", hostile)
+def test_markup_in_names_is_text(tmp_path: Path, name: str) -> None:
+    store = Store(tmp_path)
+    for seed in range(2):
+        changes = {
+            "model": component(name, {name: name}, [name]),
+            "dataset": component(name, {name: name}, [name]),
+            "metric": component(name, {name: name}, [name]),
+            "unit": name, "measure": name, "limits": name, "warning": name, "parts": {name: 1.5}, "machine": name,
+            "environment": "env", "commit": name, "counted": name, "timing_group": "group",
+        }  # fmt: skip
+        store.append(replace(record("a", "m", 1.0 + seed, seed, fit_key=f"f{seed}"), **changes))
+    for place, model in enumerate((name, f"{name} 2")):
+        store.append(record(model, f"quality {name}", 1.0 + place, fit_key=f"{place}"))
+        store.append(exact(model, f"cost {name}", 2.0 + place, fit_key=f"{place}"))
+    store.append(record("b", "m", None, reason=name, status="error", dataset=component(name)))
+    store.write_environment("env", {name: name})
+    for seed in range(2):
+        curves = {"train": {name: [1.0, 2.0]}, "validation": {name: [1.0, 2.0]}, "seconds": [1.0, 1.0], "steps": 2}
+        store.write_fit(f"f{seed}", {"status": "diverged", "reason": name, "fallback": name, "curves": curves}, None)
+    store.write_figure("f0", "samples", picture(0, 20, 20))
+    page = Page(page_of(store))
+    plain = {tag for tag, _ in Page(page_of(small_store(tmp_path / "plain"))).elements}
+    assert {tag for tag, _ in page.elements} <= {*plain, "strong"}
+    assert len(page.all("script")) == len(page.all("style")) == 1
+    assert not any(attribute.startswith("on") for _, attributes in page.elements for attribute in attributes)
+    assert page.text.count(name) > 15
+    labels = [attributes["aria-label"] for attributes in page.all("svg") if "aria-label" in attributes]
+    assert f"quality {name} (nats) against cost {name} (count). Pareto front: {name}, {name} 2." in labels
+
+
+def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
+    first, second = small_store(tmp_path / "a"), small_store(tmp_path / "b")
+    text = page_of(first)
+    assert text == page_of(second)
+    assert text == page_of(Store(tmp_path / "a"))
+
+
+def test_fifty_models_with_pictures_are_a_page_that_can_be_sent(tmp_path: Path) -> None:
+    store, records = Store(tmp_path), []
+    for number_ in range(50):
+        model = f"model-{number_}"
+        for seed in range(2):
+            records += [
+                record(model, "elbo", -100.0 - number_ / 7 - seed, seed, parts={"kl": 25.5}),
+                record(model, "reconstruction-mse", 0.01 * number_ + seed / 100, seed, direction="lower"),
+                exact(model, "parameters", 1000.0 + number_, seed),
+            ]
+            write_fit(store, f"{model}-{seed}", epochs=200, shift=number_)
+        for name in ("samples", "reconstructions"):
+            store.write_figure(f"{model}-0", name, picture(number_, 200, 150))
+    append_all(store, records)
+    text = page_of(store)
+    assert len(Page(text).all("img")) == 100
+    assert len(text.encode()) < 10e6
+    assert len(re.sub(r"data:image/webp;base64,[^\"]+", "", text).encode()) < 300e3
+
+
+def test_pictures_share_the_room_that_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "limit", 80_000)
+    for number_ in range(5):
+        (tmp_path / f"{number_}.png").write_bytes(picture(number_, 300, 200))
+    (found,) = pictures.embedded([sorted(tmp_path.glob("*.png"))], pytest.fail)
+    assert len(found) == 5
+    assert sum(len(each.uri) for each in found) < 1.4 * 80_000
+    assert all(100 < each.width <= 300 for each in found)
+
+
+def test_a_damaged_figure_is_left_out_with_a_warning(store: Store) -> None:
+    warnings: list[str] = []
+    store.warn = warnings.append
+    store.write_figure("vae-0", "broken", b"\x89PNG\r\n\x1a\nnothing")
+    assert "broken of vae" not in page_of(store)
+    assert len(warnings) == 1
+    assert "broken.png is left out" in warnings[0]
+
+
+def test_models_that_differ_only_in_their_budget_have_names_of_their_own(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for epochs in (4, 8):
+        budget = {"epochs": epochs, "batch_size": 128, "weights": "last"}
+        store.append(
+            record("vae", "elbo", -100.0 - epochs, fit_key=f"fit{epochs}", cell_key=f"{epochs}", budget=budget)
+        )
+    headings = re.findall(r"<summary><h3>(vae.*?)</h3>", page_of(store))
+    assert headings == ["vae epochs=4", "vae epochs=8"]
+
+
+def test_without_results_the_page_says_so(tmp_path: Path) -> None:
+    assert "No results yet" in Page(page_of(Store(tmp_path))).text
