@@ -1,20 +1,39 @@
-"""Fixtures of benchmarks: pairs timed in turns in one process, and full MNIST."""
+"""Fixtures of benchmarks: pairs timed in turns in one process, planted slowdowns, and full MNIST."""
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from ratios import ratio_of
 
 from harness import Data, DataSource
 from harness.data.transforms import Binarize
 from harness.machine.cpu_load import cores
 from harness.machine.device import prepare_torch
 from harness_datasets.idx import MNIST
+
+Call = Callable[[], object]
+_seconds = 6.0  # that the rounds of a benchmark are to take
+_most_rounds = 101
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--planted",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="let our side of each benchmark take FACTOR times as long, by busy waiting, to see which turn red",
+    )
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_in_a_run(_same_torch_everywhere: None) -> None:
+    prepare_torch("cpu")
 
 
 @pytest.fixture(params=[1, cores()], ids=lambda n: f"{n}-threads")
@@ -28,7 +47,6 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 @pytest.fixture
 def grey_mnist(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Data:
     """Return full MNIST with its 55,000 training images."""
-    prepare_torch("cpu")
     return MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path_factory.mktemp("cache"), print))
 
 
@@ -39,25 +57,47 @@ def mnist(grey_mnist: Data) -> Data:
 
 
 @pytest.fixture
-def in_turns(benchmark) -> Callable[..., float]:
-    """Return a function that times two calls in turns and returns the median of the ratios of their times."""
+def in_turns(benchmark, request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Return a function that times two calls in turns and fails if ours takes too many times as long.
 
-    def in_turns(what: str, ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 3) -> float:
-        ratios: list[float] = []
+    Its arguments are what is compared, our call, the reference, and the ratio of their times that is accepted
+    (``at_most``). With ``work``, ours does that many times the work of the reference. There are as many rounds as fit
+    into six seconds, from ``least_rounds`` to 101.
+    """
+    factor = request.config.getoption("--planted", 1.0)
 
-        def timed(call: Callable[[], object]) -> float:
+    def in_turns(
+        what: str, ours: Call, reference: Call, *, at_most: float, work: float = 1.0, least_rounds: int = 8
+    ) -> None:
+        our_times: list[float] = []
+        their_times: list[float] = []
+
+        def our_round() -> None:
             start = time.perf_counter()
-            call()
-            return time.perf_counter() - start
+            ours()
+            end = start + factor * (time.perf_counter() - start)
+            while factor > 1 and time.perf_counter() < end:
+                pass
+            our_times.append(time.perf_counter() - start)
 
-        def pair() -> None:
-            mine = timed(ours)
-            ratios.append(timed(theirs) / mine)
+        def their_round() -> None:
+            start = time.perf_counter()
+            reference()
+            their_times.append((time.perf_counter() - start) * work)
 
-        benchmark.pedantic(pair, rounds=rounds, warmup_rounds=1)
-        ratio = statistics.median(ratios[1:])
-        benchmark.extra_info[what] = ratio
-        print(f"\n{what}: {ratio:.3f} ({', '.join(f'{each:.2f}' for each in sorted(ratios[1:]))})")
-        return ratio
+        for _ in range(2):  # the first calls are slower
+            their_round()
+            our_round()
+        fit = int(_seconds / (our_times[-1] + their_times[-1] / work))
+        our_times.clear()
+        their_times.clear()
+        benchmark.pedantic(our_round, setup=their_round, rounds=min(_most_rounds, max(least_rounds, fit)))
+        if benchmark.disabled:
+            return
+        ratio = ratio_of(our_times, their_times)
+        benchmark.extra_info.update({"compared": what, "ratio": ratio.median, "low": ratio.low, "at_most": at_most})
+        print(f"\n{what}: {ratio}, at most {at_most:g}")
+        if ratio.exceeds(at_most):
+            pytest.fail(f"{what}: {ratio}, which is more than the accepted {at_most:g}", pytrace=False)
 
     return in_turns
