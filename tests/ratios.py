@@ -1,8 +1,8 @@
 """Decides from times that were taken in turns whether one call takes too many times as long as another.
 
 The observation of a round is the ratio of the two times in it. The median over rounds is resistant to the few rounds
-that other processes disturbed. Its confidence limits are order statistics, which hold for any distribution of the times:
-the number of rounds below the median is binomial.
+that other processes disturbed. Its confidence limits are order statistics. They hold for any distribution of the times,
+since the number of rounds below the median is binomial.
 """
 
 from __future__ import annotations
