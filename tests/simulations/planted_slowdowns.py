@@ -3,8 +3,8 @@
     python -m tests.simulations.planted_slowdowns                     the hot paths
     python -m tests.simulations.planted_slowdowns -k "cell or boards"
 
-It prints a table in Markdown: the ratio of each benchmark, what it accepts, and the smallest planted slowdown that turned
-it red. A slowdown is planted by busy waiting on our side (``--planted``).
+It prints a table in Markdown: the ratio of each benchmark, what it accepts, and the smallest planted slowdown that is
+found. A slowdown is planted by busy waiting on our side (``--planted``).
 """
 
 from __future__ import annotations
