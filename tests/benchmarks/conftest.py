@@ -62,7 +62,8 @@ def in_turns(benchmark, request: pytest.FixtureRequest) -> Callable[..., None]:
 
     Its arguments are what is compared, our call, the reference, and the ratio of their times that is accepted
     (``at_most``). With ``work``, ours does that many times the work of the reference. There are as many rounds as fit
-    into six seconds, from ``least_rounds`` to 101.
+    into six seconds, from ``least_rounds`` to 101. In a round the reference is called until it has taken about as long
+    as ours, since other processes interrupt a longer call more often.
     """
     factor = request.config.getoption("--planted", 1.0)
 
@@ -71,6 +72,7 @@ def in_turns(benchmark, request: pytest.FixtureRequest) -> Callable[..., None]:
     ) -> None:
         our_times: list[float] = []
         their_times: list[float] = []
+        calls = 1
 
         def our_round() -> None:
             start = time.perf_counter()
@@ -82,13 +84,16 @@ def in_turns(benchmark, request: pytest.FixtureRequest) -> Callable[..., None]:
 
         def their_round() -> None:
             start = time.perf_counter()
-            reference()
-            their_times.append((time.perf_counter() - start) * work)
+            for _ in range(calls):
+                reference()
+            their_times.append((time.perf_counter() - start) / calls * work)
 
         for _ in range(2):  # the first calls are slower
             their_round()
             our_round()
-        fit = int(_seconds / (our_times[-1] + their_times[-1] / work))
+        once = their_times[-1] / work
+        calls = max(1, round(our_times[-1] / once))
+        fit = int(_seconds / (our_times[-1] + calls * once))
         our_times.clear()
         their_times.clear()
         benchmark.pedantic(our_round, setup=their_round, rounds=min(_most_rounds, max(least_rounds, fit)))
