@@ -4,8 +4,9 @@
     pytest tests/benchmarks/test_hot_paths.py --benchmark-only --planted 1.5      each is to turn red
 
 The workloads are those that ``harness compare`` times. A benchmark fails if its ratio is shown to be above ``at_most``.
-The number beside it is the ratio that was measured; what is between them is the margin for noise and other machines.
-``python -m tests.simulations.planted_slowdowns`` measures how large a slowdown must be to be found.
+The ratio beside it is the median of ten runs on two cores that other processes shared. The margin, about 30%, is for
+noise and for other processors; it is 40% where the reference is matrix products alone, which gain more from a faster
+processor. ``python -m tests.simulations.planted_slowdowns`` measures how large a slowdown must be to be found.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ def _files_in_memory() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("model", "reference", "at_most"),
     [
-        ("vae", by_hand.VAE, 1.3),
-        ("cnn-vae", by_hand.CNNVAE, 1.3),
-        ("gan", by_hand.GAN, 1.3),
+        ("vae", by_hand.VAE, 1.4),  # measured 1.09
+        ("cnn-vae", by_hand.CNNVAE, 1.35),  # measured 1.03
+        ("gan", by_hand.GAN, 1.35),  # measured 0.99
     ],
     ids=["vae", "cnn-vae", "gan"],
 )
@@ -72,14 +73,16 @@ def test_a_training_step(in_turns, model: str, reference: Callable[[], nn.Module
 
 
 def test_a_step_of_five_seeds_as_one(in_turns) -> None:
+    at_most = 1.3  # measured 0.97
     # Stacked parameters are not multiplied by oneDNN, so neither are those of the reference.
     pixels = dataset().train.stored.flatten(1)
     steps = [by_hand.training_step(by_hand.VAE(), pixels, use_onednn=False) for _ in range(5)]
     ours = workload("seeds", model="vae", replicas=5).call
-    in_turns("step of 5 seeds as one / 5 steps by hand", ours, lambda: [step() for step in steps], at_most=1.5)
+    in_turns("step of 5 seeds as one / 5 steps by hand", ours, lambda: [step() for step in steps], at_most=at_most)
 
 
 def test_an_evaluation_pass(in_turns) -> None:
+    at_most = 1.35  # measured 1.03
     data, model = dataset(), by_hand.VAE()
 
     @torch.no_grad()
@@ -88,52 +91,57 @@ def test_an_evaluation_pass(in_turns) -> None:
             for x in data.test.batches(1000, Noise(0)):
                 model.negative_elbo(x.flatten(1))
 
-    in_turns("elbo / by hand", workload("evaluation", model="vae", metric="elbo").call, theirs, at_most=1.3)
+    in_turns("elbo / by hand", workload("evaluation", model="vae", metric="elbo").call, theirs, at_most=at_most)
 
 
 def test_an_evaluation_pass_compared_with_the_peak(in_turns) -> None:
+    at_most = 2.3  # measured 1.45
     flops = 2 * len(dataset().test) * (784 * 500 + 500 * 40 + 20 * 500 + 500 * 784)
     theirs, work = by_hand.products_at_the_peak(flops)
     ours = workload("evaluation", model="vae", metric="elbo").call
-    in_turns("elbo / its matrix products at the peak", ours, theirs, work=work, at_most=2.5)
+    in_turns("elbo / its matrix products at the peak", ours, theirs, work=work, at_most=at_most)
 
 
 def test_importance_weighting(in_turns) -> None:
+    at_most = 2  # measured 1.42
     rows = [torch.randn(1000, latent)] * 10
     theirs = by_hand.applied(by_hand.VAE().decoder, rows)
     chosen = {"log-likelihood-iw": {"k": "1000", "examples": "10"}}
     ours = workload("evaluation", chosen, model="vae", metric="log-likelihood-iw").call
-    in_turns("log-likelihood-iw / its decoder passes", ours, theirs, at_most=3)
+    in_turns("log-likelihood-iw / its decoder passes", ours, theirs, at_most=at_most)
 
 
 def test_the_importance_weighted_bound(in_turns) -> None:
+    at_most = 2.3  # measured 1.62
     rows = [torch.randn(1000, latent)] * 10
     theirs = by_hand.applied(by_hand.VAE().decoder, rows)
     ours = workload("evaluation", {"iw-bound": {"k": "10", "examples": "1000"}}, model="vae", metric="iw-bound").call
-    in_turns("iw-bound / its decoder passes", ours, theirs, at_most=3)
+    in_turns("iw-bound / its decoder passes", ours, theirs, at_most=at_most)
 
 
 def test_the_posterior_gap(in_turns) -> None:
+    at_most = 2  # measured 1.40
     rows = [torch.randn(1000, latent)] * 10
     theirs = by_hand.applied(by_hand.VAE().decoder, rows)
     chosen = {"posterior-gap": {"k": "1000", "examples": "10"}}
     ours = workload("evaluation", chosen, model="vae", metric="posterior-gap").call
-    in_turns("posterior-gap / its decoder passes", ours, theirs, at_most=3)
+    in_turns("posterior-gap / its decoder passes", ours, theirs, at_most=at_most)
 
 
 def test_monte_carlo(in_turns) -> None:
+    at_most = 2.6  # measured 1.82
     images = [dataset().test.subset(500).all(Noise(0)).flatten(1)]
     theirs = by_hand.pairs(by_hand.VAE().decoder, [torch.randn(1000, latent)] * 4, images)
     chosen = {"log-likelihood-mc": {"samples": "4000", "examples": "500"}}
     ours = workload("evaluation", chosen, model="vae", metric="log-likelihood-mc").call
-    in_turns("log-likelihood-mc / its decoder passes and products with images", ours, theirs, at_most=3)
+    in_turns("log-likelihood-mc / its decoder passes and products with images", ours, theirs, at_most=at_most)
 
 
 @pytest.mark.parametrize(
     ("metric", "walks", "at_most"),
     [
-        ("log-likelihood-ais", 1, 2.5),
-        ("ais-gap", 2, 2.5),
+        ("log-likelihood-ais", 1, 2.8),  # measured 2.04
+        ("ais-gap", 2, 2.8),  # measured 1.93
     ],
     ids=["log-likelihood-ais", "ais-gap"],
 )
@@ -148,23 +156,26 @@ def test_annealing(in_turns, metric: str, walks: int, at_most: float) -> None:
 
 
 def test_kernel_density_estimate(in_turns) -> None:
+    at_most = 2.4  # measured 1.68
     data, generator = dataset(), by_hand.GAN().generator.eval()
     tuning = [x.flatten(1) for x in data.validation.subset(500).batches(1000, Noise(0))]
     images = [x.flatten(1) for x in data.test.subset(1000).batches(1000, Noise(0))]
     theirs = by_hand.pairs(generator, [torch.randn(1000, latent)], tuning * 5 + images)
     chosen = {"parzen": {"samples": "1000", "examples": "1000", "validation": "500", "bandwidths": "5"}}
     ours = workload("evaluation", chosen, model="gan", metric="parzen").call
-    in_turns("parzen / its samples and products with images", ours, theirs, at_most=3)
+    in_turns("parzen / its samples and products with images", ours, theirs, at_most=at_most)
 
 
 def test_exact_likelihood(in_turns) -> None:
+    at_most = 2  # measured 1.47
     halves = [torch.randn(1000, 392)] * 2 * 6  # through the networks of six couplings
     theirs = by_hand.applied(by_hand.perceptron(392, 256, 256, 784), halves)
     chosen = {"model": "realnvp", "metric": "log-likelihood-exact", "dataset": "dequantized-mnist-10k"}
-    in_turns("log-likelihood-exact / its networks", workload("evaluation", **chosen).call, theirs, at_most=3)
+    in_turns("log-likelihood-exact / its networks", workload("evaluation", **chosen).call, theirs, at_most=at_most)
 
 
 def test_likelihood_along_a_differential_equation(in_turns) -> None:
+    at_most = 1.6  # measured 1.20
     chosen = {"model": "flow-matching", "metric": "log-likelihood-ode", "dataset": "mixture-toy"}
     registry, data = Registry.load(), dataset(chosen["dataset"])
     flow, metric = (resolve_component(registry.get(kind, chosen[kind]), {}) for kind in ("model", "metric"))
@@ -180,7 +191,7 @@ def test_likelihood_along_a_differential_equation(in_turns) -> None:
                 torch.autograd.grad(velocity[:, each].sum(), y, retain_graph=True)
 
     ours = workload("evaluation", **chosen).call
-    in_turns("log-likelihood-ode / its velocities and their derivatives", ours, theirs, at_most=2)
+    in_turns("log-likelihood-ode / its velocities and their derivatives", ours, theirs, at_most=at_most)
 
 
 def halves(of: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> list[Tensor]:
@@ -199,10 +210,10 @@ def left_out(of: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> li
 @pytest.mark.parametrize(
     ("metric", "core", "at_most"),
     [
-        ("frechet-distance", lambda x, y: left_out(by_hand.frechet_distance, x, y), 2),
-        ("kernel-distance", by_hand.kernel_distance, 8),
-        ("precision", lambda x, y: halves(lambda a, b: by_hand.precision(a, b, 3), x, y), 1.5),
-        ("coverage", lambda x, y: halves(lambda a, b: by_hand.coverage(a, b, 5), x, y), 1.5),
+        ("frechet-distance", lambda x, y: left_out(by_hand.frechet_distance, x, y), 2.2),  # measured 1.64
+        ("kernel-distance", by_hand.kernel_distance, 2),  # measured 1.50
+        ("precision", lambda x, y: halves(lambda a, b: by_hand.precision(a, b, 3), x, y), 1.5),  # measured 1.11
+        ("coverage", lambda x, y: halves(lambda a, b: by_hand.coverage(a, b, 5), x, y), 1.55),  # measured 1.17
     ],
     ids=["frechet-distance", "kernel-distance", "precision", "coverage"],
 )
@@ -220,6 +231,7 @@ def test_a_sample_metric(in_turns, metric: str, core: Callable[[Tensor, Tensor],
 
 
 def test_appending_a_record(in_turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_most = 2.1  # measured 1.61
     ours = workload("append")
     ours.call()
     file = Path(tempfile.gettempdir()) / f"by-hand-{os.getpid()}"
@@ -233,7 +245,7 @@ def test_appending_a_record(in_turns, monkeypatch: pytest.MonkeyPatch) -> None:
                 opened.flush()
                 os.fsync(opened.fileno())
 
-        in_turns("appending a record / encoding, writing and syncing it", ours.call, theirs, at_most=3)
+        in_turns("appending a record / encoding, writing and syncing it", ours.call, theirs, at_most=at_most)
     finally:
         file.unlink(missing_ok=True)
     synced: list[int] = []
@@ -243,6 +255,7 @@ def test_appending_a_record(in_turns, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_reading_records(in_turns) -> None:
+    at_most = 4  # measured 3.03
     ours = workload("load")
     (file,) = Path(tempfile.gettempdir()).glob("harness-*/of-1000/records.jsonl")
 
@@ -250,10 +263,11 @@ def test_reading_records(in_turns) -> None:
         for line in file.read_bytes().splitlines():
             json.loads(line)
 
-    in_turns("reading 1,000 records / their JSON", ours.call, theirs, at_most=3)
+    in_turns("reading 1,000 records / their JSON", ours.call, theirs, at_most=at_most)
 
 
 def test_boards(in_turns) -> None:
+    at_most = 15  # measured 12.9
     from tabulate import tabulate
 
     ours = workload("boards")
@@ -265,17 +279,20 @@ def test_boards(in_turns) -> None:
         for head, *body in rows:
             tabulate(body, headers=head, tablefmt="github", disable_numparse=True)
 
-    in_turns("boards of 300 records / tabulate of the same rows", ours.call, theirs, at_most=10)
+    in_turns("boards of 300 records / tabulate of the same rows", ours.call, theirs, at_most=at_most)
 
 
 def test_start_up(in_turns) -> None:
+    at_most = 2.5  # measured 1.93
+
     def theirs() -> None:
         subprocess.run([sys.executable, "-c", "import click, rich.console"], check=True)
 
-    in_turns("harness --help / Python that imports click and rich", workload("start-up").call, theirs, at_most=3)
+    in_turns("harness --help / Python that imports click and rich", workload("start-up").call, theirs, at_most=at_most)
 
 
 def test_a_cell(in_turns) -> None:
+    at_most = 1.85  # measured 1.40
     data = dataset("mnist-10k")
     train, test = (each.all(Noise(0)).flatten(1) for each in (data.train, data.test))
     ours = workload("cell", model="pca", metric="reconstruction-mse", dataset="mnist-10k").call
@@ -283,4 +300,4 @@ def test_a_cell(in_turns) -> None:
     def theirs() -> None:
         by_hand.pca_and_its_error(train, test, 20)
 
-    in_turns("a run of one cell / its fit and metric by hand", ours, theirs, at_most=3)
+    in_turns("a run of one cell / its fit and metric by hand", ours, theirs, at_most=at_most)
