@@ -32,9 +32,9 @@ def dequantized(grey: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "drawn", "at_most"),
     [
-        ("mnist", None, 1.5),
-        ("binarized-mnist", binarized, 2),
-        ("dequantized-mnist", dequantized, 2),
+        ("mnist", None, 1.3),  # measured 0.79
+        ("binarized-mnist", binarized, 1.3),  # measured 0.74
+        ("dequantized-mnist", dequantized, 1.3),  # measured 0.53
     ],
     ids=["mnist", "binarized-mnist", "dequantized-mnist"],
 )

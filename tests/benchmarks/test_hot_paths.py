@@ -24,27 +24,14 @@ import by_hand
 import pytest
 import torch
 from by_hand import latent
+from prepared import dataset, workload
 from torch import Tensor, nn
 
-from harness import Context, Data, DataSource, Noise
-from harness.cli.data import cache_dir, default_dataset
-from harness.data.loading import load_dataset
+from harness import Context, Noise
+from harness.machine.fast_linear import fast_linear
 from harness.planning.component import resolve_component
 from harness.registry import Registry
 from harness.regression import workloads
-from harness.regression.workloads import Workload
-
-settings = dict[str, str]
-
-
-def workload(work: str, settings: dict[str, settings] | None = None, **request: object) -> Workload:
-    common = {"dataset": default_dataset, "device": "cpu", "data": None, "cache": str(cache_dir()), "plugins": []}
-    return workloads.works[work]({**common, "settings": settings or {}, **request})
-
-
-def dataset(name: str = default_dataset) -> Data:
-    chosen = resolve_component(Registry.load().get("dataset", name), {})
-    return load_dataset(chosen.provided.spec, chosen.config, DataSource(None, cache_dir(), print))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,7 +74,7 @@ def test_an_evaluation_pass(in_turns) -> None:
 
     @torch.no_grad()
     def theirs() -> None:
-        with by_hand.fast_linear(model, by_hand.cpu):
+        with fast_linear(model, by_hand.cpu):
             for x in data.test.batches(1000, Noise(0)):
                 model.negative_elbo(x.flatten(1))
 

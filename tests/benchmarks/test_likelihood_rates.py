@@ -40,5 +40,6 @@ def test_importance_weighting_compared_with_pythae(in_turns, threads: int) -> No
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             values["pythae"] = float(twin.get_nll(x, n_samples=k, batch_size=100))
 
-    in_turns(f"log-likelihood-iw / pythae's get_nll, {threads} threads", ours, theirs, at_most=0.6)
+    at_most = 0.4  # measured 0.25 with one thread; on another processor 0.22, and 0.24 with two
+    in_turns(f"log-likelihood-iw / pythae's get_nll, {threads} threads", ours, theirs, at_most=at_most)
     assert values["ours"] == pytest.approx(values["pythae"], abs=1)

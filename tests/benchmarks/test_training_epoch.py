@@ -51,21 +51,25 @@ def engine(data: Data, mode: str) -> Epoch:
 @modes
 def test_an_epoch_compared_with_a_loop_by_hand(in_turns, mode: str, threads: int, grey: Data) -> None:
     data = Binarize(Binarize.Config()).apply(grey)
-    in_turns(f"{mode} / loop by hand, {threads} threads", engine(data, mode), resident(data), at_most=1.3)
+    at_most = 1.4  # measured with one thread 1.25, and compiled 0.90; on another processor 0.6 to 0.8 in all modes
+    in_turns(f"{mode} / loop by hand, {threads} threads", engine(data, mode), resident(data), at_most=at_most)
 
 
 @pytest.mark.full_mnist
 def test_an_epoch_compared_with_a_data_loader(in_turns, threads: int, grey: Data, data_dir: Path) -> None:
     data = Binarize(Binarize.Config()).apply(grey)
+    at_most = 0.65  # measured 0.42 with one thread; on another processor 0.45, and 0.48 with two
     theirs = from_a_loader(data_dir, len(data.train))
-    in_turns(f"float32 / loader and plain loop, {threads} threads", engine(data, "float32"), theirs, at_most=0.9)
+    in_turns(f"float32 / loader and plain loop, {threads} threads", engine(data, "float32"), theirs, at_most=at_most)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_an_epoch_compared_with_pythae(in_turns, threads: int, grey: Data, tmp_path: Path) -> None:
     """Both train on the same pixels, drawn once, since pythae's trainer does not draw any."""
     drawn = Binarize(Binarize.Config(binarization="static")).apply(grey)
-    in_turns(f"float32 / pythae, {threads} threads", engine(drawn, "float32"), pythae(drawn, tmp_path), at_most=0.9)
+    at_most = 0.95  # measured 0.71 with one thread; on another processor 0.55, and 0.56 with two
+    theirs = pythae(drawn, tmp_path)
+    in_turns(f"float32 / pythae, {threads} threads", engine(drawn, "float32"), theirs, at_most=at_most)
 
 
 @pytest.mark.parametrize("step_mode", ["eager", pytest.param("compiled", marks=needs_a_compiler)])
@@ -75,5 +79,6 @@ def test_an_epoch_compared_with_the_peak(in_turns, threads: int, step_mode: Step
     )
     flops = profile_steps(trainer, 20, step_mode).flops * len(trainer.sizes)
     theirs, work = by_hand.products_at_the_peak(flops)
+    at_most = 3.7 if threads == 1 else 6  # measured 1.9 with one thread; on another processor 2.6, and 4.2 with two
     what = f"{step_mode} epoch / its matrix products at the peak, {threads} threads"
-    in_turns(what, trainer.epoch, theirs, work=work, at_most=6)
+    in_turns(what, trainer.epoch, theirs, work=work, at_most=at_most)

@@ -1,6 +1,7 @@
 """On a GPU: an epoch compared with pythae's, many seeds as one model, and the cost of determinism.
 
-Each also runs on the CPU, on part of the images, for comparison.
+Each also runs on the CPU, on part of the images, for comparison. The thresholds are what each is for; none has been
+measured on a GPU.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ def test_an_epoch_compared_with_pythae(in_turns, data: Data, step_mode: StepMode
 
 def test_sixteen_seeds_as_one_compared_with_one_seed(in_turns, data: Data, step_mode: StepMode) -> None:
     together = many_seeds(data, step_mode, range(16))
-    in_turns("16 seeds as one model / 16 times one seed", together, one_seed(data, step_mode), work=16, at_most=1.5)
+    in_turns(
+        "16 seeds as one model / 16 times one seed", together, one_seed(data, step_mode), work=16, at_most=1.5
+    )  # on a CPU 18 / 16
 
 
 @pytest.mark.parametrize("model", ["vae", "cnn-vae"])
