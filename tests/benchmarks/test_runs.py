@@ -63,7 +63,7 @@ def test_figures_compared_with_training(in_turns, tmp_path: Path, model: str, at
     fitted = stored_model(fit, data, run.store, print)
     in_turns(
         f"figures of {model} / the steps of a fit",
-        lambda: draw_figures(fit, fitted, data, run.store, run.registry, print),
+        lambda: draw_figures(fit, fitted, data, run.store, run.context.figures, print),
         workload("step", model=model).call,
         work=20 * 79,  # steps of the default budget
         at_most=at_most,
