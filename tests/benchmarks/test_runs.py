@@ -43,9 +43,9 @@ def test_seeds_in_parallel_compared_with_one_after_another(in_turns, tmp_path: P
 @pytest.mark.parametrize(
     ("model", "at_most"),
     [
-        ("vae", 0.1),
-        ("gan", 0.1),
-        ("cnn-vae", 0.1),
+        ("vae", 0.03),  # measured 0.006
+        ("gan", 0.03),  # measured 0.002
+        ("cnn-vae", 0.03),
     ],
     ids=["vae", "gan", "cnn-vae"],
 )
