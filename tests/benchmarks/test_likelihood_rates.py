@@ -41,5 +41,11 @@ def test_importance_weighting_compared_with_pythae(in_turns, threads: int) -> No
             values["pythae"] = float(twin.get_nll(x, n_samples=k, batch_size=100))
 
     at_most = 0.4  # measured 0.25 with one thread; on another processor 0.22, and 0.24 with two
-    in_turns(f"log-likelihood-iw / pythae's get_nll, {threads} threads", ours, theirs, at_most=at_most)
+    in_turns(
+        f"log-likelihood-iw / pythae's get_nll, {threads} threads",
+        ours,
+        theirs,
+        at_most=at_most,
+        several_threads=threads > 1,
+    )
     assert values["ours"] == pytest.approx(values["pythae"], abs=1)
