@@ -1,4 +1,4 @@
-"""Marks of tests that need a C++ compiler or a GPU."""
+"""Marks of tests that need a C++ compiler, a GPU, or a processor with instructions for bfloat16."""
 
 from __future__ import annotations
 
@@ -15,4 +15,7 @@ _compiles = (
 
 needs_a_compiler = pytest.mark.skipif(not _compiles, reason="torch.compile needs a C++ compiler and Python's headers")
 needs_linux = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux has /proc/stat")
+_cpu = Path("/proc/cpuinfo")
+_multiplies_bfloat16 = _cpu.exists() and any(each in _cpu.read_text() for each in ("avx512_bf16", "amx_bf16"))
+needs_bfloat16 = pytest.mark.skipif(not _multiplies_bfloat16, reason="the processor has no instructions for bfloat16")
 needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

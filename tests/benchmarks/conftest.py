@@ -1,20 +1,39 @@
-"""Fixtures of benchmarks: pairs timed in turns in one process, and full MNIST."""
+"""Fixtures of benchmarks: pairs timed in turns in one process, planted slowdowns, and full MNIST."""
 
 from __future__ import annotations
 
-import statistics
+import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from ratios import Ratio, ratio_of
 
 from harness import Data, DataSource
-from harness.data.transforms import Binarize
 from harness.machine.cpu_load import cores
 from harness.machine.device import prepare_torch
 from harness_datasets.idx import MNIST
+
+Call = Callable[[], object]
+_seconds = 6.0  # that the rounds of a benchmark are to take
+_most_rounds = 101
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--planted",
+        type=lambda text: [float(each) for each in text.split(",")],
+        default=[],
+        metavar="FACTOR[,FACTOR...]",
+        help="let our side of each benchmark take FACTOR times as long, by busy waiting, until one turns it red",
+    )
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_in_a_run(_same_torch_everywhere: None) -> None:
+    prepare_torch("cpu")
 
 
 @pytest.fixture(params=[1, cores()], ids=lambda n: f"{n}-threads")
@@ -28,36 +47,99 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 @pytest.fixture
 def grey_mnist(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Data:
     """Return full MNIST with its 55,000 training images."""
-    prepare_torch("cpu")
     return MNIST(MNIST.Config()).load(DataSource(data_dir, tmp_path_factory.mktemp("cache"), print))
 
 
 @pytest.fixture
-def mnist(grey_mnist: Data) -> Data:
-    """Return binarised MNIST."""
-    return Binarize(Binarize.Config()).apply(grey_mnist)
+def in_turns(benchmark, request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Return a function that times two calls in turns and fails if ours takes too many times as long.
 
+    Its arguments are what is compared, our call, the reference, and the ratio of their times that is accepted
+    (``at_most``). With ``work``, ours does that many times the work of the reference. There are as many rounds as fit
+    into six seconds, from ``least_rounds`` to 101. In a round the reference is called until it has taken about as long
+    as ours, since other processes interrupt a longer call more often.
 
-@pytest.fixture
-def in_turns(benchmark) -> Callable[..., float]:
-    """Return a function that times two calls in turns and returns the median of the ratios of their times."""
+    There are two ratios: of the time that passes, and of the CPU time of this process and its children, which hardly
+    depends on other processes. Either one fails. With ``several_threads``, which wait for each other in loops, only the
+    time that passes counts.
+    """
 
-    def in_turns(what: str, ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 3) -> float:
-        ratios: list[float] = []
+    def in_turns(
+        what: str,
+        ours: Call,
+        reference: Call,
+        *,
+        at_most: float,
+        work: float = 1.0,
+        least_rounds: int = 8,
+        several_threads: bool = False,
+    ) -> None:
+        kinds = ("time",) if several_threads else ("time", "CPU time")
+        calls, factor = 1, 1.0
+        our_times: list[tuple[float, float]] = []
+        their_times: list[tuple[float, float]] = []
 
-        def timed(call: Callable[[], object]) -> float:
-            start = time.perf_counter()
-            call()
-            return time.perf_counter() - start
+        def our_round() -> None:
+            start = _clocks()
+            ours()
+            end = time.process_time() + (factor - 1) * _since(start)[1]
+            while time.process_time() < end:
+                pass
+            our_times.append(_since(start))
 
-        def pair() -> None:
-            mine = timed(ours)
-            ratios.append(timed(theirs) / mine)
+        def their_round() -> None:
+            start = _clocks()
+            for _ in range(calls):
+                reference()
+            passed, used = _since(start)
+            their_times.append((passed / calls * work, used / calls * work))
 
-        benchmark.pedantic(pair, rounds=rounds, warmup_rounds=1)
-        ratio = statistics.median(ratios[1:])
-        benchmark.extra_info[what] = ratio
-        print(f"\n{what}: {ratio:.3f} ({', '.join(f'{each:.2f}' for each in sorted(ratios[1:]))})")
-        return ratio
+        def ratios() -> dict[str, Ratio]:
+            sides = zip(zip(*our_times, strict=True), zip(*their_times, strict=True), strict=True)
+            return {kind: ratio_of(*times) for kind, times in zip(kinds, sides, strict=False)}
+
+        for _ in range(2):  # the first calls are slower
+            their_round()
+            our_round()
+        once = their_times[-1][0] / work
+        calls = max(1, round(our_times[-1][0] / once))
+        rounds = min(_most_rounds, max(least_rounds, int(_seconds / (our_times[-1][0] + calls * once))))
+        our_times.clear()
+        their_times.clear()
+        benchmark.pedantic(our_round, setup=their_round, rounds=rounds)
+        if benchmark.disabled:
+            return
+        found = ratios()
+        benchmark.extra_info.update({"compared": what, "at_most": at_most})
+        benchmark.extra_info.update({kind: ratio.median for kind, ratio in found.items()})
+        print(f"\n{what}: {_shown(found)}, at most {at_most:g}")
+        if any(ratio.exceeds(at_most) for ratio in found.values()):
+            pytest.fail(f"{what}: {_shown(found)}, which is more than the accepted {at_most:g}", pytrace=False)
+        for factor in request.config.getoption("--planted", []):
+            our_times.clear()
+            their_times.clear()
+            for _ in range(rounds):
+                their_round()
+                our_round()
+            found = ratios()
+            print(f"planted {factor:g}: {_shown(found)}")
+            if any(ratio.exceeds(at_most) for ratio in found.values()):
+                benchmark.extra_info["found"] = factor
+                pytest.fail(f"{what}: a planted slowdown by {factor:g} is found: {_shown(found)}", pytrace=False)
 
     return in_turns
+
+
+def _clocks() -> tuple[float, float]:
+    """Return the time, and the CPU time of this process and of its children that have ended, in seconds."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter(), time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _since(start: tuple[float, float]) -> tuple[float, float]:
+    now = _clocks()
+    return now[0] - start[0], now[1] - start[1]
+
+
+def _shown(ratios: Mapping[str, Ratio]) -> str:
+    return "; ".join(f"{kind} {ratio}" for kind, ratio in ratios.items())

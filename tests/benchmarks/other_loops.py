@@ -3,69 +3,39 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+import by_hand
 import pytest
 import torch
-import torch.nn.functional as F
+from by_hand import batch
 from torch import Tensor, nn
 
 from harness import Data, Noise
 
 Epoch = Callable[[], object]
-batch = 128
-
-
-class ByHand(nn.Module):
-    """The same network, and the plainest loss that is right."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Linear(784, 500), nn.ReLU(), nn.Linear(500, 40))
-        self.decoder = nn.Sequential(nn.Linear(20, 500), nn.ReLU(), nn.Linear(500, 784))
-
-    def loss(self, x: Tensor) -> Tensor:
-        mean, scale = self.encoder(x).chunk(2, dim=1)
-        scale = F.softplus(scale)
-        logits = self.decoder(mean + scale * torch.randn_like(mean))
-        reconstruction = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
-        kl = 0.5 * (scale**2 + mean**2 - 1 - 2 * scale.log()).sum()
-        return (reconstruction + kl) / len(x)
 
 
 def resident(data: Data) -> Epoch:
     """Train over a resident tensor with fused Adam, and nothing else."""
-    pixels = data.train.stored.flatten(1)
-    model = ByHand().to(pixels.device)
-    adam = torch.optim.Adam(model.parameters(), fused=True)
-
-    def epoch() -> float:
-        total = torch.zeros((), device=pixels.device)
-        for index in torch.randperm(len(pixels), device=pixels.device).split(batch):
-            grey = pixels[index].float() / 255
-            loss = model.loss((torch.rand_like(grey) < grey).float())
-            adam.zero_grad(set_to_none=True)
-            loss.backward()
-            adam.step()
-            total += loss.detach()
-        return float(total)
-
-    return epoch
+    step = by_hand.training_step(by_hand.VAE(), data.train.stored.flatten(1), use_onednn=False)
+    return lambda: [step() for _ in range(math.ceil(len(data.train) / batch))]
 
 
-def from_a_loader(data_dir: Path) -> Epoch:
+def from_a_loader(data_dir: Path, images: int) -> Epoch:
     """Train as tutorials do: torchvision's data set, ToTensor, a DataLoader and Adam."""
     from torch.utils.data import DataLoader, Subset
     from torchvision import datasets, transforms
 
-    images = Subset(datasets.MNIST(data_dir, transform=transforms.ToTensor()), range(55_000))
-    model = ByHand()
+    some = Subset(datasets.MNIST(data_dir, transform=transforms.ToTensor()), range(images))
+    model = by_hand.VAE()
     adam = torch.optim.Adam(model.parameters())
 
     def epoch() -> None:
-        for grey, _ in DataLoader(images, batch_size=batch, shuffle=True):
-            loss = model.loss(torch.bernoulli(grey.flatten(1)))
+        for grey, _ in DataLoader(some, batch_size=batch, shuffle=True):
+            loss = model.negative_elbo(torch.bernoulli(grey.flatten(1))).mean()
             adam.zero_grad()
             loss.backward()
             adam.step()

@@ -1,6 +1,7 @@
 """On a GPU: an epoch compared with pythae's, many seeds as one model, and the cost of determinism.
 
-Each also runs on the CPU, on part of the images, for comparison.
+Each also runs on the CPU, on part of the images, for comparison. The thresholds are what each is for; none has been
+measured on a GPU.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from by_hand import batch
 from marks import needs_a_compiler, needs_a_gpu
-from other_loops import Epoch, batch, pythae
+from other_loops import Epoch, pythae
 
 from harness import Data
 from harness.contracts.engine import StepMode
@@ -63,12 +65,14 @@ def many_seeds(data: Data, step_mode: StepMode, seeds: range) -> Epoch:
 
 @pytest.mark.filterwarnings("ignore")
 def test_an_epoch_compared_with_pythae(in_turns, data: Data, step_mode: StepMode, tmp_path: Path) -> None:
-    assert in_turns("pythae / engine", one_seed(data, step_mode), pythae(data, tmp_path)) > 0
+    in_turns("engine / pythae", one_seed(data, step_mode), pythae(data, tmp_path), at_most=0.9)
 
 
 def test_sixteen_seeds_as_one_compared_with_one_seed(in_turns, data: Data, step_mode: StepMode) -> None:
     together = many_seeds(data, step_mode, range(16))
-    assert in_turns("16 seeds as one model / one seed", one_seed(data, step_mode), together) > 0
+    in_turns(
+        "16 seeds as one model / 16 times one seed", together, one_seed(data, step_mode), work=16, at_most=1.5
+    )  # on a CPU 18 / 16
 
 
 @pytest.mark.parametrize("model", ["vae", "cnn-vae"])
@@ -86,4 +90,4 @@ def test_the_cost_of_determinism(in_turns, data: Data, model: str) -> None:
 
         return in_mode
 
-    assert in_turns("deterministic / any operations", epoch_of("default"), epoch_of("error")) > 0
+    in_turns("deterministic / any operations", epoch_of("error"), epoch_of("default"), at_most=1.5)
