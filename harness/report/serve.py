@@ -69,9 +69,10 @@ def serve(pages: Pages, port: int, announce: Callable[[str], None]) -> None:
     Args:
         pages: gives the page.
         port: 0 for a free one.
-        announce: is called with the address as soon as requests are answered.
+        announce: is called with the address when the page is built.
 
     Raises:
+        StoreError: the store cannot be read.
         UsageError: the port is taken or may not be used.
     """
     try:
@@ -80,6 +81,7 @@ def serve(pages: Pages, port: int, announce: Callable[[str], None]) -> None:
         raise UsageError(f"port {port}: {error.strerror}; name another port, or 0 for a free one") from error
     server.pages = pages
     with server:
+        pages.current()
         announce(f"http://{loopback}:{server.server_port}/")
         server.serve_forever(poll_interval=0.1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import urllib.error
 from pathlib import Path
@@ -243,12 +244,13 @@ def test_the_classifier_is_deterministic_and_trained_once(small_data: Data, tmp_
 @pytest.mark.usefixtures("quick")
 def test_training_the_classifier_is_announced_and_loading_it_is_not(small_data: Data, tmp_path: Path) -> None:
     lines: list[str] = []
-    context = Context(Noise(0), None, None, 0, cache=tmp_path, announce=lines.append)
     model = CyclesThrough(small_data.train.all(Noise(0)))
     for _ in range(2):
         classifier_of.cache_clear()
         reference_of.cache_clear()
         for _ in range(2):
+            announce = functools.partial(list.append, lines)  # another function for each measurement
+            context = Context(Noise(0), None, None, 0, cache=tmp_path, announce=announce)
             with torch.no_grad():
                 KernelDistance(KernelDistance.Config(samples=20)).measure(model, small_data, context)
     assert lines == ["trains the classifier whose features are compared, once for this data set"]
