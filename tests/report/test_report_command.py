@@ -63,33 +63,13 @@ def test_a_wrong_argument_is_one_clear_line(call: Call, tmp_path: Path, words: l
 
 
 def test_the_commands_compute_the_same_cells(call: Call, tmp_path: Path) -> None:
-    run = [
-        "run",
-        "--models",
-        "pca,linear-ae",
-        "--dataset",
-        "ppca-toy",
-        "--set",
-        "linear-ae.latent_dim=2,3",
-        "--no-figures",
-    ]
-    for words in (
-        ["--metric", "reconstruction-mse,parameters", "--seeds", "2", "--steps", "5"],
-        ["--metric", "reconstruction-mse", "--steps", "5", "--split", "validation", "--evaluation-seed", "7"],
-        [
-            "--metric",
-            "reconstruction-mse",
-            "--epochs",
-            "1",
-            "--batch-size",
-            "500",
-            "--weights",
-            "best",
-            "--threads",
-            "2",
-        ],
+    run = "run --models pca,linear-ae --dataset ppca-toy --set linear-ae.latent_dim=2 --no-figures"
+    for more in (
+        "--metric reconstruction-mse,parameters --seeds 2 --steps 5",
+        "--metric reconstruction-mse --steps 5 --split validation --evaluation-seed 7",
+        "--metric reconstruction-mse --epochs 1 --batch-size 500 --weights best --threads 2",
     ):
-        assert call(*run, *words).code == 0
+        assert call(*f"{run} {more}".split()).code == 0
     by_model: dict[str, list[Record]] = {}
     for each in Store(tmp_path / "runs").records():
         by_model.setdefault(entry_key(each), []).append(each)

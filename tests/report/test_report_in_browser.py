@@ -207,6 +207,9 @@ def test_without_scripts_everything_is_there(visit: Open, report: str) -> None:
     link = page.locator(".board").nth(1).locator("tbody a", has_text="iwae")
     link.click()
     assert page.locator(f"{link.get_attribute('href')} code").is_visible()
+    assert page.locator(".entry code:visible").count() == 1
+    page.emulate_media(media="print")
+    assert page.locator(".entry code:visible").count() == 6
 
 
 def test_a_printed_page_has_every_model(visit: Open, report: str) -> None:
@@ -214,7 +217,7 @@ def test_a_printed_page_has_every_model(visit: Open, report: str) -> None:
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert not page.locator(".tools").is_visible()
-    assert page.locator(".entry code:visible").count() == page.locator(".entry").count()
+    assert page.locator(".entry[open]").count() == page.locator(".entry").count() == 6
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator(".entry[open]").count() == 0
 
