@@ -73,7 +73,7 @@ def test_the_commands_compute_the_same_cells(call: Call, tmp_path: Path) -> None
     by_model: dict[str, list[Record]] = {}
     for each in Store(tmp_path / "runs").records():
         by_model.setdefault(entry_key(each), []).append(each)
-    assert len(by_model) == 6
+    assert len(by_model) == 4
     for records in by_model.values():
         cells = set()
         for command in commands_of(records):
