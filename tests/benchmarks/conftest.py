@@ -18,6 +18,7 @@ from harness_datasets.idx import MNIST
 
 Call = Callable[[], object]
 _seconds = 6.0  # that the rounds of a benchmark are to take
+_shortest_round = 0.02
 _most_rounds = 101
 
 
@@ -56,8 +57,8 @@ def in_turns(benchmark, request: pytest.FixtureRequest) -> Callable[..., None]:
 
     Its arguments are what is compared, our call, the reference, and the ratio of their times that is accepted
     (``at_most``). With ``work``, ours does that many times the work of the reference. There are as many rounds as fit
-    into six seconds, from ``least_rounds`` to 101. In a round the reference is called until it has taken about as long
-    as ours, since other processes interrupt a longer call more often.
+    into six seconds, from ``least_rounds`` to 101. A round takes about as long for either, and at least 20 ms: short
+    calls are repeated, since other processes interrupt a longer one more often, and leave a shorter one's caches cold.
 
     There are two ratios: of the time that passes, and of the CPU time of this process and its children, which hardly
     depends on other processes. Either one fails. With ``several_threads``, which wait for each other in loops, only the
@@ -75,42 +76,46 @@ def in_turns(benchmark, request: pytest.FixtureRequest) -> Callable[..., None]:
         several_threads: bool = False,
     ) -> None:
         kinds = ("time",) if several_threads else ("time", "CPU time")
-        calls, factor = 1, 1.0
-        our_times: list[tuple[float, float]] = []
-        their_times: list[tuple[float, float]] = []
+        factor = 1.0
+        our_calls = their_calls = 1
+        our_times: list[tuple[float, ...]] = []
+        their_times: list[tuple[float, ...]] = []
 
         def our_round() -> None:
             start = _clocks()
-            ours()
+            for _ in range(our_calls):
+                ours()
             end = time.process_time() + (factor - 1) * _since(start)[1]
             while time.process_time() < end:
                 pass
-            our_times.append(_since(start))
+            our_times.append(tuple(each / our_calls for each in _since(start)))
 
         def their_round() -> None:
             start = _clocks()
-            for _ in range(calls):
+            for _ in range(their_calls):
                 reference()
-            passed, used = _since(start)
-            their_times.append((passed / calls * work, used / calls * work))
+            their_times.append(tuple(each / their_calls * work for each in _since(start)))
 
         def ratios() -> dict[str, Ratio]:
             sides = zip(zip(*our_times, strict=True), zip(*their_times, strict=True), strict=True)
             return {kind: ratio_of(*times) for kind, times in zip(kinds, sides, strict=False)}
 
-        for _ in range(2):  # the first calls are slower
+        began = time.perf_counter()
+        while len(our_times) < 2 or time.perf_counter() < began + 0.1:  # the first calls are slower
             their_round()
             our_round()
-        once = their_times[-1][0] / work
-        calls = max(1, round(our_times[-1][0] / once))
-        rounds = min(_most_rounds, max(least_rounds, int(_seconds / (our_times[-1][0] + calls * once))))
+        our_time, their_time = min(our_times)[0], min(their_times)[0] / work
+        longest = max(our_time, their_time, _shortest_round)
+        our_calls, their_calls = max(1, round(longest / our_time)), max(1, round(longest / their_time))
+        fit = int(_seconds / (our_calls * our_time + their_calls * their_time))
+        rounds = min(_most_rounds, max(least_rounds, fit))
         our_times.clear()
         their_times.clear()
         benchmark.pedantic(our_round, setup=their_round, rounds=rounds)
         if benchmark.disabled:
             return
         found = ratios()
-        benchmark.extra_info.update({"compared": what, "at_most": at_most})
+        benchmark.extra_info.update({"compared": what, "at_most": at_most, "calls in a round": our_calls})
         benchmark.extra_info.update({kind: ratio.median for kind, ratio in found.items()})
         print(f"\n{what}: {_shown(found)}, at most {at_most:g}")
         if any(ratio.exceeds(at_most) for ratio in found.values()):
