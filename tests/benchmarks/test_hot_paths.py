@@ -220,7 +220,7 @@ def test_a_sample_metric(in_turns, metric: str, core: Callable[[Tensor, Tensor],
 
 
 def test_appending_a_record(in_turns, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_most = 2.1  # measured 1.60
+    at_most = 2.4  # measured 1.92
     ours = workload("append")
     ours.call()
     file = Path(tempfile.gettempdir()) / f"by-hand-{os.getpid()}"
