@@ -99,7 +99,9 @@ def _of_commit(commit: str, name: str, cache: Path, announce: Callable[[str], No
         raise HarnessError(f"git cannot read the files of {name}")
     with tempfile.TemporaryDirectory(prefix="harness-") as source:
         with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-            files.extractall(source, filter="data")
+            if hasattr(tarfile, "data_filter"):  # from Python 3.11.4 on
+                files.extraction_filter = tarfile.data_filter
+            files.extractall(source)
         if not (Path(source) / "pyproject.toml").is_file():
             raise HarnessError(f"{name} has no pyproject.toml, so it cannot be installed")
         return _install(source, folder, announce, name)

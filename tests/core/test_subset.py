@@ -83,7 +83,10 @@ def test_stored_values_have_the_ids_of_the_examples_that_were_measured(call, tmp
                 "--set", "log-likelihood-exact.examples=50,10000")  # fmt: skip
     assert done.code == 0
     records = [json.loads(line) for line in (tmp_path / "runs" / "records.jsonl").read_text().splitlines()]
-    stored = {each["n"]: np.load(tmp_path / "runs" / "values" / f"{each['cell_key']}.npz") for each in records}
+    stored = {}
+    for each in records:
+        with np.load(tmp_path / "runs" / "values" / f"{each['cell_key']}.npz") as arrays:
+            stored[each["n"]] = dict(arrays)
     some, every = (
         dict(zip(each["ids"].tolist(), each["values"].tolist(), strict=True)) for _, each in sorted(stored.items())
     )
