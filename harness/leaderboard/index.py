@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from harness.contracts.boards import Board
 from harness.leaderboard.markdown import escaped
-from harness.leaderboard.text import cells, columns, printable, value_head
+from harness.leaderboard.text import dataset_name, printable, value_head, value_in_words
 
 mark = "<!-- Written by harness: changes are lost. -->"
 _most_names = 3
@@ -34,8 +34,7 @@ def render(boards: Sequence[Board], pages: Mapping[str, str]) -> str:
 
 
 def _name(board: Board) -> tuple[str, str]:
-    metric = " ".join(filter(None, [value_head(board, board.metric), board.metric_label]))
-    return " ".join(filter(None, [board.dataset, board.dataset_label])), metric
+    return dataset_name(board), " ".join(filter(None, [value_head(board, board.metric), board.metric_label]))
 
 
 def _row(board: Board, page: str, with_measure: bool) -> list[str]:
@@ -43,15 +42,12 @@ def _row(board: Board, page: str, with_measure: bool) -> list[str]:
     ranked = [row for row in valued if row.rank_low is not None]
     first = [row.name for row in ranked if row.rank_low == 1 and len(ranked) > 1]
     names = ", ".join(first[:_most_names]) + f" and {len(first) - _most_names} more" * (len(first) > _most_names)
-    shown = dict(zip(columns(board), cells(board, valued[0]), strict=True))
-    value = shown[printable(value_head(board, board.metric))]
-    error = f" ± {shown['std. error']}" if shown.get("std. error") else ""
     seeds = sorted({row.seeds for row in valued})
     dataset, metric = _name(board)
     measure = f" · {board.measure}" if with_measure and board.measure else ""
     return [
         f"[{escaped(printable(dataset))}]({quote(page)})",
-        *(escaped(printable(text)) for text in (metric + measure, names or "–", value + error)),
+        *(escaped(printable(text)) for text in (metric + measure, names or "–", value_in_words(valued[0]))),
         str(len({row.model for row in valued})),
         "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))),
     ]

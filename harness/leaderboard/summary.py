@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 
 from harness.contracts.boards import Board, Row
-from harness.leaderboard.text import decimals, number, printable, subject, value_head
+from harness.leaderboard.text import metric_name, printable, subject, value_head, value_in_words
 from harness.planning.budget import in_words
 
 
@@ -81,7 +81,7 @@ def _names(rows: Sequence[Sequence[Row]]) -> list[str]:
 
 def _heads(boards: Sequence[Board]) -> tuple[list[str], list[str]]:
     """Return the head of each board, and what distinguishes boards whose heads would be the same."""
-    plain = [" ".join(filter(None, [board.metric, board.metric_label])) for board in boards]
+    plain = [metric_name(board) for board in boards]
     letters = {name: iter(ascii_lowercase) for name, times in Counter(plain).items() if times > 1}
     heads, lines = [], []
     for name, board in zip(plain, boards, strict=True):
@@ -108,9 +108,7 @@ def _entry(row: Row | None) -> Entry:
         return Entry("")
     if row.value is None:
         return Entry(row.status)
-    digits = decimals(row.value, row.stderr)
-    error = f" ± {number(row.stderr, digits)}" if row.stderr else ""
-    return Entry(number(row.value, digits) + error, row.rank_low == 1, row.reason is not None)
+    return Entry(value_in_words(row), row.rank_low == 1, row.reason is not None)
 
 
 def _key(value: object) -> str:

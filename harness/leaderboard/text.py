@@ -14,22 +14,28 @@ _many = 5  # names; more are counted
 
 def title(board: Board) -> str:
     """Name a board: the data set and the metric with what is not at its default."""
-    metric = " ".join(filter(None, [board.metric, board.metric_label]))
-    return printable(" · ".join([_dataset(board), metric, *_evaluation(board)]))
+    return printable(" · ".join([dataset_name(board), metric_name(board), *evaluation(board)]))
 
 
 def subject(board: Board) -> str:
     """Name what boards of several metrics have in common: the data set, and how they were evaluated."""
-    return printable(" · ".join([_dataset(board), *_evaluation(board)]))
+    return printable(" · ".join([dataset_name(board), *evaluation(board)]))
 
 
-def _evaluation(board: Board) -> list[str]:
+def evaluation(board: Board) -> list[str]:
+    """Say how a board was evaluated, if not as usual: the split and the evaluation seed."""
     split = [] if board.split == "test" else [f"{board.split} split"]
     return split + ([f"evaluation seed {board.evaluation_seed}"] if board.evaluation_seed else [])
 
 
-def _dataset(board: Board) -> str:
+def dataset_name(board: Board) -> str:
+    """Name the data set with what is not at its default."""
     return " ".join(filter(None, [board.dataset, board.dataset_label]))
+
+
+def metric_name(board: Board) -> str:
+    """Name the metric with what is not at its default."""
+    return " ".join(filter(None, [board.metric, board.metric_label]))
 
 
 def columns(board: Board) -> list[str]:
@@ -58,9 +64,30 @@ def cells(board: Board, row: Row) -> list[str]:
     ]
     texts += [number(row.stderr, digits)] * _has_errors(board)
     if _has_spread(board):
-        texts += [str(row.seeds) if row.seeds else "", number(row.spread, digits)]
-    texts += [_part(row, name, digits) for name in board.part_names]
+        texts += [str(row.seeds) if row.seeds else "", spread_in_words(row)]
+    texts += [part_in_words(row, name) for name in board.part_names]
     return [printable(text) for text in texts + [row.reason or ""] * _has_notes(board)]
+
+
+def value_in_words(row: Row) -> str:
+    """Write the value of a row with its standard error; the status if it has no value."""
+    if row.value is None:
+        return row.status
+    digits = decimals(row.value, row.stderr)
+    return number(row.value, digits) + (f" ± {number(row.stderr, digits)}" if row.stderr else "")
+
+
+def spread_in_words(row: Row) -> str:
+    """Write the spread over seeds, with as many decimals as the value; nothing if there is none."""
+    return number(row.spread, decimals(row.value or 0.0, row.stderr))
+
+
+def part_in_words(row: Row, name: str) -> str:
+    """Write a part of a value, with as many decimals as the value unless it has a unit of its own."""
+    part = row.parts.get(name)
+    if part is None or name.endswith(")"):
+        return number(part, decimals(part or 0.0))
+    return number(part, decimals(row.value or 0.0, row.stderr))
 
 
 def printable(text: str) -> str:
@@ -145,13 +172,6 @@ def decimals(value: float, stderr: float | None = None) -> int:
     if stderr:
         return min(8, max(0, 1 - math.floor(math.log10(stderr))))
     return 0 if value == int(value) else min(8, max(0, 3 - math.floor(math.log10(abs(value)))))
-
-
-def _part(row: Row, name: str, digits: int) -> str:
-    """Format a part of a value, with as many decimals as the value if it is in the same unit."""
-    part = row.parts.get(name)
-    has_own_unit = name.endswith(")")
-    return number(part, decimals(part) if part is not None and has_own_unit else digits)
 
 
 def _budget(board: Board) -> str:

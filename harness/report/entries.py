@@ -11,7 +11,7 @@ from typing import Any
 from harness.contracts.boards import Board, Row
 from harness.contracts.engine import Engine
 from harness.contracts.events import Record
-from harness.leaderboard.text import decimals, number, rank_range
+from harness.leaderboard.text import decimals, number, rank_range, value_in_words
 from harness.planning.budget import in_words
 from harness.planning.identity import hash_of
 from harness.registry import own_distribution
@@ -126,14 +126,6 @@ def entries_of(
             tuple(sorted({record.environment for record in grouped[key] if record.environment})),
         )
     return entries
-
-
-def value_in_words(row: Row) -> str:
-    """Write the value of a row with its standard error; the status if it has no value."""
-    if row.value is None:
-        return row.status
-    digits = decimals(row.value, row.stderr)
-    return number(row.value, digits) + (f" ± {number(row.stderr, digits)}" if row.stderr else "")
 
 
 def _result(board_key: str, title: str, board: Board, row: Row) -> Result:

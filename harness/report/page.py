@@ -13,13 +13,22 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.contracts.boards import Board, Row
+from harness.contracts.boards import Board
 from harness.contracts.events import Record
 from harness.leaderboard.board import build_boards
-from harness.leaderboard.text import captions, decimals, number, rank_range
+from harness.leaderboard.text import (
+    captions,
+    dataset_name,
+    evaluation,
+    metric_name,
+    part_in_words,
+    rank_range,
+    spread_in_words,
+    value_in_words,
+)
 from harness.planning.identity import hash_of
 from harness.report import plots
-from harness.report.entries import Commands, Entry, entries_of, entry_key, value_in_words
+from harness.report.entries import Commands, Entry, entries_of, entry_key
 from harness.report.plots import Chart, Costed, TradeOff, chart, intervals, margin, trade_off
 from harness.results.store import Store
 
@@ -99,7 +108,7 @@ def _templates() -> Environment:
         "ranks": rank_range,
         "intervals": intervals,
     }
-    templates.globals |= {"part": _part, "spread": _spread}
+    templates.globals |= {"part": part_in_words, "spread": spread_in_words}
     return templates
 
 
@@ -169,9 +178,7 @@ def _titles(boards: Mapping[str, Board]) -> dict[str, str]:
 
 
 def _metric(board: Board) -> str:
-    split = "" if board.split == "test" else f"{board.split} split"
-    seed = f"evaluation seed {board.evaluation_seed}" if board.evaluation_seed else ""
-    return " · ".join(filter(None, [f"{board.metric} {board.metric_label}".strip(), split, seed]))
+    return " · ".join([metric_name(board), *evaluation(board)])
 
 
 def _sections(
@@ -186,7 +193,7 @@ def _sections(
         its_entries = [entries[key] for key in shown]
         yield Section(
             dataset,
-            f"{first.dataset} {first.dataset_label}".strip(),
+            dataset_name(first),
             its_boards,
             {
                 key: found
@@ -248,19 +255,6 @@ def _charts(entries: Iterable[Entry]) -> Iterator[Chart]:
         ]
         if len(curves) > 1 and (found := chart(loss, curves)) is not None:
             yield found
-
-
-def _part(row: Row, name: str) -> str:
-    """Write a part of a value, with as many decimals as the value unless it has a unit of its own."""
-    part = row.parts.get(name)
-    if part is None:
-        return ""
-    own = name.endswith(")") or row.value is None
-    return number(part, decimals(part) if own else decimals(row.value or 0.0, row.stderr))
-
-
-def _spread(row: Row) -> str:
-    return number(row.spread, decimals(row.value or 0.0, row.stderr))
 
 
 def _flat(described: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
