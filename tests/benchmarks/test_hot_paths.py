@@ -91,30 +91,20 @@ def test_an_evaluation_pass_compared_with_the_peak(in_turns) -> None:
     in_turns("elbo / its matrix products at the peak", ours, theirs, work=work, at_most=at_most)
 
 
-def test_importance_weighting(in_turns) -> None:
-    at_most = 2  # measured 1.46
-    rows = [torch.randn(1000, latent)] * 10
-    theirs = by_hand.applied(by_hand.VAE().decoder, rows)
-    chosen = {"log-likelihood-iw": {"k": "1000", "examples": "10"}}
-    ours = workload("evaluation", chosen, model="vae", metric="log-likelihood-iw").call
-    in_turns("log-likelihood-iw / its decoder passes", ours, theirs, at_most=at_most)
-
-
-def test_the_importance_weighted_bound(in_turns) -> None:
-    at_most = 2.3  # measured 1.62
-    rows = [torch.randn(1000, latent)] * 10
-    theirs = by_hand.applied(by_hand.VAE().decoder, rows)
-    ours = workload("evaluation", {"iw-bound": {"k": "10", "examples": "1000"}}, model="vae", metric="iw-bound").call
-    in_turns("iw-bound / its decoder passes", ours, theirs, at_most=at_most)
-
-
-def test_the_posterior_gap(in_turns) -> None:
-    at_most = 2  # measured 1.42
-    rows = [torch.randn(1000, latent)] * 10
-    theirs = by_hand.applied(by_hand.VAE().decoder, rows)
-    chosen = {"posterior-gap": {"k": "1000", "examples": "10"}}
-    ours = workload("evaluation", chosen, model="vae", metric="posterior-gap").call
-    in_turns("posterior-gap / its decoder passes", ours, theirs, at_most=at_most)
+@pytest.mark.parametrize(
+    ("metric", "k", "examples", "at_most"),
+    [
+        ("log-likelihood-iw", 1000, 10, 2),  # measured 1.46
+        ("iw-bound", 10, 1000, 2.3),  # measured 1.62
+        ("posterior-gap", 1000, 10, 2),  # measured 1.42
+    ],
+    ids=["log-likelihood-iw", "iw-bound", "posterior-gap"],
+)
+def test_importance_weighting(in_turns, metric: str, k: int, examples: int, at_most: float) -> None:
+    theirs = by_hand.applied(by_hand.VAE().decoder, [torch.randn(1000, latent)] * 10)
+    chosen = {metric: {"k": str(k), "examples": str(examples)}}
+    ours = workload("evaluation", chosen, model="vae", metric=metric).call
+    in_turns(f"{metric} / its decoder passes", ours, theirs, at_most=at_most)
 
 
 def test_monte_carlo(in_turns) -> None:
