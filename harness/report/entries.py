@@ -80,6 +80,7 @@ def entries_of(
     records: Sequence[Record],
     boards: Mapping[str, Board],
     titles: Mapping[str, str],
+    entry_of: Mapping[str, str],
     store: Store,
     commands_of: Commands,
 ) -> dict[str, Entry]:
@@ -89,17 +90,17 @@ def entries_of(
         records: of all models.
         boards: of the records, by their keys on the page.
         titles: of the boards, by the same keys.
+        entry_of: the key of the entry of each fit.
         store: has the fits.
         commands_of: returns the commands that compute the records of one model again.
     """
-    of_fit = {record.fit_key: entry_key(record) for record in records}
     grouped: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        grouped[of_fit[record.fit_key]].append(record)
+        grouped[entry_of[record.fit_key]].append(record)
     rows: dict[str, list[tuple[str, Board, Row]]] = defaultdict(list)
     for board_key, board in boards.items():
         for row in board.rows:
-            rows[of_fit[row.fit_key]].append((board_key, board, row))
+            rows[entry_of[row.fit_key]].append((board_key, board, row))
     datasets = {key: _dataset(grouped[key][0]) for key in rows}
     names = {key: max((row.name for _, _, row in those), key=len) for key, those in rows.items()}
     known = Counter((datasets[key], name) for key, name in names.items())

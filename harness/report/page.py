@@ -68,8 +68,9 @@ def render(records: Sequence[Record], store: Store, commands_of: Commands, *, is
     """
     boards = _keyed(build_boards(records, store))
     titles = _titles(boards)
-    entries = entries_of(records, boards, titles, store, commands_of)
-    of_fit = {record.fit_key: entry_key(record) for record in records}
+    entry_of = {record.fit_key: entry_key(record) for record in records}
+    entries = entries_of(records, boards, titles, entry_of, store, commands_of)
+    models = list(dict.fromkeys(record.model["name"] for record in records))
     environments = sorted({record.environment for record in records if record.environment})
     script, style = _source("page.js") + (_source("follow.js") if is_served else ""), _source("page.css")
     return (
@@ -78,11 +79,11 @@ def render(records: Sequence[Record], store: Store, commands_of: Commands, *, is
         .render(
             title=_title(records),
             counts=_counts(records),
-            models=list(dict.fromkeys(record.model["name"] for record in records)),
+            models=models if len(models) > _many else [],
             titles=titles,
-            sections=list(_sections(boards, titles, entries, of_fit)),
+            sections=list(_sections(boards, titles, entries, entry_of)),
             entries=entries,
-            entry_of=of_fit,
+            entry_of=entry_of,
             environments={key: list(_flat(store.environment(key) or {})) for key in environments},
             script=script,
             style=style,
