@@ -123,7 +123,7 @@ def run(context: click.Context, /, **values: Any) -> int:
     )
     quiet = values["quiet"]
     run = Run(specification, registry, reporter_for(0, quiet=quiet), untracked if quiet else show_bar)
-    durations = Durations.of(run.store, specification.environment.machine)
+    durations = Durations.of(run.store, specification.environment.machine) if run.applicable else Durations()
     if values["dry_run"]:
         _show_plan(run, durations, values["jobs"])
         return 0
