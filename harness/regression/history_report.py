@@ -7,13 +7,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from io import StringIO
 from statistics import median
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.regression.changes import fewest
-from harness.regression.report import escaped, percent
+from harness.regression.report import escaped, percent, without_colours
 from harness.regression.series import Change, Group, Point, Series
 
 if TYPE_CHECKING:
@@ -55,12 +54,7 @@ def table(groups: Sequence[Group]) -> Rendered:
 
 def plain(groups: Sequence[Group]) -> str:
     """Return the tables as text without colours."""
-    from rich.console import Console
-
-    console = Console(file=StringIO(), width=160, highlight=False)
-    with console.capture() as captured:
-        console.print(table(groups))
-    return captured.get()
+    return without_colours(table(groups))
 
 
 def markdown(groups: Sequence[Group]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.git import git_line
+from harness.regression.versions import commit_of
 
 if TYPE_CHECKING:
     from harness.regression.compare import Stored
@@ -55,7 +56,7 @@ def origin_of(name: str, stored: Stored | None) -> Origin:
         folder, files = path, "."
         commit = git_line("rev-parse", "HEAD", folder=folder)
     else:
-        commit = git_line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        commit = commit_of(name)
         return Origin(name, commit, False, _date_of(commit, None)) if commit else Origin(name)
     if not commit:
         return Origin(name)

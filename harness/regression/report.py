@@ -65,11 +65,16 @@ def table(findings: Sequence[Finding], notes: Sequence[str]) -> Group:
 
 def plain(findings: Sequence[Finding], notes: Sequence[str]) -> str:
     """Return the table as text without colours."""
+    return without_colours(table(findings, notes))
+
+
+def without_colours(rendered: Group) -> str:
+    """Return what rich would show, as text."""
     from rich.console import Console
 
     console = Console(file=StringIO(), width=160, highlight=False)
     with console.capture() as captured:
-        console.print(table(findings, notes))
+        console.print(rendered)
     return captured.get()
 
 

@@ -14,11 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.registry import own_distribution
 from harness.regression.changes import find_shifts
 from harness.regression.findings import Finding, Kind, kinds
 from harness.regression.history import Entry
-
-_own = "generative-harness"  # the distribution, whose version is that of the base or of the head
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,9 @@ class Change:
     def environment(self) -> list[str]:
         """What else changed: the software and the machine, each in words."""
         before, after = (_flat(point.entry.environment) for point in (self.before, self.after))
-        names = [name for name in before if name in after and before[name] != after[name] and name != _own]
+        # The version of harness itself is that of the base or of the head.
+        others = [name for name in before if name in after and name != own_distribution]
+        names = [name for name in others if before[name] != after[name]]
         return [f"{name} {before[name]} → {after[name]}" for name in names]
 
 

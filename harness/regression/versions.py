@@ -79,8 +79,13 @@ def installed(name: str, cache: Path, plugin_files: Sequence[Path], announce: Ca
     return Version(name, _of_commit(_commit(name), name, cache, announce), files)
 
 
+def commit_of(revision: str) -> str | None:
+    """Return the commit that a revision of the current checkout names; None if there is none."""
+    return git_line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+
+
 def _commit(revision: str) -> str:
-    found = git_line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    found = commit_of(revision)
     if found is None:
         raise UsageError(
             f"{revision!r} is no git revision of the current folder, no folder, and no file. "
