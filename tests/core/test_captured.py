@@ -192,6 +192,14 @@ def test_a_recording_that_ends_in_nan_is_refused(small_data: Data) -> None:
     assert captured.model.output.bias.isfinite().all()
 
 
+def test_a_buffer_may_be_infinite(small_data: Data) -> None:
+    captured = trainer("vae", small_data, clocked=True)
+    captured.model.register_buffer("bounds", torch.tensor([-torch.inf, torch.inf]))
+    capture(captured, record_fast)
+    captured.epoch()
+    assert (captured.step_mode, captured.fallback) == ("captured", None)
+
+
 def test_a_step_that_counts_in_python_is_not_captured(small_data: Data) -> None:
     captured = trainer("vae", small_data, clocked=True, counting=True)
     capture(captured, record_fast)

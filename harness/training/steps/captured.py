@@ -156,6 +156,10 @@ def _errors(before: Snapshot, expected: list[Tensor], found: list[Tensor]) -> Te
 
 
 def _error(before: Tensor, expected: Tensor, found: Tensor) -> Tensor:
-    change = expected.double() - before.double()
-    error: Tensor = (found.double() - expected.double()).norm() / change.norm().clamp(min=1e-12)
+    error: Tensor = _difference(expected, found).norm() / _difference(before, expected).norm().clamp(min=1e-12)
     return error
+
+
+def _difference(a: Tensor, b: Tensor) -> Tensor:
+    """Return b − a, which is 0 also between equal infinities, such as a buffer may hold."""
+    return torch.where(a == b, 0.0, b.double() - a.double())
