@@ -78,11 +78,13 @@ class TrainingLoop:
         return self._steps.is_settled
 
     def finish(self) -> None:
-        """Free what was compiled or captured; to be called after the last step."""
+        """Free what was compiled or captured, and the gradients; to be called after the last step."""
         if not self.is_settled:
             self.fallback = f"there were too few full batches for it to be {self.step_mode}"
             self.step_mode = "eager"
         self._steps = EagerSteps(self.training_step)
+        for optimizer in self.training_step.optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
     def _fall_back(self, reason: str) -> None:
         self._announce(f"steps are eager, since they cannot be {self.step_mode}: {reason}")

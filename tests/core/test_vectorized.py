@@ -120,6 +120,13 @@ def test_a_group_that_does_not_fit_into_memory_is_halved_until_it_does(small_dat
     assert all(fitted.error is None for fitted in fits)
 
 
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_a_fitted_model_keeps_no_gradients_in_memory(vectorized: bool, small_data: Data) -> None:
+    recipe = Recipe(Line, AdamSettings(), small_data, Budget(epochs=1, batch_size=50))
+    for fitted in fit_seeds(recipe, range(2), vectorized=vectorized):
+        assert [each.grad for each in fitted.model.parameters()] == [None]
+
+
 class NeverFits(Line):
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
         raise torch.OutOfMemoryError("Tried to allocate 20 GiB")
