@@ -305,9 +305,14 @@ def _differing_settings(records: Sequence[Record]) -> dict[str, set[str]]:
 
 
 def _training(record: Record) -> dict[str, Any]:
-    """Return the budget and the engine of a fit; records call the step mode ``execution``, unless it is eager."""
+    """Return the budget and the engine of a fit; records call the step mode ``execution``, unless it is eager.
+
+    A fit in closed form takes no steps, so it has no setting of how steps are computed.
+    """
     engine = dict(record.engine)
-    return {**(record.budget or {}), "step_mode": engine.pop("execution", "eager"), **engine}
+    found = {**(record.budget or {}), "step_mode": engine.pop("execution", "eager"), **engine}
+    of_steps = () if record.budget is not None else ("step_mode", "precision", "path")
+    return {name: value for name, value in found.items() if name not in of_steps}
 
 
 def _differences(record: Record, differing: Mapping[str, set[str]]) -> str:

@@ -138,6 +138,14 @@ def test_rows_with_different_step_modes_say_so(store: Store) -> None:
     assert sorted(row.label for row in board.rows) == ["step_mode=compiled", "step_mode=eager"]
 
 
+def test_a_fit_in_closed_form_has_no_setting_of_how_steps_are_computed(store: Store) -> None:
+    engine = {"device": "cuda", "threads": 1, "precision": "float32", "path": "vectorized", "execution": "captured"}
+    closed = {"device": "cuda", "threads": 1, "precision": "float32", "path": "single"}
+    records = [record("vae", engine=engine), record("ppca", engine=closed, budget=None)]
+    (board,) = build_boards(records, store)
+    assert [row.label for row in board.rows] == ["", ""]
+
+
 def test_a_warning_is_shown_beside_the_value_with_its_seeds(store: Store) -> None:
     warning = {"warning": "taken under 35% competing load"}
     records = [record("a", **warning), record("b", seed=0), record("b", seed=1, **warning), record("c")]
