@@ -16,7 +16,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-    from harness.contracts.engine import Engine
+    from harness.contracts.engine import Engine, StepMode
     from harness.planning.budget import Budget
 
 _units = {"s": 1, "m": 60, "min": 60, "h": 3600}
@@ -69,9 +69,9 @@ def engine_options(command: Command) -> Command:
                      help="Precision of training; metrics use float32. tf32 is for CUDA, bf16-products for CPUs."),
         click.option("--threads", type=WholeNumber(min=1), default=1, show_default=True, metavar="N",
                      help="CPU threads per fit; their number affects the last digits of results."),
-        click.option("--step-mode", "--execution", "step_mode", type=click.Choice(step_modes), default="eager",
-                     show_default=True, help="How training steps run: eagerly, compiled (faster for fits of minutes), "
-                     "or captured as a CUDA graph."),
+        click.option("--step-mode", "--execution", "step_mode", type=click.Choice(step_modes),
+                     help="How training steps run: eagerly, compiled (faster for fits of minutes), or captured as a "
+                     "CUDA graph. [default: captured on CUDA, else eager]"),
         click.option("--deterministic/--no-deterministic", default=True, show_default=True,
                      help="Use only deterministic operations."),
     ]  # fmt: skip
@@ -126,7 +126,8 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
     device = prepare_torch(values["device"], deterministic=values["deterministic"])
     torch.set_num_threads(values["threads"])
     require_precision(values["precision"], device)
-    require_step_mode(values["step_mode"], device)
+    step_mode: StepMode = values["step_mode"] or ("captured" if device.type == "cuda" else "eager")
+    require_step_mode(step_mode, device)
     vectorize = values.get("vectorize")
     together = seeds > 1 and (device.type == "cuda" if vectorize is None else vectorize)
     return device, Engine(
@@ -135,7 +136,7 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
         precision=values["precision"],
         path="vectorized" if together else "single",
         deterministic=values["deterministic"],
-        step_mode=values["step_mode"],
+        step_mode=step_mode,
     )
 
 

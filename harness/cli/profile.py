@@ -61,7 +61,7 @@ def profile(
     from harness.training.profile import profile_steps
     from harness.training.recipe import Recipe
 
-    device, engine = engine_from(more, seeds=1)
+    device, engine = engine_from({**more, "step_mode": more["step_mode"] or "eager"}, seeds=1)
     of_model, of_dataset = (
         resolve_component(
             each, {parameter: v[0] for (owner, parameter), v in settings.items() if owner == each.spec.name}
