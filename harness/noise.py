@@ -98,5 +98,5 @@ def draw(distribution: Distribution, noise: Noise, samples: int | None = None) -
         return base.loc + base.scale * noise.normal(*shape)
     if isinstance(base, Bernoulli):
         return noise.bernoulli(base.probs.expand(shape))
-    with global_seed(int(torch.randint(2**62, (), generator=noise.generator, device=noise.device))):
+    with global_seed(int(torch.randint(2**62, (), generator=noise.generator, device=noise.generator.device))):
         return distribution.rsample(several) if distribution.has_rsample else distribution.sample(several)
