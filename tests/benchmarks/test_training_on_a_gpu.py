@@ -1,7 +1,7 @@
 """On a GPU: an epoch compared with pythae's, many seeds as one model, and the cost of determinism.
 
-Each also runs on the CPU, on part of the images, for comparison. The thresholds are what each is for; none has been
-measured on a GPU.
+Each also runs on the CPU, on part of the images, for comparison. The thresholds are about 1.5 times what was measured
+on an NVIDIA H200; docs/performance.md has the results.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ def many_seeds(data: Data, step_mode: StepMode, seeds: range) -> Epoch:
 
 @pytest.mark.filterwarnings("ignore")
 def test_an_epoch_compared_with_pythae(in_turns, data: Data, step_mode: StepMode, tmp_path: Path) -> None:
-    in_turns("engine / pythae", one_seed(data, step_mode), pythae(data, tmp_path), at_most=0.9)
+    at_most = 0.08 if step_mode == "captured" else 0.9
+    in_turns("engine / pythae", one_seed(data, step_mode), pythae(data, tmp_path), at_most=at_most)
 
 
 def test_sixteen_seeds_as_one_compared_with_one_seed(in_turns, data: Data, step_mode: StepMode) -> None:
+    at_most = 1.5 if data.train.stored.device.type == "cpu" else 0.3
     together = many_seeds(data, step_mode, range(16))
-    in_turns(
-        "16 seeds as one model / 16 times one seed", together, one_seed(data, step_mode), work=16, at_most=1.5
-    )  # on a CPU 18 / 16
+    in_turns("16 seeds as one model / 16 times one seed", together, one_seed(data, step_mode), work=16, at_most=at_most)
 
 
 @pytest.mark.parametrize("model", ["vae", "cnn-vae"])
