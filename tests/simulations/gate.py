@@ -117,7 +117,8 @@ def measure(kind: str, runs: int) -> None:
 
 
 def recorded(kind: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / f"{kind}.jsonl").read_text().splitlines()]
+    file = folder / f"{kind}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def of_rule(rule: str, blocks: Sequence[Mapping[str, Any]], name: str) -> bool:
@@ -136,8 +137,7 @@ def of_rule(rule: str, blocks: Sequence[Mapping[str, Any]], name: str) -> bool:
     return bool(median(new) > 1.1 * median(base) and mannwhitneyu(base, new).pvalue < 0.002)
 
 
-def rows() -> Iterator[str]:
-    equal, slower = recorded("equal"), recorded("slower")
+def rows_of_equal(equal: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     alarms = sum("worse" in each["verdicts"].values() for each in equal)
     seconds = sorted(each["seconds"] for each in equal)
     yield f"equal versions: {alarms} alarms in {len(equal)} runs of {len(hot_paths)} benchmarks"
@@ -150,6 +150,12 @@ def rows() -> Iterator[str]:
     for rule in ("asv", "pytest-benchmark"):
         wrong = sum(any(of_rule(rule, each["blocks"], b.name) for b in hot_paths) for each in equal)
         yield f"  {rule}: {wrong} alarms in {len(equal)} runs"
+
+
+def rows() -> Iterator[str]:
+    equal, slower = recorded("equal"), recorded("slower")
+    if equal:
+        yield from rows_of_equal(equal)
     for name in planted:
         its = [each for each in slower if each["head"] == name]
         if not its:
