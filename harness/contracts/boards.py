@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -85,6 +86,13 @@ class Row:
     def seeds(self) -> int:
         """How many seeds have a value."""
         return len(self.by_seed)
+
+    @property
+    def stderr_over_all(self) -> float | None:
+        """The standard error of ``value`` over both what is ``counted`` and the seeds, or None."""
+        if self.stderr is None and not self.spread:
+            return None
+        return math.hypot(self.stderr or 0.0, (self.spread or 0.0) / math.sqrt(max(1, self.seeds)))
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,11 @@ def _summary(boards: Sequence[Board]) -> Summary:
         heads=heads,
         names=_names([list(found.values()) for found in rows.values()]),
         entries=entries,
-        captions=["±: standard error. Ranks and spreads over seeds are on the boards.", *of_notes, *measures],
+        captions=[
+            "±: standard error, over examples and seeds. Ranks and spreads over seeds are on the boards.",
+            *of_notes,
+            *measures,
+        ],
     )
 
 

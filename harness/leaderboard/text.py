@@ -69,12 +69,16 @@ def cells(board: Board, row: Row) -> list[str]:
     return [printable(text) for text in texts + [row.reason or ""] * _has_notes(board)]
 
 
-def value_in_words(row: Row) -> str:
-    """Write the value of a row with its standard error; the status if it has no value."""
+def value_in_words(row: Row, *, over_seeds: bool = True) -> str:
+    """Write the value of a row with its standard error; the status if it has no value.
+
+    The error is over examples and, unless the spread over seeds stands beside it, over seeds.
+    """
     if row.value is None:
         return row.status
-    digits = decimals(row.value, row.stderr)
-    return number(row.value, digits) + (f" ± {number(row.stderr, digits)}" if row.stderr else "")
+    stderr = row.stderr_over_all if over_seeds else row.stderr
+    digits = decimals(row.value, stderr)
+    return number(row.value, digits) + (f" ± {number(stderr, digits)}" if stderr else "")
 
 
 def spread_in_words(row: Row) -> str:

@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from typing import Any
 
@@ -105,7 +105,7 @@ def _templates() -> Environment:
     )
     templates.filters |= {
         "captions": captions,
-        "words": value_in_words,
+        "words": partial(value_in_words, over_seeds=False),
         "ranks": rank_range,
         "intervals": intervals,
     }

@@ -41,7 +41,7 @@ def sweeps(boards: Sequence[Board]) -> Figure:
             drawn = axes.errorbar(
                 xs,
                 [_value(row) for _, row in points],
-                yerr=[2 * _stderr(row) for _, row in points],
+                yerr=[2 * (row.stderr_over_all or 0.0) for _, row in points],
                 marker="o",
                 markersize=4,
                 linewidth=1.2,
@@ -85,8 +85,8 @@ def rate_distortion(boards: Sequence[Board]) -> Figure:
             drawn = axes.errorbar(
                 [_value(rate) for rate, _ in points],
                 [_value(distortion) for _, distortion in points],
-                xerr=[2 * _stderr(rate) for rate, _ in points],
-                yerr=[2 * _stderr(distortion) for _, distortion in points],
+                xerr=[2 * (rate.stderr_over_all or 0.0) for rate, _ in points],
+                yerr=[2 * (distortion.stderr_over_all or 0.0) for _, distortion in points],
                 marker="o",
                 markersize=4,
                 linewidth=1.2,
@@ -163,11 +163,6 @@ def _is_number(value: Any) -> bool:
 def _value(row: Row) -> float:
     assert row.value is not None
     return row.value
-
-
-def _stderr(row: Row) -> float:
-    """Return the standard error of a row's value over examples and seeds together."""
-    return math.hypot(row.stderr or 0.0, (row.spread or 0.0) / math.sqrt(max(1, row.seeds)))
 
 
 def _name(board: Board) -> str:

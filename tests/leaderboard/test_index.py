@@ -39,7 +39,7 @@ def test_each_board_is_a_line_with_the_models_that_may_be_the_first(store: Store
     found = rows_of(write(store, tmp_path, "digits", "clothes"))
     assert found == [
         ["[clothes](clothes.md)", "elbo (nats) ↑", "–", "−7.00 ± 0.50", "1", "1"],
-        ["[digits](digits.md)", "elbo (nats) ↑", "iwae", "−50.00 ± 0.50", "2", "3"],
+        ["[digits](digits.md)", "elbo (nats) ↑", "iwae", "−50.00 ± 0.76", "2", "3"],
         ["[digits](digits.md)", "mse ↓", "–", "0.00 ± 0.50", "1", "3"],
     ]
 

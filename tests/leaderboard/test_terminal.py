@@ -127,11 +127,11 @@ def test_several_metrics_have_one_summary_before_their_boards(
     assert summary.startswith("digits · summary of 2 boards")
     assert first_board.startswith("digits · elbo")
     rows = {found[0]: found[1:] for line in summary.splitlines() if (found := re.findall(r"[^\s|]+", line))}
-    best = ["**−100.00", "±", "0.10**"] if "**" in summary else ["−100.00", "±", "0.10", "*"]
-    assert rows["vae"] == [*best, "3.000", "±", "0.010"]
-    assert rows["iwae"] == ["−150.00", "±", "0.10", "†"]
+    best = ["**−100.00", "±", "0.59**"] if "**" in summary else ["−100.00", "±", "0.59", "*"]
+    assert rows["vae"] == [*best, "3.000", "±", "0.012"]
+    assert rows["iwae"] == ["−150.00", "±", "0.59", "†"]
     assert rows["gan"] == ["n/a"]
-    assert rows["pca"][:3] == (["**1.000", "±", "0.010**"] if "**" in summary else ["1.000", "±", "0.010"])
+    assert rows["pca"][:3] == (["**1.000", "±", "0.012**"] if "**" in summary else ["1.000", "±", "0.012"])
     assert all(word in summary for word in ("nats", "squared error", "↑", "↓"))
 
 

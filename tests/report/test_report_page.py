@@ -85,7 +85,7 @@ def test_a_model_has_its_results_training_settings_command_and_environment(store
     (html,) = re.findall(r"<summary><h3>iwae</h3> <span>digits</span>.*?</details>", text, re.DOTALL)
     section = "".join(Page(html).text.split())
     for words in (
-        "elbo −98.00 ± 0.50 nats 1",
+        "elbo −98.00 ± 0.52 nats 1",
         "parameters 2,000 count 2",
         "Budget 4 epochs, batch size 128",
         "Seeds 0, 1, 2",
