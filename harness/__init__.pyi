@@ -71,6 +71,7 @@ from .noise import draw as draw
 
 # The Python API for notebooks and scripts
 from .api.evaluate import evaluate as evaluate
+from .api.options import RunOptions as RunOptions
 from .api.results import BoardTable as BoardTable
 from .api.results import Results as Results
 from .api.run import plan as plan
