@@ -138,7 +138,7 @@ def test_a_run_leaves_the_settings_of_torch_as_they_are(done: Runs) -> None:
     [
         ({"models": ["vea"]}, "unknown model 'vea'. Did you mean 'vae'?"),
         ({"models": []}, "Missing option '--models'"),
-        ({"seeds": 0}, "0 is not a whole number that is at least 1"),
+        ({"seeds": 0}, "'0' is not a whole number that is at least 1"),
         ({"seeds": 1.5}, "'1.5' is not a whole number that is at least 1"),
         ({"seeds": [1]}, "seeds=[1]: write a single value"),
         ({"epochs": 1, "steps": 2}, "each set how long to train; give one of them"),
@@ -192,7 +192,7 @@ def test_a_board_is_html_in_a_notebook_and_text_elsewhere(done: Runs) -> None:
     html = board._repr_html_()
     assert html.count("<tr>") == 1 + len(board.rows) == 4
     assert "<td>gaussian-vae latent_dim=2 hidden=16</td>" in html
-    assert "elbo (nats) ↑" in repr(board)
+    assert "(nats) ↑" in repr(board)
     assert "<" not in repr(board)
     assert done.results._repr_html_().count("<table>") == 2
     assert repr(board) in repr(done.results)
