@@ -69,11 +69,25 @@ from .noise import Noise as Noise
 from .noise import derive_seed as derive_seed
 from .noise import draw as draw
 
+# The Python API for notebooks and scripts
+from .api.evaluate import evaluate as evaluate
+from .api.options import RunOptions as RunOptions
+from .api.results import BoardTable as BoardTable
+from .api.results import Results as Results
+from .api.run import plan as plan
+from .api.run import run as run
+from .api.stored import StoredFit as StoredFit
+from .api.stored import StoredRuns as StoredRuns
+from .api.stored import open as open  # noqa: A004
+from .cli.preview import PlannedCell as PlannedCell
+from .cli.preview import Preview as Preview
+
 # What to raise
 from .errors import DataError as DataError
 from .errors import Diverged as Diverged
 from .errors import NotApplicable as NotApplicable
 from .errors import StoreError as StoreError
+from .errors import UsageError as UsageError
 
 # What plugins build with
 from . import toolkit as toolkit

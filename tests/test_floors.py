@@ -25,6 +25,7 @@ floors = [
     ["calibration", "leaderboard"],
     ["regression", "report"],
     ["cli"],
+    ["api"],
     ["__main__", "pytest_plugin"],
 ]
 floor_of = {name: number for number, floor in enumerate(floors) for name in floor}

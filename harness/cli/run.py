@@ -16,6 +16,7 @@ from harness.cli.engine import budget_from, budget_options, engine_from, engine_
 from harness.cli.main import load_registry
 from harness.cli.options import PathType, WholeNumber, leaderboards_option, names_option, plugin_option, runs_option
 from harness.cli.output import notice, output_console, warn
+from harness.cli.preview import count, preview_of, summary
 from harness.cli.settings import Settings, parse_assignments, set_option
 from harness.cli.study import CommandWithStudy, located, located_option, settings_of_study, take_study
 from harness.contracts.events import evaluation_splits
@@ -24,9 +25,8 @@ from harness.errors import UsageError, unknown
 if TYPE_CHECKING:
     from harness.contracts.boards import Board
     from harness.contracts.events import Record
-    from harness.execution.durations import Durations
     from harness.execution.jobs import Jobs
-    from harness.execution.run import Run
+    from harness.execution.run import Outcome, Run
     from harness.planning.plan import Request
     from harness.registry import Registry
 
@@ -97,12 +97,53 @@ def run(context: click.Context, /, **values: Any) -> int:
     if values["as_json"] and values["dry_run"]:
         raise UsageError("--dry-run computes no rows that --json could write; give one of them")
     registry = load_registry(values["plugin_files"])
-    request = _request(context, registry)
+    return carry_out(request_of(context, registry), registry, values)
 
+
+def carry_out(request: Request, registry: Registry, values: Mapping[str, Any]) -> int:
+    """Compute what was asked for and is not stored, write the leaderboards and show them; return the exit code.
+
+    Args:
+        request: what to compute.
+        registry: the plugins.
+        values: of the options of ``harness run``, by name, except those that the request has.
+
+    Raises:
+        UsageError: something in the request is wrong; nothing was computed.
+    """
     from harness.atomic import require_writable
+
+    run = run_of(request, registry, values)
+    if values["dry_run"]:
+        found = preview_of(run, values["jobs"])
+        output_console().print(found.table())
+        if found.forecast:
+            print(f"\n{found.forecast}")
+        return 0
+    require_writable(values["runs"], "--runs")
+    require_writable(values["leaderboards"], "--leaderboards")
+    announce = run.reporter.announce
+    outcome = execute(run, values)
+    with suppress(BrokenPipeError):  # the exit code is that of the run
+        boards = _write_boards(outcome.records, run, values)
+        if boards and not outcome.interrupted:
+            announce(f"next: {_next_command(boards, values['runs'])}")
+    return outcome.exit_code
+
+
+def run_of(request: Request, registry: Registry, values: Mapping[str, Any]) -> Run:
+    """Set up torch, and return the run of a request, before any work.
+
+    Args:
+        request: what to compute.
+        registry: the plugins.
+        values: of the options of ``harness run``, by name, except those that the request has.
+
+    Raises:
+        UsageError: something in the request is wrong.
+    """
     from harness.cli.progress import reporter_for
     from harness.data.source import untracked
-    from harness.execution.durations import Durations
     from harness.execution.run import Run
     from harness.execution.specification import RunSpecification
     from harness.results.environment import describe_commit, describe_environment
@@ -122,25 +163,28 @@ def run(context: click.Context, /, **values: Any) -> int:
         values["timing_rounds"],
     )
     quiet = values["quiet"]
-    run = Run(specification, registry, reporter_for(0, quiet=quiet), untracked if quiet else show_bar)
-    durations = Durations.of(run.store, specification.environment.machine) if run.applicable else Durations()
-    if values["dry_run"]:
-        _show_plan(run, durations, values["jobs"])
-        return 0
-    require_writable(values["runs"], "--runs")
-    require_writable(values["leaderboards"], "--leaderboards")
-    return _execute(run, values, durations)
+    return Run(specification, registry, reporter_for(0, quiet=quiet), untracked if quiet else show_bar)
 
 
-def _execute(run: Run, values: Mapping[str, Any], durations: Durations) -> int:
-    """Compute what is pending, write the leaderboards, then show those of this run."""
+def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
+    """Compute what is pending, and show the user what happens.
+
+    Args:
+        run: not yet begun.
+        values: of the options ``jobs``, ``traceback`` and ``quiet``, by name.
+
+    Raises:
+        DataError: a data set is missing, incomplete or corrupt.
+        StoreError: a result could not be written; those before it are stored.
+    """
     from harness.cli.progress import reporter_for
     from harness.cli.time_left import TimeLeft
-    from harness.execution.durations import Forecast
+    from harness.execution.durations import Durations, Forecast
     from harness.execution.jobs import jobs_for
 
     announce = run.reporter.announce
-    announce(_summary(run))
+    announce(summary(run))
+    durations = Durations.before(run)
     run.prepare()
     jobs = jobs_for(run.tasks, run.context, values["jobs"])
     if (line := _advice(run, jobs)) is not None:
@@ -153,19 +197,15 @@ def _execute(run: Run, values: Mapping[str, Any], durations: Durations) -> int:
     failures = sum(record.traceback is not None for record in outcome.records.values())
     if failures and not values["traceback"]:
         notice(
-            f"{_count(failures, 'cell')} failed; the tracebacks are in {run.store.records_file}, and the same command "
+            f"{count(failures, 'cell')} failed; the tracebacks are in {run.store.records_file}, and the same command "
             "with --traceback prints them"
         )
     if outcome.interrupted:
         _show_interruption(run)
-    with suppress(BrokenPipeError):  # the exit code is that of the run
-        boards = _write_boards(outcome.records, run, values)
-        if boards and not outcome.interrupted:
-            announce(f"next: {_next_command(boards, values['runs'])}")
-    return outcome.exit_code
+    return outcome
 
 
-def _request(context: click.Context, registry: Registry) -> Request:
+def request_of(context: click.Context, registry: Registry) -> Request:
     """Return what the command line and the study ask for.
 
     Raises:
@@ -232,19 +272,6 @@ def _target(target: str, metrics: Sequence[str], settings: Settings, registry: R
     return {(name, "target"): [target] for name in taking}
 
 
-def _summary(run: Run) -> str:
-    cells, pending = len(run.plan.cells), run.pending
-    fits = len({cell.fit.key for cell in run.applicable})
-    if not pending:
-        return f"{_count(cells, 'cell')}, all stored already; use --fresh to compute again"
-    stored = f", {cells - len(pending)} of them stored already" if len(pending) < cells else ""
-    return f"{_count(cells, 'cell')}{stored}; {len(pending)} to compute from {_count(fits, 'fit')}"
-
-
-def _count(n: int, thing: str) -> str:
-    return f"{n} {thing}{'s' * (n != 1)}"
-
-
 def _advice(run: Run, jobs: Jobs) -> str | None:
     """Say how many processes or threads work, if other options could make the run faster."""
     from harness.machine.cpu_load import cores
@@ -252,8 +279,8 @@ def _advice(run: Run, jobs: Jobs) -> str | None:
     engine = run.specification.engine
     if jobs.usual > 1:
         together = f", the last {jobs.last} together" * (jobs.last > jobs.usual)
-        each = _count(engine.threads, "thread")
-        return f"{_count(len(run.tasks), 'fit')} in {jobs.usual} processes, {each} each{together}"
+        each = count(engine.threads, "thread")
+        return f"{count(len(run.tasks), 'fit')} in {jobs.usual} processes, {each} each{together}"
     trains = any(fit.budget for task in run.tasks for fit in task.fits)
     if engine.device == "cpu" and cores() > engine.threads and trains:
         return f"training on {engine.threads} of {cores()} cores; --threads uses more, which changes the last digits"
@@ -265,37 +292,12 @@ def _show_interruption(run: Run) -> None:
     from harness.cli.progress import measurement_of, name_of
 
     again = "the same command without --fresh" if run.specification.fresh else "the same command"
-    notice(f"interrupted: {_count(run.outcome.computed, 'finished cell')} stored; {again} resumes the run")
+    notice(f"interrupted: {count(run.outcome.computed, 'finished cell')} stored; {again} resumes the run")
     for fits, places in run.begun_fits():
         place = f"resumes after {'; '.join(places)}" if places else "has no checkpoint yet and starts again"
         notice(f"  {name_of(*fits)}: {place}")
     for cell, place in run.begun_measurements():
         notice(f"  {measurement_of(cell)}: resumes after {place}")
-
-
-def _show_plan(run: Run, durations: Durations, jobs: int | None) -> None:
-    from rich.table import Table
-
-    from harness.cli.progress import name_of
-    from harness.execution.durations import Forecast
-    from harness.machine.cpu_load import cores
-
-    table = Table(box=None, header_style="bold", title=_summary(run), title_justify="left")
-    for heading in ("fit", "metric", "action", "cell"):
-        table.add_column(heading, overflow="fold")
-    pending = {cell.key for cell in run.pending}
-    for cell in run.plan.cells:
-        if cell.key not in pending:
-            action = "nothing: stored"
-        elif cell.lacking is not None:
-            action = f"n/a: {cell.lacking}"
-        else:
-            action = "measure" if run.is_fitted(cell.fit) else "fit, measure"
-        table.add_row(name_of(cell.fit), cell.metric.name, action, cell.key[:12])
-    output_console().print(table)
-    if run.applicable:
-        at_once = jobs or max(1, cores() // run.specification.engine.threads)
-        print(f"\n{Forecast.of(run, durations, at_once).in_words}")
 
 
 def _write_boards(records: Mapping[str, Record], run: Run, values: Mapping[str, Any]) -> list[Board]:

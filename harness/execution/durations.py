@@ -45,6 +45,11 @@ class Durations:
                 found.add_record(record)
         return found
 
+    @classmethod
+    def before(cls, run: Run) -> Durations:
+        """Learn from the results in the store of a run, if there is anything left to train or to measure."""
+        return cls.of(run.store, run.specification.environment.machine) if run.applicable else cls()
+
     def add_fit(self, identity: Mapping[str, Any], seconds: float, steps: int | None = None) -> None:
         """Learn how many seconds the fit of one seed took, and how many steps these were if that is known."""
         budget = identity["budget"] or {}

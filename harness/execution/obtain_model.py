@@ -55,15 +55,25 @@ def stored_model(fit: Fit, data: Data, store: Store, warn: Callable[[str], None]
     if known["status"] != "ok":
         return Failure(known["status"], known["reason"])
     try:
-        with no_exit():
-            model = fit.model.factory(data.info, fit.model.config)
-            model.load_state_dict(store.weights(fit.key))
-            return model.to(data.test.stored.device).eval()  # type: ignore[no-any-return]
+        return load_model(fit, data, store)
     except (StoreError, RuntimeError) as error:
         warn(f"stored weights of {fit.model.name} are unusable ({error}); the model is trained again")
         return None
     except Exception as error:
         return failure_of(error)
+
+
+def load_model(fit: Fit, data: Data, store: Store) -> nn.Module:
+    """Return the model of a fit that is in the store, on the device of the data, in evaluation mode.
+
+    Raises:
+        StoreError: the weights are missing or damaged.
+        Exception: the model cannot be built for the data, or does not take the weights.
+    """
+    with no_exit():
+        model: nn.Module = fit.model.factory(data.info, fit.model.config)
+        model.load_state_dict(store.weights(fit.key))
+        return model.to(data.test.stored.device).eval()
 
 
 def _train(fits: Sequence[Fit], data: Data, context: WorkerContext) -> dict[str, nn.Module | Failure]:

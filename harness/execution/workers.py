@@ -10,11 +10,12 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any
 
 from harness.contracts.events import Record, Values
@@ -91,9 +92,25 @@ def start_worker(specification: RunSpecification) -> Worker:
         context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, specification))
-    process.start()
+    with _without_main_module():
+        process.start()
     theirs.close()
     return Worker(process, ours)
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Keep a process that is started within the block from running the user's script again.
+
+    Python runs the main module again in a new process, for what it defines. A worker needs none of it, and a script
+    that calls ``harness.run`` without a guard would start workers in each worker.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 class WorkerPool:

@@ -149,9 +149,9 @@ def build_plan(request: Request, registry: Registry, engine: Engine, machine: st
     Raises:
         UsageError: something is unknown, of the wrong type or out of range, or does not keep its contract.
     """
-    datasets = _resolved("dataset", request.datasets, request, registry)
-    models = _resolved("model", request.models, request, registry)
-    metrics = _resolved("metric", request.metrics, request, registry)
+    datasets = resolved("dataset", request.datasets, request, registry)
+    models = resolved("model", request.models, request, registry)
+    metrics = resolved("metric", request.metrics, request, registry)
     _check_owners(request, registry)
     cells = []
     for dataset, model, seed in itertools.product(datasets, models, range(request.seeds)):
@@ -190,7 +190,13 @@ def fit_from(identity: Mapping[str, Any], registry: Registry) -> Fit:
     return fit
 
 
-def _resolved(kind: str, names: Sequence[str], request: Request, registry: Registry) -> list[Component]:
+def resolved(kind: str, names: Sequence[str], request: Request, registry: Registry) -> list[Component]:
+    """Return what the names of one kind stand for, once for each combination of the settings that are requested.
+
+    Raises:
+        UsageError: a name or a setting is unknown, a value is of the wrong type or out of range, or a plugin does not
+            keep its contract.
+    """
     found = []
     for name in names:
         provided = registry.get(kind, name)

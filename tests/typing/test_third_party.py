@@ -62,6 +62,42 @@ def harness_cell_finished(cell: harness.Cell, record: harness.Record) -> None:
     print(cell.fit.model.name, record.value)
 '''
 
+notebook = '''
+"""A notebook of a third party."""
+
+import torch
+
+import harness
+
+plan: harness.Preview = harness.plan(["vae"], ["elbo"], seeds=1)
+actions: list[str] = [cell.action for cell in plan]
+results: harness.Results = harness.run(
+    models=["vae", "gan"],
+    metrics="elbo",
+    settings={"vae.latent_dim": [2, 10], "vae.hidden": (256, 128)},
+    epochs=1,
+    device="cpu",
+    jobs=2,
+    runs="runs",
+    quiet=True,
+)
+values: list[float | None] = [record.value for record in results]
+names: list[str] = [row.name for board in results.boards for row in board.rows]
+failures: list[harness.Record] = results.failed
+stored: harness.StoredRuns = harness.open("runs", device="cpu")
+fit: harness.StoredFit = stored.fits()[0]
+model: torch.nn.Module = stored.load(fit.key)
+samples: torch.Tensor = stored.sample(fit.key, 10, seed=0)
+curves: harness.Curves = stored.curves(fit.key)
+board: harness.Board = stored.boards(dataset="mnist", metric=["elbo"])[0]
+evaluated: harness.Results = harness.evaluate(model, "mnist", ["elbo"], split="validation")
+frame = results.to_dataframe()
+try:
+    harness.open("none")
+except harness.UsageError as error:
+    print(error)
+'''
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -106,3 +142,18 @@ def test_a_third_party_is_checked_against_the_installed_wheel(site: Path, tmp_pa
     assert 'Incompatible return value type (got "float", expected "Estimate")' in errors["wrong"]
     assert '"Error" is missing following "Metric" protocol member' in errors["without_unit"]
     assert "    unit" in errors["without_unit"]
+
+
+def test_the_python_api_is_typed(site: Path, tmp_path: Path) -> None:
+    errors = mypy(
+        site,
+        tmp_path,
+        notebook=notebook,
+        misspelt=notebook.replace("jobs=2", "job=2"),
+        mistyped=notebook.replace('device="cpu",\n    jobs', 'device="tpu",\n    jobs'),
+        without_metrics=notebook.replace('    metrics="elbo",\n', ""),
+    )
+    assert errors["notebook"] == ""
+    assert 'Unexpected keyword argument "job" for "run"' in errors["misspelt"]
+    assert 'Argument "device" to "run" has incompatible type' in errors["mistyped"]
+    assert 'Missing positional argument "metrics" in call to "run"' in errors["without_metrics"]

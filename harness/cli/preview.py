@@ -1,0 +1,106 @@
+"""What a run would compute, without computing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from harness.execution.run import Run
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell of a plan.
+
+    Args:
+        fit: model, data set and seed, with the settings that are not at their defaults.
+        metric: name.
+        action: what would be done, such as ``fit, measure``, or why nothing would be.
+        key: of the cell.
+    """
+
+    fit: str
+    metric: str
+    action: str
+    key: str
+
+
+@dataclass(frozen=True, repr=False)
+class Preview:
+    """The cells of a run before any work; shows itself as a table.
+
+    Args:
+        cells: in the order in which they would be computed.
+        summary: how many cells and fits there are.
+        forecast: about how long the run takes, or that this is not known; None if nothing is to be trained or measured.
+    """
+
+    cells: tuple[PlannedCell, ...]
+    summary: str
+    forecast: str | None
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def __iter__(self) -> Iterator[PlannedCell]:
+        return iter(self.cells)
+
+    def __repr__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=StringIO(), width=110, highlight=False, markup=False)
+        with console.capture() as captured:
+            console.print(self.table())
+        return "\n".join(filter(None, [captured.get(), self.forecast]))
+
+    def table(self) -> Table:
+        """Return the cells as a table."""
+        from rich.table import Table
+
+        table = Table(box=None, header_style="bold", title=self.summary, title_justify="left")
+        for heading in ("fit", "metric", "action", "cell"):
+            table.add_column(heading, overflow="fold")
+        for cell in self.cells:
+            table.add_row(cell.fit, cell.metric, cell.action, cell.key[:12])
+        return table
+
+
+def preview_of(run: Run, jobs: int | None) -> Preview:
+    """Return what a run would compute, with ``jobs`` processes or as many as keep the cores busy."""
+    from harness.cli.progress import name_of
+    from harness.execution.durations import Durations, Forecast
+    from harness.machine.cpu_load import cores
+
+    pending = {cell.key for cell in run.pending}
+    cells = []
+    for cell in run.plan.cells:
+        if cell.key not in pending:
+            action = "nothing: stored"
+        elif cell.lacking is not None:
+            action = f"n/a: {cell.lacking}"
+        else:
+            action = "measure" if run.is_fitted(cell.fit) else "fit, measure"
+        cells.append(PlannedCell(name_of(cell.fit), cell.metric.name, action, cell.key))
+    at_once = jobs or max(1, cores() // run.specification.engine.threads)
+    forecast = Forecast.of(run, Durations.before(run), at_once).in_words if run.applicable else None
+    return Preview(tuple(cells), summary(run), forecast)
+
+
+def summary(run: Run) -> str:
+    """Say how many cells a run has, and how many of them are to be computed."""
+    cells, pending = len(run.plan.cells), run.pending
+    fits = len({cell.fit.key for cell in run.applicable})
+    if not pending:
+        return f"{count(cells, 'cell')}, all stored already; use --fresh to compute again"
+    stored = f", {cells - len(pending)} of them stored already" if len(pending) < cells else ""
+    return f"{count(cells, 'cell')}{stored}; {len(pending)} to compute from {count(fits, 'fit')}"
+
+
+def count(n: int, thing: str) -> str:
+    """Write a number of things."""
+    return f"{n} {thing}{'s' * (n != 1)}"

@@ -1,0 +1,34 @@
+"""Boards as fragments of HTML, which a notebook shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from tabulate import tabulate
+
+from harness.contracts.boards import Board, Row
+from harness.leaderboard.text import captions, cells, columns, printable, title
+
+
+def render(boards: Sequence[Board]) -> str:
+    """Write boards as tables of HTML, without style and scripts."""
+    return "\n".join(map(_section, boards))
+
+
+def _section(board: Board) -> str:
+    heads = columns(board)
+    aligned = ["left" if head in ("model", "note") else "right" for head in heads]
+    rows = [[_marked(row, entry) for entry in cells(board, row)] for row in board.rows]
+    table = tabulate(rows, [escape(head) for head in heads], "unsafehtml", colalign=aligned, disable_numparse=True)
+    lines = "".join(f"<br>{escape(printable(line))}" for line in captions(board))
+    # Notebooks would take dollar signs for formulas.
+    return (
+        f'<div class="tex2jax_ignore mathjax_ignore"><strong>{escape(title(board))}</strong>\n{table}\n'
+        f"<small>{lines.removeprefix('<br>')}</small></div>"
+    )
+
+
+def _marked(row: Row, entry: str) -> str:
+    text = escape(entry)
+    return f"<strong>{text}</strong>" if row.rank_low == 1 and text else text
