@@ -40,7 +40,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", readme, re.DOTALL)
 
 
-model, metric = blocks("python")
+script, model, metric = blocks("python")
 
 
 def shortened(command: str) -> list[str]:
@@ -75,6 +75,11 @@ def test_every_command_works(
     done = call(*words)
     assert done.code == 0, done.err
     assert done.out
+
+
+def test_the_script_works(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    assert (tmp_path / "runs" / "records.jsonl").exists()
 
 
 def test_the_plugins_are_short() -> None:
