@@ -22,7 +22,7 @@ floors = [
     ["planning"],
     ["training", "results"],
     ["execution"],
-    ["calibration", "leaderboard"],
+    ["calibration", "conformance", "leaderboard"],
     ["regression", "report"],
     ["cli"],
     ["__main__", "pytest_plugin"],
