@@ -22,7 +22,7 @@ floors = [
     ["planning"],
     ["training", "results"],
     ["execution"],
-    ["calibration", "conformance", "leaderboard"],
+    ["calibration", "conformance", "leaderboard", "new_package"],
     ["regression", "report"],
     ["cli"],
     ["__main__", "pytest_plugin"],
