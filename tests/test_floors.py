@@ -22,7 +22,7 @@ floors = [
     ["planning"],
     ["training", "results"],
     ["execution"],
-    ["calibration", "leaderboard"],
+    ["calibration", "conformance", "leaderboard", "new_package"],
     ["regression", "report"],
     ["cli"],
     ["api"],

@@ -16,6 +16,8 @@ def harness_commands() -> list[CommandSpec]:
         CommandSpec("compare", "harness.cli.compare:compare", "Compare two versions: worse models, slower code?"),
         CommandSpec("list", "harness.cli.list:list_", "List models, metrics, data sets and figures."),
         CommandSpec("show", "harness.cli.show:show", "Show a model, metric or data set with its settings."),
+        CommandSpec("new", "harness.cli.new:new", "Write a package with a plugin of your own."),
+        CommandSpec("check", "harness.cli.check:check", "Check that plugins are right."),
         CommandSpec("plugins", "harness.cli.plugins:plugins", "Show the plugins and their problems."),
         CommandSpec("figures", "harness.cli.figures:figures", "Draw the figures of stored fits again."),
         CommandSpec("baseline", "harness.cli.baseline:baseline", "Keep the results of a version in one small file."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,8 @@ class RealNVP(nn.Module):
         )
 
     order: Tensor
+
+    check_settings: ClassVar = {"hidden": (32,)}
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,8 @@ class DDPM(nn.Module):
         )
         sampling_steps: int = setting(50, "steps per sample, at most T", minimum=1)
         bound_terms: int = setting(10, "how many of the bound's T − 1 inner terms to draw per example", minimum=1)
+
+    check_settings: ClassVar = {"channels": (4, 8), "hidden": (32,), "sampling_steps": 10}
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__()

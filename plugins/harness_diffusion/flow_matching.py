@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,9 @@ class FlowMatching(nn.Module):
         solver: Literal["euler", "midpoint", "rk4", "dopri5"] = setting("midpoint", "ODE solver for samples")
         steps: int = setting(20, "number of steps of a fixed-step solver", minimum=1)
         tolerance: float = setting(1e-4, "relative and absolute tolerance of dopri5", above=0)
+
+    check_settings: ClassVar = {"channels": (4, 8), "hidden": (32,), "steps": 5}
+    expected_failures: ClassVar = {"model-settings-are-used": "tolerance is for solver=dopri5 only."}
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__()

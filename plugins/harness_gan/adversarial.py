@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,9 @@ class Adversarial(nn.Module):
             minimum=0,
             below=1,
         )
+
+    # The checks train for a few steps only, so that samples hardly vary.
+    check_settings: ClassVar = {"generator": (16, 32), "discriminator": (16,), "collapse_fraction": 0.0}
 
     zero: Tensor
 

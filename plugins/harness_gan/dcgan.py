@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 from torch import nn
 
@@ -35,6 +36,8 @@ class DCGAN(GAN):
         discriminator: tuple[int, ...] = setting((64, 128), "channels after each halving", minimum=1)
 
     config: Config
+
+    check_settings: ClassVar = {"generator": (8, 4), "discriminator": (4, 8), "collapse_fraction": 0.0}
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         info.as_image()

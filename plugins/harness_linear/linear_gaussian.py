@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ class LinearGaussian(nn.Module):
         """Settings."""
 
         latent_dim: int = setting(20, "size of the code, k", minimum=1)
+
+    check_settings: ClassVar = {"latent_dim": 1}  # so that the checks can use data of two values
 
     mean: Tensor
     loadings: Tensor

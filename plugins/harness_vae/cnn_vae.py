@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -25,6 +26,8 @@ class CNNVAE(VariationalAutoencoder):
         channels: tuple[int, ...] = setting(
             (32, 64), "channels of the encoder's convolutions; each halves the sides", minimum=1
         )
+
+    check_settings: ClassVar = {"channels": (4, 6)}
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__(info, config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +49,8 @@ class ConVAE(nn.Module):
         dense: int = setting(1500, "width of the fully connected layer", minimum=1)
 
     zero: Tensor
+
+    check_settings: ClassVar = {"channels": (4, 6), "dense": 32}
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -27,6 +28,7 @@ class IWAE(VAE):
 
         k: int = setting(50, "samples from the posterior in the bound", minimum=1)
 
+    check_settings: ClassVar[Mapping[str, Any]] = {"hidden": (32,), "k": 5}
     loss_name: ClassVar[str] = "negative k-sample bound"
 
     config: Config

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -33,6 +34,8 @@ class VAE(VariationalAutoencoder):
         output_bias: Literal["random", "data-mean"] = setting(
             "random", "initial bias of the output: torch's default, or the one that gives the mean image"
         )
+
+    check_settings: ClassVar[Mapping[str, Any]] = {"hidden": (32,)}
 
     def __init__(self, info: DataInfo, config: Config) -> None:
         super().__init__(info, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +43,8 @@ class VQVAE(nn.Module):
         commitment: float = setting(0.25, "β, weight of the penalty that keeps z near its entry", minimum=0)
         prior_width: int = setting(64, "channels of the prior", minimum=1)
         prior_layers: int = setting(4, "layers of the prior after the first", minimum=0)
+
+    check_settings: ClassVar = {"codebook_size": 16, "channels": 8, "halvings": 1, "prior_width": 8, "prior_layers": 1}
 
     scaled_log_variance: Tensor
 

@@ -129,6 +129,16 @@ class AnnealingSettings(ObservationSettings):
         return max(1, rows_at_a_time(decoder, info, self.memory) // self.chains)
 
 
+_for_checks = {
+    "examples": 8,
+    "chains": 2,
+    "temperatures": 8,
+    "leapfrog": 2,
+    "variance_images": 4,
+    "variance_samples": 10,
+}
+
+
 class LogLikelihoodAIS:
     """log p(x) by annealed importance sampling (Neal, 2001), as in Wu, Burda, Salakhutdinov and Grosse (2017).
 
@@ -148,6 +158,7 @@ class LogLikelihoodAIS:
 
     Config = AnnealingSettings
     unit: ClassVar = "nats"
+    check_settings: ClassVar = _for_checks
     direction: ClassVar = "higher"
     bound: ClassVar = "lower"
     needs: ClassVar = (HasObservationModel | HasDecoder,)
@@ -205,6 +216,7 @@ class AISGap:
 
     Config = AnnealingSettings
     unit: ClassVar = "nats"
+    check_settings: ClassVar = _for_checks
     direction: ClassVar = "lower"
     needs: ClassVar = (HasObservationModel | HasDecoder,)
 

@@ -36,6 +36,7 @@ class LogLikelihoodIW:
         examples: int = setting(1000, "number of test images, chosen at random", minimum=2)
 
     unit: ClassVar = "nats"
+    check_settings: ClassVar = {"k": 100, "variance_images": 5, "variance_samples": 20}
     direction: ClassVar = "higher"
     bound: ClassVar = "lower"
     effort: ClassVar = "k"

@@ -33,6 +33,7 @@ class ImportanceWeightedBound:
         memory: float = setting(1024, "memory for decoded samples, in MiB", above=0)
 
     unit: ClassVar = "nats"
+    check_settings: ClassVar = {"k": 20}
     direction: ClassVar = "higher"
     bound: ClassVar = "lower"
     needs: ClassVar = (HasPosterior, HasObservationModel)

@@ -42,6 +42,7 @@ class LogLikelihoodMC:
         examples: int = setting(10_000, "number of test images, chosen at random", minimum=2)
 
     unit: ClassVar = "nats"
+    check_settings: ClassVar = {"samples": 2000, "variance_images": 5, "variance_samples": 20}
     direction: ClassVar = "higher"
     bound: ClassVar = "lower"
     effort: ClassVar = "samples"

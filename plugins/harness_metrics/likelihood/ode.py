@@ -35,6 +35,7 @@ class LogLikelihoodODE:
         tolerance: float = setting(1e-5, "relative and absolute tolerance of the solver", above=0)
 
     unit: ClassVar = "nats"
+    check_settings: ClassVar = {"examples": 10, "tolerance": 1e-3}
     direction: ClassVar = "higher"
     needs: ClassVar = (Transports,)
 

@@ -35,6 +35,7 @@ class Parzen:
         bandwidths: int = setting(21, "number of bandwidths to try", minimum=2)
 
     unit: ClassVar = "nats"
+    check_settings: ClassVar = {"samples": 500, "examples": 100, "validation": 50, "bandwidths": 5}
     direction: ClassVar = None
     effort: ClassVar = "samples"
     needs: ClassVar = (Samples,)

@@ -36,6 +36,7 @@ class PosteriorGap:
         memory: float = setting(1024, "memory for decoded samples, in MiB", above=0)
 
     unit: ClassVar = "nats"
+    check_settings: ClassVar = {"k": 200, "examples": 100}
     direction: ClassVar = "lower"
     needs: ClassVar = (HasPosterior, HasObservationModel)
 

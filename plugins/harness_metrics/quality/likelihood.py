@@ -34,6 +34,7 @@ class FeatureLikelihoodDivergence(SampleQuality):
 
         train_images: int = setting(2000, "training images to fit the variances to, chosen at random", minimum=4)
 
+    check_settings: ClassVar = {"features": "pixels", "samples": 50, "train_images": 50}
     unit: ClassVar = "100 nats per dimension"
     direction: ClassVar = "lower"
     aspect: ClassVar = "memorisation"

@@ -34,6 +34,7 @@ class ModeCoverage(SampleQuality):
         weights: ClassVar = None
 
     unit: ClassVar = "classes"
+    check_settings: ClassVar = {}
     aspect: ClassVar = None  # it compares no features
     limits: ClassVar = "Cannot see how good the samples are, or whether they vary within a class."
     has_error: ClassVar = False  # a jackknife fails for a count that few samples can change

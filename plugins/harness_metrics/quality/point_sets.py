@@ -27,6 +27,7 @@ class _OfSets(SampleQuality):
     """
 
     aspect: ClassVar = None
+    check_settings: ClassVar = {}
 
     @dataclass(frozen=True)
     class Config(SampleSize):
@@ -123,6 +124,7 @@ class _OfDistributions(SampleQuality):
 
     direction: ClassVar = "lower"
     aspect: ClassVar = None
+    check_settings: ClassVar = {}
     needs: ClassVar[tuple[Any, ...]] = (Samples | Reconstructs,)
 
     @dataclass(frozen=True)

@@ -144,6 +144,7 @@ class SampleQuality(ABC):
     uses_train: ClassVar = False
     has_error: ClassVar = True
     is_share: ClassVar = False
+    check_settings: ClassVar[Mapping[str, Any]] = {"features": "pixels"}
 
     config: Any  # settings derived from QualitySettings
 

@@ -34,6 +34,7 @@ class Latency:
         load_limit: float = load_limit()
 
     unit: ClassVar = "ms"
+    check_settings: ClassVar = {"calls": 20}
     direction: ClassVar = "lower"
     needs: ClassVar = (Samples | Reconstructs,)
     times_the_machine: ClassVar = True

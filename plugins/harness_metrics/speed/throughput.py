@@ -35,6 +35,7 @@ class TrainingThroughput:
         batch_sizes: tuple[int, ...] = setting((8, 32, 128, 512), "further batch sizes to time", minimum=1)
 
     unit: ClassVar = "examples/s"
+    check_settings: ClassVar = {"batch_sizes": (8,), "repeats": 7}
     direction: ClassVar = "higher"
     needs: ClassVar = (TrainsByGradient | TrainsByObjectives,)
     times_the_machine: ClassVar = True
@@ -75,6 +76,7 @@ class SamplingThroughput:
 
     Config = SweepSettings
     unit: ClassVar = "examples/s"
+    check_settings: ClassVar = {"batch_sizes": (8,), "repeats": 7}
     direction: ClassVar = "higher"
     needs: ClassVar = (Samples,)
     times_the_machine: ClassVar = True
@@ -96,6 +98,7 @@ class EncodingThroughput:
 
     Config = SweepSettings
     unit: ClassVar = "examples/s"
+    check_settings: ClassVar = {"batch_sizes": (8,), "repeats": 7}
     direction: ClassVar = "higher"
     needs: ClassVar = (HasPosterior | HasEncoder,)
     times_the_machine: ClassVar = True

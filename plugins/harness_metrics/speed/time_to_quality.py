@@ -53,6 +53,7 @@ class TimeToQuality:
             return name, value
 
     unit: ClassVar = "s"
+    check_settings: ClassVar = {"target": "elbo=-1e9"}
     direction: ClassVar = "lower"
     needs: ClassVar = (TrainsByGradient | TrainsByObjectives,)
     times_the_machine: ClassVar = True

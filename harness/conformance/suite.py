@@ -1,0 +1,139 @@
+"""Runs the checks on what plugins provide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.conformance.checks import Check, Failed, Result, Skipped, Status, all_checks
+from harness.conformance.dataset_checks import DatasetSubject
+from harness.conformance.figure_checks import FigureSubject
+from harness.conformance.metric_checks import MetricSubject
+from harness.conformance.model_subject import ModelSubject
+from harness.conformance.surroundings import quiet, restored
+from harness.data.source import DataSource
+from harness.errors import NotApplicable, UsageError, no_exit, unknown
+from harness.planning.component import Component, config_type_of
+from harness.registry import Provided, Registry
+from harness.settings import build, describe
+
+kinds = ("model", "metric", "dataset", "figure")
+
+
+@dataclass
+class Target:
+    """A model, metric, data set or figure that is checked.
+
+    Args:
+        provided: the spec and its plugin.
+        subject: what the checks work on.
+        expected: reasons why checks are expected to fail, by id.
+    """
+
+    provided: Provided
+    subject: Any
+    expected: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.provided.spec.name
+
+    @property
+    def checks(self) -> list[Check]:
+        """The checks of its kind, cheap ones first."""
+        return [each for each in all_checks() if each.kind == self.provided.spec.kind]
+
+    def run(self, check: Check) -> Result:
+        """Carry out one check; what the plugin changes around it is restored."""
+        status, message = _outcome(check, self.subject)
+        reason = self.expected.get(check.id)
+        if reason is not None and status == "failed":
+            return Result(check.id, self.name, "expected-failure", f"{reason} ({message})")
+        if reason is not None and status == "passed":
+            text = f"It is expected to fail ({reason}), and passes. Remedy: remove it from expected_failures."
+            return Result(check.id, self.name, "failed", text)
+        return Result(check.id, self.name, status, message)
+
+
+def _outcome(check: Check, subject: Any) -> tuple[Status, str]:
+    try:
+        with restored(), quiet(), no_exit():
+            check.function(subject)
+    except Skipped as reason:
+        return "skipped", str(reason)
+    except NotApplicable as reason:
+        return "skipped", f"it does not apply: {reason}"
+    except Failed as seen:
+        return "failed", f"{check.rule} Seen: {seen}. Remedy: {check.mend}"
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return "failed", f"{check.rule} Seen: it raised {text[:300]}. Remedy: {check.mend}"
+    return "passed", ""
+
+
+def find(registry: Registry, names: Sequence[str]) -> list[Provided]:
+    """Return everything that can be checked and has one of the names, or is in a distribution of that name.
+
+    Raises:
+        UsageError: there is nothing of a name.
+    """
+    known = [each for kind in kinds for each in registry.all(kind)]
+    found: list[Provided] = []
+    for name in names:
+        chosen = [each for each in known if name in (each.spec.name, each.plugin.distribution)]
+        if not chosen:
+            raise unknown("model, metric, data set, figure or package", name, {each.spec.name for each in known})
+        found += [each for each in chosen if each not in found]
+    return found
+
+
+def target_of(provided: Provided, registry: Registry, source: DataSource) -> Target:
+    """Return what is checked, with the settings that its class names in ``check_settings``.
+
+    A class may have two attributes for the checks: ``check_settings``, settings that make it small or suited to tiny
+    data, by name; and ``expected_failures``, a reason for each check that it is known to fail, by id.
+
+    Raises:
+        UsageError: the plugin cannot be imported, or one of the two attributes is wrong.
+    """
+    with provided.loading():
+        factory = provided.spec.resolve()
+    expected = _expected(provided, getattr(factory, "expected_failures", {}))
+    if provided.spec.kind == "figure":
+        return Target(provided, FigureSubject(provided), expected)
+    required = {each.name: each.default for each in describe(config_type_of(provided)) if each.required}
+    values = {**required, **getattr(factory, "check_settings", {})}
+    component = Component(provided, build(provided.spec.name, config_type_of(provided), values))
+    subjects: dict[str, Callable[[], Any]] = {
+        "model": lambda: ModelSubject(component),
+        "metric": lambda: MetricSubject(component, registry),
+        "dataset": lambda: DatasetSubject(component, source),
+    }
+    return Target(provided, subjects[provided.spec.kind](), expected)
+
+
+def _expected(provided: Provided, given: Any) -> dict[str, str]:
+    known = [each.id for each in all_checks() if each.kind == provided.spec.kind]
+    what = f"expected_failures of {provided.title}"
+    if not isinstance(given, dict):
+        raise UsageError(f"{what}: it is {given!r}; write a dictionary from ids of checks to reasons")
+    for name, reason in given.items():
+        if name not in known:
+            raise unknown(f"check in the {what}", str(name), known)
+        if not isinstance(reason, str) or not reason.strip():
+            raise UsageError(f"{what}: {name} has no reason; write a sentence")
+    return dict(given)
+
+
+def results_of(target: Target, checks: Iterable[Check] | None = None) -> Iterator[Result]:
+    """Carry out the checks of a target, in order; if it does not keep its contract, the others are skipped."""
+    broken = False
+    for check in target.checks if checks is None else checks:
+        if broken:
+            yield Result(check.id, target.name, "skipped", "it does not keep its contract")
+            continue
+        result = target.run(check)
+        broken = result.status == "failed" and check.id.endswith("-keeps-its-contract")
+        yield result

@@ -1,0 +1,1 @@
+"""Writes a new package with one plugin, ready to be installed."""
