@@ -41,7 +41,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     try:
         found = load_file(path) if path.suffix == ".safetensors" else _loaded(path)
     except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = getattr(error, "strerror", None) or "it is damaged, or holds Python objects, which are not loaded"
         raise UsageError(f"weights file {str(path)!r} cannot be read: {reason}") from error
     if not isinstance(found, Mapping):
         raise UsageError(f"weights file {str(path)!r} holds a {type(found).__name__}; save model.state_dict()")

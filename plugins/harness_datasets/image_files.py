@@ -42,7 +42,9 @@ def read_images(files: Sequence[Path]) -> Tensor:
     for path in files:
         image = _read(path)
         if images and image.shape != images[0].shape:
-            raise DataError(f"{path} is {_described(image)}, but {files[0]} is {_described(images[0])}; use one size")
+            raise DataError(
+                f"{path} is {_described(image)}, but {files[0]} is {_described(images[0])}; all must be alike"
+            )
         images.append(image)
     return torch.stack(images)
 

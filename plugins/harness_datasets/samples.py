@@ -81,7 +81,7 @@ class ReadySamples(nn.Module):
             NotApplicable: there are fewer.
         """
         if n > self.count:
-            raise NotApplicable(f"it needs {n:,} samples and has {self.count:,}")
+            raise NotApplicable(f"it needs {n:,} samples, and there are {self.count:,}")
         chosen = self.stored[noise.permutation(self.count)[:n].to(self.stored.device)].to(torch.float32)
         return chosen / 255 if self.stored.dtype == torch.uint8 else chosen
 
@@ -135,8 +135,8 @@ def _read_array(path: Path) -> Tensor:
                     found = dict(found)
     except (OSError, ValueError, EOFError, KeyError, RuntimeError, SafetensorError, pickle.UnpicklingError,
             zipfile.BadZipFile) as error:  # fmt: skip
-        reason = str(error).strip().partition("\n")[0]
-        raise DataError(f"{path} cannot be read, as an array without Python objects: {reason}") from error
+        reason = getattr(error, "strerror", None) or "it is damaged, or holds Python objects, which are not loaded"
+        raise DataError(f"{path} cannot be read: {reason}") from error
     if isinstance(found, Mapping):
         found = _only(found, path)
     if isinstance(found, Tensor):
@@ -151,8 +151,8 @@ def _read_array(path: Path) -> Tensor:
 def _only(arrays: Mapping[str, Any], path: Path) -> Any:
     name = next((name for name in _names if name in arrays), None) or (next(iter(arrays)) if len(arrays) == 1 else None)
     if name is None:
-        names = ", ".join(map(str, arrays)) or "none"
-        raise DataError(f"{path} has several arrays ({names}) or none; name the one that is meant {_names[0]!r}")
+        names = ", ".join(map(str, arrays)) or "no arrays"
+        raise DataError(f"{path} holds {names}; it must hold one array, or one that is named {_names[0]!r}")
     return arrays[name]
 
 
@@ -194,7 +194,7 @@ def _of_shape(samples: Tensor, info: DataInfo, path: str, is_image: bool) -> str
     if is_image and samples.shape[2:] != info.shape[1:]:
         hints.append("--resize bicubic resizes them")
     hint = f" ({'; '.join(hints)})" if hints else ""
-    return f"{path} has samples of {_shape(samples)}, but the data set has {expected}{hint}"
+    return f"{path} has samples of shape {_shape(samples)}, but the data set has {expected}{hint}"
 
 
 def _shape(samples: Tensor) -> str:

@@ -266,7 +266,9 @@ def draw_samples(
         at_once = batch
         if (count := getattr(model, "count", None)) is not None:
             if count < n:
-                raise NotApplicable(f"it needs {n:,} samples and has {count:,}; with samples={count} it needs fewer")
+                raise NotApplicable(
+                    f"it needs {n:,} samples, and there are {count:,}; set samples={count} to use fewer"
+                )
             at_once = n
         sizes = [min(at_once, n - start) for start in range(0, n, at_once)]
         samples = torch.cat([_drawn(model, size, noise, draws) for size in sizes])
