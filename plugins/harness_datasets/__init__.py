@@ -21,7 +21,7 @@ _images = [
     DatasetSpec("kmnist", "harness_datasets.idx:KMNIST", "cursive Japanese characters", version="1"),
     DatasetSpec("emnist", "harness_datasets.idx:EMNIST", "handwritten letters and digits", version="1"),
     DatasetSpec("cifar10", "harness_datasets.cifar10:CIFAR10", "small colour photographs", version="1"),
-    DatasetSpec("folder", "harness_datasets.folder:Folder", "images of your own: --dataset folder:PATH", version="1"),
+    DatasetSpec("folder", "harness_datasets.folder:Folder", "images of your own, given as folder:PATH", version="1"),
 ]
 _others = [
     DatasetSpec(

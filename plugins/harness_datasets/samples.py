@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -133,8 +130,7 @@ def _read_array(path: Path) -> Tensor:
             if isinstance(found, np.lib.npyio.NpzFile):
                 with found:
                     found = dict(found)
-    except (OSError, ValueError, EOFError, KeyError, RuntimeError, SafetensorError, pickle.UnpicklingError,
-            zipfile.BadZipFile) as error:  # fmt: skip
+    except Exception as error:  # readers raise exceptions of many kinds
         reason = getattr(error, "strerror", None) or "it is damaged, or holds Python objects, which are not loaded"
         raise DataError(f"{path} cannot be read: {reason}") from error
     if isinstance(found, Mapping):
@@ -190,9 +186,9 @@ def _of_shape(samples: Tensor, info: DataInfo, path: str, is_image: bool) -> str
     expected = " × ".join(map(str, info.shape))
     hints = []
     if is_image and {samples.shape[1], info.shape[0]} == {1, 3}:
-        hints.append("--convert-channels converts grey and colour")
+        hints.append("channels=converted converts grey and colour")
     if is_image and samples.shape[2:] != info.shape[1:]:
-        hints.append("--resize bicubic resizes them")
+        hints.append("resize=bicubic resizes them")
     hint = f" ({'; '.join(hints)})" if hints else ""
     return f"{path} has samples of shape {_shape(samples)}, but the data set has {expected}{hint}"
 

@@ -39,10 +39,11 @@ def test_given_weights_have_the_values_of_the_fit_that_they_come_from(
 ) -> None:
     before = records(tmp_path / "runs")
     for file in ("good.pt", "good.safetensors"):
-        found = call(*vae, "--weights", f"gaussian-vae={file}", "--runs", file, "--seeds", "3")
+        found = call(*vae, "--weights", f"gaussian-vae={file}", "--runs", f"{file} runs", "--seeds", "3")
         assert found.code == 0, found.err
-        assert f"weights from {file}" in found.out
-        after = records(tmp_path / file)
+        rows = json.loads(call("leaderboard", "--runs", f"{file} runs", "--format", "json").out)
+        assert {row["reason"] for row in rows} == {f"weights from {file}"}
+        after = records(tmp_path / f"{file} runs")
         assert len(after) == len(before) == 2
         for one, other in zip(before, after, strict=True):
             same = ("metric", "value", "stderr", "n", "parts", "measure", "seed")
@@ -72,6 +73,7 @@ def test_given_weights_are_another_row_than_the_trained_model(
 
 def test_weights_of_a_closed_form_model_are_not_fitted_again(call: Call, tmp_path: Path) -> None:
     words = ("run", "--models", "pca", "--dataset", "ppca-toy", "--metric", "reconstruction-mse", "--no-figures")
+    words += ("--set", "pca.latent_dim=2")
     assert call(*words).code == 0
     (path,) = tmp_path.glob("runs/fits/*/weights.safetensors")
     zeros = {name: torch.zeros_like(each) for name, each in load_file(path).items()}
