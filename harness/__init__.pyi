@@ -13,6 +13,7 @@ from .specs import binarized as binarized
 from .specs import dequantized as dequantized
 
 # Settings
+from .contracts.content import Content as Content
 from .settings import NoSettings as NoSettings
 from .settings import setting as setting
 

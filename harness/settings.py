@@ -36,6 +36,7 @@ class Setting:
     above: float | None = None
     below: float | None = None
     required: bool = False
+    by_content: bool = False
 
     def expected(self) -> str:
         """Describe the values that the setting takes."""
@@ -83,15 +84,19 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     required: bool = False,
+    by_content: bool = False,
 ) -> Any:
     """Declare a field of a ``Config`` with its help (state the unit) and its range.
 
     ``minimum`` and ``maximum`` are included in the range; ``above`` and ``below`` are not. For a tuple they bound each
-    entry. A ``required`` setting must be given by the user; its default is only an example. A plain
-    ``name: type = default`` is enough if neither help nor range is needed.
+    entry. A ``required`` setting must be given by the user; its default is only an example. A setting that is
+    ``by_content`` names a file or a folder; results are identified by its content, not by its name, so the class must
+    have a method ``content`` (see ``harness.Content``). A plain ``name: type = default`` is enough if neither help nor
+    range is needed.
     """
     limits = {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
-    return dataclasses.field(default=default, metadata={"help": help, **limits, "required": required})
+    marks = {"required": required, "by_content": by_content}
+    return dataclasses.field(default=default, metadata={"help": help, **limits, **marks})
 
 
 def config_type(factory: Any) -> type:

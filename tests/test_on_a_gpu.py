@@ -38,7 +38,8 @@ registry = Registry.load()
 
 
 def of_the_harness(kind: Any) -> list[str]:
-    return [each.spec.name for each in registry.all(kind) if each.plugin.distribution == "generative-harness"]
+    found = [each.spec.name for each in registry.all(kind) if each.plugin.distribution == "generative-harness"]
+    return [name for name in found if name != "samples"]  # which comes from files
 
 
 quick = {

@@ -25,7 +25,8 @@ class RunOptions(TypedDict, total=False):
         steps: train for this many steps, instead of ``epochs``.
         budget: train for this time, such as ``"60s"``, instead of ``epochs``.
         batch_size: training examples per step.
-        weights: which weights to keep: ``last``, or ``best`` by validation loss.
+        weights: which weights to keep: ``last``, or ``best`` by validation loss; or ``MODEL=FILE`` to measure a model
+            with given weights, without training.
         target: value of a metric to reach, such as ``"elbo=-100"``.
         split: which split is measured.
         evaluation_seed: of the metrics' random numbers.

@@ -149,7 +149,7 @@ class StoredRuns:
         key, described = self._described(fit_key)
         if described["status"] != "ok":
             raise UsageError(f"fit {key[:12]} has no model: {described['status']}, {described['reason']}")
-        fit = self._fit(key, described["identity"])
+        fit = self._fit(key, described)
         with restored_torch():
             device = prepare_torch(self._device)
             data = self._loaded(fit.dataset).to(device)
@@ -218,12 +218,13 @@ class StoredRuns:
             )
         return (fit_key if fit_key in found else found[0]), described
 
-    def _fit(self, key: str, identity: Mapping[str, Any]) -> Fit:
+    def _fit(self, key: str, described: Mapping[str, Any]) -> Fit:
         from harness.planning.plan import fit_from
 
         try:
-            return fit_from(identity, self._registry)
+            return fit_from(described, self._registry)
         except UsageError as error:
+            identity = described["identity"]
             sources = dict.fromkeys(identity[kind]["distribution"] for kind in ("model", "dataset"))
             needed = [f"the file {each}" for each in sources if each.endswith(".py")]
             needed += ["the class that was passed to harness.run"] * (in_memory in sources)

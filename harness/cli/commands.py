@@ -11,6 +11,7 @@ def harness_commands() -> list[CommandSpec]:
     """Provide the built-in commands."""
     return [
         CommandSpec("run", "harness.cli.run:run", "Train, measure and rank models."),
+        CommandSpec("score", "harness.cli.score:score", "Measure and rank samples that you already have."),
         CommandSpec("profile", "harness.cli.profile:profile", "Show how the time of training is spent."),
         CommandSpec("calibrate", "harness.cli.calibrate:calibrate", "Compare likelihood estimators with exact values."),
         CommandSpec("compare", "harness.cli.compare:compare", "Compare two versions: worse models, slower code?"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -45,6 +47,32 @@ batch_size_option = click.option(
 )
 
 
+@dataclass(frozen=True)
+class Weights:
+    """Which weights of a fit are kept, and the files of weights by the names of models that are not trained."""
+
+    keep: Literal["last", "best"] = "last"
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+def _weights(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> Weights:
+    keep: list[Literal["last", "best"]] = []
+    files: dict[str, Path] = {}
+    for each in given:
+        model, equals, path = each.partition("=")
+        if each in ("last", "best"):
+            keep.append("best" if each == "best" else "last")
+        elif not (equals and model and path):
+            raise click.BadParameter(f"{each!r} is not one of 'last', 'best' and MODEL=FILE", context, option)
+        elif model in files:
+            raise click.BadParameter(f"{model!r} has two files; give one of them", context, option)
+        else:
+            files[model] = Path(path)
+    if len(set(keep)) > 1:
+        raise click.BadParameter("'last' and 'best' exclude each other", context, option)
+    return Weights(keep[0] if keep else "last", files)
+
+
 def budget_options(command: Command) -> Command:
     """Add the options of the training budget."""
     options = [
@@ -54,8 +82,9 @@ def budget_options(command: Command) -> Command:
         click.option("--budget", "seconds", type=Seconds(), metavar="TIME",
                      help="Train for this time instead, such as 60s; results then vary slightly."),
         batch_size_option,
-        click.option("--weights", type=click.Choice(["last", "best"]), default="last", show_default=True,
-                     help="Weights to keep: the last, or the best by validation loss, computed once an epoch."),
+        click.option("--weights", multiple=True, callback=_weights, metavar="last|best|MODEL=FILE",
+                     help="Weights to keep: the last, or the best by validation loss, computed once an epoch. Or a "
+                     "file with the weights of a model, which is then not trained; may be repeated. [default: last]"),
     ]  # fmt: skip
     return _all(options, command)
 
@@ -108,7 +137,7 @@ def budget_from(context: click.Context) -> Budget:
     if len(lengths) > 1:
         given = " and ".join("--budget" if name == "seconds" else f"--{name}" for name in lengths)
         raise UsageError(f"{given} each set how long to train; give one of them")
-    return Budget(**(lengths or {"epochs": 20}), batch_size=values["batch_size"], weights=values["weights"])
+    return Budget(**(lengths or {"epochs": 20}), batch_size=values["batch_size"], weights=values["weights"].keep)
 
 
 def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, Engine]:

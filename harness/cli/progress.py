@@ -61,9 +61,9 @@ class Lines:
 
     def fit_started(self, fits: Sequence[Fit]) -> None:
         """Show which model is being fitted."""
-        budget = fits[0].budget
+        budget, content = fits[0].budget, fits[0].model.content
         how = f"for {in_words(budget.identity)}" if budget else "in closed form"
-        self.announce(f"fitting {name_of(*fits)} {how}")
+        self.announce(f"reading {name_of(*fits)}: {content.note}" if content else f"fitting {name_of(*fits)} {how}")
 
     def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
         """Show the losses about five times per fit."""
@@ -72,7 +72,8 @@ class Lines:
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Show how long the fit took."""
-        self.announce(f"  {name_of(*fits)}: {'fitted' if status == 'ok' else status} in {seconds:.1f} s")
+        done = "read" if fits[0].is_given else "fitted"
+        self.announce(f"  {name_of(*fits)}: {done if status == 'ok' else status} in {seconds:.1f} s")
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:
         """Show the progress about five times per measurement."""
@@ -255,9 +256,11 @@ def reporter_for(cells: int, tracebacks: bool = False, time_left: TimeLeft | Non
 
 
 def name_of(*fits: Fit) -> str:
-    """Name a fit, or fits that differ in the seed: model and data set with changed settings, and seeds."""
+    """Name a fit, or fits that differ in the seed: model and data set with changed settings, and seeds if any."""
     fit = fits[0]
     model, dataset = (_with_settings(each.name, each.settings, each.changed) for each in (fit.model, fit.dataset))
+    if fit.is_given:
+        return f"{model} on {dataset}"
     seeds = ", ".join(str(each.seed) for each in fits)
     return f"{model} on {dataset}, seed{'s' * (len(fits) > 1)} {seeds}"
 

@@ -48,6 +48,7 @@ def _command(records: Sequence[Record]) -> str:
     for component in components:
         for name in component["changed"]:
             words += ["--set", f"{component['name']}.{name}={_written(component['settings'][name])}"]
+    words += ["--weights", f"{first.model['name']}={first.model['weights']}"] if "weights" in first.model else []
     words += ["--seeds", str(first.seed + 1)]
     words += _budget(first.budget) + _engine(first.engine)
     words += ["--split", first.split] if first.split != "test" else []

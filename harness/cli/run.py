@@ -52,7 +52,7 @@ Examples:
     default=(default_dataset,),
     show_default=True,
     metavar="D[,D]",
-    help="Data sets to train and test on.",
+    help="Data sets to train and test on; images of your own are folder:PATH.",
 )
 @click.option(
     "--seeds",
@@ -215,11 +215,13 @@ def request_of(context: click.Context, registry: Registry) -> Request:
 
     values = context.params
     named = {kind: values[f"{kind}s"] for kind in ("model", "metric", "dataset")}
+    with located_option(context, "datasets"):
+        named["dataset"], settings = named_with_values(named["dataset"], registry)
     for kind, names in named.items():
         with located_option(context, f"{kind}s"):
             for name in names:
                 registry.get(kind, name)
-    settings = parse_assignments(values["assignments"])
+    settings = merged(settings, parse_assignments(values["assignments"]))
     for key, of_study in _settings_of_study(context, registry, named).items():
         settings.setdefault(key, of_study)
     if values["target"] is not None:
@@ -235,7 +237,43 @@ def request_of(context: click.Context, registry: Registry) -> Request:
         settings=settings,
         split=values["split"],
         evaluation_seed=values["evaluation_seed"],
+        weights=values["weights"].files,
     )
+
+
+def named_with_values(given: Sequence[str], registry: Registry) -> tuple[tuple[str, ...], Settings]:
+    """Return the names of data sets, and the settings of those given as ``NAME:VALUE``.
+
+    The value is that of the one setting that the data set requires, such as the path in ``folder:PATH``.
+
+    Raises:
+        UsageError: there is no such data set, or it requires no setting or several.
+    """
+    from harness.planning.component import config_type_of
+    from harness.settings import missing
+
+    settings: Settings = {}
+    for each in given:
+        name, colon, value = each.partition(":")
+        if not colon:
+            continue
+        required = missing(config_type_of(registry.get("dataset", name)), ())
+        if len(required) != 1 or not value:
+            example = f"write {name}:VALUE" if len(required) == 1 else f"{name} takes no value; write {name}"
+            raise UsageError(f"data set {each!r}: {example}")
+        settings.setdefault((name, required[0].name), []).append(value)
+    return tuple(dict.fromkeys(each.partition(":")[0] for each in given)), settings
+
+
+def merged(settings: Settings, others: Settings) -> Settings:
+    """Return the settings of both.
+
+    Raises:
+        UsageError: both have the same one.
+    """
+    for owner, parameter in settings.keys() & others.keys():
+        raise UsageError(f"{owner}.{parameter} is given twice; give it once")
+    return {**settings, **others}
 
 
 def _settings_of_study(context: click.Context, registry: Registry, named: Mapping[str, Sequence[str]]) -> Settings:

@@ -94,8 +94,9 @@ class Record:
     ``status`` is one of ``ok``, ``n/a``, ``diverged``, ``error`` and ``out-of-memory``; ``reason`` says why there is no
     value. The fields from ``value`` to ``group_values`` are those of ``harness.Estimate``, in ``unit``.
     ``seconds`` are wall-clock time, ``peak_memory`` is in bytes. ``depends_on_seed`` is False if the metric states that
-    its value is the same for every seed. ``bound`` is ``lower`` or ``upper`` if values are bounds. ``limits`` is what
-    the metric states that it cannot see. Timings that were taken in turn have the same ``timing_group``.
+    its value is the same for every seed, or if the model comes from files. ``bound`` is ``lower`` or ``upper`` if
+    values are bounds. ``limits`` is what the metric states that it cannot see. Timings that were taken in turn have the
+    same ``timing_group``.
     """
 
     cell_key: str
@@ -146,6 +147,12 @@ class Record:
     def is_finished(self) -> bool:
         """Whether the cell need not be computed again: a failure is never taken for a result."""
         return self.status in finished
+
+
+def identity_of(component: Mapping[str, Any]) -> list[Any]:
+    """Return what a data set, a model or a metric of a record is known by."""
+    found = [component[name] for name in ("name", "distribution", "version", "settings")]
+    return [*found, component["content"]] if "content" in component else found
 
 
 class Values(NamedTuple):

@@ -28,7 +28,12 @@ class Reconstructs(Protocol):
 
 @runtime_checkable
 class Samples(Protocol):
-    """A model that can draw new examples."""
+    """A model that can draw new examples.
+
+    It may have an attribute ``count: int`` if it has only so many. A metric then asks for all that it needs at once, so
+    that none is drawn twice. If samples are converted to the shape of the data, as by resizing, an attribute
+    ``conversion: str`` says how; values of samples that were converted are ranked only with others of the same kind.
+    """
 
     def sample(self, n: int, noise: Noise) -> Tensor:
         """Return ``n`` samples, ``(n, *shape)``, on the scale of the data."""

@@ -51,6 +51,9 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
         metric = cell.metric.factory(cell.metric.config)
         estimate, peak_memory = _measured(cell, metric, model, data, context, threads)
         estimate = _with_mark_of_an_outlier(_with_typed_fields(estimate, cell.metric.name, context))
+        conversion = getattr(model, "conversion", None)
+        measure = ", ".join(filter(None, [estimate.measure, conversion])) or None
+        estimate = dataclasses.replace(estimate, measure=measure)
         record = record_of(
             cell,
             specification,
@@ -58,7 +61,7 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
             **_fields(estimate, cell.split),
             unit=metric.unit,
             direction=metric.direction,
-            depends_on_seed=getattr(metric, "depends_on_seed", True),
+            depends_on_seed=getattr(metric, "depends_on_seed", True) and not cell.fit.is_given,
             bound=getattr(metric, "bound", None),
             limits=getattr(metric, "limits", None),
             seconds=time.perf_counter() - start,

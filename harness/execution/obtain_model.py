@@ -122,6 +122,8 @@ def _unstorable(model: nn.Module | None) -> Failure | None:
 
 
 def _described(fit: Fit, fitted: Fitted, failure: Failure | None, context: WorkerContext) -> dict[str, object]:
+    weights = str(fit.model.weights) if fit.model.weights else None
+    files = {"dataset": fit.dataset.files, "model": fit.model.files, "weights": weights}
     return {
         "identity": fit.identity,
         "status": failure.status if failure else "ok",
@@ -134,4 +136,5 @@ def _described(fit: Fit, fitted: Fitted, failure: Failure | None, context: Worke
         "curves": dataclasses.asdict(fitted.curves),
         "environment": hash_of(context.specification.environment.as_json()),
         "ended": now(),
+        **({"files": files} if any(files.values()) else {}),
     }

@@ -48,5 +48,9 @@ def now() -> str:
 
 
 def _described(component: Component) -> dict[str, Any]:
-    version = component.provided.plugin.version
-    return {**component.identity, "changed": component.changed, "plugin_version": version}
+    described = {**component.identity, "settings": component.settings, "changed": component.changed}
+    if component.content is not None:
+        described["note"] = component.content.note
+    if component.weights is not None:
+        described["weights"] = str(component.weights)
+    return {**described, "plugin_version": component.provided.plugin.version}

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from harness.contracts.events import Record, Values, failed
+from harness.data.dataset import Data
 from harness.data.source import Track, untracked
+from harness.errors import UsageError, no_exit
 from harness.execution.events import Reporter
 from harness.execution.failure import Failure
 from harness.execution.figures import sound_figures
@@ -29,6 +31,8 @@ from harness.registry import Registry
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.curation import in_use
 from harness.results.store import Store
+from harness.training.fit import built
+from harness.training.recipe import Recipe
 
 
 @dataclass
@@ -107,16 +111,21 @@ class Run:
         return [Task(tuple(group), tuple(cell for fit in group for cell in cells[fit.key])) for group in groups]
 
     def prepare(self) -> None:
-        """Check the figures if models are to be trained, and load every data set that is needed.
+        """Check the figures if models are to be trained, load every data set, and check models that come from files.
 
         Raises:
-            UsageError: a figure of a plugin file that the user named does not keep its contract.
+            UsageError: a figure of a plugin file that the user named does not keep its contract, or files do not suit
+                the data set.
             DataError: a data set is missing, incomplete or corrupt.
         """
         if self.specification.figures and any(not self.is_fitted(fit) for task in self.tasks for fit in task.fits):
             self.context.figures = sound_figures(self.registry, self.reporter.warn)
         for cell in self.pending:
             self.context.data(cell.fit.dataset)
+        for fit in {cell.fit.key: cell.fit for cell in self.applicable if cell.fit.is_given}.values():
+            data = self.context.data(fit.dataset)
+            if isinstance(data, Data):
+                _require_suitable_files(fit, data)
 
     def execute(self, jobs: Jobs = one_job) -> Outcome:
         """Compute what is pending, in this process or in several workers.
@@ -219,6 +228,16 @@ class Run:
         self.outcome.computed += 1
         self.reporter.cell_reported(cell, record)
         self.registry.notify("harness_cell_finished", self.reporter.warn, cell=cell, record=record)
+
+
+def _require_suitable_files(fit: Fit, data: Data) -> None:
+    try:
+        with no_exit():
+            built(Recipe.of(fit, data), fit.seed)
+    except UsageError:
+        raise
+    except Exception:  # recorded as that of the cells when they are computed
+        return
 
 
 def _trained_together(fit: Fit) -> str:

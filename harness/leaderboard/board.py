@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from harness.contracts.boards import Board, Row
-from harness.contracts.events import Record
+from harness.contracts.events import Record, identity_of
 from harness.errors import StoreError
 from harness.results.comparison import (
     Measured,
@@ -72,10 +72,7 @@ def _by_size(records: Sequence[Record]) -> tuple[int, str]:
 def _comparable(record: Record) -> list[Any]:
     engine = {name: value for name, value in record.engine.items() if name != "threads"}
     timing = [record.machine, engine] if record.machine else None
-    named = [
-        [each["name"], each["distribution"], each["version"], each["settings"]]
-        for each in (record.dataset, record.metric)
-    ]
+    named = [identity_of(each) for each in (record.dataset, record.metric)]
     return [named, record.split, record.evaluation_seed, timing]
 
 
@@ -127,9 +124,7 @@ def _newest_timing_group(records: Sequence[Record]) -> str | None:
 
 def _row_of(record: Record) -> str:
     """Return what the records of one row have in common; they differ in their seeds."""
-    model = record.model
-    identity = [model["name"], model["distribution"], model["version"], model["settings"]]
-    return _key([identity, record.budget, record.engine])
+    return _key([identity_of(record.model), record.budget, record.engine])
 
 
 def _row(
@@ -159,7 +154,7 @@ def _row(
         budget=first.budget,
         engine=first.engine,
         status="ok" if with_value else first.status,
-        reason=_reason(with_value, others),
+        reason="; ".join(filter(None, [*_notes(first), _reason(with_value, others)])) or None,
         value=measured.value if measured else None,
         stderr=measured.stderr if measured else None,
         spread=measured.spread if measured else None,
@@ -252,6 +247,11 @@ def _mean_of_groups(records: Sequence[Record]) -> NDArray[np.float64] | None:
     return means
 
 
+def _notes(record: Record) -> list[str]:
+    """Return what is said of the files that the model and the data set come from."""
+    return [each["note"] for each in (record.model, record.dataset) if "note" in each]
+
+
 def _reason(measured: Sequence[Record], others: Sequence[Record]) -> str | None:
     if not measured:
         return others[0].reason
@@ -292,12 +292,18 @@ def _differing_settings(records: Sequence[Record]) -> dict[str, set[str]]:
     """Return the settings in which the rows of each model differ; under "", those of budgets and engines."""
     differing: dict[str, set[str]] = defaultdict(set)
     seen: dict[tuple[str, str], set[str]] = defaultdict(set)
+    contents: dict[tuple[str, str], set[str | None]] = defaultdict(set)
     for record in records:
         for name, value in record.model["settings"].items():
             seen[record.model["name"], name].add(_key(value))
         for name, value in _training(record).items():
             seen["", name].add(_key(value))
         seen[record.model["name"], "version"].add(record.model["version"])
+        named = [record.model["settings"], record.model.get("weights")]
+        contents[record.model["name"], _key(named)].add(record.model.get("content"))
+    for (model, _), found in contents.items():
+        if len(found) > 1:
+            differing[model].add("content")
     for (model, name), values in seen.items():
         if len(values) > 1:
             differing[model].add(name)
@@ -320,6 +326,10 @@ def _differences(record: Record, differing: Mapping[str, set[str]]) -> str:
     label = _label(training, [name for name in training if name in differing.get("", ())])
     if "version" in differing.get(record.model["name"], ()):
         label += f" version={record.model['version']}"
+    if "weights" in record.model:
+        label += f" weights={record.model['weights']}"
+    if "content" in differing.get(record.model["name"], ()) and "content" in record.model:
+        label += f" content={record.model['content'][:8]}"
     return label.strip()
 
 

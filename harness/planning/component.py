@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from harness.contracts.checks import problem_of_dataset, problem_of_metric, problem_of_model
+from harness.contracts.content import Content
 from harness.data.loading import dataset_config_type
 from harness.errors import UsageError, no_exit
 from harness.registry import Provided
-from harness.settings import build, config_type, flatten, missing
+from harness.settings import build, config_type, describe, flatten, missing
 
 
 @dataclass(frozen=True)
 class Component:
-    """A data set, model or metric with its settings."""
+    """A data set, model or metric with its settings; ``weights`` is a file with those of a model, or None."""
 
     provided: Provided
     config: Any
+    weights: Path | None = None
 
     @property
     def name(self) -> str:
@@ -42,6 +46,31 @@ class Component:
         defaults = flatten(type(self.config)())
         return [name for name, value in self.settings.items() if value != defaults[name]]
 
+    @cached_property
+    def content(self) -> Content | None:
+        """What is in the files that the settings name, or in the file of weights; None if there are none.
+
+        Raises:
+            UsageError: a file is missing, cannot be read or is damaged.
+        """
+        if self.weights is not None:
+            return Content(_digest_of_file(self.weights), f"weights from {self.weights}")
+        if not self.files:
+            return None
+        try:
+            with no_exit():
+                found: Content = self.factory.content(self.config)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{self.provided.title}: content() failed: {type(error).__name__}: {error}") from error
+        return found
+
+    @property
+    def files(self) -> dict[str, Any]:
+        """The settings that name files or folders, as JSON values."""
+        return {name: self.settings[name] for name in _named_by_content(self.config)}
+
     @property
     def identity(self) -> dict[str, Any]:
         """What distinguishes this component from any other, as JSON values."""
@@ -49,19 +78,20 @@ class Component:
             "name": self.name,
             "distribution": self.provided.plugin.distribution,
             "version": self.provided.version,
-            "settings": self.settings,
+            "settings": {name: value for name, value in self.settings.items() if name not in self.files},
+            **({"content": self.content.digest} if self.content else {}),
         }
 
 
-def resolve_component(provided: Provided, values: Mapping[str, Any]) -> Component:
-    """Give a data set, model or metric its settings, and check it against its contract.
+def resolve_component(provided: Provided, values: Mapping[str, Any], weights: Path | None = None) -> Component:
+    """Give a data set, model or metric its settings, and a model its weights if any; check it against its contract.
 
     Raises:
         UsageError: a setting is unknown, missing, of the wrong type or out of range; the plugin cannot be imported; or
             what it provides does not keep the contract.
     """
     config_of = config_type_of(provided)
-    component = Component(provided, build(provided.spec.name, config_of, values))
+    component = Component(provided, build(provided.spec.name, config_of, values), weights)
     for setting in missing(config_of, values):
         raise UsageError(f"{provided.spec.name}.{setting.name} has no default: give it a value ({setting.help})")
     provided.require(_problem_of(component))
@@ -77,6 +107,18 @@ def config_type_of(provided: Provided) -> type:
     spec = provided.spec
     with provided.loading():
         return dataset_config_type(spec) if spec.kind == "dataset" else config_type(spec.resolve())
+
+
+def _named_by_content(config: Any) -> list[str]:
+    return [each.name for each in describe(type(config)) if each.by_content]
+
+
+def _digest_of_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"weights file {str(path)!r} cannot be read: {error.strerror}") from None
 
 
 def _problem_of(component: Component) -> str | None:

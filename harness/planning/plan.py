@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from harness.contracts.engine import Engine
@@ -28,7 +29,8 @@ from harness.registry import Registry
 class Fit:
     """A model to be trained on a data set from a seed.
 
-    ``budget`` is None for a closed-form fit; ``machine`` is part of the identity if the budget is in seconds.
+    ``budget`` is None for a closed-form fit and for a model with given weights; ``machine`` is part of the identity if
+    the budget is in seconds.
     """
 
     dataset: Component
@@ -37,6 +39,11 @@ class Fit:
     budget: Budget | None
     engine: Engine
     machine: str | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the model comes from files instead of being trained, so that its seed has no meaning."""
+        return self.model.content is not None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -124,6 +131,7 @@ class Request:
         settings: the values that a setting takes, one cell each, by ``(name, setting)``.
         split: what is measured.
         evaluation_seed: of the metrics' randomness.
+        weights: files of weights, by the names of models that are not to be trained.
     """
 
     models: Sequence[str]
@@ -134,6 +142,7 @@ class Request:
     settings: Mapping[tuple[str, str], Sequence[Any]] = dataclasses.field(default_factory=dict)
     split: EvaluationSplit = "test"
     evaluation_seed: int = 0
+    weights: Mapping[str, Path] = dataclasses.field(default_factory=dict)
 
     @property
     def names(self) -> set[str]:
@@ -144,7 +153,8 @@ class Request:
 def build_plan(request: Request, registry: Registry, engine: Engine, machine: str) -> Plan:
     """Resolve every name, check every setting and every plugin's contract, and spell out the grid of cells.
 
-    A metric whose value does not depend on the seed is measured on the first seed only.
+    A metric whose value does not depend on the seed is measured on the first seed only, and so is a model that comes
+    from files.
 
     Raises:
         UsageError: something is unknown, of the wrong type or out of range, or does not keep its contract.
@@ -155,7 +165,9 @@ def build_plan(request: Request, registry: Registry, engine: Engine, machine: st
     _check_owners(request, registry)
     cells = []
     for dataset, model, seed in itertools.product(datasets, models, range(request.seeds)):
-        budget = None if offers(model.factory, FitsItself) else request.budget
+        if seed and model.content:
+            continue
+        budget = None if model.content or offers(model.factory, FitsItself) else request.budget
         fit = Fit(
             dataset,
             model,
@@ -172,15 +184,18 @@ def build_plan(request: Request, registry: Registry, engine: Engine, machine: st
     return Plan(tuple({cell.key: cell for cell in cells}.values()))
 
 
-def fit_from(identity: Mapping[str, Any], registry: Registry) -> Fit:
-    """Build a stored fit again from its identity.
+def fit_from(described: Mapping[str, Any], registry: Registry) -> Fit:
+    """Build a stored fit again from its description in the store.
 
     Raises:
-        UsageError: the data set, the model or a setting no longer exists, or is of another version.
+        UsageError: the data set, the model, a setting or a file no longer exists, or is of another version.
     """
+    identity, files = described["identity"], described.get("files", {})
     dataset, model = (
-        resolve_component(registry.get(kind, identity[kind]["name"]), identity[kind]["settings"])
-        for kind in ("dataset", "model")
+        resolve_component(
+            registry.get(kind, identity[kind]["name"]), {**identity[kind]["settings"], **files.get(kind, {})}, weights
+        )
+        for kind, weights in (("dataset", None), ("model", files.get("weights") and Path(files["weights"])))
     )
     budget = None if identity["budget"] is None else Budget(**identity["budget"])
     engine = Engine.from_identity(identity["engine"])
@@ -202,13 +217,18 @@ def resolved(kind: str, names: Sequence[str], request: Request, registry: Regist
         provided = registry.get(kind, name)
         grid = {setting: values for (owner, setting), values in request.settings.items() if owner == name}
         found += [
-            resolve_component(provided, dict(zip(grid, values, strict=True)))
+            resolve_component(
+                provided, dict(zip(grid, values, strict=True)), request.weights.get(name) if kind == "model" else None
+            )
             for values in itertools.product(*grid.values())
         ]
     return found
 
 
 def _check_owners(request: Request, registry: Registry) -> None:
+    for model in request.weights:
+        if model not in request.models:
+            raise unknown("model with weights", model, request.models)
     for owner, setting in request.settings:
         if owner in request.names:
             continue

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from harness.contracts.events import Record
+from harness.contracts.events import Record, identity_of
 from harness.planning.budget import in_words
 from harness.settings import show
 
@@ -45,7 +45,7 @@ class SeedRecords:
         found: dict[tuple[str, str], Any] = {}
         for kind in _components:
             component = getattr(record, kind)
-            found[kind, "distribution"] = component["distribution"]
+            found |= {(kind, name): component[name] for name in ("distribution", "content") if name in component}
             found |= {(kind, f".{name}"): value for name, value in component["settings"].items()}
         engine = {"step mode" if name == "execution" else name: value for name, value in record.engine.items()}
         found |= {("", name): value for name, value in ({"step mode": "eager"} | engine).items()}
@@ -121,7 +121,7 @@ def by_cell(records: Iterable[Record], note: Callable[[str], None]) -> list[Seed
             timings += 1
             continue
         named = [getattr(record, kind) for kind in _components]
-        components = [[each["name"], each["distribution"], each["version"], each["settings"]] for each in named]
+        components = [identity_of(each) for each in named]
         identity = [components, record.budget, record.engine, record.split, record.evaluation_seed]
         groups[json.dumps(identity, sort_keys=True)][record.seed] = record
     if timings:

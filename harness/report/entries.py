@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.contracts.boards import Board, Row
 from harness.contracts.engine import Engine
-from harness.contracts.events import Record
+from harness.contracts.events import Record, identity_of
 from harness.leaderboard.text import decimals, number, rank_range, value_in_words
 from harness.planning.budget import in_words
 from harness.planning.identity import hash_of
@@ -69,10 +69,7 @@ class Entry:
 
 def entry_key(record: Record) -> str:
     """Return the key of the entry that a record belongs to."""
-    components = [
-        [each["name"], each["distribution"], each["version"], each["settings"]]
-        for each in (record.dataset, record.model)
-    ]
+    components = [identity_of(each) for each in (record.dataset, record.model)]
     return hash_of([components, record.budget, record.engine])[:10]
 
 
@@ -185,7 +182,8 @@ def _facts(
 ) -> Iterator[tuple[str, str]]:
     first = records[0]
     yield "Data set", _dataset(first)
-    yield "Budget", in_words(first.budget) if first.budget else "none: it is fitted in closed form"
+    without = f"none: {first.model.get('note', 'it is fitted in closed form')}"
+    yield "Budget", in_words(first.budget) if first.budget else without
     yield "Seeds", ", ".join(map(str, sorted({record.seed for record in records})))
     if seconds:
         yield (

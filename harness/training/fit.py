@@ -16,6 +16,7 @@ from harness.errors import NotApplicable, StoreError, no_exit
 from harness.machine.memory import is_out_of_memory
 from harness.noise import Noise, derive_seed, global_seed, global_state, restore_global_state
 from harness.planning.budget import BudgetProgress
+from harness.training.given_weights import load_weights
 from harness.training.loop import TrainingLoop
 from harness.training.monitor import SeedMonitor
 from harness.training.pure_losses import Unsupported
@@ -78,7 +79,7 @@ def _free_memory() -> None:
 
 
 def fit_seed(recipe: Recipe, seed: int, callbacks: Callbacks = Callbacks()) -> Fitted:
-    """Fit a model from one seed; a fit that fails has its error, and its curves up to then.
+    """Fit a model from one seed, or give it its weights; a fit that fails has its error, and its curves up to then.
 
     Raises:
         StoreError: a checkpoint could not be written.
@@ -103,7 +104,7 @@ def trainer_of(recipe: Recipe, seed: int) -> Trainer:
     if offers(recipe.factory, FitsItself):
         raise NotApplicable("it is fitted in closed form and takes no training steps")
     with no_exit():
-        return _trainer(recipe, _built(recipe, seed), seed)
+        return _trainer(recipe, built(recipe, seed), seed)
 
 
 def _trainer(recipe: Recipe, model: nn.Module, seed: int) -> Trainer:
@@ -113,7 +114,9 @@ def _trainer(recipe: Recipe, model: nn.Module, seed: int) -> Trainer:
 
 def _fit_single(recipe: Recipe, fitted: Fitted, callbacks: Callbacks) -> nn.Module:
     seed = fitted.seed
-    model = _built(recipe, seed)
+    model = built(recipe, seed)
+    if recipe.weights is not None:
+        return model.eval()
     with global_seed(derive_seed("global", seed)):
         if offers(model, FitsItself):
             _fit_in_closed_form(recipe, seed, model)
@@ -129,7 +132,7 @@ def _fit_in_closed_form(recipe: Recipe, seed: int, model: nn.Module) -> None:
 
 
 def _fit_vectorized(recipe: Recipe, seeds: Sequence[int], callbacks: Callbacks) -> list[Fitted]:
-    models = [_built(recipe, seed) for seed in seeds]
+    models = [built(recipe, seed) for seed in seeds]
     trainer = VectorizedTrainer(
         models, recipe.config, recipe.data.train, recipe.budget.batch_size, seeds, recipe.precision
     )
@@ -221,10 +224,18 @@ def _restore(
         monitor.restore(its_state)
 
 
-def _built(recipe: Recipe, seed: int) -> nn.Module:
-    device = recipe.data.train.stored.device
+def built(recipe: Recipe, seed: int) -> nn.Module:
+    """Return a model that is not trained yet, with the weights of the recipe's file if it has one.
+
+    Raises:
+        NotApplicable: the model cannot be built for this data.
+        UsageError: the weights cannot be read or do not fit the model.
+    """
     with global_seed(derive_seed("initialisation", seed)):
-        return recipe.factory(recipe.data.info, recipe.config).to(device)
+        model = recipe.factory(recipe.data.info, recipe.config)
+    if recipe.weights is not None:
+        load_weights(model, recipe.weights)
+    return model.to(recipe.data.train.stored.device)
 
 
 def _calibrated(recipe: Recipe, seed: int, model: nn.Module) -> nn.Module:

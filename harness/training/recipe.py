@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from harness.planning.plan import Fit
 
 @dataclass(frozen=True)
 class Recipe:
-    """The inputs of a fit, except the seed."""
+    """The inputs of a fit, except the seed; ``weights`` is a file of weights that are used instead of training."""
 
     factory: Callable[..., nn.Module]
     config: Any
@@ -26,12 +27,13 @@ class Recipe:
     budget: Budget
     precision: Precision = "float32"
     step_mode: StepMode = "eager"
+    weights: Path | None = None
 
     @classmethod
     def of(cls, fit: Fit, data: Data) -> Recipe:
-        """Return the recipe of a planned fit; the budget of a closed-form fit is a placeholder."""
-        budget = fit.budget or Budget(epochs=1)
-        return cls(fit.model.factory, fit.model.config, data, budget, fit.engine.precision, fit.engine.step_mode)
+        """Return the recipe of a planned fit; the budget of a fit without one is a placeholder."""
+        budget, engine, model = fit.budget or Budget(epochs=1), fit.engine, fit.model
+        return cls(model.factory, model.config, data, budget, engine.precision, engine.step_mode, model.weights)
 
 
 @dataclass

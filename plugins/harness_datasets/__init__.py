@@ -1,8 +1,8 @@
-"""Image sets, each also binarised and dequantised; point sets; and vectors with a known density."""
+"""Image sets, each also binarised and dequantised; point sets; vectors with a known density; and ready-made samples."""
 
 from __future__ import annotations
 
-from harness import DatasetSpec, binarized, dequantized, hookimpl
+from harness import DatasetSpec, ModelSpec, binarized, dequantized, hookimpl
 
 _images = [
     DatasetSpec(
@@ -21,6 +21,7 @@ _images = [
     DatasetSpec("kmnist", "harness_datasets.idx:KMNIST", "cursive Japanese characters", version="1"),
     DatasetSpec("emnist", "harness_datasets.idx:EMNIST", "handwritten letters and digits", version="1"),
     DatasetSpec("cifar10", "harness_datasets.cifar10:CIFAR10", "small colour photographs", version="1"),
+    DatasetSpec("folder", "harness_datasets.folder:Folder", "images of your own, given as folder:PATH", version="1"),
 ]
 _others = [
     DatasetSpec(
@@ -48,3 +49,10 @@ _others = [
 def harness_datasets() -> list[DatasetSpec]:
     """Provide each image set in three forms, and the other sets."""
     return [*(variant for spec in _images for variant in (spec, binarized(spec), dequantized(spec))), *_others]
+
+
+@hookimpl
+def harness_models() -> list[ModelSpec]:
+    """Provide samples that were made elsewhere, as a model."""
+    summary = "samples that you already have: harness score"
+    return [ModelSpec("samples", "harness_datasets.samples:ReadySamples", summary, version="1")]

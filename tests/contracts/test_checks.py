@@ -20,8 +20,9 @@ from harness.contracts.checks import (
     problem_of_model,
     problem_of_renderer,
 )
-from harness.planning.component import Component, resolve_component
+from harness.planning.component import Component, config_type_of, resolve_component
 from harness.registry import Registry
+from harness.settings import missing
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -200,13 +201,13 @@ checks: dict[str, Callable[[Component], str | None]] = {
     "dataset": lambda component: problem_of_dataset(component.factory),
     "metric": lambda component: problem_of_metric(component.factory(component.config), component.settings),
 }
-required = {"time-to-quality": {"target": "elbo=-100"}}
 
 
 @pytest.mark.parametrize("kind", checks)
 def test_every_component_of_the_harness_keeps_its_contract(kind: str) -> None:
     for provided in Registry.load().all(kind):
-        component = resolve_component(provided, required.get(provided.spec.name, {}))
+        required = missing(config_type_of(provided), ())
+        component = resolve_component(provided, {each.name: each.default for each in required})
         assert checks[kind](component) is None, provided.spec.name
 
 

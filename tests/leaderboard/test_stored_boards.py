@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 fixtures = Path(__file__).parents[1] / "fixtures"
 known = json.loads((fixtures / "keys.json").read_text())
+from_files = ("samples", "folder")  # whose keys depend on what is in the files
 
 
 @pytest.mark.parametrize("format_", ["terminal", "markdown", "latex", "svg", "json", "csv"])
@@ -37,7 +38,8 @@ def plan_of(models: list[str], metrics: list[str], datasets: list[str]) -> Plan:
 def test_every_model_metric_and_data_set_has_the_key_that_it_had() -> None:
     registry = Registry.load()
     models, metrics, datasets = (
-        [each.spec.name for each in registry.all(kind)] for kind in ("model", "metric", "dataset")
+        [each.spec.name for each in registry.all(kind) if not each.spec.name.endswith(from_files)]
+        for kind in ("model", "metric", "dataset")
     )
     plan = plan_of(models, metrics, ["binarized-mnist-10k"])
     fits = {fit.model.name: fit.key for fit in plan.fits}

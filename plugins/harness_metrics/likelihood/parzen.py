@@ -51,8 +51,9 @@ class Parzen:
         """
         data.info.as_vector()
         noise = context.noise
-        starts = range(0, self.config.samples, _at_a_time)
-        samples = torch.cat([model.sample(min(_at_a_time, self.config.samples - i), noise) for i in starts])
+        at_a_time = self.config.samples if hasattr(model, "count") else _at_a_time
+        starts = range(0, self.config.samples, at_a_time)
+        samples = torch.cat([model.sample(min(at_a_time, self.config.samples - i), noise) for i in starts])
         validation = data.validation.subset(self.config.validation).all(noise)
         tried = torch.logspace(-2, 0, self.config.bandwidths).tolist()
         bandwidth = max(tried, key=lambda h: float(_log_density(samples, validation, h).mean()))

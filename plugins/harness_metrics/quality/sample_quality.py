@@ -256,6 +256,7 @@ def draw_samples(
     If the model has an observation model, they are draws from p(x | z), or its means.
 
     Raises:
+        NotApplicable: the model has only so many samples, and they are fewer.
         Diverged: a sample is not finite.
         ValueError: the samples do not have the shape ``(n, *shape)``.
     """
@@ -263,7 +264,14 @@ def draw_samples(
     key = (model, weights, n, data, seed, draws)
     if key not in _last_samples:
         noise = Noise(derive_seed("quality", "samples", seed), data.test.stored.device)
-        sizes = [min(batch, n - start) for start in range(0, n, batch)]
+        at_once = batch
+        if (count := getattr(model, "count", None)) is not None:
+            if count < n:
+                raise NotApplicable(
+                    f"it needs {n:,} samples, and there are {count:,}; set samples={count} to use fewer"
+                )
+            at_once = n
+        sizes = [min(at_once, n - start) for start in range(0, n, at_once)]
         samples = torch.cat([_drawn(model, size, noise, draws) for size in sizes])
         if samples.shape != (n, *data.info.shape):
             raise ValueError(f"{n} samples have the shape {tuple(samples.shape)}, not {(n, *data.info.shape)}")

@@ -1,0 +1,67 @@
+"""Images in a folder: png, jpg and webp files of one size, in grey or in colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from harness import DataError
+
+suffixes = (".png", ".jpg", ".jpeg", ".webp")
+_modes = {"L": "L", "1": "L", "RGB": "RGB", "P": "RGB"}  # of images that can be read, and what they are read as
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the images in a folder and its subfolders, sorted by their names.
+
+    Raises:
+        DataError: there is no such folder, or it has no images.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder")
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    files = sorted(path for path in found if not path.name.startswith("."))
+    if not files:
+        raise DataError(f"{folder} has no images ({', '.join(suffixes)})")
+    return files
+
+
+def read_images(files: Sequence[Path]) -> Tensor:
+    """Return images as bytes, ``(N, C, H, W)`` with one channel or three.
+
+    Raises:
+        DataError: an image cannot be read, has transparency or more than 8 bits, or differs in size or channels from
+            the first.
+    """
+    images: list[Tensor] = []
+    for path in files:
+        image = _read(path)
+        if images and image.shape != images[0].shape:
+            raise DataError(
+                f"{path} is {_described(image)}, but {files[0]} is {_described(images[0])}; all must be alike"
+            )
+        images.append(image)
+    return torch.stack(images)
+
+
+def _read(path: Path) -> Tensor:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            mode = "transparent" if image.mode == "P" and "transparency" in image.info else image.mode
+            pixels = np.array(image.convert(_modes[mode])) if mode in _modes else None
+    except Exception as error:  # decoders raise exceptions of many kinds
+        raise DataError(f"{path} cannot be read as an image: {str(error) or type(error).__name__}") from error
+    if pixels is None:
+        raise DataError(f"{path} has pixels of mode {mode}; save it in 8 bits, grey or RGB, without transparency")
+    return torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1).permute(2, 0, 1).contiguous()
+
+
+def _described(image: Tensor) -> str:
+    channels, height, width = image.shape
+    return f"{height} × {width} {'grey' if channels == 1 else 'colour'}"
