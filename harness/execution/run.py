@@ -94,7 +94,7 @@ class Run:
     def _is_whole(self, record: Record) -> bool:
         """Return whether the per-example values of a record, if any, are what was written."""
         try:
-            self.store.content_of_values(record)
+            self.store.check_values(record)
         except StoreError as error:
             self.warn(f"{error}; the cell is measured again")
             return False
@@ -229,7 +229,7 @@ class Run:
 
     def cell_ended(self, cell: Cell, record: Record, values: Values | None) -> None:
         """Write the record, then show it to the user and notify the plugins."""
-        self.store.append(record, values)
+        record = self.store.append(record, values)
         self._cells_begun.pop(cell.key, None)
         if record.is_finished:
             self.store.checkpoint_file([cell.key]).unlink(missing_ok=True)

@@ -3,7 +3,8 @@
 A JSON object has a CRC-32 as its last field, ``checksum``. A file of tensors, values or pixels has a SHA-256, which is
 kept by what refers to it. A checkpoint ends in its own SHA-256. What was written before there were checksums has none.
 
-The key of a fit, or the name of a checkpoint, is part of what is hashed, so that one in the place of another is noticed.
+The key of a fit, or the name of a checkpoint, is part of what is hashed, so that one in the place of another is
+noticed.
 """
 
 from __future__ import annotations

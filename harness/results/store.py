@@ -23,7 +23,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,7 @@ differs = "differs from what was written"
 class Line:
     """A line of ``records.jsonl``: its place from 1, and its record, or why there is none.
 
-    ``is_newer`` says that a newer version wrote it.
+    ``is_newer`` says that a newer version wrote it, and ``has_checksum`` that the line was compared with its checksum.
     """
 
     number: int
@@ -56,6 +56,7 @@ class Line:
     record: Record | None = None
     problem: str | None = None
     is_newer: bool = False
+    has_checksum: bool = False
 
 
 class Store:
@@ -91,16 +92,13 @@ class Store:
         Raises:
             StoreError: the file exists but cannot be read.
         """
-        latest: dict[str, Record] = {}
+        found = []
         for line in self.lines():
-            record = line.record
-            if record is None:
+            if line.record is None:
                 self.warn(f"{self.records_file}, line {line.number}: {line.problem}; left out")
-                continue
-            before = latest.get(record.cell_key)
-            if before is None or _age(record) >= _age(before):
-                latest[record.cell_key] = record
-        return list(latest.values())
+            else:
+                found.append(line.record)
+        return latest(found)
 
     def lines(self) -> Iterator[Line]:
         """Yield every line that is not empty.
@@ -118,15 +116,17 @@ class Store:
             if line.strip():
                 yield _parsed(number, line)
 
-    def append(self, record: Record, values: Values | None = None) -> None:
-        """Write a record, after its per-example values if any, and sync both to disk.
+    def append(self, record: Record, values: Values | None = None) -> Record:
+        """Write a record, after its per-example values if any, sync both to disk, and return what was written.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
         """
         with self._writing("the record of a cell"):
             digest = None if values is None else self._write_values(record.cell_key, values)
-            self.append_lines([line_of(dataclasses.replace(record, values_digest=digest))])
+            written = dataclasses.replace(record, values_digest=digest)
+            self.append_lines([line_of(written)])
+            return written
 
     def append_lines(self, lines: Sequence[bytes]) -> None:
         """Append lines, without their ends, and sync them to disk.
@@ -179,6 +179,17 @@ class Store:
             return _values_in(content)
         except Exception as error:  # numpy raises many kinds for damaged files
             raise StoreError(f"{self.values_file(record.cell_key)} cannot be read: {error}") from error
+
+    def check_values(self, record: Record) -> None:
+        """Check the per-example values of a cell, if it has any.
+
+        Raises:
+            StoreError: they are damaged or missing.
+        """
+        if record.values_digest is None:
+            self.values(record)
+        else:
+            self.content_of_values(record)
 
     def content_of_values(self, record: Record) -> bytes | None:
         """Return the content of the file of per-example values, or None if the cell has none.
@@ -253,18 +264,33 @@ class Store:
             self.warn(f"{error}; figures are drawn without these samples")
             return {}
 
-    def _tensors(self, fit_key: str, name: str) -> dict[str, Tensor]:
-        from safetensors.torch import load_file
+    def check_tensors(self, fit_key: str, name: str) -> None:
+        """Check a file of tensors of a fit; one without a digest is only opened.
+
+        Raises:
+            StoreError: it is damaged or missing.
+        """
+        from safetensors import SafetensorError, safe_open
 
         path = self.fit_folder(fit_key) / name
         digest = (self.read_fit(fit_key) or {}).get("digests", {}).get(name)
         try:
-            if digest is not None and digest_of_file(path) != digest:
+            if digest is None:
+                with safe_open(path, framework="numpy"):
+                    pass
+            elif digest_of_file(path) != digest:
                 raise StoreError(f"{path} {differs}")
+        except (OSError, SafetensorError) as error:
+            raise StoreError(f"{path} cannot be read: {error}") from error
+
+    def _tensors(self, fit_key: str, name: str) -> dict[str, Tensor]:
+        from safetensors.torch import load_file
+
+        self.check_tensors(fit_key, name)
+        path = self.fit_folder(fit_key) / name
+        try:
             return load_file(path)
-        except StoreError:
-            raise
-        except Exception as error:  # safetensors raises many kinds for damaged files
+        except Exception as error:  # safetensors and torch raise many kinds for damaged files
             raise StoreError(f"{path} cannot be read: {error}") from error
 
     def fit_keys(self) -> list[str]:
@@ -388,12 +414,22 @@ class Store:
             ) from error
 
 
+def latest(records: Iterable[Record]) -> list[Record]:
+    """Return the latest record of every cell; see ``Store.records``."""
+    found: dict[str, Record] = {}
+    for record in records:
+        before = found.get(record.cell_key)
+        if before is None or _age(record) >= _age(before):
+            found[record.cell_key] = record
+    return list(found.values())
+
+
 def _parsed(number: int, content: bytes) -> Line:
     try:
         fields = object_from(content)
         if type(fields.get("schema")) is int and fields["schema"] > schema:
             return Line(number, content, problem="written by a newer version", is_newer=True)
-        return Line(number, content, record_from(fields))
+        return Line(number, content, record_from(fields), has_checksum=fields["schema"] >= _with_digests)
     except ValueError as error:
         return Line(number, content, problem=f"not a readable record: {error}")
 
