@@ -59,6 +59,11 @@ def object_from(content: bytes, owner: str = "") -> dict[str, Any]:
     return fields
 
 
+def has_checksum(content: bytes) -> bool:
+    """Return whether a JSON object has a checksum as its last field."""
+    return _last_field.search(content, max(0, len(content) - _longest_last_field)) is not None
+
+
 def digest_of_file(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as file:

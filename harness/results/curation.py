@@ -25,8 +25,11 @@ def shown_records(store: Store) -> list[Record]:
     Raises:
         StoreError: the records cannot be read.
     """
-    hidden = hidden_cells(store)
-    return [record for record in store.records() if record.cell_key not in hidden]
+    hidden, records = hidden_cells(store), store.records()
+    unknown = hidden - {record.cell_key for record in records}
+    if unknown:
+        store.warn(f"{hidden_file(store)}: no result has the key {min(unknown)}; it hides nothing")
+    return [record for record in records if record.cell_key not in hidden]
 
 
 def hidden_cells(store: Store) -> set[str]:

@@ -33,7 +33,7 @@ from harness.atomic import create_folder, replacing, sync_file, sync_folder
 from harness.contracts.events import Record, Values, fields_of_schema_1, schema
 from harness.errors import StoreError, show_warning
 from harness.planning.identity import hash_of
-from harness.results.checksums import DamagedError, digest_of, digest_of_file, object_from, with_checksum
+from harness.results.checksums import DamagedError, digest_of, digest_of_file, has_checksum, object_from, with_checksum
 from harness.results.validation import problem_of_fit, problem_of_record
 
 if TYPE_CHECKING:
@@ -429,7 +429,7 @@ def _parsed(number: int, content: bytes) -> Line:
         fields = object_from(content)
         if type(fields.get("schema")) is int and fields["schema"] > schema:
             return Line(number, content, problem="written by a newer version", is_newer=True)
-        return Line(number, content, record_from(fields), has_checksum=fields["schema"] >= _with_digests)
+        return Line(number, content, record_from(fields), has_checksum=has_checksum(content))
     except ValueError as error:
         return Line(number, content, problem=f"not a readable record: {error}")
 

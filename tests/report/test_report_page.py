@@ -136,25 +136,25 @@ hostile = [
 
 @pytest.mark.parametrize("name", hostile)
 def test_markup_in_names_is_text(tmp_path: Path, name: str) -> None:
-    store = Store(tmp_path)
+    store, records = Store(tmp_path), []
     for seed in range(2):
         changes = {
-            **{kind: component("a", {name: name}, [name]) for kind in ("dataset", "model", "metric")},
+            **{kind: component(name, {name: name}, [name]) for kind in ("dataset", "model", "metric")},
             "unit": name, "measure": name, "limits": name, "warning": name, "parts": {name: 1.5}, "machine": name,
             "environment": hash_of({name: name}), "commit": name, "counted": name, "timing_group": "group",
         }  # fmt: skip
-        store.append(replace(record("a", "m", 1.0 + seed, seed, fit_key=f"f{seed}"), **changes))
+        records.append(replace(record("a", "m", 1.0 + seed, seed, fit_key=f"f{seed}"), **changes))
     for place, model in enumerate((name, f"{name} 2")):
-        store.append(record(model, f"quality {name}", 1.0 + place, fit_key=f"{place}"))
-        store.append(exact(model, f"cost {name}", 2.0 + place, fit_key=f"{place}"))
-    store.append(record("b", "m", None, reason=name, status="error", dataset=component(name)))
+        records.append(record(model, f"quality {name}", 1.0 + place, fit_key=f"{place}"))
+        records.append(exact(model, f"cost {name}", 2.0 + place, fit_key=f"{place}"))
+    records.append(record("b", "m", None, reason=name, status="error", dataset=component(name)))
     store.write_environment(hash_of({name: name}), {name: name})
     for seed in range(2):
         curves = {"train": {name: [1.0, 2.0]}, "validation": {name: [1.0, 2.0]}, "seconds": [1.0, 1.0], "steps": 2}
         described = described_fit(status="diverged", reason=name, fallback=name, curves=curves)
         store.write_fit(f"f{seed}", described, None)
     store.write_figure("f0", "samples", picture(0, 20, 20))
-    page = Page(page_of(store))
+    page = Page(render(records, store, commands_of))
     plain = {tag for tag, _ in Page(page_of(small_store(tmp_path / "plain"))).elements}
     assert {tag for tag, _ in page.elements} <= {*plain, "strong"}
     assert len(page.all("script")) == len(page.all("style")) == 1
