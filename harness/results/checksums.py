@@ -35,7 +35,7 @@ def with_checksum(text: str, owner: str = "") -> str:
     end = "\n}" if text.endswith("\n}") else "}"
     body = text.removesuffix(end)
     between = ",\n " if end == "\n}" else ", "
-    return f'{body}{between}"checksum": "{_checksum(body.encode(), owner)}"{end}'
+    return f'{body}{between}"checksum": "{_checksum(body.encode(), owner):08x}"{end}'
 
 
 def object_from(content: bytes, owner: str = "") -> dict[str, Any]:
@@ -52,9 +52,8 @@ def object_from(content: bytes, owner: str = "") -> dict[str, Any]:
         raise DamagedError("it is not a JSON object")
     given = fields.pop("checksum", None)
     if given is not None:
-        start = max(0, len(content) - _longest_last_field)
-        found = _last_field.search(content, start)
-        if found is None or found[1].decode() != _checksum(content[: found.start()], owner):
+        found = _last_field.search(content, max(0, len(content) - _longest_last_field))
+        if found is None or int(found[1], 16) != _checksum(content[: found.start()], owner):
             raise DamagedError("it differs from what was written")
     return fields
 
@@ -107,8 +106,8 @@ def _stamped_digest(content: bytes, owner: str) -> bytes:
     return hashlib.sha256(owner.encode() + content).hexdigest().encode()
 
 
-def _checksum(content: bytes, owner: str) -> str:
-    return f"{zlib.crc32(content, zlib.crc32(owner.encode())):08x}"
+def _checksum(content: bytes, owner: str) -> int:
+    return zlib.crc32(content, zlib.crc32(owner.encode()))
 
 
 def _refused(word: str) -> None:

@@ -26,10 +26,16 @@ def shown_records(store: Store) -> list[Record]:
         StoreError: the records cannot be read.
     """
     hidden, records = hidden_cells(store), store.records()
-    unknown = hidden - {record.cell_key for record in records}
-    if unknown:
-        store.warn(f"{hidden_file(store)}: no result has the key {min(unknown)}; it hides nothing")
+    unknown = unknown_keys(hidden, records)
+    if unknown is not None:
+        store.warn(f"{hidden_file(store)} {unknown}")
     return [record for record in records if record.cell_key not in hidden]
+
+
+def unknown_keys(hidden: Collection[str], records: Sequence[Record]) -> str | None:
+    """Return in words that a hidden cell has no record, as after a changed byte; None if each has one."""
+    unknown = set(hidden) - {record.cell_key for record in records}
+    return f"has the key {min(unknown)}, which no result has: it hides nothing" if unknown else None
 
 
 def hidden_cells(store: Store) -> set[str]:
@@ -57,7 +63,7 @@ def read_hidden(store: Store) -> set[str]:
 
 
 def hide(store: Store, keys: Collection[str]) -> None:
-    """Hide cells from boards.
+    """Hide cells from boards, and forget hidden cells that have no record.
 
     Raises:
         StoreError: the folder cannot be written to.
@@ -66,7 +72,7 @@ def hide(store: Store, keys: Collection[str]) -> None:
 
 
 def unhide(store: Store, keys: Collection[str]) -> None:
-    """Show hidden cells again.
+    """Show hidden cells again, and forget hidden cells that have no record.
 
     Raises:
         StoreError: the folder cannot be written to.
@@ -180,8 +186,9 @@ def hidden_file(store: Store) -> Path:
 
 
 def _write_hidden(store: Store, keys: set[str]) -> None:
+    known = {record.cell_key for record in store.records()}
     with _writing(store), replacing(hidden_file(store)) as temporary:
-        temporary.write_text(json.dumps(sorted(keys), indent=1))
+        temporary.write_text(json.dumps(sorted(keys & known), indent=1))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 from harness.contracts.engine import precisions, step_modes
@@ -27,6 +28,8 @@ _Check = Callable[[Any], bool]
 def problem_of_record(fields: Mapping[str, Any]) -> str | None:
     """Return what is wrong with the fields of a record of the current schema, or None."""
     for name, value in fields.items():
+        if value is None and name in _nullable:
+            continue
         check = _of_record.get(name)
         if check is None or not check(value):
             return _wrong(name, value, check)
@@ -112,11 +115,13 @@ def _is_json(value: Any, depth: int = _deepest) -> bool:
         return _is_text(value)
     if kind is float or kind is int:
         return _is_finite(value)
+    if kind is not dict and kind is not list:
+        return kind is bool or value is None
     if kind is dict:
-        return depth > 0 and all(_is_text(name) and _is_json(each, depth - 1) for name, each in value.items())
-    if kind is list:
-        return depth > 0 and all(_is_json(each, depth - 1) for each in value)
-    return kind is bool or value is None
+        if not all(map(str.isascii, value)) and not all(map(_is_text, value)):
+            return False
+        value = value.values()
+    return depth > 0 and all(map(_is_json, value, repeat(depth - 1)))
 
 
 def _is_json_object(value: Any) -> bool:
@@ -153,7 +158,11 @@ def _object(checks: Mapping[str, _Check], *optional: str) -> _Check:
     def check(value: Any) -> bool:
         if type(value) is not dict or not required <= value.keys():
             return False
-        return all((of_field := checks.get(name)) is not None and of_field(each) for name, each in value.items())
+        for name, each in value.items():
+            of_field = checks.get(name)
+            if of_field is None or not of_field(each):
+                return False
+        return True
 
     return check
 
@@ -273,7 +282,10 @@ _of_record: dict[str, _Check] = {
     "values_digest": _optional_key,
     "schema": lambda value: _is_positive_count(value) and value <= schema,
 }
-_required_of_record = frozenset(each.name for each in fields(Record) if each.default is each.default_factory is MISSING)
+_nullable = frozenset(name for name, check in _of_record.items() if check(None))
+_required_of_record = frozenset(
+    ["schema", *(each.name for each in fields(Record) if each.default is each.default_factory is MISSING)]
+)
 
 _of_fit: dict[str, _Check] = {
     "identity": _is_identity,

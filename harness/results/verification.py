@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.errors import StoreError
-from harness.results.checksums import DamagedError, stamped_content
-from harness.results.curation import hidden_file, read_hidden
+from harness.results.checksums import DamagedError, has_checksum, stamped_content
+from harness.results.curation import hidden_file, read_hidden, unknown_keys
 from harness.results.store import Store, latest, problem_of_environment, problem_of_figure
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ def verify(store: Store, track: Track) -> Verification:
         StoreError: the records exist but cannot be read.
     """
     found = Verification()
-    records = list(_verify_lines(store, found, track))
-    _verify_values(store, latest(records), found, track)
+    records = latest(list(_verify_lines(store, found, track)))
+    _verify_values(store, records, found, track)
     _verify_fits(store, found, track)
     _verify_other_files(store, found)
+    _verify_hidden(store, records, found)
     return found
 
 
@@ -86,7 +87,7 @@ def _verify_lines(store: Store, found: Verification, track: Track) -> Iterator[R
     for line in track(lines, "checking records", len(lines)):
         found.checked += 1
         if line.record is not None:
-            found.without_digest += not line.has_checksum
+            found.without_digest += not has_checksum(line.content)
             yield line.record
         elif not line.is_newer:
             problem = f"{store.records_file}, line {line.number}: {line.problem}"
@@ -135,10 +136,17 @@ def _verify_other_files(store: Store, found: Verification) -> None:
         except (OSError, DamagedError) as error:
             meaning = "the work starts from the beginning"
             found.damage.append(Damage(f"{path} cannot be used: {error}", meaning, "nothing: it is replaced"))
-    if hidden_file(store).exists():
-        found.checked += 1
-        try:
-            read_hidden(store)
-        except (OSError, ValueError):
-            remedy = "hide the results again with 'harness results hide'"
-            found.damage.append(Damage(f"{hidden_file(store)} cannot be read", "nothing is hidden", remedy))
+
+
+def _verify_hidden(store: Store, records: list[Record], found: Verification) -> None:
+    path = hidden_file(store)
+    if not path.exists():
+        return
+    found.checked += 1
+    try:
+        problem = unknown_keys(read_hidden(store), records)
+    except (OSError, ValueError):
+        problem = "cannot be read"
+    if problem is not None:
+        remedy = "hide the results again with 'harness results hide', which writes the file again"
+        found.damage.append(Damage(f"{path} {problem}", "a result that was hidden is shown", remedy))
