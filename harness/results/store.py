@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _attempts = 10
 _with_digests = 4  # the first schema whose records have the digest of their per-example values
 differs = "differs from what was written"
+_defaults = {each.name: each.default for each in dataclasses.fields(Record) if each.default is not dataclasses.MISSING}
 
 
 class Line(NamedTuple):
@@ -502,7 +503,10 @@ def record_from(fields: dict[str, Any]) -> Record:
     if problem is not None:
         raise ValueError(problem)
     sequences = {name: tuple(fields.get(name, ())) for name in ("samples", "group_values")}
-    return Record(**{**fields, **sequences})
+    record = object.__new__(Record)
+    # A frozen dataclass sets its fields one by one, which takes as long as reading them all from JSON.
+    vars(record).update({**_defaults, "parts": {}, "diagnostics": {}, **fields, **sequences})
+    return record
 
 
 def put_in_place(folder: Path, final: Path) -> None:

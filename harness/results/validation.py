@@ -6,6 +6,7 @@ names and keys are safe parts of paths.
 
 from __future__ import annotations
 
+import marshal
 import reprlib
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -22,6 +23,8 @@ _largest = 1e150  # of a result: its square is still a finite number
 _largest_finite = sys.float_info.max
 _deepest = 20  # levels of settings and diagnostics
 _longest_key = 100  # characters, since keys are names of files
+_most_kept = 10_000  # components
+_sound_components: set[bytes] = set()
 _Check = Callable[[Any], bool]
 
 
@@ -211,7 +214,21 @@ _is_some_curves = _object(
 
 
 def _is_component(value: Any) -> bool:
-    return _is_described(value) and all(name in value["settings"] for name in value["changed"])
+    """Return whether a value is a component of a record; one that was seen before is not checked again.
+
+    Thousands of records have the same few components.
+    """
+    try:
+        seen = marshal.dumps(value, 2)  # in this version equal bytes are equal values of equal types
+    except ValueError:  # it is nested too deeply
+        return False
+    if seen in _sound_components:
+        return True
+    if not _is_described(value) or any(name not in value["settings"] for name in value["changed"]):
+        return False
+    if len(_sound_components) < _most_kept:
+        _sound_components.add(seen)
+    return True
 
 
 def _is_budget(value: Any) -> bool:
