@@ -91,7 +91,7 @@ def _verify_lines(store: Store, found: Verification, track: Track) -> Iterator[R
             yield line.record
         elif not line.is_newer:
             problem = f"{store.records_file}, line {line.number}: {line.problem}"
-            remedy = f"{_again}; 'harness store gc --yes' drops the line"
+            remedy = f"{_again}; 'harness store gc' can then drop the line"
             found.damage.append(Damage(problem, "its cell counts as not measured", remedy))
 
 
