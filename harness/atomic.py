@@ -1,7 +1,8 @@
-"""Files and folders written whole or not at all."""
+"""Files and folders written whole or not at all, also if the power fails."""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -34,14 +35,48 @@ def require_writable(folder: Path, name: str) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a temporary file that replaces ``path`` if the block ends without an error."""
+    """Yield the path of a temporary file that replaces ``path`` if the block ends without an error.
+
+    The content is on disk before the file gets its name, so a power failure leaves the file before or the new one.
+    """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o644)
+        sync_file(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    sync_folder(path.parent)
+
+
+def create_folder(path: Path) -> None:
+    """Create a folder and its parents, unless they exist; their names are then on disk."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on disk."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on disk; systems and file systems that cannot sync folders do nothing."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(handle)

@@ -19,6 +19,11 @@ _name_pattern = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _reference_pattern = re.compile(r"[\w.]+:\w+")
 
 
+def is_name(text: str) -> bool:
+    """Return whether a text can be a name: lower-case letters, digits and single dashes between them."""
+    return _name_pattern.fullmatch(text) is not None
+
+
 @dataclass(frozen=True)
 class Spec:
     """Something that a plugin provides; each subclass is one kind.
@@ -40,7 +45,7 @@ class Spec:
     kind: ClassVar[str] = "spec"
 
     def __post_init__(self) -> None:
-        if not _name_pattern.fullmatch(self.name):
+        if not is_name(self.name):
             raise ValueError(f"{self.kind} name {self.name!r}: use lower-case letters, digits and single dashes")
         if isinstance(self.factory, str) and not _reference_pattern.fullmatch(self.factory):
             raise ValueError(f"{self.name}: factory {self.factory!r} is not of the form 'package.module:Name'")

@@ -48,7 +48,7 @@ def stored_fit(
         "status": "ok",
         "seconds": seconds,
         "group": list(group),
-        "curves": {"seconds": list(by_epoch), "steps": steps},
+        "curves": {"train": {}, "validation": {}, "seconds": list(by_epoch), "steps": steps},
         "environment": hash_of(environment),
     }
     run.store.write_fit(fit.key, described, None)

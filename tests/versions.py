@@ -37,7 +37,7 @@ def cell(seed: int = 0, value: float | None = -100.0, values: np.ndarray | None 
         value = float(values.mean()) if value == -100.0 else value
         changes = {"stderr": float(values.std(ddof=1)) / len(values) ** 0.5, "n": len(values), **changes}
     fields = {
-        "fit_key": "",
+        "fit_key": "fit",
         "dataset": component("digits", binarization="dynamic"),
         "model": component("vae", latent_dim=2),
         "metric": component("elbo", samples=1),

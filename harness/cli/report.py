@@ -49,14 +49,7 @@ def report(
         raise UsageError("--serve writes no file; leave out --output, or --serve")
     if port is not None and not serve:
         raise UsageError("--port is for --serve; add --serve")
-    seen: set[str] = set()
-
-    def warn_once(line: str) -> None:
-        if line not in seen:
-            seen.add(line)
-            warn(line)
-
-    store = Store(runs, warn_once)
+    store = Store(runs, warn)
     wanted = {"dataset": datasets, "model": models, "metric": metrics}
     if serve:
         _serve(store, wanted, default_port if port is None else port)

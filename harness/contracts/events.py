@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 EvaluationSplit = Literal["test", "validation"]
 evaluation_splits: tuple[EvaluationSplit, ...] = get_args(EvaluationSplit)
 
-schema = 3  # of records; 1 kept in ``diagnostics`` what are fields of their own now, 2 had no ``group_values``
+# Of records; 1 kept in ``diagnostics`` what are fields of their own now, 2 had no ``group_values``, and 3 no
+# ``values_digest`` and no checksum.
+schema = 4
 finished = ("ok", "n/a", "diverged")
 failed = ("error", "out-of-memory", "diverged")
 
@@ -96,7 +98,7 @@ class Record:
     ``seconds`` are wall-clock time, ``peak_memory`` is in bytes. ``depends_on_seed`` is False if the metric states that
     its value is the same for every seed, or if the model comes from files. ``bound`` is ``lower`` or ``upper`` if
     values are bounds. ``limits`` is what the metric states that it cannot see. Timings that were taken in turn have the
-    same ``timing_group``.
+    same ``timing_group``. ``values_digest`` is the SHA-256 of the file of per-example values, or None if there is none.
     """
 
     cell_key: str
@@ -141,6 +143,7 @@ class Record:
     started: str | None = None
     ended: str | None = None
     traceback: str | None = None
+    values_digest: str | None = None
     schema: int = schema
 
     @property

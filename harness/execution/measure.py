@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable
@@ -28,6 +27,8 @@ from harness.machine.memory import PeakMemory
 from harness.noise import Noise, derive_seed, global_seed
 from harness.planning.component import resolve_component
 from harness.planning.plan import Cell, needs_of
+from harness.results.checksums import object_from
+from harness.results.store import line_of, record_from
 from harness.training.fit import fit_seed
 from harness.training.recipe import Callbacks, Recipe
 
@@ -68,7 +69,8 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
             peak_memory=peak_memory,
             started=started,
         )
-        json.dumps(dataclasses.asdict(record))  # a result that is not JSON is the metric's failure, not the store's
+        # A result that could not be read again is the metric's failure, not the store's.
+        record_from(object_from(line_of(record)))
         return record, _values(estimate, data)
     except Exception as error:
         return record_without_value(cell, failure_of(error), specification), None

@@ -15,7 +15,7 @@ from functools import cached_property
 from harness.contracts.events import Record, Values, failed
 from harness.data.dataset import Data
 from harness.data.source import Track, untracked
-from harness.errors import UsageError, no_exit
+from harness.errors import StoreError, UsageError, no_exit
 from harness.execution.events import Reporter
 from harness.execution.failure import Failure
 from harness.execution.figures import sound_figures
@@ -74,19 +74,34 @@ class Run:
         self.registry = registry
         self.reporter = reporter
         self.plan = specification.plan(registry)
-        self.store = Store(specification.store, reporter.warn)
+        self._warned: set[str] = set()
+        self.store = Store(specification.store, self.warn)
         self.context = WorkerContext(specification, registry, self, track)
         self._failed: dict[str, Failure] = {}
         self._fits_begun: dict[str, Sequence[Fit]] = {}
         self._cells_begun: dict[str, Cell] = {}
         stored = [] if specification.fresh else self.store.records()
-        self._done = {record.cell_key: record for record in stored if record.is_finished}
-        self.outcome = Outcome({cell.key: self._done[cell.key] for cell in self.plan.cells if cell.key in self._done})
+        finished = {record.cell_key: record for record in stored if record.is_finished}
+        self._done = {
+            cell.key: finished[cell.key]
+            for cell in self.plan.cells
+            if cell.key in finished and self._is_whole(finished[cell.key])
+        }
+        self.outcome = Outcome(dict(self._done))
 
     @property
     def pending(self) -> list[Cell]:
         """The cells that have no finished record."""
         return [cell for cell in self.plan.cells if cell.key not in self._done]
+
+    def _is_whole(self, record: Record) -> bool:
+        """Return whether the per-example values of a record, if any, are what was written."""
+        try:
+            self.store.check_values(record)
+        except StoreError as error:
+            self.warn(f"{error}; the cell is measured again")
+            return False
+        return True
 
     def is_fitted(self, fit: Fit) -> bool:
         """Return whether a fit is in the store and may be used."""
@@ -188,8 +203,10 @@ class Run:
         self.reporter.announce(line)
 
     def warn(self, line: str) -> None:
-        """Show the user a warning."""
-        self.reporter.warn(line)
+        """Show the user a warning, unless another process of the run has found the same."""
+        if line not in self._warned:
+            self._warned.add(line)
+            self.reporter.warn(line)
 
     def fit_started(self, fits: Sequence[Fit]) -> None:
         """Show it to the user."""
@@ -220,7 +237,7 @@ class Run:
 
     def cell_ended(self, cell: Cell, record: Record, values: Values | None) -> None:
         """Write the record, then show it to the user and notify the plugins."""
-        self.store.append(record, values)
+        record = self.store.append(record, values)
         self._cells_begun.pop(cell.key, None)
         if record.is_finished:
             self.store.checkpoint_file([cell.key]).unlink(missing_ok=True)

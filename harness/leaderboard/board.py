@@ -224,8 +224,9 @@ def _measured(records: Sequence[Record], store: Store) -> tuple[Measured, list[i
     known = []
     for record in records:
         try:
-            found = store.values(record.cell_key)
-        except StoreError:
+            found = store.values(record)
+        except StoreError as error:
+            store.warn(f"{error}; run the same command again to measure the cell again")
             return unpaired, [record.seed]
         if found is None:
             return unpaired, []

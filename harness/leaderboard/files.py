@@ -122,7 +122,7 @@ def _copy_figures(boards: Sequence[Board], folder: Path, store: Store) -> dict[s
     copied: dict[str, dict[str, str]] = {}
     for key, row in rows.items():
         name = row.name if names[row.name] == 1 else f"{row.name} ({_distinguished(row, key)})"
-        for figure in sorted(store.figures_folder(key).glob("*.png")):
+        for figure in store.figures(key):
             folder.mkdir(exist_ok=True)
             copy = folder / _not_in_names.sub("-", f"{row.model}-{key[:8]}-{figure.name}")
             shutil.copyfile(figure, copy)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from harness.results.store import Store, record_from
 suffix = ".jsonl"
 _format = "harness baseline"
 _version = 1
-_left_out = ("traceback", "samples", "diagnostics", "limits")  # bulky, and no part of a comparison
+_left_out = ("traceback", "samples", "diagnostics", "limits", "values_digest")  # bulky, or no part of a comparison
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class Baseline:
     environment: Mapping[str, Any] | None = None
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
-    def values(self, cell_key: str) -> Condensed | None:
-        """Return the condensed per-example values of a cell, or None if it has none."""
-        return self.condensed.get(cell_key)
+    def values(self, record: Record) -> Condensed | None:
+        """Return the condensed per-example values of a record, or None if it has none."""
+        return self.condensed.get(record.cell_key)
 
 
 def save(
@@ -90,13 +89,11 @@ def save(
         "environment": store.environment(newest.environment) if newest.environment else None,
         "counts": dict(counts or {}),
     }
-    lines = [header, *(_line_of(record, store.values(record.cell_key)) for record in saved)]
+    lines = [header, *(_line_of(record, store.values(record)) for record in saved)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
     except OSError as error:
         raise StoreError(f"cannot write the baseline {path}: {error.strerror}") from error
     return saved

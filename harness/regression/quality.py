@@ -43,12 +43,12 @@ class Side:
 
     Args:
         records: as ``Store.records`` or a baseline has them.
-        values: returns the per-example values of the cell with a key, whole or condensed, or None if there are none;
-            may raise ``StoreError``.
+        values: returns the per-example values of a record, whole or condensed, or None if there are none; may raise
+            ``StoreError``.
     """
 
     records: Sequence[Record]
-    values: Callable[[str], Values | Condensed | None]
+    values: Callable[[Record], Values | Condensed | None]
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ def _measured(pairs: Mapping[int, Pair], base: Side, head: Side) -> tuple[Measur
     if not (records[0].counted or "test examples").endswith("examples"):
         return replace(unpaired, measurement_stderr=root_mean_square(stderrs)), None
     try:
-        found = [(base.values(pair.base.cell_key), head.values(pair.head.cell_key)) for pair in all_pairs]
+        found = [(base.values(pair.base), head.values(pair.head)) for pair in all_pairs]
     except StoreError as error:
         return unpaired, f"not paired on test examples: {error}"
     if all(stderr == 0 for stderr in stderrs) and all(each is None for both in found for each in both):

@@ -139,7 +139,7 @@ def _dataset(record: Record) -> str:
 
 def _figures(rows: Sequence[Row], store: Store) -> list[Any]:
     first = next((row for row in rows if row.value is not None), rows[0])
-    return sorted(store.figures_folder(first.fit_key).glob("*.png"))
+    return store.figures(first.fit_key)
 
 
 def _fits(records: Sequence[Record], store: Store) -> dict[int, dict[str, Any]]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from harness.atomic import replacing
+from harness.atomic import create_folder, replacing
 from harness.contracts.checkpoints import State
 from harness.errors import StoreError
+from harness.results.checksums import DamagedError, stamp, stamped_content
 
 layouts = {"fit": 3, "measurement": 2}  # versions of the formats
 
@@ -50,15 +52,18 @@ class FileCheckpoint:
     def _read(self) -> tuple[State | None, str | None]:
         """Return the state that was kept, or what is wrong with it."""
         try:
-            state: State = torch.load(self.path, weights_only=True)
+            content = stamped_content(self.path, self.path.name)
+            state: State = torch.load(io.BytesIO(content), weights_only=True)
         except FileNotFoundError:
             return None, None
+        except DamagedError as error:
+            return None, f"cannot be used: {error}"
         except Exception as error:
             return None, f"cannot be read ({type(error).__name__})"
-        if state.get("layout") != layouts[self.work]:
+        if not isinstance(state, dict) or state.get("layout") != layouts[self.work] or "done" not in state:
             return None, "was written by another version"
-        if state["torch"] != str(torch.__version__):
-            return None, f"was written by torch {state['torch']}"
+        if state.get("torch") != str(torch.__version__):
+            return None, f"was written by torch {state.get('torch')}"
         return state, None
 
     @property
@@ -69,11 +74,12 @@ class FileCheckpoint:
     def save(self, state: State, done: str) -> None:
         """See ``Checkpoint.save``."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            create_folder(self.path.parent)
             with replacing(self.path) as temporary:
                 torch.save(
                     {"torch": str(torch.__version__), "layout": layouts[self.work], "done": done, **state}, temporary
                 )
+                stamp(temporary, self.path.name)
         except (OSError, RuntimeError) as error:
             raise StoreError(f"cannot write {self.path}: {error}") from error
         self._written = time.monotonic()

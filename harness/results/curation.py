@@ -8,8 +8,7 @@ in-use.lock         locked by runs, so that no record is removed while they writ
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from harness.atomic import replacing
 from harness.contracts.events import Record
 from harness.errors import StoreError, UsageError
 from harness.results.store import Store
+from harness.results.validation import is_key
 
 
 def shown_records(store: Store) -> list[Record]:
@@ -25,24 +25,45 @@ def shown_records(store: Store) -> list[Record]:
     Raises:
         StoreError: the records cannot be read.
     """
-    hidden = hidden_cells(store)
-    return [record for record in store.records() if record.cell_key not in hidden]
+    hidden, records = hidden_cells(store), store.records()
+    unknown = unknown_keys(hidden, records)
+    if unknown is not None:
+        store.warn(f"{hidden_file(store)} {unknown}")
+    return [record for record in records if record.cell_key not in hidden]
+
+
+def unknown_keys(hidden: Collection[str], records: Sequence[Record]) -> str | None:
+    """Return in words that a hidden cell has no record, as after a changed byte; None if each has one."""
+    unknown = set(hidden) - {record.cell_key for record in records}
+    return f"has the key {min(unknown)}, which no result has: it hides nothing" if unknown else None
 
 
 def hidden_cells(store: Store) -> set[str]:
     """Return the keys of hidden cells; none, with a warning, if they cannot be read."""
-    path = hidden_file(store)
     try:
-        return set(map(str, json.loads(path.read_text())))
+        return read_hidden(store)
     except (FileNotFoundError, NotADirectoryError):
         return set()
-    except (OSError, ValueError, TypeError):
-        store.warn(f"{path} cannot be read; nothing is hidden")
+    except (OSError, ValueError):
+        store.warn(f"{hidden_file(store)} cannot be read; nothing is hidden")
         return set()
+
+
+def read_hidden(store: Store) -> set[str]:
+    """Return the keys of hidden cells.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ValueError: it is damaged.
+    """
+    keys = json.loads(hidden_file(store).read_text())
+    if not isinstance(keys, list) or not all(map(is_key, keys)):
+        raise ValueError("these are not keys of cells")
+    return set(keys)
 
 
 def hide(store: Store, keys: Collection[str]) -> None:
-    """Hide cells from boards.
+    """Hide cells from boards, and forget hidden cells that have no record.
 
     Raises:
         StoreError: the folder cannot be written to.
@@ -51,7 +72,7 @@ def hide(store: Store, keys: Collection[str]) -> None:
 
 
 def unhide(store: Store, keys: Collection[str]) -> None:
-    """Show hidden cells again.
+    """Show hidden cells again, and forget hidden cells that have no record.
 
     Raises:
         StoreError: the folder cannot be written to.
@@ -66,14 +87,32 @@ def remove(store: Store, keys: Collection[str]) -> Path:
         UsageError: a run is using the store.
         StoreError: the folder cannot be written to.
     """
-    path = store.records_file
-    copy = path.with_name(f"{path.name}.bak")
-    with _alone(store), _writing(store):
-        shutil.copyfile(path, copy)
-        kept = [line for line in path.read_bytes().splitlines(keepends=True) if _cell_of(line) not in keys]
-        with replacing(path) as temporary:
-            temporary.write_bytes(b"".join(kept))
+    with alone(store):
+        copy = keep_lines(store, lambda number, line: _cell_of(line) not in keys)
     unhide(store, keys)
+    return copy
+
+
+def keep_lines(store: Store, is_kept: Callable[[int, bytes], bool]) -> Path:
+    """Keep some lines of the records, in a store that nobody else uses, and return the copy of the records before.
+
+    Args:
+        store: that has records.
+        is_kept: of a line, from its number from 1 and its content.
+
+    Raises:
+        StoreError: the folder cannot be written to.
+    """
+    path = store.records_file
+    with _writing(store):
+        before = path.read_bytes()
+        copy = path.with_name(f"{path.name}.bak")
+        with replacing(copy) as temporary:
+            temporary.write_bytes(before)
+        lines = before.split(b"\n")
+        kept = [line for number, line in enumerate(lines, start=1) if line and is_kept(number, line)]
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"".join(line + b"\n" for line in kept))
     return copy
 
 
@@ -96,7 +135,12 @@ def in_use(store: Store) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(store: Store) -> Iterator[None]:
+def alone(store: Store) -> Iterator[None]:
+    """Keep runs out of a store, whose folder exists.
+
+    Raises:
+        UsageError: a run is using the store.
+    """
     with _locked(store, shared=False) as is_alone:
         if not is_alone:
             raise UsageError(f"a run is using {store.root}; wait until it has ended")
@@ -142,8 +186,9 @@ def hidden_file(store: Store) -> Path:
 
 
 def _write_hidden(store: Store, keys: set[str]) -> None:
+    known = {record.cell_key for record in store.records()}
     with _writing(store), replacing(hidden_file(store)) as temporary:
-        temporary.write_text(json.dumps(sorted(keys), indent=1))
+        temporary.write_text(json.dumps(sorted(keys & known), indent=1))
 
 
 @contextmanager

@@ -6,6 +6,10 @@
     environments/<id>.json   software and machine
     checkpoints/<key>.pt     the state of a fit or a measurement that is not finished
 
+What is written is synced before it gets its name, and has a checksum (``harness.results.checksums``) that is compared
+when it is read: ``fit.json`` has the digests of the tensors beside it, a record that of its per-example values, and
+``figures/<name>.png.sha256`` that of a figure. Files written before version 0.4 have none.
+
 Reading it imports neither torch nor safetensors.
 """
 
@@ -13,25 +17,45 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import gc
+import io
 import json
 import math
 import os
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.atomic import replacing
+from harness.atomic import create_folder, replacing, sync_file, sync_folder
 from harness.contracts.events import Record, Values, fields_of_schema_1, schema
 from harness.errors import StoreError, show_warning
+from harness.planning.identity import hash_of
+from harness.results.checksums import DamagedError, digest_of, digest_of_file, object_from, with_checksum
+from harness.results.validation import problem_of_fit, problem_of_record
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _attempts = 10
+_with_digests = 4  # the first schema whose records have the digest of their per-example values
+differs = "differs from what was written"
+_defaults = {each.name: each.default for each in dataclasses.fields(Record) if each.default is not dataclasses.MISSING}
+
+
+class Line(NamedTuple):
+    """A line of ``records.jsonl``: its place from 1, and its record, or why there is none.
+
+    ``is_newer`` says that a newer version wrote it.
+    """
+
+    number: int
+    content: bytes
+    record: Record | None = None
+    problem: str | None = None
+    is_newer: bool = False
 
 
 class Store:
@@ -39,12 +63,19 @@ class Store:
 
     Args:
         root: the folder, which need not exist to be read.
-        warn: shows the user one line about something that cannot be read.
+        warn: shows the user one line about something that cannot be read; each line is shown once.
     """
 
     def __init__(self, root: Path, warn: Callable[[str], None] = show_warning) -> None:
         self.root = root
-        self.warn = warn
+        self._warn = warn
+        self._warned: set[str] = set()
+
+    def warn(self, line: str) -> None:
+        """Show the user a line, unless it was shown before."""
+        if line not in self._warned:
+            self._warned.add(line)
+            self._warn(line)
 
     @property
     def records_file(self) -> Path:
@@ -60,95 +91,158 @@ class Store:
         Raises:
             StoreError: the file exists but cannot be read.
         """
-        latest: dict[str, Record] = {}
-        for number, line in enumerate(self._lines(), start=1):
-            record = self._parse(number, line)
-            if record is None:
-                continue
-            before = latest.get(record.cell_key)
-            if before is None or _age(record) >= _age(before):
-                latest[record.cell_key] = record
-        return list(latest.values())
+        found = []
+        with _no_garbage_collection():
+            for line in self.lines():
+                if line.record is None:
+                    self.warn(f"{self.records_file}, line {line.number}: {line.problem}; left out")
+                else:
+                    found.append(line.record)
+        return latest(found)
 
-    def _lines(self) -> list[bytes]:
+    def lines(self) -> Iterator[Line]:
+        """Yield every line that is not empty.
+
+        Raises:
+            StoreError: the file exists but cannot be read.
+        """
         try:
             content = self.records_file.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            return
         except OSError as error:
             raise StoreError(f"cannot read {self.records_file}: {error.strerror}") from error
-        return [line for line in content.split(b"\n") if line.strip()]
+        for number, line in enumerate(content.split(b"\n"), start=1):
+            if line.strip():
+                yield _parsed(number, line)
 
-    def _parse(self, number: int, line: bytes) -> Record | None:
-        try:
-            fields = json.loads(line)
-            if fields["schema"] > schema:
-                self.warn(f"{self.records_file}, line {number}: written by a newer version; left out")
-                return None
-            return record_from(fields)
-        except (ValueError, TypeError, KeyError):
-            self.warn(f"{self.records_file}, line {number}: not a readable record; left out")
-            return None
-
-    def append(self, record: Record, values: Values | None = None) -> None:
-        """Write a record, after its per-example values if any, and sync both to disk.
+    def append(self, record: Record, values: Values | None = None) -> Record:
+        """Write a record, after its per-example values if any, sync both to disk, and return what was written.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
         """
         with self._writing("the record of a cell"):
-            self.root.mkdir(parents=True, exist_ok=True)
-            if values is not None:
-                self._write_values(record.cell_key, values)
-            line = json.dumps(_finite(dataclasses.asdict(record)), allow_nan=False)
+            digest = None if values is None else self._write_values(record.cell_key, values)
+            written = dataclasses.replace(record, values_digest=digest)
+            self.append_lines([line_of(written)])
+            return written
+
+    def append_lines(self, lines: Sequence[bytes]) -> None:
+        """Append lines, without their ends, and sync them to disk.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written to.
+        """
+        with self._writing("records"):
+            create_folder(self.root)
+            is_new = not self.records_file.exists()
             with self.records_file.open("ab") as file:
-                # This line must not be appended to one that an earlier crash has cut short.
+                # These lines must not be appended to one that an earlier crash has cut short.
                 torn = file.tell() > 0 and not self._ends_in_newline()
-                file.write(b"\n" * torn + line.encode() + b"\n")
+                file.write(b"\n" * torn + b"".join(line + b"\n" for line in lines))
                 file.flush()
                 os.fsync(file.fileno())
+            if is_new:
+                sync_folder(self.root)
 
     def _ends_in_newline(self) -> bool:
         with self.records_file.open("rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read(1) == b"\n"
 
-    def _write_values(self, cell_key: str, values: Values) -> None:
+    def _write_values(self, cell_key: str, values: Values) -> str:
+        """Write per-example values, and return the digest of the file."""
         import numpy as np
 
-        path = self.root / "values" / f"{cell_key}.npz"
-        path.parent.mkdir(exist_ok=True)
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, ids=values.ids, values=values.values)
-            file.flush()
-            os.fsync(file.fileno())
+        path = self.values_file(cell_key)
+        create_folder(path.parent)
+        with replacing(path) as temporary:
+            with temporary.open("wb") as file:
+                np.savez(file, ids=values.ids, values=values.values)
+            return digest_of_file(temporary)
 
-    def values(self, cell_key: str) -> Values | None:
+    def values_file(self, cell_key: str) -> Path:
+        """Return the file of the per-example values of a cell, which need not exist."""
+        return self.root / "values" / f"{cell_key}.npz"
+
+    def values(self, record: Record) -> Values | None:
         """Return the per-example values of a cell, or None if it has none.
 
         Raises:
-            StoreError: they are damaged.
+            StoreError: they are damaged or missing.
         """
-        import numpy as np
-
-        try:
-            with (self.root / "values" / f"{cell_key}.npz").open("rb") as file, np.load(file) as arrays:
-                return Values(arrays["ids"], arrays["values"])
-        except FileNotFoundError:
+        content = self.content_of_values(record)
+        if content is None:
             return None
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise StoreError(f"the per-example values of cell {cell_key} cannot be read: {error}") from error
+        try:
+            return _values_in(content)
+        except Exception as error:  # numpy raises many kinds for damaged files
+            raise StoreError(f"{self.values_file(record.cell_key)} cannot be read: {error}") from error
+
+    def check_values(self, record: Record) -> None:
+        """Check the per-example values of a cell, if it has any.
+
+        Raises:
+            StoreError: they are damaged or missing.
+        """
+        if record.values_digest is None:
+            self.values(record)
+        else:
+            self.content_of_values(record)
+
+    def content_of_values(self, record: Record) -> bytes | None:
+        """Return the content of the file of per-example values, or None if the cell has none.
+
+        Raises:
+            StoreError: it is not what was written with the record, or is missing.
+        """
+        path = self.values_file(record.cell_key)
+        if record.values_digest is None and record.schema >= _with_digests:
+            return None
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            if record.values_digest is None:
+                return None
+            raise StoreError(f"{path} is missing") from error
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        if record.values_digest is not None and digest_of(content) != record.values_digest:
+            raise StoreError(f"{path} {differs}")
+        return content
+
+    def fit_folder(self, fit_key: str) -> Path:
+        """Return the folder of a fit, which need not exist."""
+        return self.root / "fits" / fit_key
 
     def fit(self, fit_key: str) -> dict[str, Any] | None:
         """Return the description of a fit, or None if it has to be trained."""
-        path = self.root / "fits" / fit_key / "fit.json"
         try:
-            return dict(json.loads(path.read_text()))
+            return self.read_fit(fit_key)
+        except StoreError as error:
+            self.warn(f"{error}; the model is trained again")
+            return None
+
+    def read_fit(self, fit_key: str) -> dict[str, Any] | None:
+        """Return the description of a fit, or None if there is none.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        path = self.fit_folder(fit_key) / "fit.json"
+        try:
+            described = object_from(path.read_bytes(), fit_key)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
-            self.warn(f"{path} cannot be read; the model is trained again")
-            return None
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        except DamagedError as error:
+            raise StoreError(f"{path} cannot be used: {error}") from error
+        problem = problem_of_fit(described)
+        if problem is not None:
+            raise StoreError(f"{path} cannot be used: {problem}")
+        return described
 
     def weights(self, fit_key: str) -> dict[str, Tensor]:
         """Return the stored weights of a fit, by name.
@@ -156,25 +250,48 @@ class Store:
         Raises:
             StoreError: they are missing or damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        path = self.root / "fits" / fit_key / "weights.safetensors"
-        try:
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise StoreError(f"{path} cannot be read: {error}") from error
+        return self._tensors(fit_key, "weights.safetensors")
 
     def snapshots(self, fit_key: str) -> dict[int, Tensor]:
         """Return the samples that were kept during training, by epoch; none if they are missing or damaged."""
-        from safetensors import SafetensorError
+        path = self.fit_folder(fit_key) / "snapshots.safetensors"
+        if not path.exists():
+            return {}
+        try:
+            found = self._tensors(fit_key, path.name)
+            return {int(epoch): found[epoch] for epoch in sorted(found, key=int)}
+        except (StoreError, ValueError) as error:
+            self.warn(f"{error}; figures are drawn without these samples")
+            return {}
+
+    def check_tensors(self, fit_key: str, name: str) -> None:
+        """Check a file of tensors of a fit; one without a digest is only opened.
+
+        Raises:
+            StoreError: it is damaged or missing.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = self.fit_folder(fit_key) / name
+        digest = (self.read_fit(fit_key) or {}).get("digests", {}).get(name)
+        try:
+            if digest is None:
+                with safe_open(path, framework="numpy"):
+                    pass
+            elif digest_of_file(path) != digest:
+                raise StoreError(f"{path} {differs}")
+        except (OSError, SafetensorError) as error:
+            raise StoreError(f"{path} cannot be read: {error}") from error
+
+    def _tensors(self, fit_key: str, name: str) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
-        path = self.root / "fits" / fit_key / "snapshots.safetensors"
+        self.check_tensors(fit_key, name)
+        path = self.fit_folder(fit_key) / name
         try:
-            return {int(epoch): samples for epoch, samples in sorted(load_file(path).items(), key=lambda e: int(e[0]))}
-        except (OSError, SafetensorError):
-            return {}
+            return load_file(path)
+        except Exception as error:  # safetensors and torch raise many kinds for damaged files
+            raise StoreError(f"{path} cannot be read: {error}") from error
 
     def fit_keys(self) -> list[str]:
         """Return the keys of all fits."""
@@ -182,7 +299,16 @@ class Store:
 
     def figures_folder(self, fit_key: str) -> Path:
         """Return the folder of a fit's figures."""
-        return self.root / "fits" / fit_key / "figures"
+        return self.fit_folder(fit_key) / "figures"
+
+    def figures(self, fit_key: str) -> list[Path]:
+        """Return the figures of a fit, without damaged ones."""
+        found = sorted(self.figures_folder(fit_key).glob("*.png"))
+        problems = {path: problem_of_figure(path) for path in found}
+        for path, problem in problems.items():
+            if problem is not None:
+                self.warn(f"{path} {problem}; left out, 'harness figures' draws it again")
+        return [path for path in found if problems[path] is None]
 
     def write_figure(self, fit_key: str, name: str, png: bytes) -> Path:
         """Write a figure beside its fit and return its path.
@@ -194,9 +320,13 @@ class Store:
         with self._writing("a figure"):
             for attempts_left in reversed(range(_attempts)):
                 try:
-                    path.parent.mkdir(parents=True, exist_ok=True)
+                    create_folder(path.parent)
+                    digest_file = _digest_file(path)
+                    digest_file.unlink(missing_ok=True)  # a figure without a digest is not a damaged one
                     with replacing(path) as temporary:
                         temporary.write_bytes(png)
+                    with replacing(digest_file) as temporary:
+                        temporary.write_text(f"{digest_of(png)}  {path.name}\n")
                     break
                 except (FileNotFoundError, FileExistsError):  # another run has replaced the same fit meanwhile
                     if not attempts_left:
@@ -217,20 +347,25 @@ class Store:
         """
         from safetensors.torch import save_file
 
-        final = self.root / "fits" / fit_key
+        final = self.fit_folder(fit_key)
         with self._writing("a fitted model"):
-            final.parent.mkdir(parents=True, exist_ok=True)
+            create_folder(final.parent)
             temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=final.parent))
             try:
+                digests = {}
                 named = {str(epoch): samples for epoch, samples in (snapshots or {}).items()}
                 for tensors, file in ((weights, "weights.safetensors"), (named or None, "snapshots.safetensors")):
                     if tensors is not None:
                         # Copies, since safetensors refuses tensors that share memory, as tied weights do.
                         copies = {name: each.detach().cpu().contiguous().clone() for name, each in tensors.items()}
                         save_file(copies, temporary / file)
-                (temporary / "fit.json").write_text(json.dumps(_finite(dict(description)), indent=1))
+                        sync_file(temporary / file)
+                        digests[file] = digest_of_file(temporary / file)
+                described = json.dumps(_finite({**description, "digests": digests}), indent=1)
+                (temporary / "fit.json").write_text(with_checksum(described, fit_key))
+                sync_file(temporary / "fit.json")
                 temporary.chmod(0o755)
-                _put_in_place(temporary, final)
+                put_in_place(temporary, final)
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
@@ -253,16 +388,18 @@ class Store:
         path = self.root / "environments" / f"{identifier}.json"
         if not path.exists():
             with self._writing("the environment"):
-                path.parent.mkdir(parents=True, exist_ok=True)
+                create_folder(path.parent)
                 with replacing(path) as temporary:
                     temporary.write_text(json.dumps(description, indent=1))
 
     def environment(self, identifier: str) -> dict[str, Any] | None:
-        """Return the description of an environment, or None if it cannot be read."""
-        try:
-            return dict(json.loads((self.root / "environments" / f"{identifier}.json").read_text()))
-        except (OSError, ValueError):
+        """Return the description of an environment, or None if it is missing or damaged."""
+        path = self.root / "environments" / f"{identifier}.json"
+        problem = problem_of_environment(path)
+        if problem is not None:
+            self.warn(f"{path} {problem}; left out")
             return None
+        return object_from(path.read_bytes()) if path.exists() else None
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -277,6 +414,79 @@ class Store:
             ) from error
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Search for no garbage while many objects are built that are all kept: it would take half of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """Return the latest record of every cell; see ``Store.records``."""
+    found: dict[str, Record] = {}
+    for record in records:
+        before = found.get(record.cell_key)
+        if before is None or _age(record) >= _age(before):
+            found[record.cell_key] = record
+    return list(found.values())
+
+
+def _parsed(number: int, content: bytes) -> Line:
+    try:
+        fields = object_from(content)
+        if type(fields.get("schema")) is int and fields["schema"] > schema:
+            return Line(number, content, problem="written by a newer version", is_newer=True)
+        return Line(number, content, record_from(fields))
+    except ValueError as error:
+        return Line(number, content, problem=f"not a readable record: {error}")
+
+
+def line_of(record: Record) -> bytes:
+    """Return the line of a record, without its end: JSON, with a checksum as the last field."""
+    return with_checksum(json.dumps(_finite(dataclasses.asdict(record)), allow_nan=False)).encode()
+
+
+def problem_of_environment(path: Path) -> str | None:
+    """Return in words that the description of an environment is not the one that its name is the hash of."""
+    try:
+        return None if hash_of(object_from(path.read_bytes())) == path.stem else differs
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except DamagedError as error:
+        return f"cannot be used: {error}"
+
+
+def problem_of_figure(path: Path) -> str | None:
+    """Return in words that a figure is not what was written; None if it is, or has no digest."""
+    try:
+        return None if digest_of_file(path) == _digest_file(path).read_text().split()[0] else differs
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, IndexError):
+        return "has a digest that cannot be read"
+
+
+def _digest_file(figure: Path) -> Path:
+    return figure.with_name(f"{figure.name}.sha256")
+
+
+def _values_in(content: bytes) -> Values:
+    import numpy as np
+
+    with np.load(io.BytesIO(content)) as arrays:
+        ids, values = arrays["ids"], arrays["values"]
+    if ids.ndim != 1 or ids.shape != values.shape or ids.dtype.kind != "i" or values.dtype.kind not in "fiu":
+        raise ValueError(f"ids are {ids.dtype} {ids.shape}, and values {values.dtype} {values.shape}")
+    return Values(ids, values)
+
+
 def _age(record: Record) -> tuple[bool, str]:
     return record.is_finished, record.ended or ""
 
@@ -285,24 +495,33 @@ def record_from(fields: dict[str, Any]) -> Record:
     """Build a record from its JSON fields; those that an older schema lacks have their defaults.
 
     Raises:
-        KeyError: a field that every schema has is missing.
-        TypeError: a field is unknown or missing.
+        ValueError: a field has a wrong type or value, is unknown or missing.
     """
-    if fields["schema"] == 1 and "diagnostics" in fields:
-        before = fields["diagnostics"]
+    if fields.get("schema") == 1 and isinstance(before := fields.get("diagnostics"), dict):
         fields = fields | {name: before[key] for name, key in fields_of_schema_1.items() if key in before}
+    problem = problem_of_record(fields)
+    if problem is not None:
+        raise ValueError(problem)
     sequences = {name: tuple(fields.get(name, ())) for name in ("samples", "group_values")}
-    return Record(**{**fields, **sequences})
+    record = object.__new__(Record)
+    # A frozen dataclass sets its fields one by one, which takes as long as reading them all from JSON.
+    vars(record).update({**_defaults, "parts": {}, "diagnostics": {}, **fields, **sequences})
+    return record
 
 
-def _put_in_place(folder: Path, final: Path) -> None:
-    """Rename a folder to ``final``, replacing one that may exist and in which another run may be writing."""
+def put_in_place(folder: Path, final: Path) -> None:
+    """Rename a folder, whose files are synced, to ``final``.
+
+    A folder of that name is replaced, also if another run is writing in it.
+    """
+    sync_folder(folder)
     aside = final.with_name(f".replaced-{folder.name}")
     for attempts_left in reversed(range(_attempts)):
         with suppress(FileNotFoundError):
             final.rename(aside)
         try:
             folder.rename(final)
+            sync_folder(final.parent)
             return
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not attempts_left:
@@ -319,11 +538,13 @@ def _remove(folder: Path) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Replace infinities and NaN, which JSON cannot represent, by null."""
+    """Replace infinities and NaN by null, and halves of surrogate pairs by escapes: they cannot be written."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
+        return {_finite(key): _finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return value

@@ -11,6 +11,7 @@ from timed_runs import here, stored_fit, stored_record, timed_run
 from harness.execution.durations import Durations, Forecast, in_words, makespan
 from harness.execution.run import Run
 from harness.planning.budget import Budget
+from harness.planning.identity import hash_of
 
 
 def durations(run: Run, machine: str = here.machine) -> Durations:
@@ -118,7 +119,8 @@ def test_times_are_written_roughly(seconds: float, words: str) -> None:
 def test_an_environment_of_another_version_is_not_this_machine(tmp_path: Path) -> None:
     run = timed_run(tmp_path)
     stored_fit(run, seconds=10.0, steps=158)
-    run.store.write_environment("other", {"python": "4"})
-    (path,) = (tmp_path / "runs" / "environments").glob("[!o]*.json")
-    (tmp_path / "runs" / "environments" / "other.json").replace(path)
+    other = {"python": "4"}
+    run.store.write_environment(hash_of(other), other)
+    described = run.store.fit(run.plan.fits[0].key)
+    run.store.write_fit(run.plan.fits[0].key, {**described, "environment": hash_of(other)}, None)
     assert seconds_of_fit(run) is None

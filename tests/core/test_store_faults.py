@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stored_results import described_fit, engine
+from versions import component
 
 from harness.atomic import require_writable
 from harness.contracts.events import Record, Values
@@ -19,12 +21,12 @@ from harness.results.store import Store
 record = Record(
     cell_key="a",
     fit_key="f",
-    dataset={},
-    model={},
-    metric={},
+    dataset=component("digits"),
+    model=component("vae"),
+    metric=component("elbo"),
     seed=0,
     budget=None,
-    engine={},
+    engine=engine,
     machine=None,
     split="test",
     evaluation_seed=0,
@@ -49,27 +51,29 @@ def store(tmp_path: Path, warnings: list[str]) -> Store:
 
 def test_records_and_values_come_back_as_they_were_written(store: Store) -> None:
     values = Values(np.array([4, 7]), np.array([0.1, -2.0]))
-    store.append(another("a", diagnostics={"gap": float("nan"), "rate": [1.0, float("inf")]}), values)
-    assert store.records() == [another("a", diagnostics={"gap": None, "rate": [1.0, None]})]
-    found = store.values("a")
+    written = store.append(another("a", diagnostics={"gap": float("nan"), "rate": [1.0, float("inf")]}), values)
+    assert store.records() == [dataclasses.replace(written, diagnostics={"gap": None, "rate": [1.0, None]})]
+    found = store.values(written)
     assert found is not None
     assert (found.ids.tolist(), found.values.tolist()) == ([4, 7], [0.1, -2.0])
-    assert store.values("b") is None
+    assert store.values(store.append(another("b"))) is None
 
 
 @pytest.mark.parametrize("size", [0, 100])
 def test_values_cut_short_are_an_error(store: Store, size: int) -> None:
-    store.append(another("a"), Values(np.arange(50), np.ones(50)))
+    written = store.append(another("a"), Values(np.arange(50), np.ones(50)))
     file = store.root / "values" / "a.npz"
     file.write_bytes(file.read_bytes()[:size])
-    with pytest.raises(StoreError, match="values of cell a cannot be read"):
-        store.values("a")
+    with pytest.raises(StoreError, match=r"a\.npz differs from what was written"):
+        store.values(written)
+    with pytest.raises(StoreError, match=r"a\.npz cannot be read"):
+        store.values(dataclasses.replace(written, values_digest=None, schema=3))
 
 
 def test_two_runs_can_write_the_same_fit_at_once(store: Store) -> None:
     def work(number: int) -> None:
         for _ in range(40):
-            store.write_fit("f", {"by": number}, {"w": torch.full((3,), float(number))})
+            store.write_fit("f", described_fit(parameters=number), {"w": torch.full((3,), float(number))})
             for name in ("a", "b"):
                 store.write_figure("f", name, b"a picture")
 
@@ -77,7 +81,7 @@ def test_two_runs_can_write_the_same_fit_at_once(store: Store) -> None:
         assert list(threads.map(work, range(2))) == [None, None]
     fit = store.fit("f")
     assert fit is not None
-    assert store.weights("f")["w"].tolist() == [fit["by"]] * 3
+    assert store.weights("f")["w"].tolist() == [fit["parameters"]] * 3
     assert [path.name for path in (store.root / "fits").iterdir()] == ["f"]
 
 
@@ -169,7 +173,7 @@ def test_records_of_schema_1_have_their_typed_fields_among_the_diagnostics(store
     old = dataclasses.asdict(another("a", diagnostics=diagnostics, schema=1))
     for name in ("warning", "biased_in_favour", "threads", "estimator_stderr", "effective_sample_size"):
         del old[name]
-    del old["degrees_of_freedom"]
+    del old["degrees_of_freedom"], old["values_digest"]
     store.root.mkdir()
     store.records_file.write_text(json.dumps(old) + "\n")
     (found,) = store.records()
@@ -180,20 +184,20 @@ def test_records_of_schema_1_have_their_typed_fields_among_the_diagnostics(store
 
 def test_a_fit_is_replaced_whole_and_tied_weights_are_kept(store: Store) -> None:
     w = torch.arange(3.0)
-    store.write_fit("f", {"status": "ok"}, {"encoder": w, "decoder": w})
+    store.write_fit("f", described_fit(), {"encoder": w, "decoder": w})
     assert {name: each.tolist() for name, each in store.weights("f").items()} == {
         "encoder": [0, 1, 2],
         "decoder": [0, 1, 2],
     }
-    store.write_fit("f", {"status": "diverged"}, None)
-    assert store.fit("f") == {"status": "diverged"}
+    store.write_fit("f", described_fit(status="diverged"), None)
+    assert store.fit("f") == {**described_fit(status="diverged"), "digests": {}}
     with pytest.raises(StoreError, match="cannot be read"):
         store.weights("f")
 
 
 def test_damaged_weights_are_an_error(store: Store) -> None:
-    store.write_fit("f", {"status": "ok"}, {"w": torch.zeros(10)})
+    store.write_fit("f", described_fit(), {"w": torch.zeros(10)})
     path = store.root / "fits" / "f" / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:30])
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="differs from what was written"):
         store.weights("f")

@@ -34,11 +34,23 @@ class Diagnosed(Sound):
     def measure(self, model, data, context):
         return harness.Estimate(1.0, None, 1, diagnostics={"a": numpy.float32(1)})
 
+class Negative(Sound):
+    def measure(self, model, data, context):
+        return harness.Estimate(1.0, -0.5, 2)
+
+class Grouped(Sound):
+    def measure(self, model, data, context):
+        return harness.Estimate(1.0, 0.5, 2, group_values=(1.0, float("nan")))
+
+class Huge(Sound):
+    def measure(self, model, data, context):
+        return harness.Estimate(1e200, 0.5, 2)
+
 class Partly(Sound):
     def measure(self, model, data, context):
         return harness.Estimate(1.0, None, 1, parts={"a": float("nan"), "b": 2.0})
 
-faulty = [OfATensor, OfAnArray, OfTooFew, Diagnosed]
+faulty = [OfATensor, OfAnArray, OfTooFew, Diagnosed, Negative, Grouped, Huge]
 
 class Extra(torch.nn.Module):
     def __init__(self, info, config):
@@ -65,18 +77,21 @@ def harness_metrics():
 
 def test_an_estimate_that_cannot_be_stored_is_an_error_of_its_metric(call: Call, tmp_path: Path) -> None:
     (tmp_path / "metrics.py").write_text(plugin)
-    names = "ofatensor,ofanarray,oftoofew,diagnosed,partly,sound"
+    names = "ofatensor,ofanarray,oftoofew,diagnosed,negative,grouped,huge,partly,sound"
     done = call("run", "--plugin", "metrics.py", "--models", "pca", "--metric", names)
     assert done.code == 3
     lines = (tmp_path / "runs" / "records.jsonl").read_text().splitlines()
     found = {record["metric"]["name"]: record for record in map(json.loads, lines)}
     assert {name: record["status"] for name, record in found.items()} == {
-        **dict.fromkeys(["ofatensor", "ofanarray", "oftoofew", "diagnosed"], "error"),
+        **dict.fromkeys(["ofatensor", "ofanarray", "oftoofew", "diagnosed", "negative", "grouped", "huge"], "error"),
         **dict.fromkeys(["partly", "sound"], "ok"),
     }
     assert found["ofatensor"]["reason"] == "Estimate.value is a Tensor; use float(...)"
     assert "per-example values have the shape (2000, 2); expected (2000,)" in found["oftoofew"]["reason"]
     assert "float32 is not JSON serializable" in found["diagnosed"]["reason"]
+    assert "stderr is -0.5" in found["negative"]["reason"]
+    assert "group_values is [1.0, None]" in found["grouped"]["reason"]
+    assert "value is 1e+200" in found["huge"]["reason"]
     assert all(name in done.out for name in ("partly", "sound"))
 
 

@@ -68,8 +68,9 @@ def test_what_a_comparison_is_paired_on_is_named(store: Store) -> None:
     generator = np.random.default_rng(0)
     values = generator.normal(size=60)
     records = [record("a", 0.0, n=60), record("b", 0.0, n=60), record("c", 0.0)]
-    for each in records[:2]:
-        store.append(each, Values(np.arange(60), values + 0.1 * generator.normal(size=60)))
+    for place in (0, 1):
+        noisy = Values(np.arange(60), values + 0.1 * generator.normal(size=60))
+        records[place] = store.append(records[place], noisy)
     found = explained(records, store)
     assert found["paired_on"] == "60 test examples"
     assert found["simultaneous_interval"][1] > found["single_interval"][1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 import shutil
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from test_boards import named, record, seeds_of
 
 from harness.contracts.events import Record
 from harness.leaderboard.board import build_boards
+from harness.planning.identity import hash_of
 from harness.registry import Registry
 from harness.results.store import Store
 
@@ -29,7 +29,7 @@ formats = [each.spec.name for each in Registry.load().all("renderer")]
 
 def tied(name: str = "vae", **changes: object) -> Record:
     """Return a record that has the value of others, and neither a metric nor a key like that of any other."""
-    return dataclasses.replace(record(name, **changes), cell_key=f"{name} {json.dumps(changes, sort_keys=True)}")
+    return dataclasses.replace(record(name, **changes), cell_key=hash_of([name, changes]))
 
 
 # What the store of the fixture lacks: equal values, values without a direction, settings and warnings that differ by

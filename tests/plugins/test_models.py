@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from stored_results import described_fit
 
 from harness import Data, Noise, NotApplicable
 from harness.contracts.models import HasDensity, Reconstructs, Samples, offers
@@ -72,7 +73,7 @@ def test_stored_weights_give_identical_outputs(fitted, suited, tmp_path: Path, n
     component, store = component_of(name), Store(tmp_path)
     data = suited(component)
     model = fitted(component, data)
-    store.write_fit("key", {"status": "ok"}, model.state_dict())
+    store.write_fit("key", described_fit(), model.state_dict())
     loaded = component.factory(data.info, component.config)
     loaded.load_state_dict(store.weights("key"))
     loaded.eval()

@@ -449,7 +449,7 @@ def simulated(trials: int, drop: float, cells: int, tolerance: float, over_seeds
                     )
                     records.append(record)
             by_key = {record.cell_key: kept[tuple(json.loads(f"[{record.fit_key}]"))] for record in records}
-            sides.append(Side(records, by_key.get))
+            sides.append(Side(records, lambda record, kept=by_key: kept.get(record.cell_key)))
         findings = compare_quality(*sides, {"elbo": tolerance})
         worse = sum(each.verdict == "worse" for each in findings)
         alarms += worse > 0

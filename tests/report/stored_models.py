@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from stored_results import described_fit, engine
 
 from harness.contracts.events import Record, Values
+from harness.planning.identity import hash_of
 from harness.results.store import Store
 
-engine = {"device": "cpu", "threads": 1, "precision": "float32", "path": "single", "deterministic": True}
+environment = {"python": "3.11", "distributions": {"torch": "2.11"}}
 
 
 def component(name: str, settings: dict[str, Any] | None = None, changed: Sequence[str] = ()) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def record(model: str, metric: str, value: float | None, seed: int = 0, **change
         "unit": "nats" if found else None,
         "direction": "higher" if found else None,
         "measure": "probability mass on binary pixels" if found else None,
-        "environment": "0123456789abcdef01234567",
+        "environment": hash_of(environment),
         "ended": "2026-11-26T02:00:00+00:00",
     }
     return Record(**{**fields, **changes})
@@ -76,7 +78,7 @@ def write_fit(store: Store, key: str, epochs: int = 4, shift: float = 0.0) -> No
         "seconds": [1.25] * epochs,
         "steps": 10 * epochs,
     }
-    store.write_fit(key, {"seconds": 6.0, "status": "ok", "reason": None, "parameters": 1234, "curves": curves}, None)
+    store.write_fit(key, described_fit(seconds=6.0, parameters=1234, curves=curves), None)
 
 
 def append_all(store: Store, records: Iterable[Record]) -> None:
@@ -104,7 +106,7 @@ def small_store(root: Path) -> Store:
     store.append(record("gan", "elbo", None, status="error", reason="it ran out of luck"))
     store.append(record("vae", "fid", 31.4159, fit_key="vae-of-cats", **cats))
     store.append(record("iwae", "fid", 27.1828, fit_key="iwae-of-cats", **cats))
-    store.write_environment("0123456789abcdef01234567", {"python": "3.11", "distributions": {"torch": "2.11"}})
+    store.write_environment(hash_of(environment), environment)
     return store
 
 

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stored_models import Page, append_all, component, exact, picture, record, small_store, write_fit
+from stored_models import Page, append_all, component, environment, exact, picture, record, small_store, write_fit
+from stored_results import described_fit
 
 from harness.cli.reproduce import commands_of
 from harness.contracts.events import Record
 from harness.leaderboard.board import build_boards
 from harness.leaderboard.text import captions, decimals, number, rank_range
+from harness.planning.identity import hash_of
 from harness.report import pictures
 from harness.report.page import render
 from harness.report.plots import Costed, pareto_front
@@ -97,7 +99,7 @@ def test_a_model_has_its_results_training_settings_command_and_environment(store
         "validation training, seed 0",
         "Pictures samples",
         "harness run --models iwae --dataset digits --metric elbo,parameters --seeds 3 --epochs 4 --batch-size 128",
-        "Measured in environment 01234567",
+        f"Measured in environment {hash_of(environment)[:8]}",
     ):
         assert words.replace(" ", "") in section
     assert "distributions torch2.11" in Page(text).text
@@ -134,26 +136,25 @@ hostile = [
 
 @pytest.mark.parametrize("name", hostile)
 def test_markup_in_names_is_text(tmp_path: Path, name: str) -> None:
-    store = Store(tmp_path)
+    store, records = Store(tmp_path), []
     for seed in range(2):
         changes = {
-            "model": component(name, {name: name}, [name]),
-            "dataset": component(name, {name: name}, [name]),
-            "metric": component(name, {name: name}, [name]),
+            **{kind: component(name, {name: name}, [name]) for kind in ("dataset", "model", "metric")},
             "unit": name, "measure": name, "limits": name, "warning": name, "parts": {name: 1.5}, "machine": name,
-            "environment": "env", "commit": name, "counted": name, "timing_group": "group",
+            "environment": hash_of({name: name}), "commit": name, "counted": name, "timing_group": "group",
         }  # fmt: skip
-        store.append(replace(record("a", "m", 1.0 + seed, seed, fit_key=f"f{seed}"), **changes))
+        records.append(replace(record("a", "m", 1.0 + seed, seed, fit_key=f"f{seed}"), **changes))
     for place, model in enumerate((name, f"{name} 2")):
-        store.append(record(model, f"quality {name}", 1.0 + place, fit_key=f"{place}"))
-        store.append(exact(model, f"cost {name}", 2.0 + place, fit_key=f"{place}"))
-    store.append(record("b", "m", None, reason=name, status="error", dataset=component(name)))
-    store.write_environment("env", {name: name})
+        records.append(record(model, f"quality {name}", 1.0 + place, fit_key=f"{place}"))
+        records.append(exact(model, f"cost {name}", 2.0 + place, fit_key=f"{place}"))
+    records.append(record("b", "m", None, reason=name, status="error", dataset=component(name)))
+    store.write_environment(hash_of({name: name}), {name: name})
     for seed in range(2):
         curves = {"train": {name: [1.0, 2.0]}, "validation": {name: [1.0, 2.0]}, "seconds": [1.0, 1.0], "steps": 2}
-        store.write_fit(f"f{seed}", {"status": "diverged", "reason": name, "fallback": name, "curves": curves}, None)
+        described = described_fit(status="diverged", reason=name, fallback=name, curves=curves)
+        store.write_fit(f"f{seed}", described, None)
     store.write_figure("f0", "samples", picture(0, 20, 20))
-    page = Page(page_of(store))
+    page = Page(render(records, store, commands_of))
     plain = {tag for tag, _ in Page(page_of(small_store(tmp_path / "plain"))).elements}
     assert {tag for tag, _ in page.elements} <= {*plain, "strong"}
     assert len(page.all("script")) == len(page.all("style")) == 1
@@ -202,7 +203,7 @@ def test_pictures_share_the_room_that_there_is(tmp_path: Path, monkeypatch: pyte
 
 def test_a_damaged_figure_is_left_out_with_a_warning(store: Store) -> None:
     warnings: list[str] = []
-    store.warn = warnings.append
+    store = Store(store.root, warnings.append)
     store.write_figure("vae-0", "broken", b"\x89PNG\r\n\x1a\nnothing")
     assert "broken of vae" not in page_of(store)
     assert len(warnings) == 1

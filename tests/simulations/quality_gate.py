@@ -76,7 +76,7 @@ def stored(runs: Path) -> Iterator[Fit]:
     for record in store.records():
         settings = record.model["settings"]
         fault = ",".join(f"{name}={settings[name]:g}" for name in record.model["changed"])
-        values = store.values(record.cell_key)
+        values = store.values(record)
         if values is not None and record.value is not None and record.stderr is not None:
             means = condense(record, values).means
             yield Fit(
@@ -96,7 +96,7 @@ def side(fits: list[Fit]) -> Side:
             Record(key, key, seed=fit.seed, budget={"epochs": 2}, value=fit.value, stderr=fit.stderr, **kinds, **fields)
         )
         condensed[key] = Condensed("test images", np.array(fit.means))
-    return Side(records, condensed.get)
+    return Side(records, lambda record: condensed.get(record.cell_key))
 
 
 def verdicts(base: dict[int, Fit], head: dict[int, Fit], seeds: int) -> Counter[str]:

@@ -1,0 +1,168 @@
+"""Stores united in one: all their records, each once, with the files that these need."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.atomic import create_folder, replacing, sync_file, sync_folder
+from harness.contracts.events import Record
+from harness.errors import StoreError
+from harness.results.curation import alone, hidden_cells, hide
+from harness.results.store import Store, latest, problem_of_environment, problem_of_figure, put_in_place
+from harness.results.verification import problem_of_fit
+
+if TYPE_CHECKING:
+    from harness.data.source import Track
+
+
+@dataclass
+class Merged:
+    """What was merged.
+
+    Args:
+        records: how many records were added.
+        known: how many were there already.
+        fits: how many fits were added, or replaced since they were damaged.
+        refused: what is damaged or of a newer version, and was not merged, one line each.
+    """
+
+    records: int = 0
+    known: int = 0
+    fits: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+def merge(target: Store, sources: Sequence[Store], track: Track) -> Merged:
+    """Add all records of other stores, with their fits, values and figures; the other stores are only read.
+
+    If a cell has several records, all are kept; the latest one counts, as ever, and the values are those of that one.
+    What was merged before is not added again, so an interrupted merge can be repeated. Checkpoints stay where they are.
+
+    Args:
+        target: the store that is added to; it is created if need be.
+        sources: other stores.
+        track: shows the progress.
+
+    Raises:
+        UsageError: a run is using the target.
+        StoreError: the target cannot be written to, or the records of a store cannot be read.
+    """
+    found = Merged()
+    try:
+        create_folder(target.root)
+        with alone(target):
+            for source in sources:
+                _merge_one(target, source, found, track)
+    except OSError as error:
+        raise StoreError(f"cannot write {error.filename or target.root}: {error.strerror}") from error
+    return found
+
+
+def _merge_one(target: Store, source: Store, found: Merged, track: Track) -> None:
+    hidden = hidden_cells(source)
+    here = [line for line in target.lines() if line.record is not None]
+    known = {line.content for line in here}
+    contents, records = [], []
+    for line in source.lines():
+        if line.record is None:
+            found.refused.append(f"{source.records_file}, line {line.number}: {line.problem}")
+            continue
+        records.append(line.record)
+        contents.append(line.content)
+    refused = _refuse_damaged_values(source, latest(records), found, track)
+    kept = [pair for pair in zip(contents, records, strict=True) if id(pair[1]) not in refused]
+    new = {content: record for content, record in kept if content not in known}
+    found.known += len(kept) - len(new)
+    found.records += len(new)
+    counting = {
+        record.cell_key: record
+        for record in latest([*(line.record for line in here if line.record), *(record for _, record in kept)])
+    }
+    _copy_fits(target, source, found, track)
+    _copy_environments(target, source, found)
+    for _, record in track(kept, "copying values", len(kept)):
+        if counting[record.cell_key] == record:
+            _copy_values(target, source, record)
+    target.append_lines(list(new))
+    newly_hidden = hidden & {record.cell_key for record in new.values()}
+    if newly_hidden:
+        hide(target, newly_hidden)
+
+
+def _refuse_damaged_values(source: Store, records: Sequence[Record], found: Merged, track: Track) -> set[int]:
+    """Return the identities of records whose values are damaged; values of records that do not count are gone."""
+    refused = set()
+    for record in track(records, f"reading {source.root}", len(records)):
+        try:
+            source.check_values(record)
+        except StoreError as error:
+            found.refused.append(f"the record of cell {record.cell_key}: {error}")
+            refused.add(id(record))
+    return refused
+
+
+def _copy_values(target: Store, source: Store, record: Record) -> None:
+    content = source.content_of_values(record)
+    path = target.values_file(record.cell_key)
+    if content is None or (path.exists() and path.read_bytes() == content):
+        return
+    create_folder(path.parent)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _copy_fits(target: Store, source: Store, found: Merged, track: Track) -> None:
+    keys = source.fit_keys()
+    for key in track(keys, "copying fits", len(keys)):
+        if target.fit_folder(key).exists() and problem_of_fit(target, key) is None:
+            continue
+        problem = problem_of_fit(source, key)
+        if problem is not None:
+            found.refused.append(problem)
+            continue
+        create_folder(target.fit_folder(key).parent)
+        copy = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.fit_folder(key).parent))
+        try:
+            _copy_files(source.fit_folder(key), copy, found)
+            put_in_place(copy, target.fit_folder(key))
+        except BaseException:
+            shutil.rmtree(copy, ignore_errors=True)
+            raise
+        found.fits += 1
+
+
+def _copy_files(folder: Path, copy: Path, found: Merged) -> None:
+    """Copy the files of a fit, without figures that are damaged, and sync them."""
+    copy.chmod(0o755)
+    for path in sorted([*folder.glob("[!.]*.json"), *folder.glob("[!.]*.safetensors")]):
+        shutil.copyfile(path, copy / path.name)
+        sync_file(copy / path.name)
+    for path in sorted(folder.glob("figures/[!.]*.png")):
+        if (problem := problem_of_figure(path)) is not None:
+            found.refused.append(f"{path} {problem}")
+            continue
+        (copy / "figures").mkdir(exist_ok=True)
+        for each in (path, path.with_name(f"{path.name}.sha256")):
+            if each.exists():
+                shutil.copyfile(each, copy / "figures" / each.name)
+                sync_file(copy / "figures" / each.name)
+    if (copy / "figures").exists():
+        sync_folder(copy / "figures")
+
+
+def _copy_environments(target: Store, source: Store, found: Merged) -> None:
+    for path in sorted(source.root.glob("environments/[!.]*.json")):
+        copy = target.root / "environments" / path.name
+        if copy.exists() and problem_of_environment(copy) is None:
+            continue
+        if (problem := problem_of_environment(path)) is not None:
+            found.refused.append(f"{path} {problem}")
+            continue
+        create_folder(copy.parent)
+        with replacing(copy) as temporary:
+            shutil.copyfile(path, temporary)
