@@ -128,12 +128,18 @@ def _expected(provided: Provided, given: Any) -> dict[str, str]:
 
 
 def results_of(target: Target, checks: Iterable[Check] | None = None) -> Iterator[Result]:
-    """Carry out the checks of a target, in order; if it does not keep its contract, the others are skipped."""
-    broken = False
+    """Carry out the checks of a target, in order; the first is that of its contract.
+
+    If it does not keep its contract, or reads a file that only a user can name, the others are skipped.
+    """
+    files = ", ".join(getattr(getattr(target.subject, "component", None), "files", ()))
+    skipped = f"it reads {files}, which only a user can name" if files else None
     for check in target.checks if checks is None else checks:
-        if broken:
-            yield Result(check.id, target.name, "skipped", "it does not keep its contract")
+        of_contract = check.id.endswith("-keeps-its-contract")
+        if skipped and not of_contract:
+            yield Result(check.id, target.name, "skipped", skipped)
             continue
         result = target.run(check)
-        broken = result.status == "failed" and check.id.endswith("-keeps-its-contract")
+        if result.status == "failed" and of_contract:
+            skipped = "it does not keep its contract"
         yield result

@@ -177,10 +177,18 @@ _identity_of_component: dict[str, _Check] = {
     "distribution": _is_text,
     "version": _optional_text,
     "settings": _is_json_object,
+    "content": _is_text,
 }
-_is_identity_of_component = _object(_identity_of_component)
+_is_identity_of_component = _object(_identity_of_component, "content")
 _is_described = _object(
-    {**_identity_of_component, "changed": _list_of(_is_text), "plugin_version": _optional_text}, "plugin_version"
+    {
+        **_identity_of_component,
+        "changed": _list_of(_is_text),
+        "note": _is_text,
+        "weights": _is_text,
+        "plugin_version": _optional_text,
+    },
+    *("content", "note", "weights", "plugin_version"),
 )
 _is_some_budget = _object(
     {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from stored_results import described_fit
 from torch import Tensor, nn
 
 import harness
@@ -345,7 +346,9 @@ def test_what_cannot_be_opened_or_loaded_is_one_line(done: Runs, tmp_path: Path)
 def test_an_ambiguous_key_is_refused(tmp_path: Path) -> None:
     for key in ("aa1", "aa2"):
         (tmp_path / "runs" / "fits" / key).mkdir(parents=True)
-        (tmp_path / "runs" / "fits" / key / "fit.json").write_text('{"curves": {"steps": 7}}')
+        curves = {"train": {}, "validation": {}, "seconds": [], "steps": 7}
+        described = json.dumps(described_fit(curves=curves))
+        (tmp_path / "runs" / "fits" / key / "fit.json").write_text(described)
     stored = harness.open("runs")
     assert stored.curves("aa1").steps == 7
     with pytest.raises(harness.UsageError, match="2 fits in runs begin with 'aa': aa1, aa2"):
@@ -369,7 +372,7 @@ def test_a_fit_whose_plugin_file_is_not_there_names_the_file(tmp_path_factory: p
         harness.open(plugins=[file]).sample(fit.key, 3)
     weights = Path("runs", "fits", fit.key, "weights.safetensors")
     weights.write_bytes(weights.read_bytes()[:20])
-    with pytest.raises(harness.StoreError, match="cannot be read"):
+    with pytest.raises(harness.StoreError, match="differs from what was written"):
         harness.open(plugins=[file]).load(fit.key)
 
 

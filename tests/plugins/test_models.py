@@ -10,12 +10,17 @@ from stored_results import described_fit
 
 from harness import Data, Noise, NotApplicable
 from harness.contracts.models import HasDensity, Reconstructs, Samples, offers
-from harness.planning.component import Component, resolve_component
+from harness.planning.component import Component, config_type_of, resolve_component
 from harness.registry import Registry
 from harness.results.store import Store
+from harness.settings import missing
 
 registry = Registry.load()
-models = [each.spec.name for each in registry.all("model") if each.plugin.distribution == "generative-harness"]
+models = [
+    each.spec.name
+    for each in registry.all("model")
+    if each.plugin.distribution == "generative-harness" and not missing(config_type_of(each), ())
+]
 # Ten steps are too few for the running statistics of batch norm, so that samples hardly vary yet.
 settings = {"dcgan": {"collapse_fraction": "0"}}
 
