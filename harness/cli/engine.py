@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from click.core import ParameterSource
 
-from harness.cli.options import Command, WholeNumber
+from harness.cli.options import Command, WholeNumber, with_options
 from harness.contracts.engine import precisions, step_modes
 from harness.errors import UsageError
 
@@ -86,7 +86,7 @@ def budget_options(command: Command) -> Command:
                      help="Weights to keep: the last, or the best by validation loss, computed once an epoch. Or a "
                      "file with the weights of a model, which is then not trained; may be repeated. [default: last]"),
     ]  # fmt: skip
-    return _all(options, command)
+    return with_options(options, command)
 
 
 def engine_options(command: Command) -> Command:
@@ -104,7 +104,7 @@ def engine_options(command: Command) -> Command:
         click.option("--deterministic/--no-deterministic", default=True, show_default=True,
                      help="Use only deterministic operations."),
     ]  # fmt: skip
-    return _all(options, command)
+    return with_options(options, command)
 
 
 def parallel_options(command: Command) -> Command:
@@ -119,7 +119,7 @@ def parallel_options(command: Command) -> Command:
         click.option("--vectorize/--no-vectorize", default=None,
                      help="Train all seeds of a model in one vectorized computation. [default: on CUDA]"),
     ]  # fmt: skip
-    return _all(options, command)
+    return with_options(options, command)
 
 
 def budget_from(context: click.Context) -> Budget:
@@ -167,9 +167,3 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
         deterministic=values["deterministic"],
         step_mode=step_mode,
     )
-
-
-def _all(options: Sequence[Any], command: Command) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command

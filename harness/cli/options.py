@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from harness.errors import UsageError
 
 Command = Callable[..., Any]
 
@@ -70,6 +72,36 @@ def runs_option(command: Command) -> Command:
 def leaderboards_option(command: Command) -> Command:
     """Add ``--leaderboards DIR``."""
     return _folder_option("leaderboards", "Folder of the leaderboards.")(command)
+
+
+def with_options(options: Sequence[Any], command: Command) -> Command:
+    """Return the command with these options, in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def outcome_options(command: Command) -> Command:
+    """Add the options of what a run shows, and of whether it computes anything; see ``require_rows``."""
+    options = [
+        click.option("--traceback", is_flag=True, help="Print the traceback of each cell that fails."),
+        click.option("--quiet", is_flag=True, help="Show only boards, failures and warnings."),
+        click.option("--json", "as_json", is_flag=True, help="Write the rows of the boards to standard output as JSON, "
+                     "as 'harness leaderboard --format json' does, and all else to standard error."),
+        click.option("--dry-run", is_flag=True, help="Show what would be computed and how long it takes, and exit."),
+        click.option("--fresh", is_flag=True, help="Compute everything again, even if it is stored."),
+    ]  # fmt: skip
+    return with_options(options, command)
+
+
+def require_rows(values: Mapping[str, Any]) -> None:
+    """Check the values of ``outcome_options``, by name.
+
+    Raises:
+        UsageError: rows are to be written, but none computed.
+    """
+    if values["as_json"] and values["dry_run"]:
+        raise UsageError("--dry-run computes no rows that --json could write; give one of them")
 
 
 def _folder_option(name: str, what: str) -> Callable[[Command], Command]:

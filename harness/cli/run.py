@@ -14,7 +14,16 @@ import click
 from harness.cli.data import cache_dir, data_dir_option, default_dataset, show_bar
 from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, parallel_options
 from harness.cli.main import load_registry
-from harness.cli.options import PathType, WholeNumber, leaderboards_option, names_option, plugin_option, runs_option
+from harness.cli.options import (
+    PathType,
+    WholeNumber,
+    leaderboards_option,
+    names_option,
+    outcome_options,
+    plugin_option,
+    require_rows,
+    runs_option,
+)
 from harness.cli.output import notice, output_console, warn
 from harness.cli.preview import count, preview_of, summary
 from harness.cli.settings import Settings, parse_assignments, set_option
@@ -79,12 +88,7 @@ Examples:
 @plugin_option
 @click.option("--figures/--no-figures", default=True, show_default=True,
               help="Draw figures of each fit, and show them on the leaderboards.")  # fmt: skip
-@click.option("--traceback", is_flag=True, help="Print the traceback of each cell that fails.")
-@click.option("--quiet", is_flag=True, help="Show only boards, failures and warnings.")
-@click.option("--json", "as_json", is_flag=True, help="Write the rows of the boards to standard output as JSON, as "
-              "'harness leaderboard --format json' does, and all else to standard error.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show what would be computed and how long it takes, and exit.")
-@click.option("--fresh", is_flag=True, help="Compute everything again, even if it is stored.")
+@outcome_options
 @click.pass_context
 def run(context: click.Context, /, **values: Any) -> int:
     """Train models, measure them, and write leaderboards.
@@ -94,8 +98,7 @@ def run(context: click.Context, /, **values: Any) -> int:
     Stored results are not computed again: a new metric does not retrain a model, and an interrupted run resumes
     where it stopped. A model to which no metric applies ("n/a") is not trained.
     """
-    if values["as_json"] and values["dry_run"]:
-        raise UsageError("--dry-run computes no rows that --json could write; give one of them")
+    require_rows(values)
     registry = load_registry(values["plugin_files"])
     return carry_out(request_of(context, registry), registry, values)
 

@@ -11,7 +11,16 @@ import click
 from harness.cli.data import cache_dir, data_dir_option, show_bar
 from harness.cli.engine import Weights
 from harness.cli.main import load_registry
-from harness.cli.options import PathType, WholeNumber, leaderboards_option, names_option, plugin_option, runs_option
+from harness.cli.options import (
+    PathType,
+    WholeNumber,
+    leaderboards_option,
+    names_option,
+    outcome_options,
+    plugin_option,
+    require_rows,
+    runs_option,
+)
 from harness.cli.output import notice
 from harness.cli.run import carry_out, merged, named_with_values
 from harness.cli.settings import parse_assignments, set_option
@@ -66,12 +75,7 @@ Examples:
 @leaderboards_option
 @plugin_option
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw some of the samples.")
-@click.option("--traceback", is_flag=True, help="Print the traceback of each cell that fails.")
-@click.option("--quiet", is_flag=True, help="Show only boards, failures and warnings.")
-@click.option("--json", "as_json", is_flag=True, help="Write the rows of the boards to standard output as JSON, and "
-              "all else to standard error.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show what would be computed and how long it takes, and exit.")
-@click.option("--fresh", is_flag=True, help="Compute everything again, even if it is stored.")
+@outcome_options
 def score(samples: str, against: str | None, reference: Path | None, **values: Any) -> int:
     """Measure samples that you already have, and rank them.
 
@@ -79,8 +83,7 @@ def score(samples: str, against: str | None, reference: Path | None, **values: A
     data set, whose training images are then the samples. Several are joined by commas. Results are stored and ranked
     as those of 'harness run' are.
     """
-    if values["as_json"] and values["dry_run"]:
-        raise UsageError("--dry-run computes no rows that --json could write; give one of them")
+    require_rows(values)
     if (against is None) == (reference is None):
         raise UsageError("give the data to compare with: --against DATASET or --reference FOLDER, one of them")
     registry = load_registry(values["plugin_files"])

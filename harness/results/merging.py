@@ -13,7 +13,14 @@ from harness.atomic import create_folder, replacing, sync_file, sync_folder
 from harness.contracts.events import Record
 from harness.errors import StoreError
 from harness.results.curation import alone, hidden_cells, hide
-from harness.results.store import Store, latest, problem_of_environment, problem_of_figure, put_in_place
+from harness.results.store import (
+    Store,
+    digest_file_of,
+    latest,
+    problem_of_environment,
+    problem_of_figure,
+    put_in_place,
+)
 from harness.results.verification import problem_of_fit
 
 if TYPE_CHECKING:
@@ -147,7 +154,7 @@ def _copy_files(folder: Path, copy: Path, found: Merged) -> None:
             found.refused.append(f"{path} {problem}")
             continue
         (copy / "figures").mkdir(exist_ok=True)
-        for each in (path, path.with_name(f"{path.name}.sha256")):
+        for each in (path, digest_file_of(path)):
             if each.exists():
                 shutil.copyfile(each, copy / "figures" / each.name)
                 sync_file(copy / "figures" / each.name)

@@ -321,7 +321,7 @@ class Store:
             for attempts_left in reversed(range(_attempts)):
                 try:
                     create_folder(path.parent)
-                    digest_file = _digest_file(path)
+                    digest_file = digest_file_of(path)
                     digest_file.unlink(missing_ok=True)  # a figure without a digest is not a damaged one
                     with replacing(path) as temporary:
                         temporary.write_bytes(png)
@@ -466,14 +466,15 @@ def problem_of_environment(path: Path) -> str | None:
 def problem_of_figure(path: Path) -> str | None:
     """Return in words that a figure is not what was written; None if it is, or has no digest."""
     try:
-        return None if digest_of_file(path) == _digest_file(path).read_text().split()[0] else differs
+        return None if digest_of_file(path) == digest_file_of(path).read_text().split()[0] else differs
     except FileNotFoundError:
         return None
     except (OSError, ValueError, IndexError):
         return "has a digest that cannot be read"
 
 
-def _digest_file(figure: Path) -> Path:
+def digest_file_of(figure: Path) -> Path:
+    """Return the file that has the digest of a figure."""
     return figure.with_name(f"{figure.name}.sha256")
 
 
