@@ -33,6 +33,7 @@ from harness.specs import (
 )
 
 own_distribution = "generative-harness"
+in_memory = "in memory"  # the distribution of classes that no file or package provides
 entry_point_group = "harness"
 
 _hooks: dict[str, type[Spec]] = {
@@ -59,6 +60,16 @@ class Plugin:
     file: Path | None = None
     provides: list[Spec] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it comes from a file or another distribution, so that its code belongs into other processes."""
+        return self.distribution not in (own_distribution, in_memory)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether other processes do not have its classes."""
+        return self.distribution == in_memory
 
     def add_problem(self, text: str, line: int | None = None) -> None:
         """Note what is wrong, with the line where it is wrong if that is in the plugin's file."""

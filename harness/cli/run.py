@@ -13,6 +13,8 @@ import click
 
 from harness.cli.data import cache_dir, data_dir_option, default_dataset, show_bar
 from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, parallel_options
+from harness.cli.interruption import interruptible
+from harness.cli.limits import limit_options, limits_from
 from harness.cli.main import load_registry
 from harness.cli.options import (
     PathType,
@@ -47,6 +49,7 @@ Examples:
   harness run --models vae,gan --metric elbo
   harness run --models pca --set pca.latent_dim=2,10,32 --metric reconstruction-mse --dataset mnist
   harness run --models vae --metric elbo --seeds 5 --dry-run
+  harness run --plugin mine.py --models mine,vae --metric elbo --timeout 10m --memory 4G --hang-after 2m
   harness run studies/iwae-table.toml --seeds 1
 
 'harness list' lists the names; 'harness show NAME' shows the settings of one.""",
@@ -82,6 +85,7 @@ Examples:
               help="Seed of the metrics' random numbers; training has its own seeds.")  # fmt: skip
 @engine_options
 @parallel_options
+@limit_options
 @data_dir_option
 @runs_option
 @leaderboards_option
@@ -126,11 +130,12 @@ def carry_out(request: Request, registry: Registry, values: Mapping[str, Any]) -
     require_writable(values["runs"], "--runs")
     require_writable(values["leaderboards"], "--leaderboards")
     announce = run.reporter.announce
-    outcome = execute(run, values)
-    with suppress(BrokenPipeError):  # the exit code is that of the run
-        boards = _write_boards(outcome.records, run, values)
-        if boards and not outcome.interrupted:
-            announce(f"next: {_next_command(boards, values['runs'])}")
+    with interruptible():
+        outcome = execute(run, values)
+        with suppress(BrokenPipeError):  # the exit code is that of the run
+            boards = _write_boards(outcome.records, run, values)
+            if boards and not outcome.interrupted:
+                announce(f"next: {_next_command(boards, values['runs'])}")
     return outcome.exit_code
 
 
@@ -164,6 +169,7 @@ def run_of(request: Request, registry: Registry, values: Mapping[str, Any]) -> R
         values["fresh"],
         values["figures"],
         values["timing_rounds"],
+        limits_from(values),
     )
     quiet = values["quiet"]
     return Run(specification, registry, reporter_for(0, quiet=quiet), untracked if quiet else show_bar)
@@ -180,7 +186,7 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
         DataError: a data set is missing, incomplete or corrupt.
         StoreError: a result could not be written; those before it are stored.
     """
-    from harness.cli.progress import reporter_for
+    from harness.cli.progress import measurement_of, reporter_for
     from harness.cli.time_left import TimeLeft
     from harness.execution.durations import Durations, Forecast
     from harness.execution.jobs import jobs_for
@@ -205,6 +211,10 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
         )
     if outcome.interrupted:
         _show_interruption(run)
+    if outcome.unrecorded:
+        notice(f"{count(len(outcome.unrecorded), 'cell')} of the plan without a record:")
+    for cell in outcome.unrecorded:
+        notice(f"  {measurement_of(cell)}")
     return outcome
 
 

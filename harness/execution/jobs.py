@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.data.dataset import Data
 from harness.errors import UsageError
 from harness.execution.specification import WorkerContext
 from harness.execution.task import Task
@@ -54,10 +53,10 @@ def jobs_for(tasks: Sequence[Task], context: WorkerContext, requested: int | Non
 
 
 def _is_long(task: Task, context: WorkerContext) -> bool:
-    budget, data = task.fits[0].budget, context.data(task.fits[0].dataset)
-    if budget is None or not isinstance(data, Data):
+    budget, examples = task.fits[0].budget, context.training_examples(task.fits[0].dataset)
+    if budget is None or examples is None:
         return False
     if budget.seconds:
         return budget.seconds >= _long_seconds
-    shown = budget.epochs * len(data.train) if budget.epochs else (budget.steps or 0) * budget.batch_size
+    shown = budget.epochs * examples if budget.epochs else (budget.steps or 0) * budget.batch_size
     return shown >= _long_examples
