@@ -25,6 +25,7 @@ from harness.specs import (
     BoardFigureSpec,
     CommandSpec,
     DatasetSpec,
+    ExecutorSpec,
     FigureSpec,
     MetricSpec,
     ModelSpec,
@@ -44,6 +45,7 @@ _hooks: dict[str, type[Spec]] = {
     "harness_board_figures": BoardFigureSpec,
     "harness_renderers": RendererSpec,
     "harness_commands": CommandSpec,
+    "harness_executors": ExecutorSpec,
 }
 
 

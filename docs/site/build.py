@@ -24,10 +24,12 @@ _link = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#:]+)\)")
 _copied = ("docs", "leaderboards", "studies")
 
 _sections = {
-    "How to": ["plugins", "score", "python", "report", "regression"],
+    "How to": ["plugins", "score", "python", "report", "regression", "cluster"],
     "Why the numbers can be believed": ["statistics", "likelihoods", "sample-quality", "reliability", "published"],
     "Results": ["../leaderboards/README", "../leaderboards/published/README", "findings", "studies", "performance"],
-    "Reference": [f"../reference/{name}" for name in ("models", "metrics", "datasets", "figures", "commands", "api")]
+    "Reference": [
+        f"../reference/{name}" for name in ("models", "metrics", "datasets", "figures", "executors", "commands", "api")
+    ]
     + ["../reference/hooks", "architecture", "../CHANGELOG"],
 }
 

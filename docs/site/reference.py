@@ -15,8 +15,20 @@ from harness.contracts.models import lacking
 from harness.planning.plan import needs_of
 from harness.registry import Provided, Registry
 
-_folders = {"model": "models", "metric": "metrics", "dataset": "datasets", "figure": "figures"}
-_titles = {"model": "Models", "metric": "Metrics", "dataset": "Data sets", "figure": "Figures"}
+_folders = {
+    "model": "models",
+    "metric": "metrics",
+    "dataset": "datasets",
+    "figure": "figures",
+    "executor": "executors",
+}
+_titles = {
+    "model": "Models",
+    "metric": "Metrics",
+    "dataset": "Data sets",
+    "figure": "Figures",
+    "executor": "Executors",
+}
 _name_in_stub = re.compile(r"from \.[\w.]* import (\w+) as \w+")
 
 

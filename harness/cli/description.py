@@ -15,7 +15,7 @@ from harness.specs import Spec
 if TYPE_CHECKING:
     from harness.planning.component import Component
 
-configurable_kinds = ("model", "metric", "dataset")
+configurable_kinds = ("model", "metric", "dataset", "executor")
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def describe(provided: Provided) -> Description:
     described = Description(spec, origin, documentation, [], None, None)
     if spec.kind not in configurable_kinds:
         return replace(described, facts=_facts(spec, factory, None))
-    component = _with_defaults(provided)
-    rows, example = _settings(component)
+    component = _with_defaults(provided) if spec.kind != "executor" else None
+    rows, example = _settings(provided)
     return replace(described, facts=_facts(spec, factory, component), settings=rows, example=example)
 
 
@@ -82,11 +82,17 @@ def _with_defaults(provided: Provided) -> Component:
 
 
 def _check_of(kind: str) -> Any:
-    from harness.contracts.checks import problem_of_board_figure, problem_of_command, problem_of_renderer
+    from harness.contracts.checks import (
+        problem_of_board_figure,
+        problem_of_command,
+        problem_of_executor,
+        problem_of_renderer,
+    )
 
     checks = {
         "board-figure": problem_of_board_figure,
         "command": problem_of_command,
+        "executor": problem_of_executor,
         "renderer": problem_of_renderer,
     }
     return checks.get(kind, lambda _: None)
@@ -112,6 +118,8 @@ def _facts(spec: Spec, factory: Any, component: Component | None) -> list[tuple[
         facts += [("Needs of a model", needs), ("Drawn by", "harness run, harness figures")]
     elif spec.kind == "board-figure":
         facts += [("Drawn by", "harness run, harness figures, beside the leaderboards of a data set")]
+    elif spec.kind == "executor":
+        facts += [("Use it with", f"harness run --executor {spec.name}")]
     elif spec.kind == "renderer":
         facts += [("Use it with", f"harness leaderboard --format {spec.name}")]
     elif spec.kind == "command":
@@ -119,15 +127,16 @@ def _facts(spec: Spec, factory: Any, component: Component | None) -> list[tuple[
     return facts
 
 
-def _settings(component: Component) -> tuple[list[SettingRow], str | None]:
+def _settings(provided: Provided) -> tuple[list[SettingRow], str | None]:
     """Return the settings, and how to change the first."""
+    from harness.planning.component import config_type_of
     from harness.settings import describe as settings_of
     from harness.settings import show
 
-    settings = settings_of(type(component.config))
+    settings = settings_of(config_type_of(provided))
     rows = []
     for each in settings:
         default = f"required, such as {show(each.default)}" if each.required else show(each.default)
         rows.append(SettingRow(each.name, default, each.expected(), each.help))
-    example = f"--set {component.name}.{settings[0].name}={show(settings[0].default)}" if settings else None
+    example = f"--set {provided.spec.name}.{settings[0].name}={show(settings[0].default)}" if settings else None
     return rows, example

@@ -27,6 +27,7 @@ from harness.planning.plan import Cell, Fit
 
 _grace = 1.0  # seconds between SIGTERM and SIGKILL
 _near = 0.8  # of the limit of memory: a process that is killed there has run out of memory
+_most_losses = 3  # of machines, by one task
 _kernel_counts = Path("/proc/vmstat")
 
 # What a worker does: it loads plugins, data and stored models; trains; stores the fit and draws its figures; measures.
@@ -58,6 +59,11 @@ class _Current:
     def seconds(self) -> float:
         """How long the stage has taken."""
         return time.monotonic() - self.since
+
+    @property
+    def has_models(self) -> bool:
+        """Whether the fits of the task are in the store."""
+        return self.is_fitted or self.stage not in ("loading", "fit")
 
     def enter(self, stage: Stage, cell: str = "", fits: Sequence[Fit] = ()) -> None:
         """Note what begins."""
@@ -97,6 +103,7 @@ class WorkerPool:
         self.cells = {cell.key: cell for task in tasks for cell in task.cells}
         self.current: list[_Current] = []
         self._without_figures: set[str] = set()  # the fits whose figures have ended a worker
+        self._losses: dict[str, int] = {}  # of machines, by the key of the task's first fit
         self._once_more: dict[str, tuple[Task, bool]] = {}  # by the key of the fit
         self._is_last_try = False
 
@@ -251,9 +258,11 @@ class WorkerPool:
             exceeded: the limit for which it was ended, or None if it ended by itself.
             is_late: whether it had ended what exceeded the limit before it was ended.
         """
-        lost = "nothing" if is_late else self._lost(current)
         end = current.worker.ended()
         self.executor.stop(current.worker, grace=0.0)  # what it has left behind
+        if exceeded is None and self._goes_on_elsewhere(current, end):
+            return
+        lost = "nothing" if is_late else self._lost(current)
         failure = exceeded or self._failure_of(current, end)
         is_short = exceeded is None and end.signal == "SIGKILL" and _memory_kills() > current.memory_kills
         if lost == "fits":
@@ -266,9 +275,22 @@ class WorkerPool:
             name = current.task.fits[0].model.name
             self.events.warn(f"not all figures of {name} could be drawn: {failure.reason}")
         self.current.remove(current)
-        is_fitted = current.is_fitted or current.stage not in ("loading", "fit")
-        if lost != "fits" and (current.open or not is_fitted):
-            self.waiting.insert(0, (replace(current.task, cells=tuple(current.open.values())), is_fitted))
+        if lost != "fits" and (current.open or not current.has_models):
+            self.waiting.insert(0, (replace(current.task, cells=tuple(current.open.values())), current.has_models))
+
+    def _goes_on_elsewhere(self, current: _Current, end: End) -> bool:
+        """Have the task of a lost worker carried out by another, a few times, from its checkpoints."""
+        key = current.task.fits[0].key
+        self._losses[key] = self._losses.get(key, 0) + (end.lost is not None)
+        if end.lost is None or self._losses[key] > _most_losses:
+            return False
+        name = current.task.fits[0].model.name
+        self.events.warn(
+            f"{name}: {end.lost}; the task goes on elsewhere ({self._losses[key]} of {_most_losses} times)"
+        )
+        self.current.remove(current)
+        self.waiting.insert(0, (replace(current.task, cells=tuple(current.open.values())), current.has_models))
+        return True
 
     def _lost(self, current: _Current) -> Literal["fits", "cell", "figures", "nothing"]:
         """Return what a worker that has ended was computing."""
@@ -300,7 +322,7 @@ class WorkerPool:
         memory, limit = current.most_memory, self.limits.memory
         if limit is not None and memory:
             reason += f"; the most memory seen is {in_bytes(memory)}"
-        if end.signal is None or end.is_crash:
+        if end.lost is None and (end.signal is None or end.is_crash):
             return Failure("error", reason)
         if end.signal == "SIGKILL" and limit is not None and memory >= _near * limit:
             return Failure("out-of-memory", f"{reason}, and the limit is {in_bytes(limit)}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from harness.contracts.events import Record, Values, failed
+from harness.contracts.executors import Executor
 from harness.data.source import Track, untracked
 from harness.errors import StoreError
 from harness.execution.events import Reporter
@@ -21,6 +22,7 @@ from harness.execution.figures import sound_figures
 from harness.execution.jobs import Jobs, one_job
 from harness.execution.pool import WorkerPool, prepare_elsewhere
 from harness.execution.records import record_without_value
+from harness.execution.remote import RemoteWorkers
 from harness.execution.specification import RunSpecification, WorkerContext
 from harness.execution.task import Task, perform, prepare
 from harness.execution.timings import time_in_rounds
@@ -159,8 +161,8 @@ class Run:
         if foreign:
             self.context.examples |= prepare_elsewhere(foreign, self.specification, self)
 
-    def execute(self, jobs: Jobs = one_job) -> Outcome:
-        """Compute what is pending, in this process or in several workers.
+    def execute(self, jobs: Jobs = one_job, executor: Executor | None = None) -> Outcome:
+        """Compute what is pending, in this process, in several workers, or on other machines.
 
         Timings come last, when no other work of the run uses the machine.
 
@@ -170,15 +172,17 @@ class Run:
         environment = self.specification.environment.as_json()
         self.store.write_environment(hash_of(environment), environment)
         with in_use(self.store):
-            return self._execute(jobs)
+            return self._execute(jobs, executor)
 
-    def _execute(self, jobs: Jobs) -> Outcome:
+    def _execute(self, jobs: Jobs, executor: Executor | None) -> Outcome:
         timings = [cell for cell in self.applicable if cell.machine is not None]
         try:
             self._record_what_does_not_apply()
-            for elsewhere, tasks in itertools.groupby(self.tasks, lambda task: task.isolated or jobs.usual > 1):
+            remote = None if executor is None else RemoteWorkers(self.specification, executor)
+            in_workers = remote is not None or jobs.usual > 1
+            for elsewhere, tasks in itertools.groupby(self.tasks, lambda task: task.isolated or in_workers):
                 if elsewhere:
-                    WorkerPool(list(tasks), self.specification, self, jobs).work()
+                    WorkerPool(list(tasks), self.specification, self, jobs, remote).work()
                 else:
                     for task in tasks:
                         perform(task, self.context)

@@ -60,10 +60,14 @@ class Assignment(NamedTuple):
 
 @dataclass(frozen=True)
 class End:
-    """How a worker ended: its exit code, or the name of the signal; no code if it closed its connection but went on."""
+    """How a worker ended: its exit code, or the name of the signal; no code if it closed its connection but went on.
+
+    ``lost`` says in words that the machine of the worker was lost, or that the worker never started there.
+    """
 
     code: int | None
     signal: str | None = None
+    lost: str | None = None
 
     @property
     def is_crash(self) -> bool:
@@ -73,6 +77,8 @@ class End:
     @property
     def in_words(self) -> str:
         """What was seen."""
+        if self.lost is not None:
+            return self.lost
         if self.signal is not None:
             return f"its process {'crashed with' if self.is_crash else 'was ended by'} {self.signal}"
         if self.code is None:
