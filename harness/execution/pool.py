@@ -29,8 +29,9 @@ _grace = 1.0  # seconds between SIGTERM and SIGKILL
 _near = 0.8  # of the limit of memory: a process that is killed there has run out of memory
 _kernel_counts = Path("/proc/vmstat")
 
-# What a worker does: it loads plugins, data and stored models; trains; stores the fit and draws its figures; measures.
-Stage = Literal["loading", "fit", "figures", "cell", "between cells"]
+# What a worker does: it starts; loads data and stored models; trains; stores the fit and draws its figures; measures.
+Stage = Literal["starting", "loading", "fit", "figures", "cell", "between cells"]
+_without_models = ("starting", "loading", "fit")
 
 
 @dataclass
@@ -42,7 +43,7 @@ class _Current:
     open: dict[str, Cell]  # those that have not ended
     is_fitted: bool
     memory_kills: int
-    stage: Stage = "loading"
+    stage: Stage = "starting"
     cell: str = ""  # the key of the one that is measured
     fits: Sequence[Fit] = ()  # that are trained together
     since: float = field(default_factory=time.monotonic)
@@ -151,6 +152,8 @@ class WorkerPool:
                 self.executor.dismiss(current.worker)
         elif method == "failed":
             raise arguments[0]
+        elif method == "is_ready":
+            current.enter("loading")
         elif method != "beat":
             self._pass_on(current, method, arguments)
 
@@ -222,7 +225,7 @@ class WorkerPool:
         except EOFError:
             self._handle_end(current, failure, is_late=current.place != place)
             return
-        if method not in ("task_ended", "failed", "beat"):
+        if method not in ("is_ready", "task_ended", "failed", "beat"):
             self._pass_on(current, method, arguments)
 
     def _exceeded(self, current: _Current) -> Failure | None:
@@ -234,6 +237,8 @@ class WorkerPool:
             if used > limits.memory:
                 seen = f"its processes used {in_bytes(used)}; the limit is {in_bytes(limits.memory)}"
                 return Failure("out-of-memory", f"{seen} (ended after {seconds:.1f} s)")
+        if current.stage == "starting":  # which takes longer while others use the machine
+            return None
         if limits.timeout is not None and seconds > limits.timeout:
             return Failure("timeout", f"{_doing(current)} took {seconds:.1f} s; the limit is {limits.timeout:g} s")
         trains = current.stage == "fit" and all(fit.budget is not None for fit in current.fits)
@@ -266,7 +271,7 @@ class WorkerPool:
             name = current.task.fits[0].model.name
             self.events.warn(f"not all figures of {name} could be drawn: {failure.reason}")
         self.current.remove(current)
-        is_fitted = current.is_fitted or current.stage not in ("loading", "fit")
+        is_fitted = current.is_fitted or current.stage not in _without_models
         if lost != "fits" and (current.open or not is_fitted):
             self.waiting.insert(0, (replace(current.task, cells=tuple(current.open.values())), is_fitted))
 
@@ -320,7 +325,7 @@ def prepare_elsewhere(fits: Sequence[Fit], specification: RunSpecification, even
     """
     limits = specification.limits
     longest = min(each for each in (limits.timeout, limits.patience(trains=False), math.inf) if each is not None)
-    until = time.monotonic() + longest
+    until = math.inf
     with LocalExecutor(specification) as executor:
         worker = executor.start()
         worker.assign(Assignment(tuple(fit.key for fit in fits), only_prepare=True))
@@ -337,13 +342,15 @@ def prepare_elsewhere(fits: Sequence[Fit], specification: RunSpecification, even
                 return found
             if method == "failed":
                 raise arguments[0]
-            if method != "beat":
+            if method == "is_ready":
+                until = time.monotonic() + longest
+            elif method != "beat":
                 getattr(events, method)(*arguments)
     return dict.fromkeys(hash_of(fit.dataset.identity) for fit in fits)
 
 
 def _doing(current: _Current) -> str:
-    what = {"loading": "loading plugins and data", "fit": "training", "figures": "storing the fit and drawing figures"}
+    what = {"loading": "loading data and models", "fit": "training", "figures": "storing the fit and drawing figures"}
     return what.get(current.stage, "the measurement")
 
 

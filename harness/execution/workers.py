@@ -90,8 +90,9 @@ class Worker(Protocol):
     def receive(self) -> Message:
         """Return the next event: the name of a method of ``Events`` and its arguments, with keys for fits and cells.
 
-        Three names are no methods: ``task_ended``, with what ``prepare`` returns if that was the task; ``beat``, for
-        progress; and ``failed`` with a ``HarnessError``, after which the worker ends.
+        Four names are no methods: ``is_ready``, once, when the worker has started; ``beat``, for progress;
+        ``task_ended``, with what ``prepare`` returns if that was the task; and ``failed`` with a ``HarnessError``,
+        after which the worker ends.
 
         Raises:
             EOFError: the worker has ended, and all that it sent was received.
@@ -208,7 +209,7 @@ class LocalExecutor:
         """See ``Executor.start``."""
         if sys.platform == "linux":
             context: Any = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload([__name__])  # so that torch is imported once for all
+            context.set_forkserver_preload(["harness.execution.preloaded"])
         else:
             context = multiprocessing.get_context("spawn")
         if self._watchdog is None:
@@ -343,6 +344,7 @@ def _work(connection: Connection, specification: RunSpecification, token: str) -
         plan = specification.plan(registry)
         fits = {fit.key: fit for fit in plan.fits}
         cells = {cell.key: cell for cell in plan.cells}
+        sender.send("is_ready")
         while True:
             assignment: Assignment = connection.recv()
             its_fits = tuple(fits[key] for key in assignment.fits)
