@@ -223,7 +223,8 @@ class WorkerPool:
         try:
             method, arguments = current.worker.receive()
         except EOFError:
-            self._handle_end(current, failure, is_late=current.place != place)
+            # What uses too much memory is what it did last.
+            self._handle_end(current, failure, is_late=failure.status != "out-of-memory" and current.place != place)
             return
         if method not in ("is_ready", "task_ended", "failed", "beat"):
             self._pass_on(current, method, arguments)

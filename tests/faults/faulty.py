@@ -60,6 +60,15 @@ def _start_daemon() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def _daemons_and_hang() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _start_child()
+    _start_daemon()
+    if os.fork() == 0:
+        os.setsid()
+    _sleep()
+
+
 def _fork_and_die() -> None:
     """Leave a child that keeps all files open, and die."""
     if os.fork() == 0:
@@ -88,6 +97,7 @@ faults: dict[str, Callable[[], object]] = {
     "thread": _start_thread,
     "child": _start_child,
     "daemon": _start_daemon,
+    "daemons-and-hang": _daemons_and_hang,
     "fork-and-sigkill": _fork_and_die,
     "close-files": lambda: os.closerange(3, 256),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 import subprocess
@@ -41,21 +40,24 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
         time.sleep(0.02)
 
 
-def test_a_run_that_is_killed_leaves_no_process_and_is_completed_by_the_next(runs: Runs) -> None:
-    process = runs.start(*grid)
+hang = ("--metric", "mean,measured", "--seeds", "1", "--set", "faulty.place=measure")
+
+
+def test_a_run_that_is_killed_leaves_no_process(runs: Runs) -> None:
+    process = runs.start(*hang, "--set", "faulty.fault=daemons-and-hang")
     wait_until(lambda: has_records(runs), process)
+    time.sleep(0.5)
     process.kill()
     process.communicate()
     assert runs.alive() == []
-    assert runs.run(*grid)[0] == 0
-    assert len(values_of(runs, "runs")) == 18
-    assert (runs.alive(), runs.leftovers()) == ([], [])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+in_the_whole_form = [pytest.param(each, marks=pytest.mark.faults) for each in (signal.SIGINT, signal.SIGHUP)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, *in_the_whole_form])
 def test_what_ends_a_process_interrupts_a_run(runs: Runs, number: signal.Signals) -> None:
-    hangs = ("--metric", "mean,measured", "--seeds", "1", "--set", "faulty.fault=stubborn-hang")
-    process = runs.start(*hangs, "--set", "faulty.place=measure", "--isolate")
+    process = runs.start(*hang, "--set", "faulty.fault=stubborn-hang")
     wait_until(lambda: has_records(runs), process)
     time.sleep(0.5)
     process.send_signal(number)
@@ -64,7 +66,20 @@ def test_what_ends_a_process_interrupts_a_run(runs: Runs, number: signal.Signals
     assert "1 finished cell stored; the same command resumes the run" in err
     assert "wrote leaderboards/tiny.md" in out
     assert runs.alive() == []
-    assert [json.loads(json.dumps(line["status"])) for line in runs.lines()] == ["ok"]
+    assert [line["status"] for line in runs.lines()] == ["ok"]
+
+
+@pytest.mark.faults
+def test_a_second_signal_ends_a_run_at_once(runs: Runs) -> None:
+    process = runs.start(*hang, "--set", "faulty.fault=stubborn-hang")
+    wait_until(lambda: has_records(runs), process)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.4)  # within the second that a stubborn worker has
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "wrote" not in out
+    assert runs.alive() == []
 
 
 @pytest.mark.faults
