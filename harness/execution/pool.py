@@ -21,7 +21,7 @@ from harness.execution.limits import in_bytes
 from harness.execution.records import record_without_value
 from harness.execution.specification import RunSpecification
 from harness.execution.task import Task
-from harness.execution.workers import Assignment, End, Executor, LocalExecutor, Worker
+from harness.execution.workers import Assignment, End, LocalWorkers, Worker, Workers
 from harness.planning.identity import hash_of
 from harness.planning.plan import Cell, Fit
 
@@ -30,8 +30,9 @@ _near = 0.8  # of the limit of memory: a process that is killed there has run ou
 _most_losses = 3  # of machines, by one task
 _kernel_counts = Path("/proc/vmstat")
 
-# What a worker does: it loads plugins, data and stored models; trains; stores the fit and draws its figures; measures.
-Stage = Literal["loading", "fit", "figures", "cell", "between cells"]
+# What a worker does: it starts; loads data and stored models; trains; stores the fit and draws its figures; measures.
+Stage = Literal["starting", "loading", "fit", "figures", "cell", "between cells"]
+_without_models = ("starting", "loading", "fit")
 
 
 @dataclass
@@ -43,7 +44,7 @@ class _Current:
     open: dict[str, Cell]  # those that have not ended
     is_fitted: bool
     memory_kills: int
-    stage: Stage = "loading"
+    stage: Stage = "starting"
     cell: str = ""  # the key of the one that is measured
     fits: Sequence[Fit] = ()  # that are trained together
     since: float = field(default_factory=time.monotonic)
@@ -63,7 +64,7 @@ class _Current:
     @property
     def has_models(self) -> bool:
         """Whether the fits of the task are in the store."""
-        return self.is_fitted or self.stage not in ("loading", "fit")
+        return self.is_fitted or self.stage not in _without_models
 
     def enter(self, stage: Stage, cell: str = "", fits: Sequence[Fit] = ()) -> None:
         """Note what begins."""
@@ -82,7 +83,7 @@ class WorkerPool:
         specification: of the run.
         events: receives what happens.
         jobs: how many workers there may be.
-        executor: starts workers and ends them; by default processes of this machine.
+        workers: starts workers and ends them; by default processes of this machine.
     """
 
     def __init__(
@@ -91,14 +92,14 @@ class WorkerPool:
         specification: RunSpecification,
         events: Events,
         jobs: Jobs,
-        executor: Executor | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self.waiting = [(task, False) for task in tasks]  # with whether its fits were stored by this run
         self.specification = specification
         self.limits = specification.limits
         self.events = events
         self.jobs = jobs
-        self.executor = executor or LocalExecutor(specification)
+        self.workers = workers or LocalWorkers(specification)
         self.fits = {fit.key: fit for task in tasks for fit in task.fits}
         self.cells = {cell.key: cell for task in tasks for cell in task.cells}
         self.current: list[_Current] = []
@@ -113,12 +114,12 @@ class WorkerPool:
         Raises:
             HarnessError: a worker could not go on, as with a full disk; earlier records have been passed on.
         """
-        with self.executor:
+        with self.workers:
             try:
                 self._start_workers()
                 while self.current:
                     by_worker = {each.worker: each for each in self.current}
-                    for ready in self.executor.ready(list(by_worker), self.limits.seconds_between_checks):
+                    for ready in self.workers.ready(list(by_worker), self.limits.seconds_between_checks):
                         self._receive(by_worker[ready])
                     self._check_limits()
                     self._start_workers()
@@ -133,7 +134,7 @@ class WorkerPool:
         unfinished = len(self.current) + len(self.waiting)
         places = self.jobs.last if unfinished <= self.jobs.last else self.jobs.usual
         while self.waiting and len(self.current) < places:
-            self._assign(self.executor.start())
+            self._assign(self.workers.start())
 
     def _assign(self, worker: Worker) -> None:
         task, is_fitted = self.waiting.pop(0)
@@ -155,9 +156,11 @@ class WorkerPool:
             if self.waiting and not current.task.isolated and not self.waiting[0][0].isolated:
                 self._assign(current.worker)
             else:
-                self.executor.dismiss(current.worker)
+                self.workers.dismiss(current.worker)
         elif method == "failed":
             raise arguments[0]
+        elif method == "is_ready":
+            current.enter("loading")
         elif method != "beat":
             self._pass_on(current, method, arguments)
 
@@ -218,7 +221,7 @@ class WorkerPool:
             if failure is not None:
                 place = current.place
                 # Memory may grow faster than a process handles SIGTERM.
-                self.executor.stop(current.worker, grace=0.0 if failure.status == "out-of-memory" else _grace)
+                self.workers.stop(current.worker, grace=0.0 if failure.status == "out-of-memory" else _grace)
                 while current in self.current:
                     self._receive_last(current, place, failure)
 
@@ -227,9 +230,10 @@ class WorkerPool:
         try:
             method, arguments = current.worker.receive()
         except EOFError:
-            self._handle_end(current, failure, is_late=current.place != place)
+            # What uses too much memory is what it did last.
+            self._handle_end(current, failure, is_late=failure.status != "out-of-memory" and current.place != place)
             return
-        if method not in ("task_ended", "failed", "beat"):
+        if method not in ("is_ready", "task_ended", "failed", "beat"):
             self._pass_on(current, method, arguments)
 
     def _exceeded(self, current: _Current) -> Failure | None:
@@ -241,6 +245,8 @@ class WorkerPool:
             if used > limits.memory:
                 seen = f"its processes used {in_bytes(used)}; the limit is {in_bytes(limits.memory)}"
                 return Failure("out-of-memory", f"{seen} (ended after {seconds:.1f} s)")
+        if current.stage == "starting":  # which takes longer while others use the machine
+            return None
         if limits.timeout is not None and seconds > limits.timeout:
             return Failure("timeout", f"{_doing(current)} took {seconds:.1f} s; the limit is {limits.timeout:g} s")
         trains = current.stage == "fit" and all(fit.budget is not None for fit in current.fits)
@@ -259,7 +265,7 @@ class WorkerPool:
             is_late: whether it had ended what exceeded the limit before it was ended.
         """
         end = current.worker.ended()
-        self.executor.stop(current.worker, grace=0.0)  # what it has left behind
+        self.workers.stop(current.worker, grace=0.0)  # what it has left behind
         if exceeded is None and self._goes_on_elsewhere(current, end):
             return
         lost = "nothing" if is_late else self._lost(current)
@@ -342,30 +348,32 @@ def prepare_elsewhere(fits: Sequence[Fit], specification: RunSpecification, even
     """
     limits = specification.limits
     longest = min(each for each in (limits.timeout, limits.patience(trains=False), math.inf) if each is not None)
-    until = time.monotonic() + longest
-    with LocalExecutor(specification) as executor:
-        worker = executor.start()
+    until = math.inf
+    with LocalWorkers(specification) as workers:
+        worker = workers.start()
         worker.assign(Assignment(tuple(fit.key for fit in fits), only_prepare=True))
         while (left := until - time.monotonic()) > 0:
-            if not executor.ready([worker], None if left == math.inf else left):
+            if not workers.ready([worker], None if left == math.inf else left):
                 continue
             try:
                 method, arguments = worker.receive()
             except EOFError:
                 break
             if method == "task_ended":
-                executor.dismiss(worker)
+                workers.dismiss(worker)
                 found: dict[str, int | None] = arguments[0]
                 return found
             if method == "failed":
                 raise arguments[0]
-            if method != "beat":
+            if method == "is_ready":
+                until = time.monotonic() + longest
+            elif method != "beat":
                 getattr(events, method)(*arguments)
     return dict.fromkeys(hash_of(fit.dataset.identity) for fit in fits)
 
 
 def _doing(current: _Current) -> str:
-    what = {"loading": "loading plugins and data", "fit": "training", "figures": "storing the fit and drawing figures"}
+    what = {"loading": "loading data and models", "fit": "training", "figures": "storing the fit and drawing figures"}
     return what.get(current.stage, "the measurement")
 
 

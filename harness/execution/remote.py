@@ -35,7 +35,7 @@ from harness.atomic import create_folder, replacing
 from harness.contracts.executors import Executor, Job
 from harness.errors import HarnessError, StoreError
 from harness.execution.specification import RunSpecification
-from harness.execution.workers import Assignment, End, LocalExecutor, LocalWorker, Message, Worker
+from harness.execution.workers import Assignment, End, LocalWorker, LocalWorkers, Message, Worker
 from harness.planning.identity import hash_of
 from harness.results.environment import Environment, describe_environment
 from harness.results.store import Store
@@ -211,7 +211,7 @@ class RemoteWorker:
 
 
 class RemoteWorkers:
-    """Starts workers on other machines by a plugin's executor, and ends them; see ``workers.Executor``.
+    """Starts workers on other machines by a plugin's executor, and ends them; see ``workers.Workers``.
 
     An agent whose worker has nothing left to do waits for the next one, so that a job need not wait in a queue again.
     """
@@ -249,7 +249,7 @@ class RemoteWorkers:
         self._listener.close()
 
     def start(self) -> RemoteWorker:
-        """See ``workers.Executor.start``."""
+        """See ``workers.Workers.start``."""
         while self._idle:
             worker = self._idle.pop()
             if worker.end is None or worker.end.lost is None:
@@ -266,7 +266,7 @@ class RemoteWorkers:
         return worker
 
     def ready(self, workers: Sequence[Worker], seconds: float | None) -> list[Worker]:
-        """See ``workers.Executor.ready``."""
+        """See ``workers.Workers.ready``."""
         deadline = None if seconds is None else time.monotonic() + seconds
         with self._changed:
             while not (found := [worker for worker in workers if worker.has_message()]):
@@ -280,13 +280,13 @@ class RemoteWorkers:
         return found
 
     def dismiss(self, worker: Worker) -> None:
-        """See ``workers.Executor.dismiss``."""
+        """See ``workers.Workers.dismiss``."""
         assert isinstance(worker, RemoteWorker)
         worker.order("dismiss")
         self._idle.append(worker)
 
     def stop(self, worker: Worker, *, grace: float) -> None:
-        """See ``workers.Executor.stop``."""
+        """See ``workers.Workers.stop``."""
         assert isinstance(worker, RemoteWorker)
         worker.order("stop", grace)
         deadline = time.monotonic() + grace + _seconds_to_stop
@@ -354,14 +354,14 @@ class _Agent:
         """
         orders: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
         threading.Thread(target=self._receive_orders, args=(orders,), daemon=True).start()
-        with LocalExecutor(self._specification()) as executor:
+        with LocalWorkers(self._specification()) as executor:
             while True:
                 order = self._next(orders, executor)
                 if order is None or order[0] == "close":
                     return
                 self._carry_out(executor, *order)
 
-    def _next(self, orders: queue.SimpleQueue[Any], executor: LocalExecutor) -> tuple[Any, ...] | None:
+    def _next(self, orders: queue.SimpleQueue[Any], executor: LocalWorkers) -> tuple[Any, ...] | None:
         """Return the next order, and pass on what the worker sends meanwhile."""
         while True:
             with suppress(queue.Empty):
@@ -379,7 +379,7 @@ class _Agent:
                 orders.put(self.connection.recv())
         orders.put(None)
 
-    def _carry_out(self, executor: LocalExecutor, name: str, *arguments: Any) -> None:
+    def _carry_out(self, executor: LocalWorkers, name: str, *arguments: Any) -> None:
         if name == "file":
             path = self.folder / "store" / arguments[0]
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -399,7 +399,7 @@ class _Agent:
             while self._is_working:
                 self._pass_on(executor, _seconds_between_looks)
 
-    def _pass_on(self, executor: LocalExecutor, seconds: float) -> None:
+    def _pass_on(self, executor: LocalWorkers, seconds: float) -> None:
         """Send home what the worker has sent, after the files that it has written before."""
         assert self._worker is not None
         if self._worker in executor.ready([self._worker], seconds):

@@ -32,6 +32,7 @@ from harness.planning.plan import Cell, Fit
 from harness.registry import Registry
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.curation import in_use
+from harness.results.garbage import drop_leftovers
 from harness.results.store import Store
 
 
@@ -171,8 +172,11 @@ class Run:
         """
         environment = self.specification.environment.as_json()
         self.store.write_environment(hash_of(environment), environment)
+        drop_leftovers(self.store)  # of a run that was killed
         with in_use(self.store):
-            return self._execute(jobs, executor)
+            outcome = self._execute(jobs, executor)
+        drop_leftovers(self.store)  # of workers that were ended
+        return outcome
 
     def _execute(self, jobs: Jobs, executor: Executor | None) -> Outcome:
         timings = [cell for cell in self.applicable if cell.machine is not None]

@@ -3,7 +3,7 @@
 A worker receives a picklable run specification, not live objects: it loads the plugins and builds the plan itself, and
 so does exactly what this process would do. It writes fits; records are sent to this process, the only one that writes
 them. ``pool.py`` decides what workers do; another kind of worker, such as one on another machine, implements
-``Worker`` and ``Executor``.
+``Worker`` and ``Workers``.
 """
 
 from __future__ import annotations
@@ -96,8 +96,9 @@ class Worker(Protocol):
     def receive(self) -> Message:
         """Return the next event: the name of a method of ``Events`` and its arguments, with keys for fits and cells.
 
-        Three names are no methods: ``task_ended``, with what ``prepare`` returns if that was the task; ``beat``, for
-        progress; and ``failed`` with a ``HarnessError``, after which the worker ends.
+        Four names are no methods: ``is_ready``, once, when the worker has started; ``beat``, for progress;
+        ``task_ended``, with what ``prepare`` returns if that was the task; and ``failed`` with a ``HarnessError``,
+        after which the worker ends.
 
         Raises:
             EOFError: the worker has ended, and all that it sent was received.
@@ -113,10 +114,10 @@ class Worker(Protocol):
         """Return how a worker ended, which may be about to end; one that does not is ended."""
 
 
-class Executor(Protocol):
+class Workers(Protocol):
     """Starts workers, waits for them and ends them. They are ended when its ``with`` block is left."""
 
-    def __enter__(self) -> Executor:
+    def __enter__(self) -> Workers:
         """Return itself."""
 
     def __exit__(self, *error: object) -> None:
@@ -184,7 +185,7 @@ class LocalWorker:
         return End(code, signal.Signals(-code).name if code < 0 else None)
 
 
-class LocalExecutor:
+class LocalWorkers:
     """Starts workers as processes of this machine.
 
     On Linux they are forked from a server process that has imported torch, so that one starts in a moment. A watchdog
@@ -197,7 +198,7 @@ class LocalExecutor:
         self._leaving: dict[LocalWorker, float] = {}  # with the time at which it is ended
         self._watchdog: Watchdog | None = None
 
-    def __enter__(self) -> LocalExecutor:
+    def __enter__(self) -> LocalWorkers:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -211,10 +212,10 @@ class LocalExecutor:
             self._watchdog = None
 
     def start(self) -> LocalWorker:
-        """See ``Executor.start``."""
+        """See ``Workers.start``."""
         if sys.platform == "linux":
             context: Any = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload([__name__])  # so that torch is imported once for all
+            context.set_forkserver_preload(["harness.execution.preloaded"])
         else:
             context = multiprocessing.get_context("spawn")
         if self._watchdog is None:
@@ -231,7 +232,7 @@ class LocalExecutor:
         return worker
 
     def ready(self, workers: Sequence[Worker], seconds: float | None) -> list[Worker]:
-        """See ``Executor.ready``."""
+        """See ``Workers.ready``."""
         local = [each for each in workers if isinstance(each, LocalWorker)]
         sources: dict[Any, Worker] = {each.connection: each for each in local}
         sources |= {each.process.sentinel: each for each in local}
@@ -242,14 +243,14 @@ class LocalExecutor:
         return list(dict.fromkeys(sources[each] for each in found))
 
     def dismiss(self, worker: Worker) -> None:
-        """See ``Executor.dismiss``."""
+        """See ``Workers.dismiss``."""
         assert isinstance(worker, LocalWorker)
         self._running.remove(worker)
         self._leaving[worker] = time.monotonic() + _seconds_to_leave
         worker.connection.close()
 
     def stop(self, worker: Worker, *, grace: float) -> None:
-        """See ``Executor.stop``; what it sent before can still be received."""
+        """See ``Workers.stop``; what it sent before can still be received."""
         assert isinstance(worker, LocalWorker)
         self._end([worker], grace)
 
@@ -349,6 +350,7 @@ def _work(connection: Connection, specification: RunSpecification, token: str) -
         plan = specification.plan(registry)
         fits = {fit.key: fit for fit in plan.fits}
         cells = {cell.key: cell for cell in plan.cells}
+        sender.send("is_ready")
         while True:
             assignment: Assignment = connection.recv()
             its_fits = tuple(fits[key] for key in assignment.fits)

@@ -50,9 +50,9 @@ def test_a_cluster_of_two_nodes_gives_the_same_board_also_when_a_node_is_lost(ha
     ) as nodes:
         assert nodes.stdin and nodes.stdout
         address = next(line for line in nodes.stdout if line[0].isdigit()).strip()
+        where = ("--executor", "ray", "--address", address, "--runs", "there", "--leaderboards", "boards-there")
         on_cluster = subprocess.Popen(
-            [sys.executable, "-m", "harness", *words, "--executor", "ray", "--address", address]
-            + ["--runs", "there", "--leaderboards", "boards-there"],
+            [sys.executable, "-m", "harness", *words, *where],
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
