@@ -283,7 +283,7 @@ class RemoteWorkers:
         """See ``workers.Workers.dismiss``."""
         assert isinstance(worker, RemoteWorker)
         worker.order("dismiss")
-        self._idle.append(worker)
+        self._keep_or_close(worker)
 
     def stop(self, worker: Worker, *, grace: float) -> None:
         """See ``workers.Workers.stop``."""
@@ -297,6 +297,14 @@ class RemoteWorkers:
             worker.is_lost("its agent did not answer")
         if worker.end is not None and worker.end.lost is not None:
             worker.job.cancel()
+        else:
+            self._keep_or_close(worker)
+
+    def _keep_or_close(self, worker: RemoteWorker) -> None:
+        """Keep an agent whose worker has ended for the next, or close it if another may be waiting for its place."""
+        is_awaited = any(each.connection is None and each.end is None for each in self._all)
+        if is_awaited:
+            worker.order("close")
         elif worker not in self._idle:
             self._idle.append(worker)
 

@@ -81,7 +81,8 @@ class RayJob:
         try:
             self._ray.get(self._reference)
         except Exception as error:  # Ray derives some of its errors from those of the task
-            return f"its task on the Ray cluster ended: {type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+            *_, reason = (type(error).__name__, *str(error).split("\n"))
+            return f"its task on the Ray cluster ended: {reason.strip() or type(error).__name__}"
         return "its task on the Ray cluster ended"
 
     def cancel(self) -> None:

@@ -67,8 +67,8 @@ def test_a_cluster_of_two_nodes_gives_the_same_board_also_when_a_node_is_lost(ha
                 nodes.stdin.flush()
                 break
         seen += on_cluster.stderr
+        on_cluster.stderr.close()
         assert on_cluster.wait(600) == 0, "".join(seen)
-        nodes.stdin.close()
     assert compared(tmp_path / "here") == compared(tmp_path / "there"), "".join(seen)
     boards = [(tmp_path / f"boards-{where}" / "mnist-10k.md").read_bytes() for where in ("here", "there")]
     assert boards[0] == boards[1]

@@ -220,3 +220,19 @@ def test_strangers_do_not_keep_workers_out(tmp_path: Path, monkeypatch: Any) -> 
         assert connected.wait(20)
         for each in (silent, wrong, connection):
             each.close()
+
+
+def test_an_agent_makes_way_for_one_that_waits_for_its_place(tmp_path: Path) -> None:
+    """A cluster with a place less than there were, as after the loss of a machine."""
+    specification = SimpleNamespace(store=tmp_path, plugin_files=())
+    cluster = SimpleNamespace(submit=lambda work: SimpleNamespace(end=lambda: "", cancel=lambda: None))
+    with RemoteWorkers(specification, cluster) as workers:  # type: ignore[arg-type]
+        first = workers.start()
+        ours, theirs = multiprocessing.Pipe()
+        first.attach(ours)
+        waiting = workers.start()
+        workers.dismiss(first)
+        orders = [theirs.recv()[0] for _ in range(4)]
+        assert orders == ["welcome", "start", "dismiss", "close"]
+        assert waiting.connection is None
+        theirs.close()

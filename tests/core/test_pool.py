@@ -50,7 +50,7 @@ class Scripted:
 
 
 class Script:
-    """An executor with workers that are written in advance; notes how many there are whenever one starts."""
+    """Workers that are written in advance; notes how many there are whenever one starts."""
 
     def __init__(self, *workers: Scripted) -> None:
         self.workers = list(workers)
