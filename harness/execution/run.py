@@ -88,6 +88,10 @@ class Run:
             if cell.key in finished and self._is_whole(finished[cell.key])
         }
         self.outcome = Outcome(dict(self._done))
+        for dataset in self.plan.datasets:
+            if dataset.differs_from_published and dataset.content is not None:
+                apart = f"results are kept apart as {dataset.name} (content {dataset.content.digest[:8]})"
+                self.warn(f"{dataset.content.note}; {apart}")
 
     @property
     def pending(self) -> list[Cell]:

@@ -99,7 +99,9 @@ def _board(records: Sequence[Record], store: Store) -> tuple[Board, list[Measure
     board = Board(
         dataset=first.dataset["name"],
         dataset_settings=first.dataset["settings"],
-        dataset_label=_label(first.dataset["settings"], first.dataset["changed"]),
+        dataset_label=" ".join(
+            filter(None, [_label(first.dataset["settings"], first.dataset["changed"]), _content(first.dataset)])
+        ),
         metric=first.metric["name"],
         metric_settings=first.metric["settings"],
         metric_label=_label(first.metric["settings"], first.metric["changed"]),
@@ -113,6 +115,7 @@ def _board(records: Sequence[Record], store: Store) -> tuple[Board, list[Measure
         bound=first.bound,
         notes=tuple(notes),
         limits=next((record.limits for record in records if record.limits), None),
+        dataset_content=first.dataset.get("content"),
     )
     return board, measured
 
@@ -330,8 +333,13 @@ def _differences(record: Record, differing: Mapping[str, set[str]]) -> str:
     if "weights" in record.model:
         label += f" weights={record.model['weights']}"
     if "content" in differing.get(record.model["name"], ()) and "content" in record.model:
-        label += f" content={record.model['content'][:8]}"
+        label += f" {_content(record.model)}"
     return label.strip()
+
+
+def _content(component: Mapping[str, Any]) -> str:
+    """Return the first digits of the digest of its files, if it is identified by them."""
+    return f"content={component['content'][:8]}" if "content" in component else ""
 
 
 def _label(settings: Mapping[str, Any], names: Iterable[str]) -> str:
