@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,6 +22,7 @@ from harness.execution.failure import Failure
 from harness.execution.figures import sound_figures
 from harness.execution.jobs import Jobs, one_job
 from harness.execution.records import record_without_value
+from harness.execution.sharing import SharedWork
 from harness.execution.specification import RunSpecification, WorkerContext
 from harness.execution.task import Task, perform
 from harness.execution.timings import time_in_rounds
@@ -30,6 +32,7 @@ from harness.planning.plan import Cell, Fit
 from harness.registry import Registry
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.curation import in_use
+from harness.results.leases import Leases
 from harness.results.store import Store
 from harness.training.fit import built
 from harness.training.recipe import Recipe
@@ -74,12 +77,15 @@ class Run:
         self.registry = registry
         self.reporter = reporter
         self.plan = specification.plan(registry)
+        self._cells = {cell.key: cell for cell in self.plan.cells}
         self._warned: set[str] = set()
         self.store = Store(specification.store, self.warn)
         self.context = WorkerContext(specification, registry, self, track)
         self._failed: dict[str, Failure] = {}
         self._fits_begun: dict[str, Sequence[Fit]] = {}
         self._cells_begun: dict[str, Cell] = {}
+        self._leases = Leases(specification.store)
+        self._records_read = self.store.records_size()
         stored = [] if specification.fresh else self.store.records()
         finished = {record.cell_key: record for record in stored if record.is_finished}
         self._done = {
@@ -156,27 +162,62 @@ class Run:
         """
         environment = self.specification.environment.as_json()
         self.store.write_environment(hash_of(environment), environment)
-        with in_use(self.store):
+        with in_use(self.store), self._leases:
             return self._execute(jobs)
 
     def _execute(self, jobs: Jobs) -> Outcome:
         timings = [cell for cell in self.applicable if cell.machine is not None]
-        try:
-            self._record_what_does_not_apply()
+        shared = SharedWork(
+            self._leases,
+            self._take_results,
+            lambda cell: cell.key in self._done,
+            self.is_fitted,
+            self.announce,
+            fresh=self.specification.fresh,
+        )
+
+        def carry_out(tasks: Sequence[Task]) -> None:
             if jobs.usual > 1:
-                perform_in_workers(self.tasks, self.specification, self, jobs)
-            else:
-                for task in self.tasks:
-                    perform(task, self.context)
+                perform_in_workers(tasks, self.specification, self, jobs, shared.claim)
+                return
+            for task in tasks:
+                if (claimed := shared.claim(task)) is not None:
+                    perform(claimed, self.context)
+
+        try:
+            with self._alone("cells that do not apply"):
+                self._record_what_does_not_apply()
+            shared.carry_out(self.tasks, carry_out)
             for cell in timings:
                 if (failure := self._failed.get(cell.fit.key)) is not None:
                     self.cell_ended(cell, record_without_value(cell, failure, self.specification), None)
             # By now the fits of a fresh run are in the store.
             fitted = dataclasses.replace(self.specification, fresh=False)
-            time_in_rounds([cell for cell in timings if cell.fit.key not in self._failed], fitted, self)
+            with self._alone("timings"):
+                left = [each for each in timings if each.key not in self._done and each.fit.key not in self._failed]
+                time_in_rounds(left, fitted, self)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
         return self.outcome
+
+    @contextmanager
+    def _alone(self, work: str) -> Iterator[None]:
+        """Do work of one kind within the block while no other run does; it may have stored some of the results."""
+        with self._leases.alone(work, lambda: self.announce(f"waits for another run, which computes {work}")):
+            self._take_results()
+            yield
+
+    def _take_results(self) -> None:
+        """Take the results that other runs have stored since this one read the store."""
+        if self.specification.fresh:
+            return
+        records, self._records_read = self.store.records_since(self._records_read)
+        for record in records:
+            cell = self._cells.get(record.cell_key)
+            if cell is None or cell.key in self.outcome.records or not record.is_finished or not self._is_whole(record):
+                continue
+            self._done[cell.key] = self.outcome.records[cell.key] = record
+            self.reporter.cell_reported(cell, record)
 
     def begun_fits(self) -> list[tuple[Sequence[Fit], list[str]]]:
         """Return fits that have not ended, each with the places from which it will resume, in words."""
@@ -233,6 +274,7 @@ class Run:
     def cell_started(self, cell: Cell) -> None:
         """Notify the plugins."""
         self._cells_begun[cell.key] = cell
+        self._leases.release([cell.fit.key])  # the fit is stored, or has failed
         self.registry.notify("harness_cell_started", self.reporter.warn, cell=cell)
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:
@@ -247,6 +289,7 @@ class Run:
             self.store.checkpoint_file([cell.key]).unlink(missing_ok=True)
         self.outcome.records[cell.key] = record
         self.outcome.computed += 1
+        self._leases.release([cell.key])
         self.reporter.cell_reported(cell, record)
         self.registry.notify("harness_cell_finished", self.reporter.warn, cell=cell, record=record)
 

@@ -33,13 +33,19 @@ from harness.registry import Registry
 _shutdown_timeout = 5.0  # seconds for a process to end by itself
 
 
-def perform_in_workers(tasks: Sequence[Task], specification: RunSpecification, events: Events, jobs: Jobs) -> None:
-    """Carry out tasks in several processes, in their order as workers become free.
+def perform_in_workers(
+    tasks: Sequence[Task],
+    specification: RunSpecification,
+    events: Events,
+    jobs: Jobs,
+    claim: Callable[[Task], Task | None],
+) -> None:
+    """Carry out tasks in several processes, in their order as workers become free; see ``WorkerPool`` for ``claim``.
 
     Raises:
         HarnessError: a worker could not go on, as with a full disk; earlier records have been passed on.
     """
-    WorkerPool(tasks, specification, events, jobs, partial(start_worker, specification)).work()
+    WorkerPool(tasks, specification, events, jobs, partial(start_worker, specification), claim=claim).work()
 
 
 class Worker:
@@ -123,6 +129,7 @@ class WorkerPool:
         jobs: how many workers there may be.
         start: starts a worker.
         fresh_processes: whether each task has a process of its own.
+        claim: called before a task is begun; returns the part of it that is to be carried out now, or None.
     """
 
     def __init__(
@@ -134,7 +141,9 @@ class WorkerPool:
         start: Callable[[], Worker],
         *,
         fresh_processes: bool = False,
+        claim: Callable[[Task], Task | None] = lambda task: task,
     ) -> None:
+        self.claim = claim
         self.fresh_processes = fresh_processes
         self.waiting = list(tasks)
         self.specification = specification
@@ -167,10 +176,17 @@ class WorkerPool:
     def _start_workers(self) -> None:
         unfinished = len(self.workers) + len(self.waiting)
         places = self.jobs.last if unfinished <= self.jobs.last else self.jobs.usual
-        while self.waiting and len(self.workers) < places:
+        while len(self.workers) < places and (task := self._next_task()) is not None:
             worker = self.start()
             self.workers.append(worker)
-            worker.take(self.waiting.pop(0))
+            worker.take(task)
+
+    def _next_task(self) -> Task | None:
+        while self.waiting:
+            task = self.claim(self.waiting.pop(0))
+            if task is not None:
+                return task
+        return None
 
     def _receive(self, worker: Worker) -> None:
         try:
@@ -180,8 +196,8 @@ class WorkerPool:
             return
         if method == "task_ended":
             worker.task = None
-            if self.waiting and not self.fresh_processes:
-                worker.take(self.waiting.pop(0))
+            if not self.fresh_processes and (task := self._next_task()) is not None:
+                worker.take(task)
             else:
                 self.workers.remove(worker)
                 worker.shut_down()

@@ -100,6 +100,33 @@ class Store:
                     found.append(line.record)
         return latest(found)
 
+    def records_size(self) -> int:
+        """Return the size of the file of records in bytes."""
+        try:
+            return self.records_file.stat().st_size
+        except OSError:
+            return 0
+
+    def records_since(self, size: int) -> tuple[list[Record], int]:
+        """Return the records that were written since the file had a size, and its size now, up to a whole line.
+
+        Lines that cannot be read are left out.
+
+        Raises:
+            StoreError: the file exists but cannot be read.
+        """
+        if self.records_size() <= size:
+            return [], size
+        try:
+            with self.records_file.open("rb") as file:
+                file.seek(size)
+                content = file.read()
+        except OSError as error:
+            raise StoreError(f"cannot read {self.records_file}: {error.strerror}") from error
+        whole = content[: content.rfind(b"\n") + 1]
+        lines = (_parsed(0, line) for line in whole.split(b"\n") if line.strip())
+        return [line.record for line in lines if line.record is not None], size + len(whole)
+
     def lines(self) -> Iterator[Line]:
         """Yield every line that is not empty.
 
