@@ -44,12 +44,12 @@ class Component:
         """The class behind the name."""
         return self.provided.spec.resolve()
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """Every setting, as JSON values."""
         return flatten(self.config)
 
-    @property
+    @cached_property
     def changed(self) -> list[str]:
         """The names of the settings that are not at their defaults."""
         defaults = flatten(type(self.config)())
@@ -107,12 +107,12 @@ class Component:
             )
         return found
 
-    @property
+    @cached_property
     def files(self) -> dict[str, Any]:
         """The settings that name files or folders, as JSON values."""
         return {name: self.settings[name] for name in _named_by_content(self.config)}
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What distinguishes this component from any other, as JSON values."""
         return {
