@@ -166,11 +166,13 @@ def build_plan(
     models = resolved("model", request.models, request, registry)
     metrics = resolved("metric", request.metrics, request, registry)
     _check_owners(request, registry)
+    budgets = [None if model.content or offers(model.factory, FitsItself) else request.budget for model in models]
     cells = []
-    for dataset, model, seed in itertools.product(datasets, models, range(request.seeds)):
+    for dataset, (model, budget), seed in itertools.product(
+        datasets, zip(models, budgets, strict=True), range(request.seeds)
+    ):
         if seed and model.content:
             continue
-        budget = None if model.content or offers(model.factory, FitsItself) else request.budget
         fit = Fit(
             dataset,
             model,

@@ -282,9 +282,10 @@ class Store:
         Raises:
             StoreError: it is damaged.
         """
-        path = self.fit_folder(fit_key) / "fit.json"
+        path = os.path.join(self.root, "fits", fit_key, "fit.json")  # noqa: PTH118 -- called for each of many fits
         try:
-            described = object_from(path.read_bytes(), fit_key)
+            with open(path, "rb") as file:  # noqa: PTH123
+                described = object_from(file.read(), fit_key)
         except FileNotFoundError:
             return None
         except OSError as error:
