@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 _attempts = 10
 _with_digests = 4  # the first schema whose records have the digest of their per-example values
 differs = "differs from what was written"
+no_records = "has no records, although there are values that were measured"
 _defaults = {each.name: each.default for each in dataclasses.fields(Record) if each.default is not dataclasses.MISSING}
 _defaults |= {
     each.name: each.default_factory() for each in dataclasses.fields(Record) if callable(each.default_factory)
@@ -121,7 +122,13 @@ class Store:
                     self.warn(f"{self.records_file}, line {line.number}: {line.problem}; left out")
                 else:
                     found.append(line.record)
+        if not found and self.has_lost_records():
+            self.warn(f"{self.records_file} {no_records}")
         return latest(found)
+
+    def has_lost_records(self) -> bool:
+        """Return whether there are values of cells, which are written just before their records."""
+        return any(self.root.glob("values/[!.]*.npz"))
 
     def records_size(self) -> int:
         """Return the size of the file of records in bytes."""
@@ -308,9 +315,9 @@ class Store:
     def snapshots(self, fit_key: str) -> dict[int, Tensor]:
         """Return the samples that were kept during training, by epoch; none if they are missing or damaged."""
         path = self.fit_folder(fit_key) / "snapshots.safetensors"
-        if not path.exists():
-            return {}
         try:
+            if not path.exists() and path.name not in (self.read_fit(fit_key) or {}).get("digests", {}):
+                return {}
             found = self._tensors(fit_key, path.name)
             return {int(epoch): found[epoch] for epoch in sorted(found, key=int)}
         except (StoreError, ValueError) as error:
@@ -432,13 +439,17 @@ class Store:
         """Return the checkpoint files that exist of a fit, alone or the first of several, or of a cell."""
         return sorted((self.root / "checkpoints").glob(f"{key}*.pt"))
 
+    def environment_file(self, identifier: str) -> Path:
+        """Return the file that describes an environment, which need not exist."""
+        return self.root / "environments" / f"{identifier}.json"
+
     def write_environment(self, identifier: str, description: Mapping[str, Any]) -> None:
         """Write the environment of a run, once.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
         """
-        path = self.root / "environments" / f"{identifier}.json"
+        path = self.environment_file(identifier)
         if not path.exists():
             with self._writing("the environment"):
                 create_folder(path.parent)
@@ -447,7 +458,7 @@ class Store:
 
     def environment(self, identifier: str) -> dict[str, Any] | None:
         """Return the description of an environment, or None if it is missing or damaged."""
-        path = self.root / "environments" / f"{identifier}.json"
+        path = self.environment_file(identifier)
         problem = problem_of_environment(path)
         if problem is not None:
             self.warn(f"{path} {problem}; left out")

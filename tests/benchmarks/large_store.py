@@ -9,6 +9,7 @@ per example are left out. Times are CPU time, which other programs on the machin
 from __future__ import annotations
 
 import argparse
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from harness.contracts.events import Record
 from harness.planning.identity import hash_of
+from harness.results.checksums import with_checksum
 from harness.results.store import line_of
 
 seeds, metrics, rows = 5, 4, 1000
@@ -28,60 +30,52 @@ def component(name: str, **settings: int) -> dict[str, object]:
 
 
 def records(n: int) -> Iterator[Record]:
-    """Yield ``n`` records, on boards of at most ``rows`` rows."""
-    i = 0
-    while i < n:
-        for model in range(rows):
-            for seed in range(seeds):
-                board = i // (rows * seeds * metrics)
-                fit = hash_of(["fit", board, model, seed])
-                for metric in range(metrics):
-                    if i == n:
-                        return
-                    i += 1
-                    yield Record(
-                        cell_key=hash_of([fit, metric]),
-                        fit_key=fit,
-                        dataset=component("mnist", train_images=1000 + board),
-                        model=component("vae", latent_dim=2 + model, hidden=64),
-                        metric=component(f"metric-{metric}"),
-                        seed=seed,
-                        budget={"epochs": 20, "batch_size": 128, "weights": "last"},
-                        engine={
-                            "device": "cpu",
-                            "threads": 1,
-                            "precision": "float32",
-                            "path": "single",
-                            "deterministic": True,
-                        },
-                        machine=None,
-                        split="test",
-                        evaluation_seed=0,
-                        status="ok",
-                        value=100.0 + (model * 7919 % 1000) / 10 + seed / 100,
-                        stderr=0.1,
-                        n=10_000,
-                        unit="nats",
-                        direction="lower",
-                        environment="7d615350fc94fb3c546e0706",
-                        seconds=1.5,
-                        started="2026-11-26T09:00:00+00:00",
-                        ended="2026-11-26T09:00:02+00:00",
-                    )
+    """Yield the first ``n`` records of four boards with ``rows`` rows each."""
+    places = itertools.product(range(rows), range(seeds), range(metrics))
+    for model, seed, metric in itertools.islice(places, n):
+        fit = hash_of(["fit", model, seed])
+        yield Record(
+            cell_key=hash_of([fit, metric]),
+            fit_key=fit,
+            dataset=component("mnist", train_images=10_000),
+            model=component("vae", latent_dim=2 + model, hidden=64),
+            metric=component(f"metric-{metric}"),
+            seed=seed,
+            budget={"epochs": 20, "batch_size": 128, "weights": "last"},
+            engine={"device": "cpu", "threads": 1, "precision": "float32", "path": "single", "deterministic": True},
+            machine=None,
+            split="test",
+            evaluation_seed=0,
+            status="ok",
+            value=100.0 + (model * 7919 % 1000) / 10 + seed / 100,
+            stderr=0.1,
+            n=10_000,
+            unit="nats",
+            direction="lower",
+            environment="7d615350fc94fb3c546e0706",
+            seconds=1.5,
+            started="2026-11-26T09:00:00+00:00",
+            ended="2026-11-26T09:00:02+00:00",
+        )
 
 
 def write(folder: Path, n: int) -> Path:
-    """Write a store of ``n`` records, and return its folder."""
+    """Write a store of ``n`` records, and return its folder; every 20,000 of them are on another data set."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "records.jsonl").open("wb") as file:
-        for record in records(n):
-            file.write(line_of(record) + b"\n")
+    of_one = [line_of(record).decode().rpartition(', "checksum"')[0] + "}" for record in records(n)]
+    with (folder / "records.jsonl").open("w") as file:
+        for number in range(n):
+            dataset, place = divmod(number, rows * seeds * metrics)
+            line = (
+                of_one[place].replace('_key": "', f'_key": "{dataset:02x}').replace("10000", f"{10_000 + dataset}", 1)
+            )
+            file.write(with_checksum(line) + "\n")
     return folder
 
 
 # What is measured: code that finds the store in the variable ``folder``.
 measured = {
-    "start-up": "import harness.cli.leaderboard, harness.leaderboard.board, harness.results.curation, numpy, scipy.special",
+    "start-up": "import numpy, scipy.special, harness.cli.leaderboard, harness.leaderboard.board, harness.results.store",
     "open": "from harness.results.store import Store; Store(folder).records()",
     "boards": "from harness.results.store import Store; from harness.leaderboard.board import build_boards; "
     "store = Store(folder); build_boards(store.records(), store)",
