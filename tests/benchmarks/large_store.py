@@ -75,7 +75,7 @@ def write(folder: Path, n: int) -> Path:
 
 # What is measured: code that finds the store in the variable ``folder``.
 measured = {
-    "start-up": "import numpy, scipy.special, harness.cli.leaderboard, harness.leaderboard.board, harness.results.store",
+    "start-up": "import numpy, scipy.special, harness.cli.leaderboard, harness.leaderboard.board",
     "open": "from harness.results.store import Store; Store(folder).records()",
     "boards": "from harness.results.store import Store; from harness.leaderboard.board import build_boards; "
     "store = Store(folder); build_boards(store.records(), store)",
