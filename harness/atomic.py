@@ -6,8 +6,9 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from harness.errors import UsageError
 
@@ -60,18 +61,34 @@ def alone_in(folder: Path) -> Iterator[None]:
     Where the system or the file system cannot lock folders, nobody waits.
     """
     try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        yield
+        return
+    try:
+        with alone_with(handle):
+            yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def alone_with(file: int | IO[bytes]) -> Iterator[None]:
+    """Keep other processes that call this for the same file waiting while the block runs.
+
+    Where the system or the file system has no such locks, nobody waits.
+    """
+    try:
         import fcntl
 
-        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(file, fcntl.LOCK_EX)
     except (ImportError, OSError):
         yield
         return
     try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def create_folder(path: Path) -> None:

@@ -28,10 +28,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.atomic import create_folder, replacing, sync_file, sync_folder
+from harness.atomic import alone_with, create_folder, replacing, sync_file, sync_folder
 from harness.contracts.events import Record, Values, fields_of_schema_1, schema
 from harness.errors import StoreError, show_warning
 from harness.planning.identity import hash_of
@@ -127,8 +128,11 @@ class Store:
         return latest(found)
 
     def has_lost_records(self) -> bool:
-        """Return whether there are values of cells, which are written just before their records."""
-        return any(self.root.glob("values/[!.]*.npz"))
+        """Return whether there are values of several cells, which are written just before their records.
+
+        Those of one cell are left by a run that was interrupted in between.
+        """
+        return len(list(islice(self.root.glob("values/[!.]*.npz"), 2))) > 1
 
     def records_size(self) -> int:
         """Return the size of the file of records in bytes."""
@@ -188,7 +192,7 @@ class Store:
             return written
 
     def append_lines(self, lines: Sequence[bytes]) -> None:
-        """Append lines, without their ends, and sync them to disk.
+        """Append lines, without their ends, and sync them to disk; all of them, or none if this fails.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
@@ -196,12 +200,19 @@ class Store:
         with self._writing("records"):
             create_folder(self.root)
             is_new = not self.records_file.exists()
-            with self.records_file.open("ab") as file:
+            with self.records_file.open("ab", buffering=0) as file, alone_with(file):
+                size = file.seek(0, os.SEEK_END)
                 # These lines must not be appended to one that an earlier crash has cut short.
-                torn = file.tell() > 0 and not self._ends_in_newline()
-                file.write(b"\n" * torn + b"".join(line + b"\n" for line in lines))
-                file.flush()
-                os.fsync(file.fileno())
+                torn = size > 0 and not self._ends_in_newline()
+                left = memoryview(b"\n" * torn + b"".join(line + b"\n" for line in lines))
+                try:
+                    while left:
+                        left = left[file.write(left) :]
+                    os.fsync(file.fileno())
+                except BaseException:
+                    with suppress(OSError):
+                        file.truncate(size)
+                    raise
             if is_new:
                 sync_folder(self.root)
 

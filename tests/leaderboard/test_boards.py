@@ -268,7 +268,11 @@ def test_degrees_of_freedom_widen_the_interval_of_a_comparison(store: Store) -> 
 def test_rows_are_sorted_by_value_with_the_range_of_ranks_that_they_may_have(store: Store) -> None:
     records = [*seeds_of("b", -101.0), *seeds_of("c", -150.0), *seeds_of("a", -100.0)]
     (board,) = build_boards(records, store)
-    assert [(row.model, entries[0]) for row, entries in zip(board.rows, cells(board), strict=True)] == [("a", "1–2"), ("b", "1–2"), ("c", "3")]
+    assert [(row.model, entries[0]) for row, entries in zip(board.rows, cells(board), strict=True)] == [
+        ("a", "1–2"),
+        ("b", "1–2"),
+        ("c", "3"),
+    ]
     assert [(row.rank, row.rank_low, row.rank_high) for row in board.rows] == [(1, 1, 2), (1, 1, 2), (3, 3, 3)]
     assert "Ranks: the range of ranks that simultaneous 95% intervals of all differences allow." in captions(board)
 
