@@ -553,7 +553,7 @@ class RecordReader:
         if what is None or how is None:
             return None
         rest = object_in(content[:first] + content[end_of_first + 1 : second] + content[end_of_second:])
-        if rest.get("schema") != schema or not _common.isdisjoint(rest):
+        if rest.get("schema") != schema:
             return None
         rest = without_checksum(rest, content)
         problem = problem_of_rest(rest, _common)

@@ -59,6 +59,7 @@ def test_lines_that_are_altered_are_read_as_the_decoder_reads_them() -> None:
             text[:-1] + ', "seed": 5}',
             text.replace('"seed": ', '"seed": 1, "seed": ', 1),
             text.replace('"budget": ', '"threads": 1, "budget": ', 1),
+            text.replace(', "budget": ', ', "parts": {"a": 1.0, "budget": 2.0}, "budget": ', 1),
             text.replace('"engine": {', '"engine": [{', 1),
             text.replace('"split": "test"', '"split": "holdout"', 1),
             text.replace('"schema": ', '"schema": 9', 1),
