@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from harness.errors import UsageError
 
@@ -51,6 +52,43 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that call this for the same folder, which exists, waiting while the block runs.
+
+    Where the system or the file system cannot lock folders, nobody waits.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        yield
+        return
+    try:
+        with alone_with(handle):
+            yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def alone_with(file: int | IO[bytes]) -> Iterator[None]:
+    """Keep other processes that call this for the same file waiting while the block runs.
+
+    Where the system or the file system has no such locks, nobody waits.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def create_folder(path: Path) -> None:

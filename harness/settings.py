@@ -11,6 +11,7 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal, Union
 
 from harness.errors import UsageError, unknown
@@ -113,11 +114,16 @@ def config_type(factory: Any) -> type:
 
 def describe(config: type) -> list[Setting]:
     """Return the settings of a ``Config`` in the order of its fields."""
+    return list(_described(config))
+
+
+@lru_cache(maxsize=1024)
+def _described(config: type) -> tuple[Setting, ...]:
     hints = typing.get_type_hints(config)
-    return [
+    return tuple(
         Setting(field.name, hints[field.name], field.default, **{"help": "", **field.metadata})
         for field in dataclasses.fields(config)
-    ]
+    )
 
 
 def missing(config: type, given: Iterable[str]) -> list[Setting]:

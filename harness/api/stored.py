@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from harness.contracts.curves import Curves
     from harness.data.dataset import Data
+    from harness.data.source import DataSource
     from harness.planning.component import Component
     from harness.planning.plan import Fit
 
@@ -222,7 +223,7 @@ class StoredRuns:
         from harness.planning.plan import fit_from
 
         try:
-            return fit_from(described, self._registry)
+            return fit_from(described, self._registry, self._source)
         except UsageError as error:
             identity = described["identity"]
             sources = dict.fromkeys(identity[kind]["distribution"] for kind in ("model", "dataset"))
@@ -231,15 +232,20 @@ class StoredRuns:
             hint = f". It was fitted with {' and '.join(needed)}: pass it as plugins=[...]" if needed else ""
             raise UsageError(f"fit {key[:12]} cannot be loaded: {str(error).rstrip('.')}{hint}") from None
 
+    @property
+    def _source(self) -> DataSource:
+        from harness.data.source import DataSource
+
+        return DataSource(self._data_dir, cache_dir(), notice, show_bar)
+
     def _loaded(self, dataset: Component) -> Data:
         from harness.data.loading import load_dataset
-        from harness.data.source import DataSource
         from harness.planning.identity import hash_of
 
         key = hash_of(dataset.identity)
         if key not in self._data:
-            source = DataSource(self._data_dir, cache_dir(), notice, show_bar)
-            self._data[key] = load_dataset(dataset.provided.spec, dataset.config, source)  # type: ignore[arg-type]
+            self._data[key] = load_dataset(dataset.provided.spec, dataset.config, self._source)  # type: ignore[arg-type]
+            dataset.require_same_content()
         return self._data[key]
 
 

@@ -102,7 +102,7 @@ def _draw(
     drawn = 0
     for key, described in track(stored.items(), "drawing", console=console, disable=not console.is_terminal):
         try:
-            fit = fit_from(described, registry)
+            fit = fit_from(described, registry, source)
         except UsageError as error:
             notice(f"skipped {key[:12]}: {error}")
             continue

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
+
+_most_rows, _first_rows = 500, 50  # of a table; a longer one shows only the first
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,14 +62,18 @@ class Preview:
         return "\n".join(filter(None, [captured.get(), self.forecast]))
 
     def table(self) -> Table:
-        """Return the cells as a table."""
+        """Return the cells as a table; if there are many, the first ones, and how many others there are."""
         from rich.table import Table
 
         table = Table(box=None, header_style="bold", title=self.summary, title_justify="left")
         for heading in ("fit", "metric", "action", "cell"):
             table.add_column(heading, overflow="fold")
-        for cell in self.cells:
+        shown = self.cells if len(self.cells) <= _most_rows else self.cells[:_first_rows]
+        for cell in shown:
             table.add_row(cell.fit, cell.metric, cell.action, cell.key[:12])
+        if len(shown) < len(self.cells):
+            others = Counter(cell.action for cell in self.cells[len(shown) :])
+            table.add_row("…", "…", "\n".join(f"{n:,} more: {action}" for action, n in others.most_common()), "…")
         return table
 
 

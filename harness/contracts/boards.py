@@ -102,7 +102,8 @@ class Board:
     Rows whose error is known to favour their model follow, then those without a value. ``bound`` is ``lower`` or
     ``upper`` if the values are bounds. ``notes`` say what the ranks could not take into account, such as per-example
     values that cannot be read.
-    ``limits`` is what the metric cannot see, as it was stated when it was measured, or None.
+    ``limits`` is what the metric cannot see, as it was stated when it was measured, or None. ``dataset_content`` is the
+    digest of the files of the data set, if it is identified by them.
     """
 
     dataset: str
@@ -121,6 +122,7 @@ class Board:
     bound: str | None = None
     notes: tuple[str, ...] = ()
     limits: str | None = None
+    dataset_content: str | None = None
 
     @property
     def part_names(self) -> list[str]:

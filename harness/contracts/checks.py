@@ -64,8 +64,10 @@ def problem_of_dataset(dataset: Any) -> str | None:
         return f"it is {dataset!r}; name a class"
     if not hasattr(dataset, "load"):
         return "it has no 'load'; add load(source), which returns harness.Data"
-    return _problem_of_signature(dataset, "its constructor", "config") or _problem_of_class_method(
-        dataset, "load", "source"
+    return (
+        _problem_of_signature(dataset, "its constructor", "config")
+        or _problem_of_class_method(dataset, "load", "source")
+        or (_problem_of_class_method(dataset, "content_in", "source") if hasattr(dataset, "content_in") else None)
     )
 
 

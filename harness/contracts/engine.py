@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 Precision = Literal["float32", "tf32", "bf16", "bf16-products"]
@@ -33,7 +34,7 @@ class Engine:
     deterministic: bool = True
     step_mode: StepMode = "eager"
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """The engine as JSON values. ``execution`` is the step mode; without it steps are eager."""
         found = asdict(self)
@@ -46,7 +47,7 @@ class Engine:
         found = dict(identity)
         return cls(step_mode=found.pop("execution", "eager"), **found)
 
-    @property
+    @cached_property
     def without_steps(self) -> Engine:
         """The engine of a closed-form fit, which takes no steps."""
         return replace(self, precision="float32", path="single", step_mode="eager")

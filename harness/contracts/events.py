@@ -89,7 +89,7 @@ class Cell(Protocol):
         """The hash of all that can change the measured value."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """The outcome of one cell.
 

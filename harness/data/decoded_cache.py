@@ -31,7 +31,7 @@ def read_or_decode(
     """
     resolved = [path.resolve() for path in files]
     # Read before decoding, so a file that changes meanwhile is decoded again next time.
-    sources = json.dumps([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in resolved])
+    sources = json.dumps([[str(path), *state_of(path)] for path in resolved])
     place = sha256(json.dumps([str(path) for path in resolved]).encode()).hexdigest()[:16]
     copy = folder / f"{name}-{place}.safetensors"
     tensors = _read(copy, sources, announce)
@@ -39,6 +39,19 @@ def read_or_decode(
         tensors = dict(decode())
         _write(copy, sources, tensors, announce)
     return tensors
+
+
+def state_of(path: Path) -> tuple[int, int, int]:
+    """Return the size of a file and the times of its last changes.
+
+    A program can set the time of the last modification, as ``cp -p`` and ``tar`` do, but not that of the last change of
+    the file's status. So a file that was replaced by one of the same size and age is noticed.
+
+    Raises:
+        OSError: the file does not exist.
+    """
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _read(copy: Path, sources: str, announce: Callable[[str], None]) -> dict[str, Tensor] | None:

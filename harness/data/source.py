@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from harness.data.decoded_cache import read_or_decode
+from harness.data.decoded_cache import read_or_decode, state_of
 
 T = TypeVar("T")
 
@@ -49,10 +51,25 @@ class DataSource:
 
         Args:
             name: part of the copy's file name. Change it when ``decode`` returns something different.
-            files: the files to decode. If a path, size or modification time changes, they are decoded again.
+            files: the files to decode. If a path, a size or a time of change differs, they are decoded again.
             decode: reads and checks the files, and returns CPU tensors by name; its exceptions are passed on.
 
         Raises:
             OSError: one of the files does not exist.
         """
         return read_or_decode(self.cache_dir / "decoded", name, files, decode, self.announce)
+
+    def digest(self, files: Sequence[Path]) -> str:
+        """Return the SHA-256 of the contents of ``files``, in their order; their names are no part of it.
+
+        Raises:
+            OSError: a file does not exist or cannot be read.
+        """
+        return hashlib.sha256("".join(_digest(path, state_of(path)) for path in files).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, state: tuple[int, int, int]) -> str:
+    """Return the SHA-256 of a file, which is read again if its state has changed."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

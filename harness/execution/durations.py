@@ -110,7 +110,7 @@ class Durations:
         self._times[json.dumps(kind, sort_keys=True)].append(number)
 
     def _typical(self, kind: Sequence[Any]) -> float | None:
-        times = self._times.get(json.dumps(kind, sort_keys=True))
+        times = self._times.get(json.dumps(kind, sort_keys=True)) if self._times else None
         return median(times[-_newest:]) if times else None
 
 

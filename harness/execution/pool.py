@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -84,6 +84,7 @@ class WorkerPool:
         events: receives what happens.
         jobs: how many workers there may be.
         workers: starts workers and ends them; by default processes of this machine.
+        claim: called before a task is begun; returns the part of it that is to be carried out now, or None.
     """
 
     def __init__(
@@ -93,8 +94,11 @@ class WorkerPool:
         events: Events,
         jobs: Jobs,
         workers: Workers | None = None,
+        claim: Callable[[Task], Task | None] = lambda task: task,
     ) -> None:
-        self.waiting = [(task, False) for task in tasks]  # with whether its fits were stored by this run
+        self.unclaimed = list(tasks)
+        self.claim = claim
+        self.waiting: list[tuple[Task, bool]] = []  # claimed, with whether their fits were stored by this run
         self.specification = specification
         self.limits = specification.limits
         self.events = events
@@ -128,13 +132,20 @@ class WorkerPool:
                 raise
 
     def _start_workers(self) -> None:
-        if not self.waiting and not self.current and self._once_more:
+        if not self._has_task() and not self.current and self._once_more:
             self.waiting, self._once_more = list(self._once_more.values()), {}
             self.jobs, self._is_last_try = one_job, True
-        unfinished = len(self.current) + len(self.waiting)
+        unfinished = len(self.current) + len(self.waiting) + len(self.unclaimed)
         places = self.jobs.last if unfinished <= self.jobs.last else self.jobs.usual
-        while self.waiting and len(self.current) < places:
+        while len(self.current) < places and self._has_task():
             self._assign(self.workers.start())
+
+    def _has_task(self) -> bool:
+        """Claim the next task, if none is waiting; return whether one is."""
+        while not self.waiting and self.unclaimed:
+            if (claimed := self.claim(self.unclaimed.pop(0))) is not None:
+                self.waiting.append((claimed, False))
+        return bool(self.waiting)
 
     def _assign(self, worker: Worker) -> None:
         task, is_fitted = self.waiting.pop(0)
@@ -153,7 +164,7 @@ class WorkerPool:
         current.progressed = time.monotonic()
         if method == "task_ended":
             self.current.remove(current)
-            if self.waiting and not current.task.isolated and not self.waiting[0][0].isolated:
+            if not current.task.isolated and self._has_task() and not self.waiting[0][0].isolated:
                 self._assign(current.worker)
             else:
                 self.workers.dismiss(current.worker)

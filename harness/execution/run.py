@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -23,6 +24,7 @@ from harness.execution.jobs import Jobs, one_job
 from harness.execution.pool import WorkerPool, prepare_elsewhere
 from harness.execution.records import record_without_value
 from harness.execution.remote import RemoteWorkers
+from harness.execution.sharing import SharedWork
 from harness.execution.specification import RunSpecification, WorkerContext
 from harness.execution.task import Task, perform, prepare
 from harness.execution.timings import time_in_rounds
@@ -33,6 +35,7 @@ from harness.registry import Registry
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.curation import in_use
 from harness.results.garbage import drop_leftovers
+from harness.results.leases import Leases
 from harness.results.store import Store
 
 
@@ -79,12 +82,15 @@ class Run:
         self.registry = registry
         self.reporter = reporter
         self.plan = specification.plan(registry)
+        self._cells = {cell.key: cell for cell in self.plan.cells}
         self._warned: set[str] = set()
         self.store = Store(specification.store, self.warn)
         self.context = WorkerContext(specification, registry, self, track)
         self._failed: dict[str, Failure] = {}
         self._fits_begun: dict[str, Sequence[Fit]] = {}
         self._cells_begun: dict[str, Cell] = {}
+        self._leases = Leases(specification.store)
+        self._records_read = self.store.records_size()
         stored = [] if specification.fresh else self.store.records()
         finished = {record.cell_key: record for record in stored if record.is_finished}
         self._done = {
@@ -93,6 +99,10 @@ class Run:
             if cell.key in finished and self._is_whole(finished[cell.key])
         }
         self.outcome = Outcome(dict(self._done))
+        for dataset in self.plan.datasets:
+            if dataset.differs_from_published and dataset.content is not None:
+                apart = f"results are kept apart as {dataset.name} (content {dataset.content.digest[:8]})"
+                self.warn(f"{dataset.content.note}; {apart}")
 
     @property
     def pending(self) -> list[Cell]:
@@ -173,35 +183,70 @@ class Run:
         environment = self.specification.environment.as_json()
         self.store.write_environment(hash_of(environment), environment)
         drop_leftovers(self.store)  # of a run that was killed
-        with in_use(self.store):
+        with in_use(self.store), self._leases:
             outcome = self._execute(jobs, executor)
         drop_leftovers(self.store)  # of workers that were ended
         return outcome
 
     def _execute(self, jobs: Jobs, executor: Executor | None) -> Outcome:
         timings = [cell for cell in self.applicable if cell.machine is not None]
-        try:
-            self._record_what_does_not_apply()
+        shared = SharedWork(
+            self._leases,
+            self._take_results,
+            lambda cell: cell.key in self._done,
+            self.is_fitted,
+            self.announce,
+            fresh=self.specification.fresh,
+        )
+
+        def carry_out(tasks: Sequence[Task]) -> None:
             remote = None if executor is None else RemoteWorkers(self.specification, executor)
             in_workers = remote is not None or jobs.usual > 1
-            for elsewhere, tasks in itertools.groupby(self.tasks, lambda task: task.isolated or in_workers):
+            for elsewhere, those in itertools.groupby(tasks, lambda task: task.isolated or in_workers):
                 if elsewhere:
-                    WorkerPool(list(tasks), self.specification, self, jobs, remote).work()
-                else:
-                    for task in tasks:
-                        perform(task, self.context)
+                    WorkerPool(list(those), self.specification, self, jobs, remote, shared.claim).work()
+                    continue
+                for task in those:
+                    if (claimed := shared.claim(task)) is not None:
+                        perform(claimed, self.context)
+
+        try:
+            with self._alone("cells that do not apply"):
+                self._record_what_does_not_apply()
+            shared.carry_out(self.tasks, carry_out)
             for cell in timings:
                 if (failure := self._failed.get(cell.fit.key)) is not None:
                     self.cell_ended(cell, record_without_value(cell, failure, self.specification), None)
             # By now the fits of a fresh run are in the store.
             fitted = dataclasses.replace(self.specification, fresh=False)
-            time_in_rounds([cell for cell in timings if cell.fit.key not in self._failed], fitted, self)
+            with self._alone("timings"):
+                left = [each for each in timings if each.key not in self._done and each.fit.key not in self._failed]
+                time_in_rounds(left, fitted, self)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
             return self.outcome
         recorded = {record.cell_key for record in self.store.records()} & self.outcome.records.keys()
         self.outcome.unrecorded = [cell for cell in self.plan.cells if cell.key not in recorded]
         return self.outcome
+
+    @contextmanager
+    def _alone(self, work: str) -> Iterator[None]:
+        """Do work of one kind within the block while no other run does; it may have stored some of the results."""
+        with self._leases.alone(work, lambda: self.announce(f"waits for another run, which computes {work}")):
+            self._take_results()
+            yield
+
+    def _take_results(self) -> None:
+        """Take the results that other runs have stored since this one read the store."""
+        if self.specification.fresh:
+            return
+        records, self._records_read = self.store.records_since(self._records_read)
+        for record in records:
+            cell = self._cells.get(record.cell_key)
+            if cell is None or cell.key in self.outcome.records or not record.is_finished or not self._is_whole(record):
+                continue
+            self._done[cell.key] = self.outcome.records[cell.key] = record
+            self.reporter.cell_reported(cell, record)
 
     def begun_fits(self) -> list[tuple[Sequence[Fit], list[str]]]:
         """Return fits that have not ended, each with the places from which it will resume, in words."""
@@ -258,6 +303,7 @@ class Run:
     def cell_started(self, cell: Cell) -> None:
         """Notify the plugins."""
         self._cells_begun[cell.key] = cell
+        self._leases.release([cell.fit.key])  # the fit is stored, or has failed
         self.registry.notify("harness_cell_started", self.reporter.warn, cell=cell)
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:
@@ -272,6 +318,7 @@ class Run:
             self.store.checkpoint_file([cell.key]).unlink(missing_ok=True)
         self.outcome.records[cell.key] = record
         self.outcome.computed += 1
+        self._leases.release([cell.key])
         self.reporter.cell_reported(cell, record)
         self.registry.notify("harness_cell_finished", self.reporter.warn, cell=cell, record=record)
 

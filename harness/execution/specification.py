@@ -65,7 +65,8 @@ class RunSpecification:
         Raises:
             UsageError: something in the request is wrong.
         """
-        return build_plan(self.request, registry, self.engine, self.environment.machine)
+        source = DataSource(self.data_dir, self.cache_dir, lambda line: None)
+        return build_plan(self.request, registry, self.engine, self.environment.machine, source)
 
 
 @dataclass
@@ -116,6 +117,7 @@ class WorkerContext:
             try:
                 with no_exit():
                     data = load_dataset(dataset.provided.spec, dataset.config, self.source)  # type: ignore[arg-type]
+                dataset.require_same_content()
                 self._loaded[key] = data.to(torch.device(self.specification.engine.device))
             except DataError:
                 raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -39,9 +39,10 @@ def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
 
 def build_measured_boards(records: Iterable[Record], store: Store) -> list[tuple[Board, list[Measured]]]:
     """Group and rank records; return each board with what its rows with a rank are compared by, in their order."""
-    groups: dict[str, list[Record]] = defaultdict(list)
+    keys = _Keys()
+    groups: dict[Hashable, list[Record]] = defaultdict(list)
     for record in sorted(records, key=lambda each: (each.model["name"], each.seed, each.cell_key)):
-        groups[_key(_comparable(record))].append(record)
+        groups[keys.comparable(record)].append(record)
     boards = []
     for group in groups.values():
         by_measure: dict[str, list[Record]] = defaultdict(list)
@@ -51,12 +52,49 @@ def build_measured_boards(records: Iterable[Record], store: Store) -> list[tuple
         families = sorted(by_measure.values(), key=_by_size) or [[]]
         # A record without a value has no measure and no threads: it is shown once, with other seeds of its model if
         # there are any, else below the largest board.
-        homes = {_row_of(record): family for family in reversed(families) for record in family}
+        homes = {keys.row_of(record): family for family in reversed(families) for record in family}
         for record in group:
             if record.status != "ok":
-                homes.get(_row_of(record), families[0]).append(record)
-        boards += [_board(family, store) for family in families]
+                homes.get(keys.row_of(record), families[0]).append(record)
+        boards += [_board(family, store, keys) for family in families]
     return sorted(boards, key=lambda each: _place(each[0]))
+
+
+class _Keys:
+    """Keys of what records have in common. A component that many records share is written as text only once."""
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[int, str], str] = {}
+        self._kept: list[Any] = []  # so that no other object gets the same id
+
+    def comparable(self, record: Record) -> Hashable:
+        """Return what records of one board, or of several that differ in their measure, have in common."""
+        engine = self._of(record.engine, "without threads", _without_threads) if record.machine else None
+        named = self._of(record.dataset, "identity", identity_of), self._of(record.metric, "identity", identity_of)
+        return *named, record.split, record.evaluation_seed, record.machine, engine
+
+    def row_of(self, record: Record) -> Hashable:
+        """Return what the records of one row have in common; they differ in their seeds."""
+        return self._of(record.model, "identity", identity_of), self.training(record)
+
+    def training(self, record: Record) -> Hashable:
+        """Return the budget and the engine."""
+        return self._of(record.budget, "all", _itself), self._of(record.engine, "all", _itself)
+
+    def _of(self, value: Any, which: str, part: Callable[[Any], Any]) -> str:
+        found = self._texts.get((id(value), which))
+        if found is None:
+            self._kept.append(value)
+            found = self._texts[id(value), which] = _key(part(value))
+        return found
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _without_threads(engine: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in engine.items() if name != "threads"}
 
 
 def _place(board: Board) -> tuple[Any, ...]:
@@ -69,24 +107,17 @@ def _by_size(records: Sequence[Record]) -> tuple[int, str]:
     return -len(records), min(record.ended or "" for record in records)
 
 
-def _comparable(record: Record) -> list[Any]:
-    engine = {name: value for name, value in record.engine.items() if name != "threads"}
-    timing = [record.machine, engine] if record.machine else None
-    named = [identity_of(each) for each in (record.dataset, record.metric)]
-    return [named, record.split, record.evaluation_seed, timing]
-
-
 def _threads(record: Record) -> int | None:
     """Return the threads of a timing: those that its metric states, or else those of its fit."""
     return (record.threads or record.engine["threads"]) if record.machine else None
 
 
-def _board(records: Sequence[Record], store: Store) -> tuple[Board, list[Measured]]:
+def _board(records: Sequence[Record], store: Store, keys: _Keys) -> tuple[Board, list[Measured]]:
     first = next((record for record in records if record.status == "ok"), records[0])
-    groups: dict[str, list[Record]] = defaultdict(list)
+    groups: dict[Hashable, list[Record]] = defaultdict(list)
     for record in records:
-        groups[_row_of(record)].append(record)
-    differing = _differing_settings(records)
+        groups[keys.row_of(record)].append(record)
+    differing = _differing_settings(records, keys)
     unreadable: list[str] = []
     newest = _newest_timing_group(records)
     rows = [_row(group, differing, newest, store, unreadable) for group in groups.values()]
@@ -99,7 +130,9 @@ def _board(records: Sequence[Record], store: Store) -> tuple[Board, list[Measure
     board = Board(
         dataset=first.dataset["name"],
         dataset_settings=first.dataset["settings"],
-        dataset_label=_label(first.dataset["settings"], first.dataset["changed"]),
+        dataset_label=" ".join(
+            filter(None, [_label(first.dataset["settings"], first.dataset["changed"]), _content(first.dataset)])
+        ),
         metric=first.metric["name"],
         metric_settings=first.metric["settings"],
         metric_label=_label(first.metric["settings"], first.metric["changed"]),
@@ -113,6 +146,7 @@ def _board(records: Sequence[Record], store: Store) -> tuple[Board, list[Measure
         bound=first.bound,
         notes=tuple(notes),
         limits=next((record.limits for record in records if record.limits), None),
+        dataset_content=first.dataset.get("content"),
     )
     return board, measured
 
@@ -120,11 +154,6 @@ def _board(records: Sequence[Record], store: Store) -> tuple[Board, list[Measure
 def _newest_timing_group(records: Sequence[Record]) -> str | None:
     timed = [record for record in records if record.status == "ok" and record.timing_group]
     return max(timed, key=lambda record: record.ended or "").timing_group if timed else None
-
-
-def _row_of(record: Record) -> str:
-    """Return what the records of one row have in common; they differ in their seeds."""
-    return _key([identity_of(record.model), record.budget, record.engine])
 
 
 def _row(
@@ -289,16 +318,17 @@ def _ranked(rows: Sequence[tuple[Row, Measured | None]], direction: str | None) 
     return [*ranked, *without_value], compared
 
 
-def _differing_settings(records: Sequence[Record]) -> dict[str, set[str]]:
+def _differing_settings(records: Sequence[Record], keys: _Keys) -> dict[str, set[str]]:
     """Return the settings in which the rows of each model differ; under "", those of budgets and engines."""
     differing: dict[str, set[str]] = defaultdict(set)
     seen: dict[tuple[str, str], set[str]] = defaultdict(set)
     contents: dict[tuple[str, str], set[str | None]] = defaultdict(set)
-    for record in records:
-        for name, value in record.model["settings"].items():
-            seen[record.model["name"], name].add(_key(value))
+    for record in {keys.training(record): record for record in records}.values():
         for name, value in _training(record).items():
             seen["", name].add(_key(value))
+    for record in {id(record.model): record for record in records}.values():
+        for name, value in record.model["settings"].items():
+            seen[record.model["name"], name].add(_key(value))
         seen[record.model["name"], "version"].add(record.model["version"])
         named = [record.model["settings"], record.model.get("weights")]
         contents[record.model["name"], _key(named)].add(record.model.get("content"))
@@ -330,8 +360,13 @@ def _differences(record: Record, differing: Mapping[str, set[str]]) -> str:
     if "weights" in record.model:
         label += f" weights={record.model['weights']}"
     if "content" in differing.get(record.model["name"], ()) and "content" in record.model:
-        label += f" content={record.model['content'][:8]}"
+        label += f" {_content(record.model)}"
     return label.strip()
+
+
+def _content(component: Mapping[str, Any]) -> str:
+    """Return the first digits of the digest of its files, if it is identified by them."""
+    return f"content={component['content'][:8]}" if "content" in component else ""
 
 
 def _label(settings: Mapping[str, Any], names: Iterable[str]) -> str:

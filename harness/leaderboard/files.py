@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from harness.atomic import replacing
+from harness.atomic import alone_in, replacing
 from harness.contracts.boards import Board, Row
 from harness.errors import StoreError
 from harness.leaderboard import index, markdown, terminal
@@ -30,16 +30,22 @@ def rewrite(
 ) -> list[Path]:
     """Write the leaderboards of data sets from everything in the store; return their paths.
 
+    Runs that end at the same time write one after the other, each with the results of those before.
     ``registry`` has the figures of boards, and ``warn`` shows a line about one that cannot be drawn.
 
     Raises:
         StoreError: the disk is full or a folder cannot be written to.
     """
-    boards = build_boards(shown_records(store), store)
-    written = write_leaderboards(
-        [board for board in boards if board.dataset in datasets], folder, store, registry, warn
-    )
-    return [*_write_index(boards, folder), *written]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(error, folder) from error
+    with alone_in(folder):
+        boards = build_boards(shown_records(store), store)
+        written = write_leaderboards(
+            [board for board in boards if board.dataset in datasets], folder, store, registry, warn
+        )
+        return [*_write_index(boards, folder), *written]
 
 
 def write_leaderboards(

@@ -19,7 +19,7 @@ def render(boards: Sequence[Board]) -> str:
 def _section(board: Board) -> str:
     heads = columns(board)
     aligned = ["left" if head in ("model", "note") else "right" for head in heads]
-    rows = [[_marked(row, entry) for entry in cells(board, row)] for row in board.rows]
+    rows = [[_marked(row, entry) for entry in entries] for row, entries in zip(board.rows, cells(board), strict=True)]
     table = tabulate(rows, [escape(head) for head in heads], "unsafehtml", colalign=aligned, disable_numparse=True)
     lines = "".join(f"<br>{escape(printable(line))}" for line in captions(board))
     # Notebooks would take dollar signs for formulas.

@@ -43,7 +43,7 @@ def _table(board: Board, label: str) -> list[str]:
     heads = [_broken(head) for head in columns(board)]
     if heads[-1] == ["note"] and any(row.reason for row in board.rows):
         heads.pop()
-    rows = [cells(board, row)[: len(heads)] for row in board.rows]
+    rows = [entries[: len(heads)] for entries in cells(board)]
     name = heads.index(["model"])
     widths = [max(map(len, (*head, *column))) for head, *column in zip(heads, *rows, strict=True)]
     is_wrapped = widths[name] > _name_width

@@ -59,7 +59,7 @@ def _marked(entry: Entry) -> str:
 
 def _section(board: Board) -> str:
     heads = columns(board)
-    rows = [[escaped(entry) for entry in cells(board, row)] for row in board.rows]
+    rows = [[escaped(entry) for entry in entries] for entries in cells(board)]
     aligned = ["left" if head in ("model", "note") else "right" for head in heads]
     shown = [escaped(head) for head in heads]
     table = tabulate(rows, headers=shown, tablefmt="github", colalign=aligned, disable_numparse=True)

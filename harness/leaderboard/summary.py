@@ -49,7 +49,7 @@ def summaries(boards: Sequence[Board]) -> list[Summary]:
     groups: dict[str, list[Board]] = {}
     for board in boards:
         if any(row.value is not None for row in board.rows):
-            key = [board.dataset, board.dataset_settings, board.split, board.evaluation_seed]
+            key = [board.dataset, board.dataset_settings, board.dataset_content, board.split, board.evaluation_seed]
             groups.setdefault(_key(key), []).append(board)
     return [_summary(group) for group in groups.values() if len(group) > 1]
 

@@ -75,7 +75,7 @@ class _Column:
 
 def _of_board(board: Board, width: int) -> Group:
     """Return a board with its title above and its captions below."""
-    rows = [[Text(entry) for entry in cells(board, row)] for row in board.rows]
+    rows = [[Text(entry) for entry in entries] for entries in cells(board)]
     styles = [_style(row) for row in board.rows]
     every = [_column(head, [row[place] for row in rows]) for place, head in enumerate(columns(board))]
     notes = [printable(f"{row.name}: {row.reason}") for row in board.rows if row.reason]

@@ -54,19 +54,19 @@ def value_head(board: Board, name: str) -> str:
     return f"{name}{unit}{arrow}"
 
 
-def cells(board: Board, row: Row) -> list[str]:
-    """Return a row as text, one entry a column."""
-    digits = decimals(row.value or 0.0, row.stderr)
-    texts = [
-        rank_range(row),
-        row.name,
-        row.status if row.value is None else number(row.value, digits),
-    ]
-    texts += [number(row.stderr, digits)] * _has_errors(board)
-    if _has_spread(board):
-        texts += [str(row.seeds) if row.seeds else "", spread_in_words(row)]
-    texts += [part_in_words(row, name) for name in board.part_names]
-    return [printable(text) for text in texts + [row.reason or ""] * _has_notes(board)]
+def cells(board: Board) -> list[list[str]]:
+    """Return the rows as text, one entry a column."""
+    errors, spread, notes, parts = _has_errors(board), _has_spread(board), _has_notes(board), board.part_names
+    found = []
+    for row in board.rows:
+        digits = decimals(row.value or 0.0, row.stderr)
+        texts = [rank_range(row), row.name, row.status if row.value is None else number(row.value, digits)]
+        texts += [number(row.stderr, digits)] * errors
+        if spread:
+            texts += [str(row.seeds) if row.seeds else "", spread_in_words(row)]
+        texts += [part_in_words(row, name) for name in parts]
+        found.append([printable(text) for text in texts + [row.reason or ""] * notes])
+    return found
 
 
 def value_in_words(row: Row, *, over_seeds: bool = True) -> str:
@@ -96,7 +96,9 @@ def part_in_words(row: Row, name: str) -> str:
 
 def printable(text: str) -> str:
     """Return text as one line without control characters, which a format or a terminal could act on."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else " " for each in text)
+    return " ".join(text.split())
 
 
 def rank_range(row: Row) -> str:

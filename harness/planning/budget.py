@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 
@@ -32,7 +33,7 @@ class Budget:
         if sum(each is not None for each in (self.epochs, self.steps, self.seconds)) != 1:
             raise ValueError("a budget is given in epochs, in steps or in seconds: exactly one of them")
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """The settings that were given, as JSON values."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}

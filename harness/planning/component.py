@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,27 @@ from typing import Any
 from harness.contracts.checks import problem_of_dataset, problem_of_metric, problem_of_model
 from harness.contracts.content import Content
 from harness.data.loading import dataset_config_type
-from harness.errors import UsageError, no_exit
+from harness.data.source import DataSource
+from harness.errors import DataError, UsageError, no_exit
 from harness.registry import Provided
 from harness.settings import build, config_type, describe, flatten, missing
 
 
 @dataclass(frozen=True)
 class Component:
-    """A data set, model or metric with its settings; ``weights`` is a file with those of a model, or None."""
+    """A data set, model or metric with its settings.
+
+    Args:
+        provided: what a plugin provides.
+        config: the settings.
+        weights: a file with those of a model, or None.
+        source: where the files of a data set are, or None if they are taken for the published ones.
+    """
 
     provided: Provided
     config: Any
     weights: Path | None = None
+    source: DataSource | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -35,12 +44,12 @@ class Component:
         """The class behind the name."""
         return self.provided.spec.resolve()
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """Every setting, as JSON values."""
         return flatten(self.config)
 
-    @property
+    @cached_property
     def changed(self) -> list[str]:
         """The names of the settings that are not at their defaults."""
         defaults = flatten(type(self.config)())
@@ -48,30 +57,62 @@ class Component:
 
     @cached_property
     def content(self) -> Content | None:
-        """What is in the files that the settings name, or in the file of weights; None if there are none.
+        """What is in files that identify the component; None if there are none.
+
+        These are files that the settings name, a file of weights, and files of a data set that are not the published
+        ones.
 
         Raises:
             UsageError: a file is missing, cannot be read or is damaged.
         """
         if self.weights is not None:
             return Content(_digest_of_file(self.weights), f"weights from {self.weights}")
-        if not self.files:
+        if self.files:
+            return self._content_from("content", lambda: self.factory.content(self.config))
+        if self.differs_from_published:
+            return self._content_in_source()
+        return None
+
+    @cached_property
+    def differs_from_published(self) -> bool:
+        """Whether a data set is read from files of the data folder that are not the published ones."""
+        return not self.files and self._content_in_source() is not None
+
+    def require_same_content(self) -> None:
+        """Check that the files of a data set, which was loaded, are those that it had when the run was planned.
+
+        Raises:
+            DataError: they have changed.
+        """
+        if not self.files and self._content_in_source() != self.content:
+            raise DataError(f"the files of {self.name} have changed since the run was planned; run the command again")
+
+    def _content_in_source(self) -> Content | None:
+        if self.source is None or not hasattr(self.factory, "content_in"):
             return None
+        source = self.source
+        return self._content_from("content_in", lambda: self.factory(self.config).content_in(source))
+
+    def _content_from(self, method: str, read: Callable[[], Any]) -> Content | None:
         try:
             with no_exit():
-                found: Content = self.factory.content(self.config)
+                found = read()
         except UsageError:
             raise
         except Exception as error:
-            raise UsageError(f"{self.provided.title}: content() failed: {type(error).__name__}: {error}") from error
+            raise UsageError(f"{self.provided.title}: {method}() failed: {type(error).__name__}: {error}") from error
+        if found is not None and not isinstance(found, Content):
+            raise UsageError(
+                f"{self.provided.title}: {method}() returned {type(found).__name__}; return harness.Content"
+            )
         return found
 
-    @property
+    @cached_property
     def files(self) -> dict[str, Any]:
         """The settings that name files or folders, as JSON values."""
         return {name: self.settings[name] for name in _named_by_content(self.config)}
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What distinguishes this component from any other, as JSON values."""
         return {
@@ -83,15 +124,19 @@ class Component:
         }
 
 
-def resolve_component(provided: Provided, values: Mapping[str, Any], weights: Path | None = None) -> Component:
+def resolve_component(
+    provided: Provided, values: Mapping[str, Any], weights: Path | None = None, source: DataSource | None = None
+) -> Component:
     """Give a data set, model or metric its settings, and a model its weights if any; check it against its contract.
+
+    ``source`` is where the files of a data set are.
 
     Raises:
         UsageError: a setting is unknown, missing, of the wrong type or out of range; the plugin cannot be imported; or
             what it provides does not keep the contract.
     """
     config_of = config_type_of(provided)
-    component = Component(provided, build(provided.spec.name, config_of, values), weights)
+    component = Component(provided, build(provided.spec.name, config_of, values), weights, source)
     for setting in missing(config_of, values):
         raise UsageError(f"{provided.spec.name}.{setting.name} has no default: give it a value ({setting.help})")
     provided.require(_problem_of(component))

@@ -18,6 +18,7 @@ from typing import Any
 from harness.contracts.engine import Engine
 from harness.contracts.events import EvaluationSplit
 from harness.contracts.models import FitsItself, lacking, offers
+from harness.data.source import DataSource
 from harness.errors import UsageError, unknown
 from harness.planning.budget import Budget
 from harness.planning.component import Component, resolve_component
@@ -150,24 +151,28 @@ class Request:
         return {*self.models, *self.metrics, *self.datasets}
 
 
-def build_plan(request: Request, registry: Registry, engine: Engine, machine: str) -> Plan:
+def build_plan(
+    request: Request, registry: Registry, engine: Engine, machine: str, source: DataSource | None = None
+) -> Plan:
     """Resolve every name, check every setting and every plugin's contract, and spell out the grid of cells.
 
     A metric whose value does not depend on the seed is measured on the first seed only, and so is a model that comes
-    from files.
+    from files. The files of data sets are in ``source``; without it they are taken for the published ones.
 
     Raises:
         UsageError: something is unknown, of the wrong type or out of range, or does not keep its contract.
     """
-    datasets = resolved("dataset", request.datasets, request, registry)
+    datasets = resolved("dataset", request.datasets, request, registry, source)
     models = resolved("model", request.models, request, registry)
     metrics = resolved("metric", request.metrics, request, registry)
     _check_owners(request, registry)
+    budgets = [None if model.content or offers(model.factory, FitsItself) else request.budget for model in models]
     cells = []
-    for dataset, model, seed in itertools.product(datasets, models, range(request.seeds)):
+    for dataset, (model, budget), seed in itertools.product(
+        datasets, zip(models, budgets, strict=True), range(request.seeds)
+    ):
         if seed and model.content:
             continue
-        budget = None if model.content or offers(model.factory, FitsItself) else request.budget
         fit = Fit(
             dataset,
             model,
@@ -184,28 +189,36 @@ def build_plan(request: Request, registry: Registry, engine: Engine, machine: st
     return Plan(tuple({cell.key: cell for cell in cells}.values()))
 
 
-def fit_from(described: Mapping[str, Any], registry: Registry) -> Fit:
-    """Build a stored fit again from its description in the store.
+def fit_from(described: Mapping[str, Any], registry: Registry, source: DataSource) -> Fit:
+    """Build a stored fit again from its description in the store; the files of its data set are in ``source``.
 
     Raises:
-        UsageError: the data set, the model, a setting or a file no longer exists, or is of another version.
+        UsageError: the data set, the model, a setting or a file no longer exists, is of another version, or has another
+            content.
     """
     identity, files = described["identity"], described.get("files", {})
     dataset, model = (
         resolve_component(
-            registry.get(kind, identity[kind]["name"]), {**identity[kind]["settings"], **files.get(kind, {})}, weights
+            registry.get(kind, identity[kind]["name"]),
+            {**identity[kind]["settings"], **files.get(kind, {})},
+            weights,
+            source if kind == "dataset" else None,
         )
         for kind, weights in (("dataset", None), ("model", files.get("weights") and Path(files["weights"])))
     )
     budget = None if identity["budget"] is None else Budget(**identity["budget"])
     engine = Engine.from_identity(identity["engine"])
     fit = Fit(dataset, model, identity["seed"], budget, engine, identity["machine"])
+    if identity["dataset"].get("content") != fit.dataset.identity.get("content"):
+        raise UsageError(f"{model.name} was fitted on other files of {dataset.name} than those that are there now")
     if fit.identity != identity:
         raise UsageError(f"{model.name} on {dataset.name} was fitted by another version")
     return fit
 
 
-def resolved(kind: str, names: Sequence[str], request: Request, registry: Registry) -> list[Component]:
+def resolved(
+    kind: str, names: Sequence[str], request: Request, registry: Registry, source: DataSource | None = None
+) -> list[Component]:
     """Return what the names of one kind stand for, once for each combination of the settings that are requested.
 
     Raises:
@@ -218,7 +231,10 @@ def resolved(kind: str, names: Sequence[str], request: Request, registry: Regist
         grid = {setting: values for (owner, setting), values in request.settings.items() if owner == name}
         found += [
             resolve_component(
-                provided, dict(zip(grid, values, strict=True)), request.weights.get(name) if kind == "model" else None
+                provided,
+                dict(zip(grid, values, strict=True)),
+                request.weights.get(name) if kind == "model" else None,
+                source,
             )
             for values in itertools.product(*grid.values())
         ]

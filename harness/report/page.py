@@ -133,12 +133,17 @@ def _keyed(boards: Iterable[Board]) -> dict[str, Board]:
     """Return boards by keys that stay the same while rows are added."""
     found: dict[str, Board] = {}
     for board in boards:
-        names = [board.dataset, dict(board.dataset_settings), board.metric, dict(board.metric_settings)]
+        names = [*_dataset(board), board.metric, dict(board.metric_settings)]
         parts = [*names, board.split, board.evaluation_seed, board.unit, board.measure, board.machine]
         # Boards that differ in nothing of this differ in a version or in the engine of a timing.
         keys = (hash_of([*parts, number])[:10] for number in count())
         found[next(key for key in keys if key not in found)] = board
     return found
+
+
+def _dataset(board: Board) -> list[Any]:
+    content = [] if board.dataset_content is None else [board.dataset_content]
+    return [board.dataset, dict(board.dataset_settings), *content]
 
 
 def _title(records: Sequence[Record]) -> str:
@@ -187,7 +192,7 @@ def _sections(
 ) -> Iterator[Section]:
     by_dataset: dict[str, dict[str, Board]] = defaultdict(dict)
     for key, board in boards.items():
-        by_dataset[hash_of([board.dataset, dict(board.dataset_settings)])[:10]][key] = board
+        by_dataset[hash_of(_dataset(board))[:10]][key] = board
     for dataset, its_boards in by_dataset.items():
         first = next(iter(its_boards.values()))
         shown = dict.fromkeys(entry_of[row.fit_key] for board in its_boards.values() for row in board.rows)

@@ -44,12 +44,35 @@ def object_from(content: bytes, owner: str = "") -> dict[str, Any]:
     Raises:
         DamagedError: it is not a JSON object, or not the one that was written.
     """
+    return without_checksum(object_in(content), content, owner)
+
+
+def object_in(content: bytes) -> dict[str, Any]:
+    """Return the fields of a JSON object, with its checksum if it has one, which is not checked.
+
+    Raises:
+        DamagedError: it is not a JSON object.
+    """
     try:
         fields = _decoder.decode(content.decode())
     except (ValueError, RecursionError) as error:
         raise DamagedError("it is not JSON") from error
     if not isinstance(fields, dict):
         raise DamagedError("it is not a JSON object")
+    return fields
+
+
+def without_checksum(fields: dict[str, Any], content: bytes, owner: str = "") -> dict[str, Any]:
+    """Return the fields of a JSON object without its checksum, which is checked if there is one.
+
+    Args:
+        fields: by name, which are changed.
+        content: the whole object, as it was read.
+        owner: what the object must be read for.
+
+    Raises:
+        DamagedError: it is not what was written.
+    """
     given = fields.pop("checksum", None)
     if given is not None:
         found = _last_field.search(content, max(0, len(content) - _longest_last_field))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -54,12 +54,12 @@ class Measured:
     group_values: Floats | None = None
     measurement_stderr: float = 0.0
 
-    @property
+    @cached_property
     def value(self) -> float:
         """The mean over seeds."""
         return fmean(self.by_seed.values())
 
-    @property
+    @cached_property
     def stderr(self) -> float | None:
         """The standard error of ``value``, without the spread over seeds; None if it is not known."""
         if self.values is not None and len(self.values) > 1:
@@ -69,7 +69,7 @@ class Measured:
         # Without per-example values it is not known how seeds share their examples: this is the cautious bound.
         return math.sqrt(fmean([each**2 for each in self.stderrs]))
 
-    @property
+    @cached_property
     def spread(self) -> float | None:
         """The standard deviation over seeds; None for a single one."""
         return stdev(self.by_seed.values()) if len(self.by_seed) > 1 else None
@@ -79,7 +79,7 @@ class Measured:
         """The squared standard error over test examples; 0 if it is not known."""
         return max(0.0, (self.stderr or 0.0) ** 2 - self.measurement_stderr**2)
 
-    @property
+    @cached_property
     def pairing(self) -> tuple[str, int, bytes] | None:
         """What the row is paired on, how many there are, and which; rows are paired if all three are equal."""
         if self.values is not None and self.ids is not None and len(self.values) > 1:

@@ -36,7 +36,8 @@ class Garbage:
 def find_garbage(store: Store) -> tuple[list[Garbage], list[int]]:
     """Return files and folders that no record needs, and the numbers of the lines of damaged records.
 
-    As long as there are damaged lines, what no other record needs is kept, since theirs may need it.
+    As long as there are damaged lines, or no records at all, what no other record needs is kept, since theirs may need
+    it.
 
     Raises:
         StoreError: the records exist but cannot be read.
@@ -48,7 +49,7 @@ def find_garbage(store: Store) -> tuple[list[Garbage], list[int]]:
         if line.record is not None and line.record.is_finished:
             finished.add(line.record.cell_key)
     found = [(path, "left by interrupted writing") for path in _left_behind(store)]
-    if not damaged:
+    if lines and not damaged:
         found += [(path, "no record has this fit") for path in _others(store, "fits/[!.]*", needed)]
         found += [(path, "no record has these values") for path in _others(store, "values/[!.]*.npz", needed)]
         needed |= {str(_environment_of(store, key)) for key in store.fit_keys()}

@@ -20,21 +20,32 @@ import errno
 import gc
 import io
 import json
+import marshal
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.atomic import create_folder, replacing, sync_file, sync_folder
+from harness.atomic import alone_with, create_folder, replacing, sync_file, sync_folder
 from harness.contracts.events import Record, Values, fields_of_schema_1, schema
 from harness.errors import StoreError, show_warning
 from harness.planning.identity import hash_of
-from harness.results.checksums import DamagedError, digest_of, digest_of_file, object_from, with_checksum
-from harness.results.validation import problem_of_fit, problem_of_record
+from harness.results.checksums import (
+    DamagedError,
+    digest_of,
+    digest_of_file,
+    object_from,
+    object_in,
+    with_checksum,
+    without_checksum,
+)
+from harness.results.validation import problem_of_fields, problem_of_fit, problem_of_record, problem_of_rest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +53,21 @@ if TYPE_CHECKING:
 _attempts = 10
 _with_digests = 4  # the first schema whose records have the digest of their per-example values
 differs = "differs from what was written"
+no_records = "has no records, although there are values that were measured"
 _defaults = {each.name: each.default for each in dataclasses.fields(Record) if each.default is not dataclasses.MISSING}
+_defaults |= {
+    each.name: each.default_factory() for each in dataclasses.fields(Record) if callable(each.default_factory)
+}
+_setters = [(each.name, vars(Record)[each.name].__set__) for each in dataclasses.fields(Record)]
+
+# Where a line of records is cut into parts; see ``RecordReader``.
+_keys = re.compile(rb'\{"cell_key": "[a-z0-9-]*", "fit_key": "[a-z0-9-]*"')
+_seed = re.compile(rb', "seed": -?[0-9]+')
+_what = frozenset(["dataset", "model", "metric"])
+_how = frozenset(["budget", "engine", "machine", "split", "evaluation_seed"])
+_common = _what | _how
+_most_parts = 20_000  # kept
+_often_equal = ("fit_key", "unit", "measure", "limits", "reason", "environment", "commit", "started", "ended")
 
 
 class Line(NamedTuple):
@@ -98,7 +123,44 @@ class Store:
                     self.warn(f"{self.records_file}, line {line.number}: {line.problem}; left out")
                 else:
                     found.append(line.record)
+        if not found and self.has_lost_records():
+            self.warn(f"{self.records_file} {no_records}")
         return latest(found)
+
+    def has_lost_records(self) -> bool:
+        """Return whether there are values of several cells, which are written just before their records.
+
+        Those of one cell are left by a run that was interrupted in between.
+        """
+        return len(list(islice(self.root.glob("values/[!.]*.npz"), 2))) > 1
+
+    def records_size(self) -> int:
+        """Return the size of the file of records in bytes."""
+        try:
+            return self.records_file.stat().st_size
+        except OSError:
+            return 0
+
+    def records_since(self, size: int) -> tuple[list[Record], int]:
+        """Return the records that were written since the file had a size, and its size now, up to a whole line.
+
+        Lines that cannot be read are left out.
+
+        Raises:
+            StoreError: the file exists but cannot be read.
+        """
+        if self.records_size() <= size:
+            return [], size
+        try:
+            with self.records_file.open("rb") as file:
+                file.seek(size)
+                content = file.read()
+        except OSError as error:
+            raise StoreError(f"cannot read {self.records_file}: {error.strerror}") from error
+        whole = content[: content.rfind(b"\n") + 1]
+        read = RecordReader()
+        lines = (read.line(0, line) for line in whole.split(b"\n") if line.strip())
+        return [line.record for line in lines if line.record is not None], size + len(whole)
 
     def lines(self) -> Iterator[Line]:
         """Yield every line that is not empty.
@@ -106,15 +168,16 @@ class Store:
         Raises:
             StoreError: the file exists but cannot be read.
         """
+        read = RecordReader()
         try:
-            content = self.records_file.read_bytes()
+            with self.records_file.open("rb") as file:
+                for number, line in enumerate(file, start=1):
+                    if line.strip():
+                        yield read.line(number, line.removesuffix(b"\n"))
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise StoreError(f"cannot read {self.records_file}: {error.strerror}") from error
-        for number, line in enumerate(content.split(b"\n"), start=1):
-            if line.strip():
-                yield _parsed(number, line)
 
     def append(self, record: Record, values: Values | None = None) -> Record:
         """Write a record, after its per-example values if any, sync both to disk, and return what was written.
@@ -129,7 +192,7 @@ class Store:
             return written
 
     def append_lines(self, lines: Sequence[bytes]) -> None:
-        """Append lines, without their ends, and sync them to disk.
+        """Append lines, without their ends, and sync them to disk; all of them, or none if this fails.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
@@ -137,12 +200,19 @@ class Store:
         with self._writing("records"):
             create_folder(self.root)
             is_new = not self.records_file.exists()
-            with self.records_file.open("ab") as file:
+            with self.records_file.open("ab", buffering=0) as file, alone_with(file):
+                size = file.seek(0, os.SEEK_END)
                 # These lines must not be appended to one that an earlier crash has cut short.
-                torn = file.tell() > 0 and not self._ends_in_newline()
-                file.write(b"\n" * torn + b"".join(line + b"\n" for line in lines))
-                file.flush()
-                os.fsync(file.fileno())
+                torn = size > 0 and not self._ends_in_newline()
+                left = memoryview(b"\n" * torn + b"".join(line + b"\n" for line in lines))
+                try:
+                    while left:
+                        left = left[file.write(left) :]
+                    os.fsync(file.fileno())
+                except BaseException:
+                    with suppress(OSError):
+                        file.truncate(size)
+                    raise
             if is_new:
                 sync_folder(self.root)
 
@@ -230,9 +300,10 @@ class Store:
         Raises:
             StoreError: it is damaged.
         """
-        path = self.fit_folder(fit_key) / "fit.json"
+        path = os.path.join(self.root, "fits", fit_key, "fit.json")  # noqa: PTH118 -- called for each of many fits
         try:
-            described = object_from(path.read_bytes(), fit_key)
+            with open(path, "rb") as file:  # noqa: PTH123
+                described = object_from(file.read(), fit_key)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -255,9 +326,9 @@ class Store:
     def snapshots(self, fit_key: str) -> dict[int, Tensor]:
         """Return the samples that were kept during training, by epoch; none if they are missing or damaged."""
         path = self.fit_folder(fit_key) / "snapshots.safetensors"
-        if not path.exists():
-            return {}
         try:
+            if not path.exists() and path.name not in (self.read_fit(fit_key) or {}).get("digests", {}):
+                return {}
             found = self._tensors(fit_key, path.name)
             return {int(epoch): found[epoch] for epoch in sorted(found, key=int)}
         except (StoreError, ValueError) as error:
@@ -379,13 +450,17 @@ class Store:
         """Return the checkpoint files that exist of a fit, alone or the first of several, or of a cell."""
         return sorted((self.root / "checkpoints").glob(f"{key}*.pt"))
 
+    def environment_file(self, identifier: str) -> Path:
+        """Return the file that describes an environment, which need not exist."""
+        return self.root / "environments" / f"{identifier}.json"
+
     def write_environment(self, identifier: str, description: Mapping[str, Any]) -> None:
         """Write the environment of a run, once.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written to.
         """
-        path = self.root / "environments" / f"{identifier}.json"
+        path = self.environment_file(identifier)
         if not path.exists():
             with self._writing("the environment"):
                 create_folder(path.parent)
@@ -394,7 +469,7 @@ class Store:
 
     def environment(self, identifier: str) -> dict[str, Any] | None:
         """Return the description of an environment, or None if it is missing or damaged."""
-        path = self.root / "environments" / f"{identifier}.json"
+        path = self.environment_file(identifier)
         problem = problem_of_environment(path)
         if problem is not None:
             self.warn(f"{path} {problem}; left out")
@@ -436,14 +511,79 @@ def latest(records: Iterable[Record]) -> list[Record]:
     return list(found.values())
 
 
-def _parsed(number: int, content: bytes) -> Line:
-    try:
-        fields = object_from(content)
-        if type(fields.get("schema")) is int and fields["schema"] > schema:
-            return Line(number, content, problem="written by a newer version", is_newer=True)
-        return Line(number, content, record_from(fields))
-    except ValueError as error:
-        return Line(number, content, problem=f"not a readable record: {error}")
+class RecordReader:
+    """Reads lines of records. What many of them have in common is decoded and checked once, and kept in memory once."""
+
+    def __init__(self) -> None:
+        self._parts: dict[bytes, dict[str, Any] | None] = {}
+        self._shared: dict[Any, Any] = {}
+
+    def line(self, number: int, content: bytes) -> Line:
+        """Return a line of records, from its number and its content without the end."""
+        try:
+            record = self._record_by_parts(content)
+            if record is None:
+                fields = object_from(content)
+                if type(fields.get("schema")) is int and fields["schema"] > schema:
+                    return Line(number, content, problem="written by a newer version", is_newer=True)
+                record = record_from(self._sharing_components(fields))
+            return Line(number, content, record)
+        except ValueError as error:
+            return Line(number, content, problem=f"not a readable record: {error}")
+
+    def _record_by_parts(self, content: bytes) -> Record | None:
+        """Return the record of a line, or None if the line is not as this version writes it.
+
+        The line is cut into what is measured (data set, model and metric), how (from the budget to the evaluation seed)
+        and the rest. Each part must be a list of fields on its own, so it was cut between fields of the record.
+
+        Raises:
+            ValueError: it is not what was written, or a field is wrong.
+        """
+        first = content.find(b', "dataset": {')
+        end_of_first = content.find(b'}, "seed": ', first)
+        second = content.find(b', "budget": ', end_of_first)
+        end_of_second = content.find(b', "status": "', second)
+        if first < 0 or not first < end_of_first < second < end_of_second or not _keys.fullmatch(content, 0, first):
+            return None
+        if not _seed.fullmatch(content, end_of_first + 1, second):
+            return None
+        what = self._part(content[first + 2 : end_of_first + 1], _what)
+        how = self._part(content[second + 2 : end_of_second], _how)
+        if what is None or how is None:
+            return None
+        rest = object_in(content[:first] + content[end_of_first + 1 : second] + content[end_of_second:])
+        if rest.get("schema") != schema:
+            return None
+        rest = without_checksum(rest, content)
+        problem = problem_of_rest(rest, _common)
+        if problem is not None:
+            raise ValueError(problem)
+        for name in _often_equal:
+            value = rest.get(name)
+            rest[name] = self._shared.setdefault(value, value)
+        return _record({**_defaults, **what, **how, **rest})
+
+    def _part(self, text: bytes, names: frozenset[str]) -> dict[str, Any] | None:
+        """Return the fields in a part of a line; None if they are not these, or not sound."""
+        if text not in self._parts:
+            if len(self._parts) >= _most_parts:
+                self._parts.clear()
+            try:
+                fields = self._sharing_components(object_in(b"{" + text + b"}"))
+            except ValueError:
+                fields = {}
+            is_sound = fields.keys() == names and problem_of_fields(fields) is None
+            self._parts[text] = fields if is_sound else None
+        return self._parts[text]
+
+    def _sharing_components(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Replace components, budgets and engines by equal ones of earlier records."""
+        for name in ("dataset", "model", "metric", "budget", "engine"):
+            if type(value := fields.get(name)) is dict:
+                with suppress(ValueError):  # it is nested too deeply
+                    fields[name] = self._shared.setdefault(marshal.dumps(value, 2), value)
+        return fields
 
 
 def line_of(record: Record) -> bytes:
@@ -503,10 +643,16 @@ def record_from(fields: dict[str, Any]) -> Record:
     problem = problem_of_record(fields)
     if problem is not None:
         raise ValueError(problem)
-    sequences = {name: tuple(fields.get(name, ())) for name in ("samples", "group_values")}
+    return _record({**_defaults, **fields})
+
+
+def _record(fields: dict[str, Any]) -> Record:
     record = object.__new__(Record)
-    # A frozen dataclass sets its fields one by one, which takes as long as reading them all from JSON.
-    vars(record).update({**_defaults, "parts": {}, "diagnostics": {}, **fields, **sequences})
+    for name in ("samples", "group_values"):
+        fields[name] = tuple(fields[name])
+    # The constructor of a frozen dataclass takes as long as reading all fields from JSON.
+    for name, set_field in _setters:
+        set_field(record, fields[name])
     return record
 
 

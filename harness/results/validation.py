@@ -30,16 +30,29 @@ _Check = Callable[[Any], bool]
 
 def problem_of_record(fields: Mapping[str, Any]) -> str | None:
     """Return what is wrong with the fields of a record of the current schema, or None."""
+    return problem_of_rest(fields, frozenset())
+
+
+def problem_of_rest(fields: Mapping[str, Any], others: frozenset[str]) -> str | None:
+    """Return what is wrong with a record of the current schema, given all fields but the ``others``, or None."""
+    problem = problem_of_fields(fields)
+    if problem is not None:
+        return problem
+    if not (required := _required_of_record - others) <= fields.keys():
+        return f"it has no {_first_missing(required, fields)}"
+    if fields["status"] == "ok" and fields.get("value") is None:
+        return "it has the status ok but no value"
+    return None
+
+
+def problem_of_fields(fields: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with some fields of a record, or None."""
     for name, value in fields.items():
         if value is None and name in _nullable:
             continue
         check = _of_record.get(name)
         if check is None or not check(value):
             return _wrong(name, value, check)
-    if not _required_of_record <= fields.keys():
-        return f"it has no {_first_missing(_required_of_record, fields)}"
-    if fields["status"] == "ok" and fields.get("value") is None:
-        return "it has the status ok but no value"
     return None
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import is_zipfile
 
 from harness.errors import StoreError
 from harness.results.checksums import DamagedError, has_checksum, stamped_content
 from harness.results.curation import hidden_file, read_hidden, unknown_keys
-from harness.results.store import Store, latest, problem_of_environment, problem_of_figure
+from harness.results.store import Store, latest, no_records, problem_of_environment, problem_of_figure
 
 if TYPE_CHECKING:
     from harness.contracts.events import Record
@@ -60,9 +63,12 @@ def verify(store: Store, track: Track) -> Verification:
     """
     found = Verification()
     records = latest(list(_verify_lines(store, found, track)))
+    if not records and not found.damage and store.has_lost_records():
+        remedy = f"restore it from a copy, or {_again}"
+        found.damage.append(Damage(f"{store.records_file} {no_records}", "all cells count as not measured", remedy))
     _verify_values(store, records, found, track)
     _verify_fits(store, found, track)
-    _verify_other_files(store, found)
+    _verify_other_files(store, records, found)
     _verify_hidden(store, records, found)
     return found
 
@@ -72,7 +78,7 @@ def problem_of_fit(store: Store, fit_key: str) -> str | None:
     try:
         described = store.read_fit(fit_key)
         if described is None:
-            return f"{store.fit_folder(fit_key)} has no fit.json"
+            return f"{store.fit_folder(fit_key) / 'fit.json'} is missing"
         names = set(described.get("digests", {}))
         names |= {"weights.safetensors"} if described["status"] == "ok" else set()
         for name in sorted(names):
@@ -116,23 +122,32 @@ def _verify_fits(store: Store, found: Verification, track: Track) -> None:
             found.damage.append(Damage(problem, "the fit is not used; a run that needs it trains the model", _again))
         elif "digests" not in (store.read_fit(key) or {}):
             found.without_digest += 1
-        for figure in sorted(store.figures_folder(key).glob("*.png")):
+        for figure in sorted({*store.figures_folder(key).glob("*.png"), *_figures_with_digest(store, key)}):
             found.checked += 1
-            if (problem := problem_of_figure(figure)) is not None:
+            problem = problem_of_figure(figure) if figure.exists() else "is missing"
+            if problem is not None:
                 remedy = "'harness figures' draws it again"
                 found.damage.append(Damage(f"{figure} {problem}", "pages leave the figure out", remedy))
 
 
-def _verify_other_files(store: Store, found: Verification) -> None:
-    for path in sorted(store.root.glob("environments/[!.]*.json")):
+def _figures_with_digest(store: Store, fit_key: str) -> Iterator[Path]:
+    return (path.with_suffix("") for path in store.figures_folder(fit_key).glob("*.png.sha256"))
+
+
+def _verify_other_files(store: Store, records: list[Record], found: Verification) -> None:
+    used = {store.environment_file(record.environment) for record in records if record.environment}
+    for path in sorted({*store.root.glob("environments/[!.]*.json"), *used}):
         found.checked += 1
-        if (problem := problem_of_environment(path)) is not None:
+        problem = problem_of_environment(path) if path.exists() else "is missing"
+        if problem is not None:
             remedy = "a run on the same machine with the same software writes it again, once the file is deleted"
             found.damage.append(Damage(f"{path} {problem}", "pages do not show the environment", remedy))
     for path in sorted(store.root.glob("checkpoints/[!.]*.pt")):
         found.checked += 1
         try:
-            stamped_content(path, path.name)
+            content = stamped_content(path, path.name)
+            if not is_zipfile(BytesIO(content)):  # as torch writes it; one without a digest may be cut short
+                raise DamagedError("it is not a file of torch")
         except (OSError, DamagedError) as error:
             meaning = "the work starts from the beginning"
             found.damage.append(Damage(f"{path} cannot be used: {error}", meaning, "nothing: it is replaced"))

@@ -9,13 +9,33 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
-from harness import setting
+from harness import Content, DataSource, setting
 from harness_datasets.torchvision_images import TorchvisionImages
 
 kinds = ("images-idx3-ubyte", "labels-idx1-ubyte")
 
 
-class TorchvisionDigits(TorchvisionImages):
+class IdxImages(TorchvisionImages):
+    """A set in files of the idx format, which torchvision does not compare with a checksum when it reads them."""
+
+    published: ClassVar[str | None] = None  # the digest of the published files, if it is known
+
+    def content_in(self, source: DataSource) -> Content | None:
+        """Return the content of the files in the data folder, if they cannot be taken for the published ones."""
+        folder = self.folder(source)
+        files = self.files(folder)
+        if not all(path.is_file() for path in files):
+            return None
+        if self.published is None and source.data_dir is None:
+            return None  # torchvision checked them when it downloaded them
+        digest = source.digest(files)
+        if digest == self.published:
+            return None
+        which = "are not the published ones" if self.published else "cannot be compared with the published ones"
+        return Content(digest, f"the files of {self.name} in {folder} {which}")
+
+
+class TorchvisionDigits(IdxImages):
     """A set of 60,000 training and 10,000 test images of 28 × 28 bytes in ten classes.
 
     The last 5,000 training images are the validation split. The first ``train_images``, 55,000 by default, are trained
@@ -51,12 +71,14 @@ class MNIST(TorchvisionDigits):
     """Handwritten digits (LeCun, Cortes and Burges, 1998), 28 × 28 grey pixels, ten classes."""
 
     name = "MNIST"
+    published = "c65580678af93f1ea48c2c0d01d543ec89307c6b8a0eb7ca542d7c18c5f4c681"
 
 
 class FashionMNIST(TorchvisionDigits):
     """Pictures of clothing (Xiao, Rasul and Vollgraf, 2017), 28 × 28 grey pixels, ten classes."""
 
     name = "FashionMNIST"
+    published = "d1fd84a877f3b78fa9a171b3de73f93e7b6f69ed94bada3feae9d96821401f5c"
 
 
 class KMNIST(TorchvisionDigits):
@@ -73,7 +95,7 @@ class Part(NamedTuple):
     test_images: int
 
 
-class EMNIST(TorchvisionImages):
+class EMNIST(IdxImages):
     """Handwritten letters and digits (Cohen, Afshar, Tapson and van Schaik, 2017), 28 × 28 grey pixels.
 
     The last 5,000 training images are the validation split. The files store images transposed; here they are upright.

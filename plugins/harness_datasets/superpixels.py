@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness import Data, DataSource, Examples, Track, setting
+from harness import Content, Data, DataSource, Examples, Track, setting
 from harness_datasets.idx import MNIST
 
 most_processes = 8
@@ -52,6 +52,10 @@ class MNISTSuperpixels:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+
+    def content_in(self, source: DataSource) -> Content | None:
+        """Return the content of MNIST's files, if they are not the published ones."""
+        return self.images(self.images.Config()).content_in(source)
 
     def load(self, source: DataSource) -> Data:
         """Find the superpixels of all of MNIST on first use, which takes about a minute, and keep them in the cache.

@@ -59,12 +59,17 @@ class TorchvisionImages(ABC):
         Raises:
             DataError: files are missing or cannot be downloaded.
         """
-        root = source.data_dir or source.cache_dir / "data"
+        root = self.folder(source)
         if not all(path.is_file() for path in self.files(root)):
             if source.data_dir is not None:
                 raise DataError(self._not_found(root))
             self._download(root, source)
         return root
+
+    @staticmethod
+    def folder(source: DataSource) -> Path:
+        """Return the folder that contains the files, or into which they are downloaded."""
+        return source.data_dir or source.cache_dir / "data"
 
     def files(self, root: Path) -> list[Path]:
         """Return the files of both parts."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _fewest_points = 3
 _many_times = 10
+_most_ticks = 30
 _most_panels_in_a_row = 3
 
 Sweep = tuple[str, dict[str, list[tuple[float, Row]]]]
@@ -25,7 +26,8 @@ def sweeps(boards: Sequence[Board]) -> Figure:
     """Draw each metric against the setting of a model that takes three or more numbers, one panel each.
 
     Points are means over seeds, with intervals of two standard errors, over examples and seeds together. Crosses are
-    the seeds. The scale of the setting is logarithmic if its numbers span a factor of 10.
+    the seeds. The scale of the setting is logarithmic if its numbers span a factor of 10. Up to 30 of them are written
+    on the axis.
 
     Raises:
         NotApplicable: no setting takes three numbers.
@@ -48,14 +50,14 @@ def sweeps(boards: Sequence[Board]) -> Figure:
                 capsize=2,
                 label=label,
             )
-            for x, row in points:
-                seeds = list(row.by_seed.values())
-                axes.plot([x] * len(seeds), seeds, "x", markersize=4, color=drawn[0].get_color(), alpha=0.7)
+            seeds = [(x, value) for x, row in points for value in row.by_seed.values()]
+            axes.plot(*zip(*seeds, strict=True), "x", markersize=4, color=drawn[0].get_color(), alpha=0.7)
         every_x = sorted({x for points in lines.values() for x, _ in points})
         if every_x[0] > 0 and every_x[-1] / every_x[0] >= _many_times:
             axes.set_xscale("log")
-        axes.set_xticks(every_x, [f"{x:g}" for x in every_x])
-        axes.minorticks_off()
+        if len(every_x) <= _most_ticks:
+            axes.set_xticks(every_x, [f"{x:g}" for x in every_x])
+            axes.minorticks_off()
         _label(axes, f"{model}.{setting}", _name(board))
         if len(lines) > 1:
             axes.legend(fontsize=7, frameon=False)

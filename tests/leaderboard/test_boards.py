@@ -165,10 +165,10 @@ def test_counts_have_no_decimals_and_parts_have_the_decimals_of_their_unit(store
     exact = {"stderr": 0.0, "n": 1, "measure": None}
     (board,) = build_boards([record("a", 815824.0, **exact), record("b", 16464.0, **exact)], store)
     assert columns(board) == ["rank", "model", "elbo (nats) ↑"]
-    assert [cells(board, row)[2] for row in board.rows] == ["815,824", "16,464"]
+    assert [entries[2] for entries in cells(board)] == ["815,824", "16,464"]
     assert not any("n =" in line or "Ranks" in line for line in captions(board))
     (board,) = build_boards([record("a", 3.14159, stderr=0.01, parts={"IQR": 0.5, "knee (batch size)": 64})], store)
-    assert cells(board, board.rows[0])[2:6] == ["3.142", "0.010", "0.500", "64"]
+    assert cells(board)[0][2:6] == ["3.142", "0.010", "0.500", "64"]
 
 
 def test_captions_say_that_errors_are_not_known(store: Store) -> None:
@@ -268,7 +268,11 @@ def test_degrees_of_freedom_widen_the_interval_of_a_comparison(store: Store) -> 
 def test_rows_are_sorted_by_value_with_the_range_of_ranks_that_they_may_have(store: Store) -> None:
     records = [*seeds_of("b", -101.0), *seeds_of("c", -150.0), *seeds_of("a", -100.0)]
     (board,) = build_boards(records, store)
-    assert [(row.model, cells(board, row)[0]) for row in board.rows] == [("a", "1–2"), ("b", "1–2"), ("c", "3")]
+    assert [(row.model, entries[0]) for row, entries in zip(board.rows, cells(board), strict=True)] == [
+        ("a", "1–2"),
+        ("b", "1–2"),
+        ("c", "3"),
+    ]
     assert [(row.rank, row.rank_low, row.rank_high) for row in board.rows] == [(1, 1, 2), (1, 1, 2), (3, 3, 3)]
     assert "Ranks: the range of ranks that simultaneous 95% intervals of all differences allow." in captions(board)
 
