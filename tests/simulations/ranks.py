@@ -27,7 +27,7 @@ numbers_of_rows = (2, 5, 20, 50)
 numbers_of_seeds = (2, 3, 5, 10)
 distances = (1, 2, 3)
 _examples = 1000
-_at_once = 4_000_000  # numbers
+_at_once = 200_000  # numbers, which fit into the cache of a core
 
 
 def normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
