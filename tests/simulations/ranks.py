@@ -27,7 +27,7 @@ numbers_of_rows = (2, 5, 20, 50)
 numbers_of_seeds = (2, 3, 5, 10)
 distances = (1, 2, 3)
 _examples = 1000
-_at_once = 200_000  # numbers, which fit into the cache of a core
+_at_once = {True: 4_000_000, False: 200_000}  # numbers, with and without examples; these fit into the cache of a core
 
 
 def normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
@@ -152,7 +152,7 @@ with_seeds = (
 
 def family_wise_error(scenario: Scenario, rows: int, seeds: int, boards: int) -> float:
     """Return the share of boards of equal rows on which a rank excludes any other rank."""
-    wrong, boards = 0, _fewer(boards, rows)
+    wrong, boards = 0, _number(scenario, rows, boards)
     for comparison, number in _drawn(scenario, rows, seeds, boards, 0.0):
         low, high = comparison.rank_ranges("higher")
         wrong += int(((low > 1) | (high < rows)).any(-1).sum())
@@ -162,16 +162,18 @@ def family_wise_error(scenario: Scenario, rows: int, seeds: int, boards: int) ->
 
 def power(scenario: Scenario, rows: int, seeds: int, boards: int, advantage: float) -> float:
     """Return the share of rows that the first one is found to be better than."""
-    found, boards = 0, _fewer(boards, rows)
+    found = 0
     for comparison, _ in _drawn(scenario, rows, seeds, boards, advantage):
         _, high = comparison.rank_ranges("higher")
         found += int((rows - high[:, 0]).sum())
     return found / boards / (rows - 1)
 
 
-def _fewer(boards: int, rows: int) -> int:
-    """Return how many boards are drawn: fewer than ``boards`` if they have more than 20 rows, which take longest."""
-    return min(boards, 20 * boards // rows)
+def _number(scenario: Scenario, rows: int, boards: int) -> int:
+    """Return how many boards are drawn: fewer than ``boards`` of those that take longest."""
+    if scenario.seeds is None:
+        return boards
+    return min(boards, 20 * boards // rows) // (4 if scenario.examples else 1)
 
 
 def _drawn(
@@ -179,7 +181,8 @@ def _drawn(
 ) -> Iterator[tuple[Comparison, int]]:
     """Draw boards, as many at once as memory allows; the seed depends on what is drawn."""
     generator = np.random.default_rng([rows, seeds, *scenario.name.encode(), round(10 * advantage)])
-    size = max(1, _at_once // (rows * max(rows, seeds, _examples if scenario.examples else 0)))
+    has_examples = scenario.examples is not None
+    size = max(1, _at_once[has_examples] // (rows * max(rows, seeds, has_examples * _examples)))
     while boards > 0:
         number = min(size, boards)
         yield scenario.boards(generator, number, rows, seeds, advantage), number
