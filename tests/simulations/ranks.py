@@ -4,7 +4,8 @@ From the root of the repository,
 
     python -m tests.simulations.ranks
 
-prints the tables of docs/statistics.md and writes its figures to docs/statistics/. It takes a few minutes on one core.
+prints the tables of docs/statistics.md and writes its figures to docs/statistics/. It takes about five
+minutes on one core.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ with_seeds = (
 
 def family_wise_error(scenario: Scenario, rows: int, seeds: int, boards: int) -> float:
     """Return the share of boards of equal rows on which a rank excludes any other rank."""
-    wrong, boards = 0, _number(scenario, rows, boards)
+    wrong = 0
     for comparison, number in _drawn(scenario, rows, seeds, boards, 0.0):
         low, high = comparison.rank_ranges("higher")
         wrong += int(((low > 1) | (high < rows)).any(-1).sum())
@@ -171,9 +172,7 @@ def power(scenario: Scenario, rows: int, seeds: int, boards: int, advantage: flo
 
 def _number(scenario: Scenario, rows: int, boards: int) -> int:
     """Return how many boards are drawn: fewer than ``boards`` of those that take longest."""
-    if scenario.seeds is None:
-        return boards
-    return min(boards, 20 * boards // rows) // (4 if scenario.examples else 1)
+    return min(boards // 4, 5 * boards // rows) if scenario.seeds and scenario.examples else boards
 
 
 def _drawn(
@@ -193,7 +192,10 @@ def table_of_errors(scenarios: tuple[Scenario, ...], boards: int, seeds: tuple[i
     """Return a table of family-wise errors, in percent, with its head."""
     cases = [(rows, each) for rows in numbers_of_rows for each in seeds]
     head = ["", *(f"{rows} rows" + f", {each} seeds" * (len(seeds) > 1) for rows, each in cases)]
-    errors = [[family_wise_error(scenario, *case, boards) for case in cases] for scenario in scenarios]
+    errors = [
+        [family_wise_error(scenario, rows, each, _number(scenario, rows, boards)) for rows, each in cases]
+        for scenario in scenarios
+    ]
     return [
         head,
         *([each.name, *(f"{100 * e:.1f}" for e in line)] for each, line in zip(scenarios, errors, strict=True)),
