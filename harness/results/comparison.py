@@ -235,7 +235,7 @@ def compare_values(
     pair_loss = _ratio(over_examples**2, example_freedom, 0) + _sum_of_pairs(unseen**2 / measurement_freedom)
     own = spread**2 / seeds
     own_over_seeds = _sum_of_pairs(own)
-    own_freedom = _ratio(own_over_seeds**2, _sum_of_pairs(_ratio(own**2, seeds - 1, 0)))
+    own_freedom = _ratio(own_over_seeds**2, _sum_of_pairs(_ratio(own**2, (seeds - 1).astype(float), 0)))
     squared_margin = sum(
         critical_value_alone(freedom) ** 2 * variance
         for variance, freedom in ((own_over_seeds, own_freedom), (rest, _ratio(rest**2, pair_loss)))
