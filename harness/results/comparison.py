@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 confidence = 0.95
 _many = 1e8  # degrees of freedom; more make no difference
+_enough = 4  # degrees of freedom; with fewer, Welch's test is wrong too often if one row spreads more than the others
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class Comparison:
         board_freedom: the degrees of freedom of the sum of the three, as far as it rests on estimates that all rows
             share, ``(..., k, k)``.
         pair_freedom: the same as far as it rests on estimates of its own.
+        least_margin: half the width of an interval that takes nothing from the other rows of the board,
+            ``(..., k, k)``; 0 if at most one row has a spread.
     """
 
     difference: Floats
@@ -109,6 +112,7 @@ class Comparison:
     of_measurement: Floats
     board_freedom: Floats
     pair_freedom: Floats
+    least_margin: Floats
 
     def margin(self, *, simultaneous: bool = True) -> Floats:
         """Return half the widths of 95% intervals of the differences, ``(..., k, k)``.
@@ -119,7 +123,9 @@ class Comparison:
         import numpy as np
 
         rows = self.difference.shape[-1] if simultaneous else 2
-        return critical_value(rows, self.board_freedom, self.pair_freedom) * np.sqrt(self.variance)
+        pooled = critical_value(rows, self.board_freedom, self.pair_freedom) * np.sqrt(self.variance)
+        margins: Floats = np.maximum(pooled, self.least_margin)
+        return margins
 
     @property
     def variance(self) -> Floats:
@@ -129,8 +135,9 @@ class Comparison:
     def p_values(self, threshold: float) -> Floats:
         """Return p-values of the hypotheses that each difference is at most ``threshold``, ``(..., k, k)``.
 
-        They are those of Student's t, with the degrees of freedom of the single intervals. The p-value of a difference
-        without an error is 0 or 1.
+        They are those of Student's t, with the degrees of freedom of the single intervals. They do not take into
+        account that two rows may differ in their spread over seeds: at most one of them should have a spread. The
+        p-value of a difference without an error is 0 or 1.
 
         Args:
             threshold: in the unit of the values.
@@ -224,15 +231,24 @@ def compare_values(
     unseen = np.maximum(0, measurement_stderr**2 - variance)
     of_measurement = _sum_of_pairs(unseen)
     total = over_examples + over_seeds + of_measurement
+    rest = over_examples + of_measurement
+    pair_loss = _ratio(over_examples**2, example_freedom, 0) + _sum_of_pairs(unseen**2 / measurement_freedom)
+    own = spread**2 / seeds
+    own_over_seeds = _sum_of_pairs(own)
+    own_freedom = _ratio(own_over_seeds**2, _sum_of_pairs(_ratio(own**2, (seeds - 1).astype(float), 0)))
+    squared_margin = sum(
+        critical_value_alone(freedom) ** 2 * variance
+        for variance, freedom in ((own_over_seeds, own_freedom), (rest, _ratio(rest**2, pair_loss)))
+    )
+    is_pooled = (spread > 0).sum(-1) > 1
     return Comparison(
         values[..., :, None] - values[..., None, :],
         over_examples,
         over_seeds,
         of_measurement,
         board_freedom=_ratio(total**2, _ratio(over_seeds**2, freedom[..., None, None], 0)),
-        pair_freedom=_ratio(
-            total**2, _ratio(over_examples**2, example_freedom, 0) + _sum_of_pairs(unseen**2 / measurement_freedom)
-        ),
+        pair_freedom=_ratio(total**2, pair_loss),
+        least_margin=np.sqrt(squared_margin) * is_pooled[..., None, None],
     )
 
 
@@ -318,6 +334,35 @@ def critical_value(rows: int, board_freedom: Floats, pair_freedom: Floats) -> Fl
     )
     values: Floats = np.exp(logarithms)
     return values
+
+
+def critical_value_alone(freedom: Floats) -> Floats:
+    """Return by how many standard errors two equal rows differ with a small probability, whatever others there are.
+
+    It is the quantile of Student's t in Welch's test (1947), whose degrees of freedom are estimated. With at least four
+    the probability is 5%. With fewer it is 5% · (ν / 4)², because the spread over two or three seeds, and with it ν,
+    may be far off. Simulations chose this rule (``docs/statistics.md``).
+
+    Args:
+        freedom: degrees of freedom ν, at least 1, of any shape.
+    """
+    import numpy as np
+
+    reciprocals, logarithms = _critical_values_alone()
+    values: Floats = np.exp(np.interp(1 / np.clip(freedom, 1, _many), reciprocals, logarithms))
+    return values
+
+
+@lru_cache(maxsize=1)
+def _critical_values_alone() -> tuple[Floats, Floats]:
+    """Return reciprocals of degrees of freedom, and the logarithm of the critical value for each."""
+    import numpy as np
+    from scipy.special import stdtrit
+
+    reciprocals = np.linspace(0, 1, 1001)
+    freedom = 1 / np.maximum(reciprocals, 1 / _many)
+    level = (1 - confidence) * np.minimum(1, freedom / _enough) ** 2
+    return reciprocals, np.log(stdtrit(freedom, 1 - level / 2))
 
 
 @lru_cache(maxsize=256)

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from simulations import ranks as simulation
 from torch import nn
 
 from harness import Context, Data, Noise
-from harness.results.comparison import Measured, compare, critical_value, pooled_variances
+from harness.results.comparison import Measured, compare, critical_value, critical_value_alone, pooled_variances
 from harness_metrics.likelihood.elbo import ELBO
 from harness_vae.vae import VAE
 
@@ -58,7 +58,7 @@ def test_two_rows_with_errors_of_their_own_are_welchs_test() -> None:
     assert interval(*rows) == pytest.approx((theirs.low, theirs.high))
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 10])
+@pytest.mark.parametrize("seeds", [3, 10])
 def test_two_rows_with_the_same_spread_over_seeds_are_the_pooled_t_test(seeds: int) -> None:
     a = seeded.normal(size=seeds)
     b = 0.7 - a
@@ -72,6 +72,21 @@ def test_a_row_beside_a_closed_form_one_is_the_t_test_of_one_sample(seeds: int) 
     theirs = stats.ttest_1samp(a, 0.7).confidence_interval(0.95)
     ours = interval(over_seeds(a), over_seeds([0.7] * seeds))
     assert ours == pytest.approx((theirs.low - 0.7, theirs.high - 0.7))
+
+
+@pytest.mark.parametrize("others", [0, 3, 18])
+def test_no_interval_is_narrower_than_welchs(others: int) -> None:
+    a, b = seeded.normal(0, 9, size=6), seeded.normal(2, 1, size=6)
+    found = compare([over_seeds(each) for each in (a, b, *seeded.normal(0, 0.01, size=(others, 6)))])
+    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    for simultaneous in (True, False):
+        assert 2 * found.margin(simultaneous=simultaneous)[0, 1] >= (theirs.high - theirs.low) * 0.999
+
+
+@pytest.mark.parametrize("freedom", [1, 1.5, 2, 3, 4, 9, 1e6])
+def test_with_few_degrees_of_freedom_the_level_of_a_row_alone_is_stricter(freedom: float) -> None:
+    level = 0.05 * min(1, freedom / 4) ** 2
+    assert critical_value_alone(np.array(freedom)) == pytest.approx(stats.t.ppf(1 - level / 2, freedom), rel=1e-3)
 
 
 @pytest.mark.parametrize("rows", [3, 5, 20, 50])
@@ -131,7 +146,7 @@ def test_equal_values_without_any_error_tie_and_different_ones_do_not() -> None:
 @pytest.mark.parametrize("scenario", [*simulation.without_seeds, *simulation.with_seeds], ids=lambda each: each.name)
 def test_at_most_one_board_of_equal_rows_in_twenty_makes_a_false_claim(scenario: simulation.Scenario) -> None:
     boards = 300
-    for rows, seeds in ((5, 2), (5, 3), (20, 3)):
+    for rows, seeds in ((2, 2), (5, 2), (5, 3), (20, 3)):
         error = simulation.family_wise_error(scenario, rows, seeds, boards)
         assert error < 0.05 + 3 * (0.05 * 0.95 / boards) ** 0.5
 
@@ -139,12 +154,13 @@ def test_at_most_one_board_of_equal_rows_in_twenty_makes_a_false_claim(scenario:
 def test_differences_of_several_standard_errors_are_found() -> None:
     of_examples, of_seeds = simulation.without_seeds[0], simulation.with_seeds[0]
     assert simulation.power(of_examples, 5, 1, 100, 5.0) > 0.95
-    assert simulation.power(of_seeds, 5, 3, 100, 8.0) > 0.95
+    assert simulation.power(of_seeds, 5, 3, 100, 10.0) > 0.95
 
 
 rows_of_seeds = st.lists(st.lists(st.floats(-100, 100), min_size=3, max_size=3), min_size=2, max_size=7)
 
 
+@settings(deadline=None)  # the first of a number of rows computes a table
 @given(rows_of_seeds, st.sampled_from(["higher", "lower"]))
 def test_a_range_contains_the_position_by_value(rows: list[list[float]], direction: str) -> None:
     measured = sorted(map(over_seeds, rows), key=lambda row: row.value, reverse=direction == "higher")
@@ -152,6 +168,7 @@ def test_a_range_contains_the_position_by_value(rows: list[list[float]], directi
         assert 1 <= low <= position <= high <= len(rows)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=7), st.floats(0.01, 10))
 def test_ranges_follow_the_order_of_values_if_errors_are_equal(values: list[float], spread: float) -> None:
     measured = [over_seeds([value - spread, value, value + spread]) for value in sorted(values, reverse=True)]
@@ -160,6 +177,7 @@ def test_ranges_follow_the_order_of_values_if_errors_are_equal(values: list[floa
     assert [high for _, high in found] == sorted(high for _, high in found)
 
 
+@settings(deadline=None)
 @given(rows_of_seeds, st.floats(-50, 50))
 def test_ranges_depend_neither_on_the_origin_nor_on_the_sign_convention(rows: list[list[float]], shift: float) -> None:
     values = np.array(rows).round(3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 
-from harness import Context, Data, Noise, NotApplicable
+from harness import Context, Data, Noise, NotApplicable, derive_seed
 from harness.toolkit import chamfer
 from harness_metrics.quality.likelihood import FeatureLikelihoodDivergence, fit_log_variances, log_normal
 from harness_metrics.quality.point_sets import (
@@ -120,6 +121,57 @@ def test_the_divergence_is_zero_for_new_data_and_rises_with_copies_bad_samples_a
     shifted = compared(FeatureLikelihoodDivergence, new + 1.5, test, train)
     one_sided = compared(FeatureLikelihoodDivergence, new[new[:, 0] > 0.5], test, train)
     assert min(copies, shifted, one_sided) > real + 5
+
+
+def plain_divergence(samples: np.ndarray, test: np.ndarray, train: np.ndarray) -> float:
+    """Return the divergence by the formulas of Jiralerspong et al. (2023), with gradients and Adam written out."""
+    mean, deviation = test.mean(0), test.std(0, ddof=1)
+    samples, test, train = ((each - mean) / deviation for each in (samples, test, train))
+    d = test.shape[1]
+
+    def squares(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
+        return np.array([[((a - b) ** 2).sum() for b in centres] for a in x])
+
+    def densities(squared: np.ndarray, variances: np.ndarray) -> np.ndarray:
+        return np.exp(-squared / (2 * variances)) * (2 * np.pi * variances) ** (-d / 2)
+
+    def negative_log_likelihood(centres: np.ndarray, x: np.ndarray, fitted_to: np.ndarray) -> float:
+        m, n = len(centres), len(fitted_to)
+        near = squares(fitted_to, centres)
+        far = 0.9**2 * squares(fitted_to, fitted_to.mean(0)[None])
+        squared = np.concatenate([near, far], 1)
+        parameters = np.append(np.log((near.min(0) + 1e-3) / d), 0.0)
+        first, second = np.zeros(m + 1), np.zeros(m + 1)
+        for step in range(1, 51):
+            variances = np.exp(parameters)
+            terms = densities(squared, variances) * np.append(np.full(m, 1 / m), 1.0)
+            share = terms / terms.sum(1, keepdims=True)
+            gradient = -(share * (squared / variances - d) / 2).sum(0) / (n * d)
+            first = 0.9 * first + 0.1 * gradient
+            second = 0.999 * second + 0.001 * gradient**2
+            change = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+            parameters = parameters - 0.5 * change
+            parameters[:m] = parameters[:m].clip(-40, 20)
+        likelihoods = densities(squares(x, centres), np.exp(parameters[:m])).mean(1)
+        return float(-np.log(likelihoods).mean() / d)
+
+    half = min(len(samples), len(train) // 2)
+    baseline = negative_log_likelihood(train[:half], test, train[half:])
+    return 100 * (negative_log_likelihood(samples, test, train) - baseline)
+
+
+@pytest.mark.parametrize("change", ["none", "shifted", "narrow", "copies"])
+def test_the_divergence_equals_a_plain_implementation(change: str) -> None:
+    samples, test, train = (normal(n, 3, seed=seed) for seed, n in enumerate((30, 40, 60)))
+    order = Noise(derive_seed("quality", "mixture")).permutation(
+        60
+    )  # which half the mixture compared with is fitted to
+    if change == "copies":
+        samples[:10] = train[order[:10]] + 0.01 * samples[:10]
+    else:
+        samples = {"none": samples, "shifted": samples + 1.5, "narrow": 0.4 * samples}[change]
+    theirs = plain_divergence(samples.numpy(), test.numpy(), train[order].numpy())
+    assert compared(FeatureLikelihoodDivergence, samples, test, train) == pytest.approx(theirs, rel=1e-6)
 
 
 def test_features_that_are_constant_on_test_images_are_left_out() -> None:

@@ -4,7 +4,8 @@ From the root of the repository,
 
     python -m tests.simulations.ranks
 
-prints the tables of docs/statistics.md and writes its figures to docs/statistics/. It takes a few minutes on one core.
+prints the tables of docs/statistics.md and writes its figures to docs/statistics/. It takes about five
+minutes on one core.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from harness.results.comparison import Comparison, compare_values, variances_of_
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
 
-numbers_of_rows = (5, 20, 50)
+numbers_of_rows = (2, 5, 20, 50)
 numbers_of_seeds = (2, 3, 5, 10)
 distances = (1, 2, 3)
 _examples = 1000
-_at_once = 4_000_000  # numbers
+_at_once = {True: 4_000_000, False: 200_000}  # numbers, with and without examples; these fit into the cache of a core
 
 
 def normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
@@ -58,9 +59,14 @@ def half_closed_form(rows: int) -> Floats:
     return up_to_four(rows) * (np.arange(rows) % 2 == 0)
 
 
-def one_of_ten(rows: int) -> Floats:
-    """Return a deviation of 10 for the first row and of 1 for the others."""
-    return np.where(np.arange(rows) == 0, 10.0, 1.0)
+def last_row(deviation: float) -> Callable[[int], Floats]:
+    """Return deviations of 1, except for the last row."""
+    return lambda rows: np.where(np.arange(rows) == rows - 1, deviation, 1.0)
+
+
+def half_of_ten(rows: int) -> Floats:
+    """Return a deviation of 10 for the second half of the rows and of 1 for the others."""
+    return np.where(np.arange(rows) < rows // 2, 1.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,6 @@ class Scenario:
     groups: bool = False
     measurement: int = 0
 
-    @property
-    def sources(self) -> int:
-        """How many sources of error there are."""
-        return (self.seeds is not None) + (self.examples is not None) + (self.measurement > 0)
-
     def boards(
         self, generator: np.random.Generator, boards: int, rows: int, seeds: int, advantage: float = 0.0
     ) -> Comparison:
@@ -98,22 +99,23 @@ class Scenario:
             boards: how many.
             rows: of each board.
             seeds: of each row.
-            advantage: of the first row, in standard errors of a difference; the other rows are equal.
+            advantage: of the first row over each other row, in standard errors of their difference.
         """
-        shape = (boards, rows)
+        shape, deviations = (boards, rows), self.deviations(rows)
         values, over_examples = np.zeros(shape), np.zeros((*shape, rows))
         spread, measurement_stderr = np.zeros(shape), np.zeros(shape)
-        values[:, 0] = advantage * math.sqrt(2 * self.sources / seeds)
+        of_rows = ((self.seeds is not None) + (self.measurement > 0)) * deviations**2 + (self.examples is not None)
+        values[:, 1:] = -advantage * np.sqrt((of_rows[0] + of_rows[1:]) / seeds)
         n = 10 if self.groups else _examples
         if self.seeds is not None:
-            by_seed = self.seeds(generator, (*shape, seeds)) * self.deviations(rows)[:, None]
+            by_seed = self.seeds(generator, (*shape, seeds)) * deviations[:, None]
             values, spread = values + by_seed.mean(-1), by_seed.std(-1, ddof=1)
         if self.examples is not None:
             common, own = self.examples(generator, (boards, 1, n)), self.examples(generator, (*shape, n))
             per_example = math.sqrt(n / seeds) * (common + own)
             values, over_examples = values + per_example.mean(-1), variances_of_gaps(per_example)
         if self.measurement:
-            scale = self.deviations(rows) / math.sqrt(seeds)
+            scale = deviations / math.sqrt(seeds)
             values = values + scale * normal(generator, shape)
             measurement_stderr = scale * np.sqrt(generator.chisquare(self.measurement, shape) / self.measurement)
         return compare_values(
@@ -142,8 +144,11 @@ with_seeds = (
     Scenario("seeds normal, examples normal", seeds=normal, examples=normal),
     Scenario("seeds t₃, examples log-normal", seeds=student, examples=lognormal),
     Scenario("seeds from 1 to 4, examples t₃", seeds=normal, deviations=up_to_four, examples=student),
+    Scenario("one row with 5 times the deviation", seeds=normal, deviations=last_row(5)),
+    Scenario("one row with 10 times the deviation", seeds=normal, deviations=last_row(10)),
+    Scenario("one row with 100 times the deviation", seeds=normal, deviations=last_row(100)),
+    Scenario("half of the rows with 10 times the deviation", seeds=normal, deviations=half_of_ten),
 )
-outlier = Scenario("one row with ten times the deviation", seeds=normal, deviations=one_of_ten)
 
 
 def family_wise_error(scenario: Scenario, rows: int, seeds: int, boards: int) -> float:
@@ -165,12 +170,18 @@ def power(scenario: Scenario, rows: int, seeds: int, boards: int, advantage: flo
     return found / boards / (rows - 1)
 
 
+def _number(scenario: Scenario, rows: int, boards: int) -> int:
+    """Return how many boards are drawn: fewer than ``boards`` of those that take longest."""
+    return min(boards // 4, 5 * boards // rows) if scenario.seeds and scenario.examples else boards
+
+
 def _drawn(
     scenario: Scenario, rows: int, seeds: int, boards: int, advantage: float
 ) -> Iterator[tuple[Comparison, int]]:
     """Draw boards, as many at once as memory allows; the seed depends on what is drawn."""
     generator = np.random.default_rng([rows, seeds, *scenario.name.encode(), round(10 * advantage)])
-    size = max(1, _at_once // (rows * max(rows, seeds, _examples if scenario.examples else 0)))
+    has_examples = scenario.examples is not None
+    size = max(1, _at_once[has_examples] // (rows * max(rows, seeds, has_examples * _examples)))
     while boards > 0:
         number = min(size, boards)
         yield scenario.boards(generator, number, rows, seeds, advantage), number
@@ -181,7 +192,10 @@ def table_of_errors(scenarios: tuple[Scenario, ...], boards: int, seeds: tuple[i
     """Return a table of family-wise errors, in percent, with its head."""
     cases = [(rows, each) for rows in numbers_of_rows for each in seeds]
     head = ["", *(f"{rows} rows" + f", {each} seeds" * (len(seeds) > 1) for rows, each in cases)]
-    errors = [[family_wise_error(scenario, *case, boards) for case in cases] for scenario in scenarios]
+    errors = [
+        [family_wise_error(scenario, rows, each, _number(scenario, rows, boards)) for rows, each in cases]
+        for scenario in scenarios
+    ]
     return [
         head,
         *([each.name, *(f"{100 * e:.1f}" for e in line)] for each, line in zip(scenarios, errors, strict=True)),
@@ -191,7 +205,7 @@ def table_of_errors(scenarios: tuple[Scenario, ...], boards: int, seeds: tuple[i
 def table_of_power(boards: int) -> list[list[str]]:
     """Return a table of the power, in percent, with its head."""
     lines = [["", "seeds", *(f"{rows} rows, {d} s.e." for rows in numbers_of_rows for d in distances)]]
-    cases = [(without_seeds[0], 1), *((with_seeds[i], seeds) for i in (0, 4) for seeds in numbers_of_seeds)]
+    cases = [(without_seeds[0], 1), *((with_seeds[i], seeds) for i in (0, 4, 2, 8) for seeds in numbers_of_seeds)]
     for scenario, seeds in cases:
         found = [power(scenario, rows, seeds, boards, d) for rows in numbers_of_rows for d in distances]
         lines.append([scenario.name, str(seeds), *(f"{100 * each:.0f}" for each in found)])
@@ -205,14 +219,14 @@ def draw_errors(table: list[list[str]], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(1, len(numbers_of_rows), figsize=(11, 4.2), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, len(numbers_of_rows), figsize=(13, 4.2), sharey=True, layout="constrained")
     for number, (rows, panel) in enumerate(zip(numbers_of_rows, panels, strict=True)):
         columns = slice(1 + number * len(numbers_of_seeds), 1 + (number + 1) * len(numbers_of_seeds))
         for line in table[1:]:
-            style = "k:" if line[0] == outlier.name else "o-"
+            style = "s--" if "times" in line[0] else "o-"
             panel.plot(numbers_of_seeds, [float(each) for each in line[columns]], style, label=line[0], markersize=3)
         panel.axhline(5, color="grey", linewidth=1)
-        panel.set(title=f"{rows} equal rows", xlabel="seeds", xscale="log", ylim=(0, 15))
+        panel.set(title=f"{rows} equal rows", xlabel="seeds", xscale="log", ylim=(0, 6))
         panel.set_xticks(numbers_of_seeds, map(str, numbers_of_seeds), minor=False)
         panel.minorticks_off()
     panels[0].set_ylabel("boards with a false claim (%)")
@@ -227,10 +241,10 @@ def draw_power(table: list[list[str]], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(1, len(numbers_of_rows), figsize=(11, 4.2), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, len(numbers_of_rows), figsize=(13, 4.2), sharey=True, layout="constrained")
     for number, (rows, panel) in enumerate(zip(numbers_of_rows, panels, strict=True)):
         columns = slice(2 + number * len(distances), 2 + (number + 1) * len(distances))
-        for line in table[1:]:
+        for line in [each for each in table[1:] if "deviation" not in each[0]]:
             style = "k--" if line[0] == without_seeds[0].name else "s-" if "examples" in line[0] else "o-"
             label = f"{line[0]}, {line[1]} seeds" if "seeds" in line[0] else line[0]
             panel.plot(distances, [float(each) for each in line[columns]], style, label=label, markersize=3)
@@ -254,7 +268,7 @@ def main() -> None:
     given = parser.parse_args()
     given.figures.mkdir(parents=True, exist_ok=True)
     print(_markdown(table_of_errors(without_seeds, given.boards, (1,))), flush=True)
-    errors = table_of_errors((*with_seeds, outlier), given.boards, numbers_of_seeds)
+    errors = table_of_errors(with_seeds, given.boards, numbers_of_seeds)
     print(_markdown(errors), flush=True)
     powers = table_of_power(max(1, given.boards // 4))
     print(_markdown(powers), flush=True)
