@@ -80,6 +80,7 @@ from .api.run import run as run
 from .api.stored import StoredFit as StoredFit
 from .api.stored import StoredRuns as StoredRuns
 from .api.stored import open as open  # noqa: A004
+from .results.reproduction import Reproduction as Reproduction
 from .cli.preview import PlannedCell as PlannedCell
 from .cli.preview import Preview as Preview
 

@@ -19,7 +19,7 @@ from harness.execution.failure import Failure, failure_of
 from harness.execution.figures import sound_figures
 from harness.planning.component import Component
 from harness.planning.identity import hash_of
-from harness.planning.plan import Plan, Request, build_plan
+from harness.planning.plan import Plan, Request, StoredCells, build_plan
 from harness.registry import Provided, Registry
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.environment import Commit, Environment
@@ -44,7 +44,7 @@ class RunSpecification:
         timing_rounds: how many times each timing is taken, each time in a fresh process; at least 2.
     """
 
-    request: Request
+    request: Request | StoredCells
     plugin_files: tuple[Path, ...]
     engine: Engine
     environment: Environment
