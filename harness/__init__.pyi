@@ -61,6 +61,7 @@ from .contracts.boards import Board as Board
 from .contracts.boards import Renderer as Renderer
 from .contracts.boards import Row as Row
 from .contracts.events import Cell as Cell
+from .contracts.events import Fit as Fit
 from .contracts.events import Record as Record
 from .contracts.figures import Figure as Figure
 from .contracts.figures import FigureContext as FigureContext
