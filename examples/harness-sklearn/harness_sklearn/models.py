@@ -129,8 +129,8 @@ class Factors(Linear):
         super().__init__(info, config, noise_variance_=(info.as_vector(),))
 
     def unfitted(self, noise: harness.Noise | None = None) -> FactorAnalysis:
-        """Return the estimator with its settings."""
-        return FactorAnalysis(self.config.latent_dim, svd_method="lapack")
+        """Return the estimator with its settings, and a seed if it is to be fitted."""
+        return FactorAnalysis(self.config.latent_dim, random_state=0 if noise is None else _seed(noise))
 
 
 class Mixture(Estimator):
