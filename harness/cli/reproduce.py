@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +124,7 @@ def reproduced(
             engine = Engine.from_identity(those[0].engine)
             environment = describe_environment(prepare_engine(engine))
             _require_same_cells(those, registry, environment.machine)
-            request = StoredCells((*those, *_trained_with(those, store)))
+            request = StoredCells(tuple(each for record in those for each in _trained_together(record, store)))
             specification = RunSpecification(
                 request,
                 files,
@@ -221,12 +221,11 @@ def _require_same_cells(records: Iterable[Record], registry: Registry, machine: 
         raise UsageError(f"{_named(record)} cannot be computed again: {why}")
 
 
-def _trained_with(records: Iterable[Record], store: Store) -> Iterator[Record]:
-    """Yield records of the seeds that were trained as one model with those of the records."""
-    for record in records:
-        if record.engine["path"] == "vectorized":
-            described = store.fit(record.fit_key) or {}
-            yield from (replace(record, seed=seed) for seed in described.get("group", []) if seed != record.seed)
+def _trained_together(record: Record, store: Store) -> list[Record]:
+    """Return the record, with those of the seeds that were trained as one model with it, if any, in their order."""
+    described = store.fit(record.fit_key) if record.engine["path"] == "vectorized" else None
+    seeds: Sequence[int] = (described or {}).get("group") or [record.seed]
+    return [replace(record, seed=seed) for seed in seeds]
 
 
 def _named(record: Record) -> str:

@@ -67,6 +67,15 @@ def test_one_seed_is_computed_again_without_the_others(call: Call, runs: Path, f
     assert done.err.count("fitting ") == 1
 
 
+def test_seeds_that_were_trained_as_one_are_trained_as_one_again(call: Call, faults: str) -> None:
+    chosen = ("--models", "linear-ae", "--metric", "reconstruction-mse", "--dataset", "tiny", "--seeds", "3")
+    assert call("run", *chosen, "--epochs", "2", "--vectorize", "--no-figures", "--plugin", faults).code == 0
+    record = one(Path("runs"), "linear-ae", "reconstruction-mse", seed=1)
+    done = call("reproduce", record.cell_key, "--plugin", faults)
+    assert (done.code, "1 of 1 identical" in done.out) == (0, True), done.out
+    assert "fitting linear-ae on tiny, seeds 0, 1, 2" in done.err
+
+
 def test_a_timing_may_differ_within_its_error(call: Call, runs: Path, faults: str) -> None:
     record = one(runs, "linear-ae", "training-throughput")
     Store(runs).append(dataclasses.replace(record, stderr=record.value))
