@@ -252,7 +252,7 @@ def _component_from(kind: str, described: Mapping[str, Any], registry: Registry)
         provided = registry.get(kind, name)
     except UsageError as error:
         hint = (
-            f"pass --plugin {source}" if source.endswith(".py") else f"install {source} {described['plugin_version']}"
+            f"load the file {source}" if source.endswith(".py") else f"install {source} {described['plugin_version']}"
         )
         raise UsageError(f"{kind} {name!r} is that of {source}, which is not there: {hint}. {error}") from None
     here = provided.plugin.distribution
