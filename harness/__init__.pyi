@@ -5,6 +5,7 @@ from .hookspecs import hookimpl as hookimpl
 from .specs import BoardFigureSpec as BoardFigureSpec
 from .specs import CommandSpec as CommandSpec
 from .specs import DatasetSpec as DatasetSpec
+from .specs import ExecutorSpec as ExecutorSpec
 from .specs import FigureSpec as FigureSpec
 from .specs import MetricSpec as MetricSpec
 from .specs import ModelSpec as ModelSpec
@@ -56,13 +57,15 @@ from .contracts.metrics import Metric as Metric
 from .contracts.metrics import density_measure as density_measure
 from .contracts.metrics import likelihood_measure as likelihood_measure
 
-# The contracts of figures, renderers and notice hooks
+# The contracts of figures, renderers, executors and notice hooks
 from .contracts.boards import Board as Board
 from .contracts.boards import Renderer as Renderer
 from .contracts.boards import Row as Row
 from .contracts.events import Cell as Cell
 from .contracts.events import Fit as Fit
 from .contracts.events import Record as Record
+from .contracts.executors import Executor as Executor
+from .contracts.executors import Job as Job
 from .contracts.figures import Figure as Figure
 from .contracts.figures import FigureContext as FigureContext
 

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from harness.specs import BoardFigureSpec, CommandSpec, DatasetSpec, FigureSpec, MetricSpec, ModelSpec, RendererSpec
+from harness.specs import (
+    BoardFigureSpec,
+    CommandSpec,
+    DatasetSpec,
+    ExecutorSpec,
+    FigureSpec,
+    MetricSpec,
+    ModelSpec,
+    RendererSpec,
+)
 
 if TYPE_CHECKING:
     from harness.contracts.events import Cell, Fit, Record
@@ -44,6 +53,11 @@ def harness_figures() -> Iterable[FigureSpec]:  # type: ignore[empty-body]
 @hookspec
 def harness_board_figures() -> Iterable[BoardFigureSpec]:  # type: ignore[empty-body]
     """Provide figures of the boards of a data set."""
+
+
+@hookspec
+def harness_executors() -> Iterable[ExecutorSpec]:  # type: ignore[empty-body]
+    """Provide ways to start workers on other machines."""
 
 
 @hookspec

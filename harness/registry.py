@@ -25,6 +25,7 @@ from harness.specs import (
     BoardFigureSpec,
     CommandSpec,
     DatasetSpec,
+    ExecutorSpec,
     FigureSpec,
     MetricSpec,
     ModelSpec,
@@ -33,6 +34,7 @@ from harness.specs import (
 )
 
 own_distribution = "generative-harness"
+in_memory = "in memory"  # the distribution of classes that no file or package provides
 entry_point_group = "harness"
 
 _hooks: dict[str, type[Spec]] = {
@@ -43,6 +45,7 @@ _hooks: dict[str, type[Spec]] = {
     "harness_board_figures": BoardFigureSpec,
     "harness_renderers": RendererSpec,
     "harness_commands": CommandSpec,
+    "harness_executors": ExecutorSpec,
 }
 
 
@@ -59,6 +62,16 @@ class Plugin:
     file: Path | None = None
     provides: list[Spec] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it comes from a file or another distribution, so that its code belongs into other processes."""
+        return self.distribution not in (own_distribution, in_memory)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether other processes do not have its classes."""
+        return self.distribution == in_memory
 
     def add_problem(self, text: str, line: int | None = None) -> None:
         """Note what is wrong, with the line where it is wrong if that is in the plugin's file."""

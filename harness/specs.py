@@ -109,6 +109,13 @@ class BoardFigureSpec(Spec):
 
 
 @dataclass(frozen=True)
+class ExecutorSpec(Spec):
+    """A way to start workers on other machines. Its factory is a class built as ``Executor(config)``."""
+
+    kind: ClassVar[str] = "executor"
+
+
+@dataclass(frozen=True)
 class RendererSpec(Spec):
     """A format of leaderboards. Its factory is a function from a list of boards to text."""
 

@@ -44,6 +44,7 @@ small = {
     "denoising-cnn-ae": {"latent_dim": "3", "channels": "4-6"},
     "linear-ae": {"latent_dim": "3"},
     "convae": {"latent_dim": "3", "channels": "4-6", "dense": "12"},
+    "convae-flow": {"latent_dim": "3", "channels": "4-6", "dense": "12", "flow_hidden": "8"},
     "vq-vae": {"channels": "4", "codebook_size": "5", "prior_width": "8", "prior_layers": "1"},
     "ddpm": {"channels": "4-8"},
     "flow-matching": {"channels": "4-8"},

@@ -38,6 +38,11 @@ class RunOptions(TypedDict, total=False):
         jobs: fits to run in parallel on the CPU.
         timing_rounds: rounds in which timings are taken.
         vectorize: whether all seeds of a model are trained in one computation.
+        timeout: end a fit or a measurement that takes longer, in seconds or such as ``"10m"``.
+        memory: end a fit or a measurement whose processes use more memory, such as ``"4G"``.
+        hang_after: end a fit or a measurement without progress for this long, in seconds or such as ``"2m"``;
+            ``"never"`` for no limit.
+        isolate: whether each fit, with its measurements, has a process of its own.
         data_dir: folder with the full data sets.
         figures: whether to draw figures of each fit.
         traceback: whether to print the traceback of each cell that fails.
@@ -59,6 +64,10 @@ class RunOptions(TypedDict, total=False):
     jobs: int | None
     timing_rounds: int
     vectorize: bool | None
+    timeout: str | float | None
+    memory: str | None
+    hang_after: str | float | None
+    isolate: bool
     data_dir: PathLike | None
     figures: bool
     traceback: bool

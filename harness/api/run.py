@@ -12,7 +12,7 @@ from harness.api.results import Results
 from harness.api.torch_state import restored_torch
 from harness.cli.data import default_dataset
 from harness.cli.preview import Preview
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.specs import Spec
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def run(
         runs: the folder of results.
         leaderboards: a folder in which the boards are written; None writes none.
         plugins: paths of plugin files, classes of models, metrics or data sets, and specs of such classes. A class is
-            named after itself: ``TiedAutoencoder`` is ``tied-autoencoder``. Classes work in one job, in this process.
+            named after itself: ``TiedAutoencoder`` is ``tied-autoencoder``. Classes work in one job, in this process,
+            and without limits.
         quiet: show only warnings and failures.
         options: further options of ``harness run``; see ``RunOptions``.
 
@@ -56,6 +57,7 @@ def run(
         UsageError: an argument is unknown, of the wrong type or out of range; nothing was run.
         DataError: a data set is missing, incomplete or corrupt.
         StoreError: a result could not be written; those before it are stored.
+        HarnessError: the run has ended, and a cell has no record.
         KeyboardInterrupt: the run was interrupted; all finished cells are stored, and the same call resumes it.
     """
     from harness.atomic import require_writable
@@ -76,6 +78,8 @@ def run(
         rewrite(names, begun.store, values["leaderboards"], begun.registry, warn)
     if outcome.interrupted:
         raise KeyboardInterrupt
+    if outcome.unrecorded:
+        raise HarnessError(f"{len(outcome.unrecorded)} cells of the plan have no record, see above")
     return Results([outcome.records[cell.key] for cell in begun.plan.cells], begun.store)
 
 
@@ -151,4 +155,10 @@ def _require_one_process(found: Run, values: Mapping[str, Any]) -> None:
         raise UsageError(
             f"jobs={values['jobs']}: other processes do not have the classes of this one; leave jobs out, or write the "
             "plugins to a file, and pass the file"
+        )
+    if found.specification.limits.isolates:
+        given = next(name for name in ("timeout", "memory", "hang_after", "isolate") if values[name])
+        raise UsageError(
+            f"{given}={values[given]}: limits are for other processes, which do not have the classes of this one; "
+            "write the plugins to a file, and pass the file"
         )

@@ -18,6 +18,7 @@ _kinds = {
     "datasets": "dataset",
     "figures": "figure",
     "board-figures": "board-figure",
+    "executors": "executor",
 }
 
 
@@ -26,7 +27,7 @@ _kinds = {
 @format_option("terminal", "json")
 @plugin_option
 def list_(kind: str | None, format_: str, plugin_files: tuple[Path, ...]) -> None:
-    """List models, metrics, data sets and figures of all plugins; board-figures are figures of boards."""
+    """List what all plugins provide; board-figures are figures of boards, executors start workers on other machines."""
     registry = load_registry(plugin_files)
     found = {name: registry.all(_kinds[name]) for name in ([kind] if kind else _kinds)}
     if format_ == "json":

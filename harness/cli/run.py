@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,9 @@ import click
 
 from harness.cli.data import cache_dir, data_dir_option, default_dataset, show_bar
 from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, parallel_options
+from harness.cli.executor import executor_from, executor_options
+from harness.cli.interruption import interruptible
+from harness.cli.limits import limit_options, limits_from
 from harness.cli.main import load_registry
 from harness.cli.options import (
     PathType,
@@ -34,6 +37,7 @@ from harness.errors import UsageError, unknown
 if TYPE_CHECKING:
     from harness.contracts.boards import Board
     from harness.contracts.events import Record
+    from harness.contracts.executors import Executor
     from harness.execution.jobs import Jobs
     from harness.execution.run import Outcome, Run
     from harness.planning.plan import Request
@@ -47,6 +51,7 @@ Examples:
   harness run --models vae,gan --metric elbo
   harness run --models pca --set pca.latent_dim=2,10,32 --metric reconstruction-mse --dataset mnist
   harness run --models vae --metric elbo --seeds 5 --dry-run
+  harness run --plugin mine.py --models mine,vae --metric elbo --timeout 10m --memory 4G --hang-after 2m
   harness run studies/iwae-table.toml --seeds 1
 
 'harness list' lists the names; 'harness show NAME' shows the settings of one.""",
@@ -82,6 +87,8 @@ Examples:
               help="Seed of the metrics' random numbers; training has its own seeds.")  # fmt: skip
 @engine_options
 @parallel_options
+@executor_options
+@limit_options
 @data_dir_option
 @runs_option
 @leaderboards_option
@@ -126,11 +133,12 @@ def carry_out(request: Request, registry: Registry, values: Mapping[str, Any]) -
     require_writable(values["runs"], "--runs")
     require_writable(values["leaderboards"], "--leaderboards")
     announce = run.reporter.announce
-    outcome = execute(run, values)
-    with suppress(BrokenPipeError):  # the exit code is that of the run
-        boards = _write_boards(outcome.records, run, values)
-        if boards and not outcome.interrupted:
-            announce(f"next: {_next_command(boards, values['runs'])}")
+    with interruptible():
+        outcome = execute(run, values)
+        with suppress(BrokenPipeError):  # the exit code is that of the run
+            boards = _write_boards(outcome.records, run, values)
+            if boards and not outcome.interrupted:
+                announce(f"next: {_next_command(boards, values['runs'])}")
     return outcome.exit_code
 
 
@@ -164,6 +172,7 @@ def run_of(request: Request, registry: Registry, values: Mapping[str, Any]) -> R
         values["fresh"],
         values["figures"],
         values["timing_rounds"],
+        limits_from(values),
     )
     quiet = values["quiet"]
     return Run(specification, registry, reporter_for(0, quiet=quiet), untracked if quiet else show_bar)
@@ -174,29 +183,31 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
 
     Args:
         run: not yet begun.
-        values: of the options ``jobs``, ``traceback`` and ``quiet``, by name.
+        values: of the options, by name.
 
     Raises:
         DataError: a data set is missing, incomplete or corrupt.
         StoreError: a result could not be written; those before it are stored.
     """
-    from harness.cli.progress import reporter_for
+    from harness.cli.progress import measurement_of, reporter_for
     from harness.cli.time_left import TimeLeft
     from harness.execution.durations import Durations, Forecast
     from harness.execution.jobs import jobs_for
 
+    executor = executor_from(values, parse_assignments(values["assignments"]), run.registry)
     announce = run.reporter.announce
     announce(summary(run))
     durations = Durations.before(run)
     run.prepare()
-    jobs = jobs_for(run.tasks, run.context, values["jobs"])
-    if (line := _advice(run, jobs)) is not None:
-        announce(line)
-    if run.applicable:
-        announce(Forecast.of(run, durations, jobs.usual).in_words)
-    time_left = TimeLeft(run, durations, jobs.usual)
-    with reporter_for(len(run.pending), values["traceback"], time_left, values["quiet"]) as run.reporter:
-        outcome = run.execute(jobs)
+    with executor or nullcontext():
+        jobs = jobs_for(run.tasks, run.context, values["jobs"], executor)
+        if (line := _advice(run, jobs, executor)) is not None:
+            announce(line)
+        if run.applicable:
+            announce(Forecast.of(run, durations, jobs.usual).in_words)
+        time_left = TimeLeft(run, durations, jobs.usual)
+        with reporter_for(len(run.pending), values["traceback"], time_left, values["quiet"]) as run.reporter:
+            outcome = run.execute(jobs, executor)
     failures = sum(record.traceback is not None for record in outcome.records.values())
     if failures and not values["traceback"]:
         notice(
@@ -205,6 +216,10 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
         )
     if outcome.interrupted:
         _show_interruption(run)
+    if outcome.unrecorded:
+        notice(f"{count(len(outcome.unrecorded), 'cell')} of the plan without a record:")
+    for cell in outcome.unrecorded:
+        notice(f"  {measurement_of(cell)}")
     return outcome
 
 
@@ -224,7 +239,9 @@ def request_of(context: click.Context, registry: Registry) -> Request:
         with located_option(context, f"{kind}s"):
             for name in names:
                 registry.get(kind, name)
-    settings = merged(settings, parse_assignments(values["assignments"]))
+    assigned = parse_assignments(values["assignments"])
+    executor_from(values, assigned, registry)  # to find mistakes before any work
+    settings = merged(settings, {key: value for key, value in assigned.items() if key[0] != values["executor"]})
     for key, of_study in _settings_of_study(context, registry, named).items():
         settings.setdefault(key, of_study)
     if values["target"] is not None:
@@ -313,11 +330,13 @@ def _target(target: str, metrics: Sequence[str], settings: Settings, registry: R
     return {(name, "target"): [target] for name in taking}
 
 
-def _advice(run: Run, jobs: Jobs) -> str | None:
+def _advice(run: Run, jobs: Jobs, executor: Executor | None) -> str | None:
     """Say how many processes or threads work, if other options could make the run faster."""
     from harness.machine.cpu_load import cores
 
     engine = run.specification.engine
+    if executor is not None:
+        return f"{count(len(run.tasks), 'fit')} on {count(jobs.usual, 'worker')} of a cluster"
     if jobs.usual > 1:
         together = f", the last {jobs.last} together" * (jobs.last > jobs.usual)
         each = count(engine.threads, "thread")

@@ -10,6 +10,7 @@ import click
 
 from harness.cli.data import cache_dir, data_dir_option, show_bar
 from harness.cli.engine import Weights
+from harness.cli.executor import local
 from harness.cli.main import load_registry
 from harness.cli.options import (
     PathType,
@@ -39,6 +40,8 @@ _of_run: Mapping[str, Any] = {
     "step_mode": "eager",
     "deterministic": True,
     "jobs": 1,
+    "executor": local,
+    "address": None,
     "timing_rounds": 5,
     "weights": Weights(),
 }

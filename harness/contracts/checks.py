@@ -121,6 +121,16 @@ def _problem_of_effort(effort: Any, settings: Mapping[str, Any]) -> str | None:
     return None
 
 
+def problem_of_executor(executor: Any) -> str | None:
+    """Return why a class is no executor, or None if it is one."""
+    if not isinstance(executor, type):
+        return f"it is {executor!r}; name a class, which is built with its settings"
+    for name in ("__enter__", "__exit__"):
+        if not hasattr(executor, name):
+            return f"it has no '{name}'; it is used in a with block"
+    return _problem_of_method(executor, "submit", "self", "work")
+
+
 def _problem_of_compare(metric: Any) -> str | None:
     if not hasattr(metric, "compare"):
         return None

@@ -17,7 +17,7 @@ evaluation_splits: tuple[EvaluationSplit, ...] = get_args(EvaluationSplit)
 # ``values_digest`` and no checksum.
 schema = 4
 finished = ("ok", "n/a", "diverged")
-failed = ("error", "out-of-memory", "diverged")
+failed = ("error", "timeout", "out-of-memory", "killed", "hung", "diverged")
 
 # Where records of schema 1, and metrics written for them, kept what are fields of their own now.
 fields_of_schema_1 = {
@@ -93,12 +93,13 @@ class Cell(Protocol):
 class Record:
     """The outcome of one cell.
 
-    ``status`` is one of ``ok``, ``n/a``, ``diverged``, ``error`` and ``out-of-memory``; ``reason`` says why there is no
-    value. The fields from ``value`` to ``group_values`` are those of ``harness.Estimate``, in ``unit``.
-    ``seconds`` are wall-clock time, ``peak_memory`` is in bytes. ``depends_on_seed`` is False if the metric states that
-    its value is the same for every seed, or if the model comes from files. ``bound`` is ``lower`` or ``upper`` if
-    values are bounds. ``limits`` is what the metric states that it cannot see. Timings that were taken in turn have the
-    same ``timing_group``. ``values_digest`` is the SHA-256 of the file of per-example values, or None if there is none.
+    ``status`` is one of ``ok``, ``n/a``, ``diverged``, ``error``, ``timeout``, ``out-of-memory``, ``killed`` and
+    ``hung``; ``reason`` says why there is no value, and what was seen. The fields from ``value`` to ``group_values``
+    are those of ``harness.Estimate``, in ``unit``. ``seconds`` are wall-clock time, ``peak_memory`` is in bytes.
+    ``depends_on_seed`` is False if the metric states that its value is the same for every seed, or if the model comes
+    from files. ``bound`` is ``lower`` or ``upper`` if values are bounds. ``limits`` is what the metric states that it
+    cannot see. Timings that were taken in turn have the same ``timing_group``. ``values_digest`` is the SHA-256 of the
+    file of per-example values, or None if there is none.
     """
 
     cell_key: str

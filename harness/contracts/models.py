@@ -98,7 +98,7 @@ class Transports(Protocol):
     """
 
     def rescale(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``x`` on the model's scale, ``(N, *shape)``, and log |det ∂y/∂x|, ``(N,)`` in nats."""
+        """Return ``x`` on the model's scale, ``(N, *shape)``, and ``log |det ∂y/∂x|``, ``(N,)`` in nats."""
 
     def velocity(self, y: Tensor, t: Tensor) -> Tensor:
         """Return v(y, t) at points ``y`` ``(N, *shape)`` and a time ``t``, a scalar; no example affects another's."""

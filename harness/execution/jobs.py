@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.data.dataset import Data
+from harness.contracts.executors import Executor
 from harness.errors import UsageError
 from harness.execution.specification import WorkerContext
 from harness.execution.task import Task
@@ -28,16 +28,22 @@ class Jobs(NamedTuple):
 one_job = Jobs()
 
 
-def jobs_for(tasks: Sequence[Task], context: WorkerContext, requested: int | None) -> Jobs:
+def jobs_for(
+    tasks: Sequence[Task], context: WorkerContext, requested: int | None, executor: Executor | None = None
+) -> Jobs:
     """Return how many processes to use: as many as keep the cores busy, for fits that take long enough to be worth it.
 
     If the last of these would leave half of the cores idle or more, they share the cores with those before, unless the
-    budget is a time or a fit has several threads, which would wait for one another.
+    budget is a time or a fit has several threads, which would wait for one another. An executor, whose ``with`` block
+    has begun, says how many workers it has place for.
 
     Raises:
         UsageError: several were requested on a GPU.
     """
     engine = context.specification.engine
+    if executor is not None:
+        jobs = min(requested or executor.places, max(1, len(tasks)))
+        return Jobs(jobs, jobs)
     if engine.device != "cpu":
         if (requested or 1) > 1:
             raise UsageError("several jobs are for CPUs; on a GPU the seeds of a model are trained as one instead")
@@ -54,10 +60,10 @@ def jobs_for(tasks: Sequence[Task], context: WorkerContext, requested: int | Non
 
 
 def _is_long(task: Task, context: WorkerContext) -> bool:
-    budget, data = task.fits[0].budget, context.data(task.fits[0].dataset)
-    if budget is None or not isinstance(data, Data):
+    budget, examples = task.fits[0].budget, context.training_examples(task.fits[0].dataset)
+    if budget is None or examples is None:
         return False
     if budget.seconds:
         return budget.seconds >= _long_seconds
-    shown = budget.epochs * len(data.train) if budget.epochs else (budget.steps or 0) * budget.batch_size
+    shown = budget.epochs * examples if budget.epochs else (budget.steps or 0) * budget.batch_size
     return shown >= _long_examples

@@ -171,7 +171,8 @@ def _context(cell: Cell, data: Data, noise: Noise, context: WorkerContext) -> Co
                 return after_epoch(trained, seconds)
 
         with torch.enable_grad():
-            fitted = fit_seed(Recipe.of(fit, data), fit.seed, Callbacks(after_epoch=measured, announce=announce))
+            callbacks = Callbacks(context.beat, after_epoch=measured, announce=announce)
+            fitted = fit_seed(Recipe.of(fit, data), fit.seed, callbacks)
         if fitted.error is not None:
             raise fitted.error
         return fitted.curves
@@ -185,7 +186,7 @@ def _context(cell: Cell, data: Data, noise: Noise, context: WorkerContext) -> Co
         cache=context.specification.cache_dir,
         checkpoint=context.checkpoint([cell.key], announce, "measurement"),
         announce=announce,
-        progress=_now_and_then(lambda share: events.cell_progressed(cell, share)),
+        progress=_now_and_then(lambda share: events.cell_progressed(cell, share), context.beat),
     )
     if budget is None:
         return found
@@ -198,12 +199,18 @@ def _context(cell: Cell, data: Data, noise: Noise, context: WorkerContext) -> Co
     )
 
 
-def _now_and_then(report: Callable[[float], None]) -> Callable[[float], None]:
-    """Return a function that passes on what it is called with, but only every few seconds."""
-    reported = time.monotonic()
+def _now_and_then(report: Callable[[float], None], beat: Callable[[], None]) -> Callable[[float], None]:
+    """Return a function that passes on what it is called with, but only every few seconds.
+
+    It calls ``beat`` whenever a share is larger than all before.
+    """
+    reported, largest = time.monotonic(), 0.0
 
     def progress(share: float) -> None:
-        nonlocal reported
+        nonlocal reported, largest
+        if share > largest:
+            largest = share
+            beat()
         if time.monotonic() - reported > _seconds_between_reports:
             reported = time.monotonic()
             report(share)

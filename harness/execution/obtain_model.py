@@ -89,7 +89,7 @@ def _train(fits: Sequence[Fit], data: Data, context: WorkerContext) -> dict[str,
         events.epoch_ended(fits, epoch, losses, progress)
 
     snapshots = snapshot_samples if context.specification.figures else 0
-    callbacks = Callbacks(on_epoch=on_epoch, announce=events.announce, checkpoint=checkpoint, snapshots=snapshots)
+    callbacks = Callbacks(context.beat, on_epoch, announce=events.announce, checkpoint=checkpoint, snapshots=snapshots)
     events.fit_started(fits)
     started, start = now(), time.perf_counter()
     with using_threads(first.engine.threads):

@@ -13,43 +13,48 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from harness.contracts.events import Record, Values, failed
-from harness.data.dataset import Data
+from harness.contracts.executors import Executor
 from harness.data.source import Track, untracked
-from harness.errors import StoreError, UsageError, no_exit
+from harness.errors import StoreError
 from harness.execution.events import Reporter
 from harness.execution.failure import Failure
 from harness.execution.figures import sound_figures
 from harness.execution.jobs import Jobs, one_job
+from harness.execution.pool import WorkerPool, prepare_elsewhere
 from harness.execution.records import record_without_value
+from harness.execution.remote import RemoteWorkers
 from harness.execution.specification import RunSpecification, WorkerContext
-from harness.execution.task import Task, perform
+from harness.execution.task import Task, perform, prepare
 from harness.execution.timings import time_in_rounds
-from harness.execution.workers import perform_in_workers
+from harness.planning.component import Component
 from harness.planning.identity import hash_of
 from harness.planning.plan import Cell, Fit
 from harness.registry import Registry
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.curation import in_use
+from harness.results.garbage import drop_leftovers
 from harness.results.store import Store
-from harness.training.fit import built
-from harness.training.recipe import Recipe
 
 
 @dataclass
 class Outcome:
-    """The records of a plan's cells, by cell key, computed now or before."""
+    """The records of a plan's cells, by cell key, computed now or before.
+
+    ``unrecorded`` are cells of the plan that are not in the store although the run was not interrupted.
+    """
 
     records: dict[str, Record] = field(default_factory=dict)
     computed: int = 0
     interrupted: bool = False
+    unrecorded: list[Cell] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """130: interrupted; 3: some cells failed; 4: nothing was measured; 0: all is well."""
+        """130: interrupted; 3: some cells failed or have no record; 4: nothing was measured; 0: all is well."""
         statuses = [record.status for record in self.records.values()]
         if self.interrupted:
             return 130
-        if any(status in failed for status in statuses):
+        if self.unrecorded or any(status in failed for status in statuses):
             return 3
         return 0 if "ok" in statuses else 4
 
@@ -122,11 +127,25 @@ class Run:
             if cell.machine is None:
                 cells[cell.fit.key].append(cell)
         wanted = [fit for fit in by_fit.values() if cells[fit.key] or not self.is_fitted(fit)]
-        groups = [list(group) for _, group in itertools.groupby(wanted, _trained_together)]
-        return [Task(tuple(group), tuple(cell for fit in group for cell in cells[fit.key])) for group in groups]
+        groups = [tuple(group) for _, group in itertools.groupby(wanted, _trained_together)]
+        return [self._task(group, tuple(cell for fit in group for cell in cells[fit.key])) for group in groups]
+
+    def _task(self, fits: tuple[Fit, ...], cells: tuple[Cell, ...]) -> Task:
+        """Return the task of some fits and cells, which is isolated if it runs code of others, or if limits ask for it.
+
+        Classes in memory are in this process only, so their tasks are not isolated.
+        """
+        components = [fits[0].dataset, fits[0].model, *(cell.metric for cell in cells)]
+        if any(component.provided.plugin.is_in_memory for component in components):
+            return Task(fits, cells)
+        figures = self.registry.all("figure") if self.specification.figures else []
+        draws = any(each.plugin.is_foreign for each in figures) and not all(map(self.is_fitted, fits))
+        return Task(fits, cells, self.specification.limits.isolates or draws or _is_foreign(*components))
 
     def prepare(self) -> None:
         """Check the figures if models are to be trained, load every data set, and check models that come from files.
+
+        What other distributions and plugin files provide is loaded in another process.
 
         Raises:
             UsageError: a figure of a plugin file that the user named does not keep its contract, or files do not suit
@@ -135,15 +154,16 @@ class Run:
         """
         if self.specification.figures and any(not self.is_fitted(fit) for task in self.tasks for fit in task.fits):
             self.context.figures = sound_figures(self.registry, self.reporter.warn)
-        for cell in self.pending:
-            self.context.data(cell.fit.dataset)
-        for fit in {cell.fit.key: cell.fit for cell in self.applicable if cell.fit.is_given}.values():
-            data = self.context.data(fit.dataset)
-            if isinstance(data, Data):
-                _require_suitable_files(fit, data)
+        by_dataset = {hash_of(cell.fit.dataset.identity): cell.fit for cell in self.applicable}
+        given = [cell.fit for cell in self.applicable if cell.fit.is_given]
+        fits = list({fit.key: fit for fit in (*by_dataset.values(), *given)}.values())
+        foreign = [fit for fit in fits if _is_foreign(fit.dataset, *([fit.model] if fit.is_given else []))]
+        prepare([fit for fit in fits if fit not in foreign], self.context)
+        if foreign:
+            self.context.examples |= prepare_elsewhere(foreign, self.specification, self)
 
-    def execute(self, jobs: Jobs = one_job) -> Outcome:
-        """Compute what is pending, in this process or in several workers.
+    def execute(self, jobs: Jobs = one_job, executor: Executor | None = None) -> Outcome:
+        """Compute what is pending, in this process, in several workers, or on other machines.
 
         Timings come last, when no other work of the run uses the machine.
 
@@ -152,18 +172,24 @@ class Run:
         """
         environment = self.specification.environment.as_json()
         self.store.write_environment(hash_of(environment), environment)
+        drop_leftovers(self.store)  # of a run that was killed
         with in_use(self.store):
-            return self._execute(jobs)
+            outcome = self._execute(jobs, executor)
+        drop_leftovers(self.store)  # of workers that were ended
+        return outcome
 
-    def _execute(self, jobs: Jobs) -> Outcome:
+    def _execute(self, jobs: Jobs, executor: Executor | None) -> Outcome:
         timings = [cell for cell in self.applicable if cell.machine is not None]
         try:
             self._record_what_does_not_apply()
-            if jobs.usual > 1:
-                perform_in_workers(self.tasks, self.specification, self, jobs)
-            else:
-                for task in self.tasks:
-                    perform(task, self.context)
+            remote = None if executor is None else RemoteWorkers(self.specification, executor)
+            in_workers = remote is not None or jobs.usual > 1
+            for elsewhere, tasks in itertools.groupby(self.tasks, lambda task: task.isolated or in_workers):
+                if elsewhere:
+                    WorkerPool(list(tasks), self.specification, self, jobs, remote).work()
+                else:
+                    for task in tasks:
+                        perform(task, self.context)
             for cell in timings:
                 if (failure := self._failed.get(cell.fit.key)) is not None:
                     self.cell_ended(cell, record_without_value(cell, failure, self.specification), None)
@@ -172,6 +198,9 @@ class Run:
             time_in_rounds([cell for cell in timings if cell.fit.key not in self._failed], fitted, self)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
+            return self.outcome
+        recorded = {record.cell_key for record in self.store.records()} & self.outcome.records.keys()
+        self.outcome.unrecorded = [cell for cell in self.plan.cells if cell.key not in recorded]
         return self.outcome
 
     def begun_fits(self) -> list[tuple[Sequence[Fit], list[str]]]:
@@ -250,14 +279,8 @@ class Run:
         self.registry.notify("harness_cell_finished", self.reporter.warn, cell=cell, record=record)
 
 
-def _require_suitable_files(fit: Fit, data: Data) -> None:
-    try:
-        with no_exit():
-            built(Recipe.of(fit, data), fit.seed)
-    except UsageError:
-        raise
-    except Exception:  # recorded as that of the cells when they are computed
-        return
+def _is_foreign(*components: Component) -> bool:
+    return any(component.provided.plugin.is_foreign for component in components)
 
 
 def _trained_together(fit: Fit) -> str:

@@ -17,6 +17,7 @@ from harness.errors import DataError, no_exit
 from harness.execution.events import Events
 from harness.execution.failure import Failure, failure_of
 from harness.execution.figures import sound_figures
+from harness.execution.limits import Limits
 from harness.planning.component import Component
 from harness.planning.identity import hash_of
 from harness.planning.plan import Plan, Request, StoredCells, build_plan
@@ -42,6 +43,7 @@ class RunSpecification:
         fresh: whether to compute again what is stored.
         figures: whether to draw the figures of each fit.
         timing_rounds: how many times each timing is taken, each time in a fresh process; at least 2.
+        limits: what a fit or a measurement may take.
     """
 
     request: Request | StoredCells
@@ -55,6 +57,7 @@ class RunSpecification:
     fresh: bool = False
     figures: bool = True
     timing_rounds: int = 5
+    limits: Limits = field(default_factory=Limits)
 
     def plan(self, registry: Registry) -> Plan:
         """Return the plan of the run.
@@ -74,12 +77,17 @@ class WorkerContext:
         registry: the plugins.
         events: where progress and outcomes go.
         track: shows the progress of what takes long while data are loaded.
+        beat: is called with each step of training, and whenever a metric reports progress.
+        examples: the number of training examples of data sets that other processes have loaded, None if it is not
+            known, by the hash of their identities.
     """
 
     specification: RunSpecification
     registry: Registry
     events: Events
     track: Track = untracked
+    beat: Callable[[], None] = lambda: None
+    examples: dict[str, int | None] = field(default_factory=dict)
     _loaded: dict[str, Data | Failure] = field(default_factory=dict)
 
     @cached_property
@@ -114,6 +122,18 @@ class WorkerContext:
             except Exception as error:
                 self._loaded[key] = failure_of(error)
         return self._loaded[key]
+
+    def training_examples(self, dataset: Component) -> int | None:
+        """Return the number of training examples of a data set, which is loaded unless another process has done so.
+
+        Raises:
+            DataError: it is missing, incomplete or corrupt.
+        """
+        key = hash_of(dataset.identity)
+        if key not in self.examples:
+            data = self.data(dataset)
+            self.examples[key] = len(data.train) if isinstance(data, Data) else None
+        return self.examples[key]
 
     def checkpoint(self, keys: Sequence[str], announce: Callable[[str], None], work: str = "fit") -> FileCheckpoint:
         """Return the checkpoint of fits that are trained together, or of a cell; an empty one for a fresh run."""

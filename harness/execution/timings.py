@@ -11,17 +11,16 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from statistics import fmean, stdev
 
 from harness.contracts.events import Record, Values
 from harness.execution.events import Events
 from harness.execution.failure import Failure
 from harness.execution.jobs import one_job
+from harness.execution.pool import WorkerPool
 from harness.execution.records import now
 from harness.execution.specification import RunSpecification
 from harness.execution.task import Task
-from harness.execution.workers import WorkerPool, start_worker
 from harness.planning.identity import hash_of
 from harness.planning.plan import Cell, Fit
 
@@ -39,7 +38,7 @@ def time_in_rounds(cells: Sequence[Cell], specification: RunSpecification, event
     group = hash_of([sorted(cell.key for cell in cells), now()])
     rounds = _Rounds(events)
     tasks = [
-        Task((same[0].fit,), tuple(same))
+        Task((same[0].fit,), tuple(same), isolated=True)
         for same in (list(found) for _, found in itertools.groupby(cells, lambda cell: cell.fit.key))
     ]
     for number in range(specification.timing_rounds):
@@ -47,8 +46,7 @@ def time_in_rounds(cells: Sequence[Cell], specification: RunSpecification, event
         if left:
             rounds.number = number + 1
             events.announce(f"timing round {rounds.number} of {specification.timing_rounds}: {_count(left)}")
-            start = partial(start_worker, specification)
-            WorkerPool(left, specification, rounds, one_job, start, fresh_processes=True).work()
+            WorkerPool(left, specification, rounds, one_job).work()
     for cell in cells:
         if cell.key not in rounds.ended:
             events.cell_ended(cell, combined(rounds.records[cell.key], group), None)

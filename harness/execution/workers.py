@@ -1,101 +1,273 @@
-"""Tasks carried out by worker processes side by side, each with the threads of one fit.
+"""Worker processes of this machine, and what runs in them.
 
 A worker receives a picklable run specification, not live objects: it loads the plugins and builds the plan itself, and
 so does exactly what this process would do. It writes fits; records are sent to this process, the only one that writes
-them. A worker that dies costs the cells of its task and nothing else.
+them. ``pool.py`` decides what workers do; another kind of worker, such as one on another machine, implements
+``Worker`` and ``Workers``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
+import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from harness.contracts.events import Record, Values
 from harness.errors import HarnessError
-from harness.execution.events import Events
 from harness.execution.failure import Failure
-from harness.execution.jobs import Jobs
-from harness.execution.records import record_without_value
+from harness.execution.processes import Leader, Watchdog, end, lead_session
 from harness.execution.specification import RunSpecification, WorkerContext
-from harness.execution.task import Task, perform
+from harness.execution.task import Task, perform, prepare
 from harness.machine.device import prepare_torch
 from harness.planning.plan import Cell, Fit
 from harness.registry import Registry
 
-_shutdown_timeout = 5.0  # seconds for a process to end by itself
+_seconds_to_leave = 2.0  # for a process that has nothing left to do
+_seconds_between_looks = 0.01
+# What a program does to itself; all other signals come from outside.
+_crashes = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP"}
+
+Message = tuple[str, tuple[Any, ...]]
 
 
-def perform_in_workers(tasks: Sequence[Task], specification: RunSpecification, events: Events, jobs: Jobs) -> None:
-    """Carry out tasks in several processes, in their order as workers become free.
+class Assignment(NamedTuple):
+    """What a worker is to do, by keys of the plan, which it has too.
 
-    Raises:
-        HarnessError: a worker could not go on, as with a full disk; earlier records have been passed on.
+    Args:
+        fits: of a task, or those of which data and files are to be checked.
+        cells: of the task.
+        only_prepare: whether only data and files are checked.
+        is_fitted: whether the fits were stored by this run, and so are used even if the run is fresh.
     """
-    WorkerPool(tasks, specification, events, jobs, partial(start_worker, specification)).work()
+
+    fits: tuple[str, ...]
+    cells: tuple[str, ...] = ()
+    only_prepare: bool = False
+    is_fitted: bool = False
 
 
-class Worker:
-    """A process, the connection to it, and the cells of its task that have not ended."""
+@dataclass(frozen=True)
+class End:
+    """How a worker ended: its exit code, or the name of the signal; no code if it closed its connection but went on.
 
-    def __init__(self, process: BaseProcess, connection: Connection) -> None:
-        self.process = process
-        self.connection = connection
-        self.task: Task | None = None
-        self.has_models = False  # of the task
-        self.open: dict[str, Cell] = {}
+    ``lost`` says in words that the machine of the worker was lost, or that the worker never started there.
+    """
 
-    def take(self, task: Task) -> None:
-        """Send it a task."""
-        self.task, self.has_models = task, False
-        self.open = {cell.key: cell for cell in task.cells}
-        with suppress(OSError):  # a dead worker is noticed when the pool next receives from it
-            self.connection.send(([fit.key for fit in task.fits], [cell.key for cell in task.cells]))
-
-    def shut_down(self) -> None:
-        """Let the process end, which has nothing left to do."""
-        self.connection.close()
-        self.process.join(_shutdown_timeout)
-        self.process.terminate()
-        self.process.join()
-
-    def stop(self) -> None:
-        """End the process, now."""
-        self.process.terminate()
-        self.process.join()
-        self.connection.close()
+    code: int | None
+    signal: str | None = None
+    lost: str | None = None
 
     @property
-    def end_in_words(self) -> str:
-        """How the process ended."""
-        self.process.join()
-        code = self.process.exitcode or 0
-        if code < 0:
-            name = signal.Signals(-code).name
-            return f"its worker process was ended by {name}" + (", perhaps for lack of memory" * (name == "SIGKILL"))
-        return f"its worker process ended with exit code {code}"
+    def is_crash(self) -> bool:
+        """Whether it was ended by a fault of its own, not from outside."""
+        return self.signal in _crashes
+
+    @property
+    def in_words(self) -> str:
+        """What was seen."""
+        if self.lost is not None:
+            return self.lost
+        if self.signal is not None:
+            return f"its process {'crashed with' if self.is_crash else 'was ended by'} {self.signal}"
+        if self.code is None:
+            return "its process closed the connection to the harness"
+        how = ", as os._exit(0) does" if self.code == 0 else ""
+        return f"its process ended with exit code {self.code} before the work was done{how}"
 
 
-def start_worker(specification: RunSpecification) -> Worker:
-    """Start a process that waits for tasks."""
-    if sys.platform == "linux":
-        context: Any = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["harness.execution.workers"])  # so that torch is imported once for all
-    else:
-        context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, specification))
-    with _without_main_module():
-        process.start()
-    theirs.close()
-    return Worker(process, ours)
+class Worker(Protocol):
+    """A process that carries out one task at a time, and reports what happens."""
+
+    def assign(self, assignment: Assignment) -> None:
+        """Begin a task; a worker that has ended is noticed when ``receive`` is called."""
+
+    def receive(self) -> Message:
+        """Return the next event: the name of a method of ``Events`` and its arguments, with keys for fits and cells.
+
+        Four names are no methods: ``is_ready``, once, when the worker has started; ``beat``, for progress;
+        ``task_ended``, with what ``prepare`` returns if that was the task; and ``failed`` with a ``HarnessError``,
+        after which the worker ends.
+
+        Raises:
+            EOFError: the worker has ended, and all that it sent was received.
+        """
+
+    def has_message(self) -> bool:
+        """Return whether ``receive`` returns or raises at once."""
+
+    def memory(self) -> int:
+        """Return the resident memory of the worker and of all that it has started, in bytes."""
+
+    def ended(self) -> End:
+        """Return how a worker ended, which may be about to end; one that does not is ended."""
+
+
+class Workers(Protocol):
+    """Starts workers, waits for them and ends them. They are ended when its ``with`` block is left."""
+
+    def __enter__(self) -> Workers:
+        """Return itself."""
+
+    def __exit__(self, *error: object) -> None:
+        """End all workers, with all that they have started."""
+
+    def start(self) -> Worker:
+        """Start a worker."""
+
+    def ready(self, workers: Sequence[Worker], seconds: float | None) -> list[Worker]:
+        """Return those of the workers that have a message or have ended, after at most so many seconds."""
+
+    def dismiss(self, worker: Worker) -> None:
+        """Let a worker end by itself that has nothing left to do; what it leaves behind is ended."""
+
+    def stop(self, worker: Worker, *, grace: float) -> None:
+        """End a worker with all that it has started, by SIGTERM and after ``grace`` seconds by SIGKILL."""
+
+
+class LocalWorker:
+    """A process of this machine, and the connection to it."""
+
+    def __init__(self, process: BaseProcess, connection: Connection, leader: Leader) -> None:
+        self.process = process
+        self.connection = connection
+        self.leader = leader
+
+    def assign(self, assignment: Assignment) -> None:
+        """See ``Worker.assign``."""
+        with suppress(OSError):
+            self.connection.send(assignment)
+
+    def receive(self) -> Message:
+        """See ``Worker.receive``."""
+        try:
+            if self.has_ended and not self.connection.poll():
+                raise EOFError
+            message: Message = self.connection.recv()
+        except OSError as error:
+            raise EOFError from error
+        return message
+
+    def has_message(self) -> bool:
+        """See ``Worker.has_message``."""
+        with suppress(OSError):
+            return self.connection.poll()
+        return True
+
+    def memory(self) -> int:
+        """See ``Worker.memory``."""
+        return self.leader.memory()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process has ended. A process that it has forked may keep the connection open."""
+        return bool(wait([self.process.sentinel], 0))
+
+    def ended(self) -> End:
+        """See ``Worker.ended``."""
+        self.process.join(_seconds_to_leave)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+            return End(None)
+        code = self.process.exitcode
+        return End(code, signal.Signals(-code).name if code < 0 else None)
+
+
+class LocalWorkers:
+    """Starts workers as processes of this machine.
+
+    On Linux they are forked from a server process that has imported torch, so that one starts in a moment. A watchdog
+    ends them when this process is gone.
+    """
+
+    def __init__(self, specification: RunSpecification) -> None:
+        self.specification = specification
+        self._running: list[LocalWorker] = []
+        self._leaving: dict[LocalWorker, float] = {}  # with the time at which it is ended
+        self._watchdog: Watchdog | None = None
+
+    def __enter__(self) -> LocalWorkers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end(self._running, grace=1.0)
+        while self._leaving and error[0] is None:
+            time.sleep(_seconds_between_looks)
+            self._end_those_that_linger()
+        self._end(list(self._leaving), grace=0.0)
+        if self._watchdog is not None:
+            self._watchdog.close()
+            self._watchdog = None
+
+    def start(self) -> LocalWorker:
+        """See ``Workers.start``."""
+        if sys.platform == "linux":
+            context: Any = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["harness.execution.preloaded"])
+        else:
+            context = multiprocessing.get_context("spawn")
+        if self._watchdog is None:
+            self._watchdog = Watchdog()
+        token = uuid.uuid4().hex
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs, self.specification, token))
+        with _without_main_module():
+            process.start()
+        theirs.close()
+        worker = LocalWorker(process, ours, Leader(process.pid, token))
+        self._watchdog.watch(worker.leader)  # before it has a task: until then it ends with the connection
+        self._running.append(worker)
+        return worker
+
+    def ready(self, workers: Sequence[Worker], seconds: float | None) -> list[Worker]:
+        """See ``Workers.ready``."""
+        local = [each for each in workers if isinstance(each, LocalWorker)]
+        sources: dict[Any, Worker] = {each.connection: each for each in local}
+        sources |= {each.process.sentinel: each for each in local}
+        found = wait(list(sources), min(seconds or 0.5, 0.5) if self._leaving else seconds)
+        # What ended workers have forked may keep their connections open.
+        end({each.leader.pid: each.leader for each in local if each.process.sentinel in found}, grace=0.0)
+        self._end_those_that_linger()
+        return list(dict.fromkeys(sources[each] for each in found))
+
+    def dismiss(self, worker: Worker) -> None:
+        """See ``Workers.dismiss``."""
+        assert isinstance(worker, LocalWorker)
+        self._running.remove(worker)
+        self._leaving[worker] = time.monotonic() + _seconds_to_leave
+        worker.connection.close()
+
+    def stop(self, worker: Worker, *, grace: float) -> None:
+        """See ``Workers.stop``; what it sent before can still be received."""
+        assert isinstance(worker, LocalWorker)
+        self._end([worker], grace)
+
+    def _end_those_that_linger(self) -> None:
+        now = time.monotonic()
+        over = [each for each, until in self._leaving.items() if now >= until or not each.leader.is_running]
+        self._end(over, grace=0.0)
+
+    def _end(self, workers: Sequence[LocalWorker], grace: float) -> None:
+        if workers:
+            end({each.leader.pid: each.leader for each in workers}, grace)
+        for worker in list(workers):
+            if self._watchdog is not None:
+                self._watchdog.forget(worker.leader)
+            self._leaving.pop(worker, None)
+            if worker in self._running:
+                self._running.remove(worker)
 
 
 @contextmanager
@@ -113,132 +285,29 @@ def _without_main_module() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-class WorkerPool:
-    """Hands tasks to workers and passes on what they send.
+class _Sender:
+    """The events in a worker: sends each to the parent, with keys in place of fits and cells.
 
     Args:
-        tasks: in the order in which they are begun.
-        specification: of the run.
-        events: receives what happens.
-        jobs: how many workers there may be.
-        start: starts a worker.
-        fresh_processes: whether each task has a process of its own.
+        connection: to the parent.
+        interval: seconds between two reports of progress.
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        specification: RunSpecification,
-        events: Events,
-        jobs: Jobs,
-        start: Callable[[], Worker],
-        *,
-        fresh_processes: bool = False,
-    ) -> None:
-        self.fresh_processes = fresh_processes
-        self.waiting = list(tasks)
-        self.specification = specification
-        self.events = events
-        self.jobs = jobs
-        self.start = start
-        self.fits = {fit.key: fit for task in tasks for fit in task.fits}
-        self.cells = {cell.key: cell for task in tasks for cell in task.cells}
-        self.workers: list[Worker] = []
-
-    def work(self) -> None:
-        """Carry out all tasks.
-
-        Raises:
-            HarnessError: a worker could not go on.
-        """
-        try:
-            self._start_workers()
-            while self.workers:
-                by_connection = {worker.connection: worker for worker in self.workers}
-                for ready in wait(list(by_connection)):
-                    self._receive(by_connection[ready])  # type: ignore[index]
-        except KeyboardInterrupt:
-            self._receive_finished_cells()
-            raise
-        finally:
-            for worker in self.workers:
-                worker.stop()
-
-    def _start_workers(self) -> None:
-        unfinished = len(self.workers) + len(self.waiting)
-        places = self.jobs.last if unfinished <= self.jobs.last else self.jobs.usual
-        while self.waiting and len(self.workers) < places:
-            worker = self.start()
-            self.workers.append(worker)
-            worker.take(self.waiting.pop(0))
-
-    def _receive(self, worker: Worker) -> None:
-        try:
-            method, arguments = worker.connection.recv()
-        except (EOFError, OSError):
-            self._handle_dead(worker)
-            return
-        if method == "task_ended":
-            worker.task = None
-            if self.waiting and not self.fresh_processes:
-                worker.take(self.waiting.pop(0))
-            else:
-                self.workers.remove(worker)
-                worker.shut_down()
-            self._start_workers()
-        elif method == "failed":
-            raise arguments[0]
-        else:
-            self._pass_on(worker, method, arguments)
-
-    def _receive_finished_cells(self) -> None:
-        """Receive the records that workers have sent before an interruption."""
-        for worker in self.workers:
-            with suppress(EOFError, OSError):
-                while worker.connection.poll():
-                    method, arguments = worker.connection.recv()
-                    if method == "cell_ended":
-                        self._pass_on(worker, method, arguments)
-
-    def _pass_on(self, worker: Worker, method: str, arguments: tuple[Any, ...]) -> None:
-        """Call a method of the events, with fits and cells in place of their keys."""
-        if method.startswith("cell_"):
-            key, *rest = arguments
-            worker.has_models = True
-            if method == "cell_ended":
-                del worker.open[key]
-            arguments = (self.cells[key], *rest)
-        elif method == "fit_failed":
-            key, failure = arguments
-            arguments = (self.fits[key], failure)
-        elif method.startswith(("fit_", "epoch_")):
-            keys, *rest = arguments
-            arguments = ([self.fits[key] for key in keys], *rest)
-        getattr(self.events, method)(*arguments)
-
-    def _handle_dead(self, worker: Worker) -> None:
-        self.workers.remove(worker)
-        end = worker.end_in_words
-        worker.connection.close()
-        failure = Failure("error", end)
-        if worker.task is not None and not worker.has_models:
-            for fit in worker.task.fits:
-                self.events.fit_failed(fit, failure)
-        for cell in worker.open.values():
-            self.events.cell_ended(cell, record_without_value(cell, failure, self.specification), None)
-        if worker.task is not None and not worker.open:
-            self.events.warn(f"{worker.task.fits[0].model.name}: {end}")
-        self._start_workers()
-
-
-class _Sender:
-    """The events in a worker: sends each to the parent, with keys in place of fits and cells."""
-
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, interval: float) -> None:
         self.connection = connection
+        self.interval = interval
+        self._lock = threading.Lock()  # a metric may report progress from a thread of its own
+        self._beaten = 0.0
 
     def send(self, method: str, *arguments: Any) -> None:
-        self.connection.send((method, arguments))
+        with self._lock:
+            self.connection.send((method, arguments))
+
+    def beat(self) -> None:
+        now = time.monotonic()
+        if now - self._beaten >= self.interval:
+            self._beaten = now
+            self.send("beat")
 
     def announce(self, line: str) -> None:
         self.send("announce", line)
@@ -268,19 +337,29 @@ class _Sender:
         self.send("cell_ended", cell.key, record, values)
 
 
-def _work(connection: Connection, specification: RunSpecification) -> None:
+def _work(connection: Connection, specification: RunSpecification, token: str) -> None:
     """Carry out tasks as they come, until the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is handled by the parent
+    lead_session(token)
+    os.dup2(2, 1)  # standard output is for results
     try:
         prepare_torch(specification.engine.device, deterministic=specification.engine.deterministic)
-        sender, registry = _Sender(connection), Registry.load(specification.plugin_files)
-        context = WorkerContext(specification, registry, sender)
+        sender = _Sender(connection, specification.limits.seconds_between_beats)
+        registry = Registry.load(specification.plugin_files)
+        context = WorkerContext(specification, registry, sender, beat=sender.beat)
         plan = specification.plan(registry)
         fits = {fit.key: fit for fit in plan.fits}
         cells = {cell.key: cell for cell in plan.cells}
+        sender.send("is_ready")
         while True:
-            fit_keys, cell_keys = connection.recv()
-            perform(Task(tuple(fits[key] for key in fit_keys), tuple(cells[key] for key in cell_keys)), context)
+            assignment: Assignment = connection.recv()
+            its_fits = tuple(fits[key] for key in assignment.fits)
+            if assignment.only_prepare:
+                sender.send("task_ended", prepare(its_fits, context))
+                continue
+            if assignment.is_fitted:
+                context.specification = dataclasses.replace(specification, fresh=False)
+            perform(Task(its_fits, tuple(cells[key] for key in assignment.cells)), context)
             sender.send("task_ended")
     except (EOFError, BrokenPipeError):
         sys.exit()

@@ -1,4 +1,4 @@
-"""Boards as LaTeX tables, to ``\\input`` into a paper that uses the package booktabs."""
+"""Boards as LaTeX tables, to ``\\input`` into a paper that uses booktabs, and longtable for what fills a page."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ _head_width, _name_width = 18, 20  # characters; longer heads and names are brok
 _long_word = 16  # characters; longer ones may be broken
 _text_width = 345  # of a page of the class article, in points
 _character = 0.55  # the mean width of a bold character, in em
+_most_rows = 35  # on a page, with captions
 _most_tables = 20  # on a run of pages; LaTeX fails on fifty that wait for a page
 _sizes = {"small": (9, 4), "footnotesize": (8, 3), "scriptsize": (7, 3)}  # of the em and beside columns, in points
 
 
 def render(boards: Sequence[Board]) -> str:
     """Write boards as tables, one a board, in ASCII that pdflatex compiles."""
-    lines = [r"% Boards of harness. The preamble needs \usepackage{booktabs}."]
+    packages = "{booktabs,longtable}" if any(map(_is_long, boards)) else "{booktabs}"
+    lines = [rf"% Boards of harness. The preamble needs \usepackage{packages}."]
     labels: dict[str, int] = {}
     for number, board in enumerate(boards):
         if number and number % _most_tables == 0:
@@ -30,6 +32,10 @@ def render(boards: Sequence[Board]) -> str:
         labels[label] = labels.get(label, 0) + 1
         lines += ["", *_table(board, label if labels[label] == 1 else f"{label}:{labels[label]}")]
     return "\n".join(lines)
+
+
+def _is_long(board: Board) -> bool:
+    return len(board.rows) > _most_rows
 
 
 def _table(board: Board, label: str) -> list[str]:
@@ -59,27 +65,17 @@ def _table(board: Board, label: str) -> list[str]:
         notes.append("Bold: rank 1 is possible.")
     notes += [_command("textsuperscript", mark) + rf"\,{escaped(reason)}." for reason, mark in marks.items()]
     size, separation = _size_and_separation(widths)
-    return [
-        r"\begin{table}[htbp]",
-        r"\centering",
-        _command("caption", escaped(title(board))),
-        _command("label", f"tab:{label}"),
-        _command(size),
-        _command("setlength", r"\tabcolsep", f"{separation}pt"),
-        _tabular("", "".join(layout)),
-        r"\toprule",
-        " & ".join(_head(lines, side[0]) for lines, side in zip(heads, layout, strict=True)) + r" \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        "",
-        r"\smallskip",
-        r"\parbox{\linewidth}{\footnotesize\raggedright",
-        *notes,
-        "}",
-        r"\end{table}",
-    ]
+    settings = [_command(size), _command("setlength", r"\tabcolsep", f"{separation}pt")]
+    caption = _command("caption", escaped(title(board))) + _command("label", f"tab:{label}")
+    head = " & ".join(_head(lines, side[0]) for lines, side in zip(heads, layout, strict=True))
+    top = [r"\toprule", head + r" \\", r"\midrule"]
+    below = [r"\parbox{\linewidth}{\footnotesize\raggedright", *notes, "}"]
+    if _is_long(board):
+        first = [_begin("longtable", "", "".join(layout)), caption + r" \\", *top, r"\endfirsthead"]
+        other = [*top, r"\endhead", r"\bottomrule", r"\endfoot"]
+        return [r"\begingroup", *settings, *first, *other, *body, r"\end{longtable}", *below, r"\endgroup"]
+    first = [r"\begin{table}[htbp]", r"\centering", caption, *settings, _begin("tabular", "", "".join(layout))]
+    return [*first, *top, *body, r"\bottomrule", r"\end{tabular}", "", r"\smallskip", *below, r"\end{table}"]
 
 
 def _size_and_separation(widths: Sequence[int]) -> tuple[str, int]:
@@ -100,15 +96,15 @@ def _broken(head: str) -> list[str]:
 def _head(lines: Sequence[str], side: str) -> str:
     if len(lines) == 1:
         return escaped(lines[0])
-    return _tabular("[b]", side) + r"\\".join(map(escaped, lines)) + _command("end", "tabular")
+    return _begin("tabular", "[b]", side) + r"\\".join(map(escaped, lines)) + _command("end", "tabular")
 
 
 def _bold(text: str) -> str:
     return _command("textbf", r"\boldmath " * ("$" in text) + text) if text else ""
 
 
-def _tabular(place: str, layout: str) -> str:
-    return _command("begin", "tabular") + place + f"{{@{{}}{layout}@{{}}}}"
+def _begin(environment: str, place: str, layout: str) -> str:
+    return _command("begin", environment) + place + f"{{@{{}}{layout}@{{}}}}"
 
 
 def _command(name: str, *arguments: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import StoreError
+from harness.errors import StoreError, UsageError
 from harness.results.curation import alone, keep_lines
 from harness.results.store import Line, Store
 
@@ -47,7 +47,7 @@ def find_garbage(store: Store) -> tuple[list[Garbage], list[int]]:
     for line in lines:
         if line.record is not None and line.record.is_finished:
             finished.add(line.record.cell_key)
-    found = [(path, "left by interrupted writing") for pattern in _leftovers for path in store.root.glob(pattern)]
+    found = [(path, "left by interrupted writing") for path in _left_behind(store)]
     if not damaged:
         found += [(path, "no record has this fit") for path in _others(store, "fits/[!.]*", needed)]
         found += [(path, "no record has these values") for path in _others(store, "values/[!.]*.npz", needed)]
@@ -84,6 +84,20 @@ def drop(store: Store) -> tuple[list[Garbage], list[int]]:
             numbers = set(damaged)
             keep_lines(store, lambda number, line: number not in numbers)
     return found, damaged
+
+
+def drop_leftovers(store: Store) -> None:
+    """Delete what interrupted writing has left behind, unless a run is using the store or it cannot be deleted."""
+    with suppress(UsageError, OSError), alone(store):
+        for path in _left_behind(store):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _left_behind(store: Store) -> Iterator[Path]:
+    return (path for pattern in _leftovers for path in list(store.root.glob(pattern)))
 
 
 def _needed(lines: list[Line]) -> set[str]:

@@ -10,6 +10,7 @@ from harness.machine.peak_flops import matrix_product_peak
 from harness.toolkit.bernoulli import Bernoulli
 from harness.toolkit.chamfer import ChamferKind, chamfer
 from harness.toolkit.convolutions import ConvolutionalDecoder, ConvolutionalEncoder, halved_sides
+from harness.toolkit.coupling import CouplingLayers
 from harness.toolkit.likelihood import (
     LatentVariableModel,
     elbo_terms,
@@ -24,6 +25,7 @@ __all__ = [
     "CompetingLoad",
     "ConvolutionalDecoder",
     "ConvolutionalEncoder",
+    "CouplingLayers",
     "GraphRecorder",
     "LatentVariableModel",
     "ObservationSettings",

@@ -184,7 +184,7 @@ def _spend(
     while not progress.is_over:
         epoch += 1
         with progress.running():
-            losses = trainer.epoch(progress)
+            losses = trainer.epoch(progress, callbacks.on_step)
         trainer.synchronize()
         for monitor, its_losses in zip(monitors, losses, strict=True):
             monitor.end_epoch(its_losses, progress.spent - seconds, progress.steps)

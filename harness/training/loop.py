@@ -148,10 +148,13 @@ class TrainingLoop:
         with computing_in(precision), fast_linear(network, self.device, use_onednn=self.use_onednn):
             yield
 
-    def epoch(self, progress: BudgetProgress | None = None) -> list[dict[str, float]]:
+    def epoch(
+        self, progress: BudgetProgress | None = None, on_step: Callable[[], None] = lambda: None
+    ) -> list[dict[str, float]]:
         """Show every training example once, in training mode; return each objective's mean loss, one entry a model.
 
         With ``progress``, learning rates follow the spent share of the budget, and the epoch ends when it is spent.
+        ``on_step`` is called after each step.
         """
         self.training_step.network.train()
         total, seen = torch.zeros((), device=self.device), 0
@@ -160,6 +163,7 @@ class TrainingLoop:
                 size = index.shape[-1]
                 total = total + self.step(index, progress.share if progress else 0.0) * size
                 seen += size
+                on_step()
                 if progress is not None:
                     progress.steps += 1
                     if progress.is_over:

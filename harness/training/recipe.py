@@ -69,6 +69,7 @@ class Callbacks:
     """Functions that are called during a fit.
 
     Args:
+        on_step: takes nothing; is called after each step.
         on_epoch: takes the number of an epoch, its mean losses, and the share of the budget that is spent.
         after_epoch: takes a model that is trained alone and the seconds of training so far, after each epoch; ends
             the fit by returning True.
@@ -77,6 +78,7 @@ class Callbacks:
         snapshots: number of samples to keep after the first, the middle and the last epoch, if the model has samples.
     """
 
+    on_step: Callable[[], None] = lambda: None
     on_epoch: Callable[[int, Mapping[str, float], float], None] = lambda epoch, losses, progress: None
     after_epoch: Callable[[nn.Module, float], bool] = lambda model, seconds: False
     announce: Callable[[str], None] = lambda line: None

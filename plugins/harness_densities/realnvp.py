@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from harness import AdamSettings, DataInfo, Noise, NotApplicable, setting
+from harness.toolkit import CouplingLayers
 
 
 class RealNVP(nn.Module):
@@ -53,22 +53,9 @@ class RealNVP(nn.Module):
         self.bounded = info.support == "unit"
         places = torch.cartesian_prod(*(torch.arange(n) for n in info.shape)).view(info.dim, -1)
         black = places.sum(1) % 2 == 0
-        self.halves = [int(black.sum()), int((~black).sum())]
+        halves = int(black.sum()), int((~black).sum())
         self.register_buffer("order", torch.cat([black.nonzero(), (~black).nonzero()]).flatten(), persistent=False)
-        self.couplings = nn.ModuleList(
-            self._network(self.halves[i % 2], self.halves[(i + 1) % 2]) for i in range(config.layers)
-        )
-
-    def _network(self, given: int, moved: int) -> nn.Sequential:
-        """Return the network from one half to the s and t of the other."""
-        network = nn.Sequential()
-        widths = [given, *self.config.hidden]
-        for a, b in pairwise(widths):
-            network.extend([nn.Linear(a, b), nn.ReLU()])
-        last = nn.Linear(widths[-1], 2 * moved)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        return network.append(last)
+        self.couplings = CouplingLayers(halves, config.layers, config.hidden)
 
     def transform(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map data to the base, ``(N, d)``; also return the log-determinant of the Jacobian, ``(N,)``."""
@@ -79,22 +66,11 @@ class RealNVP(nn.Module):
             inner = self.config.alpha + slope * y
             y = inner.logit()
             log_determinant = (math.log(slope) - inner.log() - (1 - inner).log()).sum(1)
-        halves = list(y[:, self.order].split(self.halves, dim=1))
-        for i, network in enumerate(self.couplings):
-            given, moved = i % 2, (i + 1) % 2
-            s, t = _coefficients(network, halves[given])
-            halves[moved] = halves[moved] * s.exp() + t
-            log_determinant = log_determinant + s.sum(1)
-        return torch.cat(halves, dim=1), log_determinant
+        return self.couplings.transform(y[:, self.order], log_determinant)
 
     def invert(self, z: Tensor) -> Tensor:
         """Map the base ``(N, d)`` to data ``(N, *shape)``."""
-        halves = list(z.split(self.halves, dim=1))
-        for i in reversed(range(len(self.couplings))):
-            given, moved = i % 2, (i + 1) % 2
-            s, t = _coefficients(self.couplings[i], halves[given])
-            halves[moved] = (halves[moved] - t) * (-s).exp()
-        y = torch.cat(halves, dim=1)[:, self.order.argsort()]
+        y = self.couplings.invert(z)[:, self.order.argsort()]
         if self.bounded:
             y = (y.sigmoid() - self.config.alpha) / (1 - 2 * self.config.alpha)
         return y.unflatten(1, self.shape)  # type: ignore[no-any-return]
@@ -111,9 +87,3 @@ class RealNVP(nn.Module):
     def sample(self, n: int, noise: Noise) -> Tensor:
         """Map ``n`` draws from N(0, I) to data."""
         return self.invert(noise.normal(n, len(self.order)))
-
-
-def _coefficients(network: nn.Module, half: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the s and t that a coupling layer computes from one half."""
-    raw, t = network(half).chunk(2, dim=1)
-    return 3 * (raw / 3).tanh(), t

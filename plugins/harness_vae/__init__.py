@@ -46,6 +46,12 @@ def harness_models() -> list[ModelSpec]:
             version="1",
         ),
         ModelSpec(
+            "convae-flow",
+            "harness_vae.convae:FlowConVAE",
+            "convae whose codes are drawn from a normalizing flow",
+            version="1",
+        ),
+        ModelSpec(
             "vq-vae",
             "harness_vae.vq_vae:VQVAE",
             "vector-quantised autoencoder with a PixelCNN prior over its codes",

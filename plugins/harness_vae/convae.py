@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
 from harness import AdamSettings, DataInfo, Noise, NotApplicable, draw, setting
-from harness.toolkit import ChamferKind, chamfer
+from harness.toolkit import ChamferKind, CouplingLayers, chamfer
+
+_epsilon = 1e-5  # of batch normalisation
 
 
 class ConVAE(nn.Module):
@@ -105,6 +107,60 @@ class ConVAE(nn.Module):
     def loss(self, x: Tensor, noise: Noise) -> Tensor:
         """Return the distance at one draw of the posterior plus β times the KL divergence, averaged over examples."""
         posterior = self.posterior(x)
-        given, decoded = (self.config.scale * each.squeeze(1) for each in (x, self.decode(draw(posterior, noise))))
+        return self._loss(x, posterior, draw(posterior, noise))
+
+    def _loss(self, x: Tensor, posterior: Distribution, z: Tensor) -> Tensor:
+        given, decoded = (self.config.scale * each.squeeze(1) for each in (x, self.decode(z)))
         distance = chamfer(given, decoded, self.config.loss)
         return (distance + self.config.beta * kl_divergence(posterior, self.prior())).mean()
+
+
+class FlowConVAE(ConVAE):
+    """A ``convae`` whose codes are drawn from a normalizing flow, which learns where the codes of the data lie.
+
+    At a small β the posteriors of all examples together are far from N(0, I), so codes from N(0, I) are not those that
+    the decoder knows. The flow of affine coupling layers (Dinh et al., 2017) maps N(0, I) to the codes, which batch
+    normalisation has standardised. Its loss is −log p(z) of the codes that are drawn in training, in nats, added to the
+    loss of ``convae``. No gradient of it reaches the encoder, so encoder and decoder are those of ``convae``.
+    """
+
+    @dataclass(frozen=True)
+    class Config(ConVAE.Config):
+        """Settings."""
+
+        flow_layers: int = setting(6, "number of coupling layers of the flow", minimum=2)
+        flow_hidden: tuple[int, ...] = setting((64, 64), "widths of the network in a coupling layer", minimum=1)
+
+    code_mean: Tensor
+    code_variance: Tensor
+
+    check_settings: ClassVar = {**ConVAE.check_settings, "flow_hidden": (32,)}
+
+    def __init__(self, info: DataInfo, config: Config) -> None:
+        super().__init__(info, config)
+        if config.latent_dim < 2:
+            raise NotApplicable("its flow needs at least two latent dimensions")
+        halves = config.latent_dim - config.latent_dim // 2, config.latent_dim // 2
+        self.flow = CouplingLayers(halves, config.flow_layers, config.flow_hidden)
+        self.register_buffer("code_mean", torch.zeros(config.latent_dim))
+        self.register_buffer("code_variance", torch.ones(config.latent_dim))
+
+    def sample(self, n: int, noise: Noise) -> Tensor:
+        """Decode ``n`` codes from the flow."""
+        standard = self.flow.invert(noise.normal(n, len(self.zero)))
+        return self.decode(self.code_mean + (self.code_variance + _epsilon).sqrt() * standard)
+
+    def loss(self, x: Tensor, noise: Noise) -> Tensor:
+        """Return the loss of ``convae`` plus −log p(z) under the flow, averaged over examples."""
+        posterior = self.posterior(x)
+        z = draw(posterior, noise)
+        return self._loss(x, posterior, z) - self._log_prob(z.detach()).mean()
+
+    def _log_prob(self, z: Tensor) -> Tensor:
+        """Return log p(z) under the flow in nats, ``(N,)``; in training, the running moments follow the codes."""
+        uses_batch = self.training and len(z) > 1  # one code has no variance
+        variance = z.var(0, correction=0) if uses_batch else self.code_variance
+        standard = F.batch_norm(z, self.code_mean, self.code_variance, training=uses_batch, eps=_epsilon)
+        log_determinant = -0.5 * (variance + _epsilon).log().sum()
+        base, log_determinant = self.flow.transform(standard, log_determinant.expand(len(z)))
+        return self.prior().log_prob(base) + log_determinant

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import time
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import harness
+from harness.results.checkpoint import FileCheckpoint
 
 
 class Tiny:
@@ -68,15 +72,21 @@ class Huge(Scaled):
 
 
 class Stoppable(Scaled):
-    """Is interrupted, as by Ctrl-C, after as many steps as a file named ``stop`` says; an empty one says none."""
+    """Interrupts the run after as many steps as a file named ``stop`` says; an empty one says none.
+
+    Each epoch has a checkpoint.
+    """
 
     steps = 0
 
     def loss(self, x: Tensor, noise: harness.Noise) -> Tensor:
+        FileCheckpoint.is_due = True  # in the process of this model
         self.steps += self.training
         if Path("stop").exists() and self.steps > int(Path("stop").read_text() or 0):
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-            signal.raise_signal(signal.SIGINT)
+            run = multiprocessing.parent_process()
+            assert run is not None and run.pid is not None
+            os.kill(run.pid, signal.SIGTERM)  # a shell's background jobs ignore SIGINT
+            time.sleep(3600)
         return super().loss(x, noise)
 
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.results.checkpoint import FileCheckpoint
-
 if TYPE_CHECKING:
     from tests.conftest import Call
 
@@ -239,10 +237,7 @@ def test_an_interrupted_fit_leaves_nothing_half_done_and_the_same_command_comple
 
 
 @pytest.mark.parametrize("fresh", [(), ("--fresh",)])
-def test_an_interruption_says_from_where_the_fit_will_resume(
-    run: Call, monkeypatch: pytest.MonkeyPatch, fresh: tuple[str, ...]
-) -> None:
-    monkeypatch.setattr(FileCheckpoint, "is_due", property(lambda checkpoint: True))
+def test_an_interruption_says_from_where_the_fit_will_resume(run: Call, fresh: tuple[str, ...]) -> None:
     Path("stop").write_text("3")
     done = run("stoppable", "reconstruction-mse", "--epochs", "9", *fresh)
     assert done.code == 130

@@ -41,7 +41,8 @@ def compile_(tmp_path: Path) -> Compile:
 
     def compile_(text: str) -> str:
         (tmp_path / "boards.tex").write_text(text, encoding="ascii")
-        paper = r"\documentclass{article}\usepackage{booktabs}\begin{document}\listoftables\input{boards}\end{document}"
+        preamble = r"\documentclass{article}\usepackage{booktabs,longtable}"
+        paper = preamble + r"\begin{document}\listoftables\input{boards}\end{document}"
         (tmp_path / "paper.tex").write_text(paper)
         command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper"]
         for _ in range(2):
@@ -51,6 +52,16 @@ def compile_(tmp_path: Path) -> Compile:
         return log
 
     return compile_
+
+
+def test_a_long_board_goes_over_pages_with_its_head_on_each(store: Store, compile_: Compile) -> None:
+    records = [each for number in range(90) for each in seeds_of(f"model-{number}", -100.0 - number)]
+    text = render(build_boards(records, store))
+    assert r"\usepackage{booktabs,longtable}" in text.splitlines()[0]
+    log = compile_(text)
+    pages = re.search(r"Output written on paper.pdf \((\d+) pages", log)
+    assert pages and 3 <= int(pages[1]) <= 5, "the list of tables, and rows over two to four pages"
+    assert "too large" not in log and "multiply" not in log
 
 
 def test_the_best_rows_are_bold_together_and_marked_rows_have_their_reason_below(store: Store) -> None:

@@ -19,7 +19,7 @@ from harness import (
 )
 from harness.contracts.models import Reconstructs, Samples, lacking, offers
 from harness.data.source import untracked
-from harness.toolkit import chamfer
+from harness.toolkit import CouplingLayers, chamfer
 from harness_autoencoders.mlp_ae import MLPAutoencoder
 from harness_datasets.idx import MNIST
 from harness_datasets.mnist_10k import MNIST10k
@@ -27,7 +27,7 @@ from harness_datasets.superpixels import MNISTSuperpixels, brightest, points_of,
 from harness_metrics.likelihood.elbo import ELBO
 from harness_metrics.reconstruction.chamfer import Chamfer
 from harness_metrics.reconstruction.errors import ReconstructionBCE, ReconstructionMSE
-from harness_vae.convae import ConVAE
+from harness_vae.convae import ConVAE, FlowConVAE
 from harness_vae.vae import VAE
 
 
@@ -109,6 +109,47 @@ def test_convae_refuses_other_data_and_image_models_refuse_point_sets(small_data
     ):
         with pytest.raises(NotApplicable, match=reason):
             model(info, getattr(model, "Config", NoSettings)())
+
+
+def test_coupling_layers_are_a_bijection_with_the_jacobian_that_they_state() -> None:
+    torch.manual_seed(0)
+    layers = CouplingLayers((3, 2), 5, (8,)).double()
+    for parameter in layers.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    y = torch.randn(4, 5, dtype=torch.float64)
+    z, log_determinant = layers.transform(y, torch.zeros(4, dtype=torch.float64))
+    assert torch.allclose(layers.invert(z), y, atol=1e-10)
+    for each, stated in zip(y, log_determinant, strict=True):
+        jacobian = torch.autograd.functional.jacobian(
+            lambda one: layers.transform(one[None], torch.zeros(1, dtype=torch.float64))[0][0], each
+        )
+        assert torch.allclose(jacobian.slogdet().logabsdet, stated, atol=1e-10)
+
+
+def test_a_flow_of_codes_leaves_encoder_and_decoder_as_they_are_and_draws_codes_like_those_of_the_data(
+    fit, small_points: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"dense": 50, "channels": (8, 8), "beta": 0.001, "latent_dim": 3}
+    plain = fit(ConVAE, ConVAE.Config(**config), small_points, epochs=20, batch_size=50)
+    flow = fit(FlowConVAE, FlowConVAE.Config(**config, flow_hidden=(32,)), small_points, epochs=20, batch_size=50)
+    trained = flow.state_dict()
+    assert all(torch.equal(trained[name], weights) for name, weights in plain.state_dict().items())
+    with torch.no_grad():
+        posterior = flow.posterior(small_points.train.all(Noise(1)))
+        codes = posterior.mean + posterior.stddev * torch.randn_like(posterior.mean)
+        monkeypatch.setattr(flow, "decode", lambda z: z)
+        drawn = flow.sample(2000, Noise(2))
+        of_codes, of_prior, of_drawn = (moments(each) for each in (codes, torch.randn(2000, 3), drawn))
+    assert (of_drawn - of_codes).norm() < 0.5 * (of_prior - of_codes).norm()
+
+
+def moments(codes: torch.Tensor) -> torch.Tensor:
+    return torch.cat([codes.mean(0), codes.T.cov().flatten()])
+
+
+def test_a_flow_of_codes_needs_two_dimensions() -> None:
+    with pytest.raises(NotApplicable, match="at least two latent dimensions"):
+        FlowConVAE(points_info(25), FlowConVAE.Config(latent_dim=1))
 
 
 def test_convae_has_no_likelihood_and_so_no_bound() -> None:
