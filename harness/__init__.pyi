@@ -62,6 +62,7 @@ from .contracts.boards import Board as Board
 from .contracts.boards import Renderer as Renderer
 from .contracts.boards import Row as Row
 from .contracts.events import Cell as Cell
+from .contracts.events import Fit as Fit
 from .contracts.events import Record as Record
 from .contracts.executors import Executor as Executor
 from .contracts.executors import Job as Job
@@ -83,6 +84,7 @@ from .api.run import run as run
 from .api.stored import StoredFit as StoredFit
 from .api.stored import StoredRuns as StoredRuns
 from .api.stored import open as open  # noqa: A004
+from .results.reproduction import Reproduction as Reproduction
 from .cli.preview import PlannedCell as PlannedCell
 from .cli.preview import Preview as Preview
 

@@ -7,7 +7,7 @@ no arguments and returns a list of specs, so it can be called in a test.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -24,7 +24,7 @@ from harness.specs import (
 )
 
 if TYPE_CHECKING:
-    from harness.contracts.events import Cell, Record
+    from harness.contracts.events import Cell, Fit, Record
 
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")
@@ -68,6 +68,19 @@ def harness_renderers() -> Iterable[RendererSpec]:  # type: ignore[empty-body]
 @hookspec
 def harness_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
     """Provide commands of the command line."""
+
+
+@hookspec
+def harness_epoch_ended(fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
+    """Receive the mean training losses of an epoch, from 1, and the share of the budget that is spent.
+
+    There is one fit, or several that differ in the seed and are trained as one; losses are then means over them.
+    """
+
+
+@hookspec
+def harness_fit_ended(fits: Sequence[Fit], status: str, seconds: float) -> None:
+    """Receive fits that have ended together, how, such as ``ok`` or ``diverged``, and how long they took."""
 
 
 @hookspec

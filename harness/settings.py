@@ -138,8 +138,10 @@ def build(owner: str, config: type, values: Mapping[str, Any]) -> Any:
         UsageError: a setting is unknown, or its value is of the wrong type or out of range.
     """
     checked = {name: check_value(owner, config, name, value) for name, value in values.items()}
+    # A default of a float may be written as an int, and JSON, of which identities are made, has 1024 and 1024.0.
+    defaults = {each.name: each.default for each in describe(config)}
     try:
-        return config(**checked)
+        return config(**{name: defaults[name] if value == defaults[name] else value for name, value in checked.items()})
     except ValueError as error:
         raise UsageError(f"settings of {owner}: {error}") from None
 

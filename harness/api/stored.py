@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.data.source import DataSource
     from harness.planning.component import Component
     from harness.planning.plan import Fit
+    from harness.results.reproduction import Reproduction
 
 _many = 5  # keys; more are counted
 
@@ -200,6 +201,33 @@ class StoredRuns:
         with torch.no_grad(), global_seed(stream):
             samples: Tensor = model.sample(n, Noise(stream, tensor.device))
         return samples.cpu()
+
+    def reproduce(self, cell_key: str) -> Reproduction:
+        """Compute a stored result again from its record alone, and compare it; the store stays as it is.
+
+        Args:
+            cell_key: the key of the cell, as in records, or its unique beginning.
+
+        Raises:
+            UsageError: there is no such result, or there are several; what its record names is not there, or is not
+                what it was; or it is a timing of a class in memory, which other processes do not have.
+            DataError: the data set is missing, incomplete or corrupt.
+            StoreError: a file could not be written.
+            KeyboardInterrupt: it was interrupted.
+        """
+        from harness.cli.reproduce import record_with, reproduced
+
+        record = record_with(cell_key, self._store)
+        sources = {each["distribution"] for each in (record.dataset, record.model, record.metric)}
+        if record.machine is not None and in_memory in sources:
+            raise UsageError(
+                f"{record.metric['name']} is timed in fresh processes, which do not have classes in memory"
+            )
+        with restored_torch():
+            found = reproduced([record], self._store, self._registry, self._data_dir, jobs=1)
+        if not found:
+            raise KeyboardInterrupt
+        return found[0]
 
     def _described(self, fit_key: str) -> tuple[str, dict[str, Any]]:
         """Return the whole key of a fit and its description.

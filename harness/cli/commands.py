@@ -24,6 +24,8 @@ def harness_commands() -> list[CommandSpec]:
         CommandSpec("baseline", "harness.cli.baseline:baseline", "Keep the results of a version in one small file."),
         CommandSpec("history", "harness.cli.history:history", "Show what comparisons found over time."),
         CommandSpec("results", "harness.cli.results:results", "List, hide or remove stored results."),
+        CommandSpec("reproduce", "harness.cli.reproduce:reproduce", "Compute stored results again and compare them."),
+        CommandSpec("env", "harness.cli.env:env", "Show versions, machine and folders, as a bug report needs them."),
         CommandSpec("store", "harness.cli.store:store", "Check, clean or unite stores of results."),
         CommandSpec("report", "harness.cli.report:report", "Write past runs as one HTML page, or serve it."),
         CommandSpec("leaderboard", "harness.cli.leaderboard:leaderboard", "Show the leaderboards of past runs."),

@@ -146,20 +146,14 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
     Raises:
         UsageError: there is no such device, or it lacks the precision or the step mode.
     """
-    import torch
-
     from harness.contracts.engine import Engine
     from harness.machine.device import prepare_torch
-    from harness.machine.precision import require_precision, require_step_mode
 
     device = prepare_torch(values["device"], deterministic=values["deterministic"])
-    torch.set_num_threads(values["threads"])
-    require_precision(values["precision"], device)
     step_mode: StepMode = values["step_mode"] or ("captured" if device.type == "cuda" else "eager")
-    require_step_mode(step_mode, device)
     vectorize = values.get("vectorize")
     together = seeds > 1 and (device.type == "cuda" if vectorize is None else vectorize)
-    return device, Engine(
+    engine = Engine(
         device=device.type,
         threads=values["threads"],
         precision=values["precision"],
@@ -167,3 +161,22 @@ def engine_from(values: Mapping[str, Any], seeds: int) -> tuple[torch.device, En
         deterministic=values["deterministic"],
         step_mode=step_mode,
     )
+    return prepare_engine(engine), engine
+
+
+def prepare_engine(engine: Engine) -> torch.device:
+    """Set up torch for an engine, and return the device.
+
+    Raises:
+        UsageError: there is no such device, or it lacks the precision or the step mode.
+    """
+    import torch
+
+    from harness.machine.device import prepare_torch
+    from harness.machine.precision import require_precision, require_step_mode
+
+    device = prepare_torch(engine.device, deterministic=engine.deterministic)
+    torch.set_num_threads(engine.threads)
+    require_precision(engine.precision, device)
+    require_step_mode(engine.step_mode, device)
+    return device

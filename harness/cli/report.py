@@ -59,7 +59,7 @@ def report(
 
 def _write(store: Store, wanted: Mapping[str, tuple[str, ...]], output: Path) -> None:
     from harness.atomic import replacing, require_writable
-    from harness.cli.reproduce import commands_of
+    from harness.cli.run_commands import commands_of
     from harness.report.page import render
     from harness.results.curation import shown_records
 
@@ -81,7 +81,7 @@ def _write(store: Store, wanted: Mapping[str, tuple[str, ...]], output: Path) ->
 
 
 def _serve(store: Store, wanted: Mapping[str, tuple[str, ...]], port: int) -> None:
-    from harness.cli.reproduce import commands_of
+    from harness.cli.run_commands import commands_of
     from harness.report.page import render
     from harness.report.serve import Pages, serve
     from harness.results.curation import shown_records

@@ -288,13 +288,16 @@ class Run:
         self.reporter.fit_started(fits)
 
     def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
-        """Show it to the user."""
+        """Show it to the user and notify the plugins."""
         self.reporter.epoch_ended(fits, epoch, losses, progress)
+        arguments = {"fits": fits, "epoch": epoch, "losses": losses, "progress": progress}
+        self.registry.notify("harness_epoch_ended", self.reporter.warn, **arguments)
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
-        """Show it to the user."""
+        """Show it to the user and notify the plugins."""
         self._fits_begun.pop(fits[0].key, None)
         self.reporter.fit_ended(fits, status, seconds)
+        self.registry.notify("harness_fit_ended", self.reporter.warn, fits=fits, status=status, seconds=seconds)
 
     def fit_failed(self, fit: Fit, failure: Failure) -> None:
         """Remember it for the timings of the fit, for which the model would be trained again."""

@@ -20,7 +20,7 @@ from harness.execution.figures import sound_figures
 from harness.execution.limits import Limits
 from harness.planning.component import Component
 from harness.planning.identity import hash_of
-from harness.planning.plan import Plan, Request, build_plan
+from harness.planning.plan import Plan, Request, StoredCells, build_plan
 from harness.registry import Provided, Registry
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.environment import Commit, Environment
@@ -46,7 +46,7 @@ class RunSpecification:
         limits: what a fit or a measurement may take.
     """
 
-    request: Request
+    request: Request | StoredCells
     plugin_files: tuple[Path, ...]
     engine: Engine
     environment: Environment

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contracts.engine import Engine
-from harness.contracts.events import EvaluationSplit
+from harness.contracts.events import EvaluationSplit, Record
 from harness.contracts.models import FitsItself, lacking, offers
 from harness.data.source import DataSource
 from harness.errors import UsageError, unknown
@@ -151,8 +151,22 @@ class Request:
         return {*self.models, *self.metrics, *self.datasets}
 
 
+@dataclass(frozen=True)
+class StoredCells:
+    """A request to compute stored cells again, each from its record alone.
+
+    The engine of a fit is that of its record, and so is the machine of a timing.
+    """
+
+    records: tuple[Record, ...]
+
+
 def build_plan(
-    request: Request, registry: Registry, engine: Engine, machine: str, source: DataSource | None = None
+    request: Request | StoredCells,
+    registry: Registry,
+    engine: Engine,
+    machine: str,
+    source: DataSource | None = None,
 ) -> Plan:
     """Resolve every name, check every setting and every plugin's contract, and spell out the grid of cells.
 
@@ -160,8 +174,12 @@ def build_plan(
     from files. The files of data sets are in ``source``; without it they are taken for the published ones.
 
     Raises:
-        UsageError: something is unknown, of the wrong type or out of range, or does not keep its contract.
+        UsageError: something is unknown, of the wrong type or out of range, does not keep its contract, or is not what
+            a record says.
     """
+    if isinstance(request, StoredCells):
+        stored = (cell_from(record, registry, machine, source) for record in request.records)
+        return Plan(tuple({cell.key: cell for cell in stored}.values()))
     datasets = resolved("dataset", request.datasets, request, registry, source)
     models = resolved("model", request.models, request, registry)
     metrics = resolved("metric", request.metrics, request, registry)
@@ -214,6 +232,63 @@ def fit_from(described: Mapping[str, Any], registry: Registry, source: DataSourc
     if fit.identity != identity:
         raise UsageError(f"{model.name} on {dataset.name} was fitted by another version")
     return fit
+
+
+def cell_from(record: Record, registry: Registry, machine: str, source: DataSource | None = None) -> Cell:
+    """Build the cell of a record again.
+
+    Args:
+        record: of the cell.
+        registry: the plugins.
+        machine: this one, which is part of the identity of a fit whose budget is in seconds.
+        source: where the files of the data set are; without it they are taken for the published ones.
+
+    Raises:
+        UsageError: the data set, the model, the metric, a setting or a file no longer exists, or is not what it was.
+    """
+    dataset, model, metric = (
+        _component_from(kind, described, registry, source)
+        for kind, described in (("dataset", record.dataset), ("model", record.model), ("metric", record.metric))
+    )
+    budget = None if record.budget is None else Budget(**record.budget)
+    engine = Engine.from_identity(record.engine)
+    fit = Fit(dataset, model, record.seed, budget, engine, machine if budget and budget.seconds else None)
+    split: EvaluationSplit = "test" if record.split == "test" else "validation"
+    return Cell(fit, metric, record.machine, split, record.evaluation_seed)
+
+
+def _component_from(
+    kind: str, described: Mapping[str, Any], registry: Registry, source: DataSource | None
+) -> Component:
+    """Resolve a data set, model or metric of a record.
+
+    Raises:
+        UsageError: it no longer exists, or is not what it was.
+    """
+    name, origin = described["name"], described["distribution"]
+    try:
+        provided = registry.get(kind, name)
+    except UsageError as error:
+        hint = (
+            f"load the file {origin}" if origin.endswith(".py") else f"install {origin} {described['plugin_version']}"
+        )
+        raise UsageError(f"{kind} {name!r} is that of {origin}, which is not there: {hint}. {error}") from None
+    here = provided.plugin.distribution
+    if here != origin:
+        raise UsageError(f"{kind} {name!r} was that of {origin}, and here it is that of {here}")
+    if provided.version != described["version"]:
+        raise UsageError(
+            f"{kind} {name!r} of {origin} was measured with version {described['version']}, and here it has version "
+            f"{provided.version}"
+        )
+    weights = described.get("weights")
+    component = resolve_component(provided, described["settings"], Path(weights) if weights else None, source)
+    if (component.content.digest if component.content else None) != described.get("content"):
+        raise UsageError(f"{kind} {name!r}: the content is not what it was: {described.get('note')}")
+    if component.settings != described["settings"]:
+        changed = sorted(set(component.settings) ^ set(described["settings"])) or ["a setting"]
+        raise UsageError(f"{kind} {name!r} of {origin} has other settings than the record: {', '.join(changed)}")
+    return component
 
 
 def resolved(

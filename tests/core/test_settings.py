@@ -47,6 +47,15 @@ def test_text_becomes_a_value_of_the_declared_type(name: str, text: object, valu
     assert type(found) is type(value)
 
 
+def test_a_default_that_is_given_is_the_default_in_an_identity_too() -> None:
+    @dataclass(frozen=True)
+    class WithWholeNumber:
+        memory: float = 1024
+
+    as_given = flatten(build("it", WithWholeNumber, {"memory": "1024"}))
+    assert json.dumps(as_given) == json.dumps(flatten(WithWholeNumber()))
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from stored_models import Page, component, engine, record, small_store
 
-from harness.cli.reproduce import commands_of
+from harness.cli.run_commands import commands_of
 from harness.contracts.events import Record
 from harness.report.entries import entry_key
 from harness.results.store import Store

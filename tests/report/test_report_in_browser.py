@@ -12,7 +12,7 @@ import pytest
 from stored_models import append_all, component, record, small_store
 from test_report_server import Served
 
-from harness.cli.reproduce import commands_of
+from harness.cli.run_commands import commands_of
 from harness.report.page import render
 from harness.results.store import Store
 

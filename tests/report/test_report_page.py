@@ -11,7 +11,7 @@ import pytest
 from stored_models import Page, append_all, component, environment, exact, picture, record, small_store, write_fit
 from stored_results import described_fit
 
-from harness.cli.reproduce import commands_of
+from harness.cli.run_commands import commands_of
 from harness.contracts.events import Record
 from harness.leaderboard.board import build_boards
 from harness.leaderboard.text import captions, decimals, number, rank_range
