@@ -60,6 +60,11 @@ class Plugin:
     provides: list[Spec] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is one of the project's own plugins."""
+        return self.distribution == own_distribution and self.file is None
+
     def add_problem(self, text: str, line: int | None = None) -> None:
         """Note what is wrong, with the line where it is wrong if that is in the plugin's file."""
         self.problems.append(f"line {line}: {text}" if self.file and line else text)

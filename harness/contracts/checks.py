@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -44,6 +45,42 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
         or _problem_of_method(metric, "measure", "model", "data", "context")
         or _problem_of_compare(metric)
     )
+
+
+def problem_of_estimate(estimate: Any, examples: int) -> str | None:
+    """Check what a metric returned for a split of so many examples; its value may be NaN, which is no fault of it."""
+    from harness.contracts.metrics import Estimate
+
+    if not isinstance(estimate, Estimate):
+        return f"it is a {type(estimate).__name__}; return a harness.Estimate"
+    for name in ("value", "stderr", "estimator_stderr", "effective_sample_size", "degrees_of_freedom"):
+        number = getattr(estimate, name)
+        if number is None and name != "value":
+            continue
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return f"{name} is of the type {type(number).__name__}; use float(...)"
+        if not math.isfinite(number):
+            return f"{name} is {number}; use a finite number" + " or None" * (name != "value")
+        if number < 0 and name != "value":
+            return f"{name} is {number:g}; it must be at least 0"
+    if isinstance(estimate.n, bool) or not isinstance(estimate.n, int) or estimate.n < 0:
+        return f"n is {estimate.n!r}; use the number of examples that the value is computed from"
+    return _problem_of_per_example(estimate.per_example, estimate.n, examples)
+
+
+def _problem_of_per_example(values: Any, n: int, examples: int) -> str | None:
+    if values is None:
+        return None
+    if not hasattr(values, "isfinite"):
+        return f"per_example is of the type {type(values).__name__}; use a tensor"
+    if tuple(values.shape) != (n,) or n > examples:
+        return (
+            f"per_example has the shape {tuple(values.shape)}, and n is {n}; it must be one value for each of n "
+            f"examples, of which the split has {examples}"
+        )
+    if not bool(values.isfinite().all()):
+        return "per_example has values that are not finite"
+    return None
 
 
 def problem_of_model(model: Any) -> str | None:

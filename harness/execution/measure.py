@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.contracts.checks import problem_of_estimate
 from harness.contracts.curves import Curves
 from harness.contracts.events import Record, Values, fields_of_schema_1
 from harness.contracts.metrics import AfterEpoch, Context, Estimate
@@ -18,6 +19,7 @@ from harness.contracts.models import lacking
 from harness.data.dataset import Data
 from harness.errors import Diverged, HarnessError, NotApplicable, no_exit
 from harness.execution.failure import failure_of
+from harness.execution.integrity import watched
 from harness.execution.records import now, record_of, record_without_value
 from harness.execution.specification import WorkerContext
 from harness.machine.cpu_load import cores
@@ -82,6 +84,9 @@ def _measured(
     """Return the estimate, and the most memory in use meanwhile, in bytes."""
     device = data.test.stored.device
     seed = derive_seed("evaluation", cell.evaluation_seed)
+    plugins = [cell.metric.provided, cell.fit.model.provided]
+    if not all(each.plugin.is_own for each in plugins):
+        data = watched(data)
     given = _context(cell, data, Noise(seed, device), context)
     with (
         using_threads(threads),
@@ -90,16 +95,14 @@ def _measured(
         global_seed(seed),
         torch.no_grad(),
         fast_linear(model, device),
+        context.guarded(plugins, cell.fit.dataset, cell.key, model.eval()),
     ):
-        estimate = metric.measure(model.eval(), data, given)
-    if not isinstance(estimate, Estimate):
-        raise HarnessError(f"the metric returned {type(estimate).__name__}, not an Estimate")
-    for name in ("value", "stderr"):
-        number = getattr(estimate, name)
-        if not isinstance(number, int | float | None):
-            raise HarnessError(f"Estimate.{name} is a {type(number).__name__}; use float(...)")
-    if not math.isfinite(estimate.value):
+        estimate = metric.measure(model, data, given)
+    if isinstance(estimate, Estimate) and isinstance(estimate.value, float) and not math.isfinite(estimate.value):
         raise Diverged(f"the metric's value is {estimate.value}")
+    problem = problem_of_estimate(estimate, len(data.test))
+    if problem is not None:
+        raise HarnessError(f"{cell.metric.provided.title} returned a wrong estimate: {problem}")
     return estimate, memory.bytes
 
 
@@ -146,10 +149,7 @@ def _fields(estimate: Estimate, split: str) -> dict[str, Any]:
 def _values(estimate: Estimate, data: Data) -> Values | None:
     if estimate.per_example is None:
         return None
-    ids, values = data.test.subset(len(estimate.per_example)).ids, estimate.per_example
-    if values.shape != ids.shape:
-        raise ValueError(f"per-example values have the shape {tuple(values.shape)}; expected {tuple(ids.shape)}")
-    return Values(ids.cpu().numpy(), values.cpu().numpy())
+    return Values(data.test.subset(estimate.n).ids.cpu().numpy(), estimate.per_example.cpu().numpy())
 
 
 def _context(cell: Cell, data: Data, noise: Noise, context: WorkerContext) -> Context:

@@ -131,12 +131,12 @@ class Run:
         Raises:
             UsageError: a figure of a plugin file that the user named does not keep its contract, or files do not suit
                 the data set.
-            DataError: a data set is missing, incomplete or corrupt.
+            DataError: all data sets are missing, incomplete or corrupt.
         """
         if self.specification.figures and any(not self.is_fitted(fit) for task in self.tasks for fit in task.fits):
             self.context.figures = sound_figures(self.registry, self.reporter.warn)
-        for cell in self.pending:
-            self.context.data(cell.fit.dataset)
+        pending = {hash_of(cell.fit.dataset.identity): cell.fit.dataset for cell in self.pending}
+        self.context.require_some(list(pending.values()))
         for fit in {cell.fit.key: cell.fit for cell in self.applicable if cell.fit.is_given}.values():
             data = self.context.data(fit.dataset)
             if isinstance(data, Data):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.data.dataset import Data
 from harness.execution.failure import Failure
 from harness.execution.measure import measure
 from harness.execution.obtain_model import obtain_models
@@ -26,7 +25,6 @@ def perform(task: Task, context: WorkerContext) -> None:
 
     Raises:
         StoreError: a fit could not be written.
-        DataError: the data set is missing, incomplete or corrupt.
     """
     data = context.data(task.fits[0].dataset)
     models = obtain_models(task.fits, data, context)
@@ -35,9 +33,10 @@ def perform(task: Task, context: WorkerContext) -> None:
             context.events.fit_failed(fit, failure)
     for cell in task.cells:
         context.events.cell_started(cell)
-        model = models[cell.fit.key]
+        model, data = models[cell.fit.key], context.data(cell.fit.dataset)  # a cell before may have changed the data
         if isinstance(model, Failure):
             context.events.cell_ended(cell, record_without_value(cell, model, context.specification), None)
+        elif isinstance(data, Failure):
+            context.events.cell_ended(cell, record_without_value(cell, data, context.specification), None)
         else:
-            assert isinstance(data, Data)
             context.events.cell_ended(cell, *measure(cell, model, data, context))
