@@ -149,7 +149,7 @@ def far_apart(one: dict[str, Tensor], other: dict[str, Tensor], *, tolerance: fl
     """Return the names whose tensors differ by more than rounding, relative to their largest value."""
     found = []
     for name, value in one.items():
-        before, after = value.double(), other[name].double()
+        before, after = value.detach().double(), other[name].detach().double()
         limit = tolerance * (1 + float(before.abs().max()))
         if before.shape != after.shape or float((before - after).abs().max()) > limit:
             found.append(name)

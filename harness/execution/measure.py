@@ -18,6 +18,7 @@ from harness.contracts.metrics import AfterEpoch, Context, Estimate
 from harness.contracts.models import lacking
 from harness.data.dataset import Data
 from harness.errors import Diverged, HarnessError, NotApplicable, no_exit
+from harness.execution.contradictions import contradictions
 from harness.execution.failure import failure_of
 from harness.execution.integrity import watched
 from harness.execution.records import now, record_of, record_without_value
@@ -54,6 +55,8 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
         metric = cell.metric.factory(cell.metric.config)
         estimate, peak_memory = _measured(cell, metric, model, data, context, threads)
         estimate = _with_mark_of_an_outlier(_with_typed_fields(estimate, cell.metric.name, context))
+        found = contradictions(cell, metric, estimate, model, data, context)
+        estimate = dataclasses.replace(estimate, contradiction="; ".join(found) or None)
         conversion = getattr(model, "conversion", None)
         measure = ", ".join(filter(None, [estimate.measure, conversion])) or None
         estimate = dataclasses.replace(estimate, measure=measure)
@@ -66,6 +69,7 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
             direction=metric.direction,
             depends_on_seed=getattr(metric, "depends_on_seed", True) and not cell.fit.is_given,
             bound=getattr(metric, "bound", None),
+            at_least=getattr(metric, "at_least", ()),
             limits=getattr(metric, "limits", None),
             seconds=time.perf_counter() - start,
             peak_memory=peak_memory,
@@ -84,9 +88,7 @@ def _measured(
     """Return the estimate, and the most memory in use meanwhile, in bytes."""
     device = data.test.stored.device
     seed = derive_seed("evaluation", cell.evaluation_seed)
-    plugins = [cell.metric.provided, cell.fit.model.provided]
-    if not all(each.plugin.is_own for each in plugins):
-        data = watched(data)
+    plugins, data = [cell.metric.provided, cell.fit.model.provided], watched(data)
     given = _context(cell, data, Noise(seed, device), context)
     with (
         using_threads(threads),

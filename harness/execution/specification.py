@@ -81,12 +81,14 @@ class WorkerContext:
         registry: the plugins.
         events: where progress and outcomes go.
         track: shows the progress of what takes long while data are loaded.
+        batch_dependent: which methods of a model depend on the grouping of examples, by the key of its fit.
     """
 
     specification: RunSpecification
     registry: Registry
     events: Events
     track: Track = untracked
+    batch_dependent: dict[str, list[str]] = field(default_factory=dict)
     _loaded: dict[str, Data | Failure] = field(default_factory=dict)
     _fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     _unavailable: dict[str, DataError] = field(default_factory=dict)

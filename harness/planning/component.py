@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from harness.contracts.checks import problem_of_dataset, problem_of_metric, prob
 from harness.contracts.content import Content
 from harness.data.loading import dataset_config_type
 from harness.errors import UsageError, no_exit
+from harness.planning.identity import hash_of
 from harness.registry import Provided
 from harness.settings import build, config_type, describe, flatten, missing
 
@@ -71,13 +73,29 @@ class Component:
         """The settings that name files or folders, as JSON values."""
         return {name: self.settings[name] for name in _named_by_content(self.config)}
 
+    @cached_property
+    def _digest_of_named_files(self) -> str | None:
+        """A digest of the files that settings of a plugin name without ``by_content``; None if there are none.
+
+        The project's own plugins declare their files, so a text is never taken for the name of one there.
+        """
+        if self.provided.plugin.is_own:
+            return None
+        named = {name: value for name, value in self.settings.items() if name not in self.files and _names_file(value)}
+        if not named:
+            return None
+        digests = {
+            name: _digest_of_file(Path(value), f"the file of the setting {name}") for name, value in named.items()
+        }
+        return f"files:{hash_of(digests)[:12]}"
+
     @property
     def identity(self) -> dict[str, Any]:
         """What distinguishes this component from any other, as JSON values."""
         return {
             "name": self.name,
             "distribution": self.provided.plugin.distribution,
-            "version": self.provided.version,
+            "version": "+".join(filter(None, [self.provided.version, self._digest_of_named_files])),
             "settings": {name: value for name, value in self.settings.items() if name not in self.files},
             **({"content": self.content.digest} if self.content else {}),
         }
@@ -113,12 +131,22 @@ def _named_by_content(config: Any) -> list[str]:
     return [each.name for each in describe(type(config)) if each.by_content]
 
 
-def _digest_of_file(path: Path) -> str:
+def _names_file(value: Any) -> bool:
+    """Return whether a text is the path of a file; a word without a folder or an ending is not taken for one."""
+    if not isinstance(value, str) or not (Path(value).suffix or os.sep in value):
+        return False
+    try:
+        return Path(value).is_file()
+    except (OSError, ValueError):  # no path can be so long, or contain a null
+        return False
+
+
+def _digest_of_file(path: Path, what: str = "weights file") -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError(f"weights file {str(path)!r} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{what} {str(path)!r} cannot be read: {error.strerror}") from None
 
 
 def _problem_of(component: Component) -> str | None:

@@ -503,7 +503,7 @@ def record_from(fields: dict[str, Any]) -> Record:
     problem = problem_of_record(fields)
     if problem is not None:
         raise ValueError(problem)
-    sequences = {name: tuple(fields.get(name, ())) for name in ("samples", "group_values")}
+    sequences = {name: tuple(fields.get(name, ())) for name in ("samples", "group_values", "at_least")}
     record = object.__new__(Record)
     # A frozen dataclass sets its fields one by one, which takes as long as reading them all from JSON.
     vars(record).update({**_defaults, "parts": {}, "diagnostics": {}, **fields, **sequences})
