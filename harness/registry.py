@@ -34,6 +34,7 @@ from harness.specs import (
 )
 
 own_distribution = "generative-harness"
+in_memory = "in memory"  # the distribution of classes that no file or package provides
 entry_point_group = "harness"
 
 _hooks: dict[str, type[Spec]] = {

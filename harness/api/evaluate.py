@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from harness.api.options import Names, PathLike, Settings, assignments_of, data_folder
-from harness.api.plugins import Plugins, in_memory, name_of_class, provide
+from harness.api.plugins import Plugins, name_of_class, provide
 from harness.api.results import Results
 from harness.api.torch_state import restored_torch
 from harness.cli.data import cache_dir
@@ -18,7 +18,7 @@ from harness.cli.settings import parse_assignments
 from harness.contracts.engine import Engine
 from harness.contracts.events import EvaluationSplit, evaluation_splits
 from harness.errors import UsageError
-from harness.registry import Plugin, Provided, Registry
+from harness.registry import Plugin, Provided, Registry, in_memory
 from harness.settings import NoSettings
 from harness.specs import DatasetSpec, ModelSpec, Spec
 

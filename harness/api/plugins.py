@@ -15,10 +15,8 @@ from harness.api.options import PathLike
 from harness.cli.main import load_registry
 from harness.errors import UsageError
 from harness.hookspecs import hookimpl
-from harness.registry import Plugin, Registry
+from harness.registry import Plugin, Registry, in_memory
 from harness.specs import DatasetSpec, MetricSpec, ModelSpec, Spec
-
-in_memory = "in memory"  # the distribution of classes that no file or package provides
 
 _hooks: dict[type[Spec], str] = {
     DatasetSpec: "harness_datasets",

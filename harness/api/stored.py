@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.api.options import Names, PathLike, data_folder
-from harness.api.plugins import Plugins, in_memory
+from harness.api.plugins import Plugins
 from harness.api.results import BoardTable, Results
 from harness.api.torch_state import restored_torch
 from harness.cli.data import cache_dir, show_bar
 from harness.cli.output import notice, warn
 from harness.cli.stored import selected
 from harness.errors import StoreError, UsageError
-from harness.registry import Registry
+from harness.registry import Registry, in_memory
 from harness.results.curation import shown_records
 from harness.results.store import Store
 from harness.specs import Spec

@@ -14,6 +14,7 @@ import click
 from harness.cli.data import cache_dir, data_dir_option, default_dataset, show_bar
 from harness.cli.engine import budget_from, budget_options, engine_from, engine_options, parallel_options
 from harness.cli.main import load_registry
+from harness.cli.new_plugins import check_new_plugins
 from harness.cli.options import (
     PathType,
     WholeNumber,
@@ -189,6 +190,7 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
     announce(summary(run))
     durations = Durations.before(run)
     run.prepare()
+    check_new_plugins(run)
     jobs = jobs_for(run.tasks, run.context, values["jobs"])
     if (line := _advice(run, jobs)) is not None:
         announce(line)

@@ -40,6 +40,15 @@ def codes(model: Any, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def attempted_codes(model: Any, x: Tensor) -> Tensor | None:
+    """Return fixed codes as ``codes`` does, or None if the model has no codes, or raises an exception."""
+    try:
+        return codes(model, x) if latent_size(model, x) else None
+    except Exception:
+        return None
+
+
+@torch.no_grad()
 def outputs(model: Any, x: Tensor, z: Tensor | None = None, *, copies: bool = True) -> dict[str, Tensor]:
     """Return all that a model says of examples without randomness, by method, one row an example.
 
@@ -107,13 +116,9 @@ def _drawing_methods(model: Any) -> dict[str, Callable[[Tensor, Noise], dict[str
 
 
 @torch.no_grad()
-def attempted(model: Any, x: Tensor, *, drawn: bool = True) -> dict[str, Tensor | Exception]:
-    """Return what a model says of examples and, unless not ``drawn``, draws, by method; or what a method raised."""
+def attempted(model: Any, x: Tensor, z: Tensor | None, *, drawn: bool = True) -> dict[str, Tensor | Exception]:
+    """Return what a model says of examples and codes and, unless not ``drawn``, what it draws; or what it raised."""
     found: dict[str, Tensor | Exception] = {}
-    try:
-        z = codes(model, x) if latent_size(model, x) else None
-    except Exception:
-        z = None
     for name, method in _methods(model).items():
         with global_seed(0):
             try:

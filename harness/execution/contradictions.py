@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from harness.contracts.metrics import Estimate, density_measure
 from harness.contracts.models import Reconstructs, methods
-from harness.contracts.outputs import attempted, unequal
+from harness.contracts.outputs import attempted, attempted_codes, unequal
 from harness.data.dataset import Data
 from harness.execution.integrity import ChangedError
 from harness.execution.specification import WorkerContext
@@ -86,8 +86,10 @@ def _of_batches(cell: Cell, metric: Any, model: nn.Module, data: Data, context: 
 
 def _batch_dependent(model: nn.Module, x: Tensor) -> list[str]:
     """Return the names of what a model says of examples and would say otherwise of each half of them."""
-    whole = attempted(model, x, drawn=False)
-    halves = [attempted(model, part, drawn=False) for part in (x[::2], x[1::2])]
+    z = attempted_codes(model, x)
+    whole = attempted(model, x, z, drawn=False)
+    parts = (slice(0, None, 2), slice(1, None, 2))
+    halves = [attempted(model, x[part], None if z is None else z[part], drawn=False) for part in parts]
     joined: dict[str, Tensor | Exception] = {}
     for name, of_all in whole.items():
         first, second = (each.get(name) for each in halves)

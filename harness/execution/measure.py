@@ -75,8 +75,7 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
             peak_memory=peak_memory,
             started=started,
         )
-        # A result that could not be read again is the metric's failure, not the store's.
-        record_from(object_from(line_of(record)))
+        _require_readable(record, cell)
         return record, _values(estimate, data)
     except Exception as error:
         return record_without_value(cell, failure_of(error), specification), None
@@ -104,8 +103,24 @@ def _measured(
         raise Diverged(f"the metric's value is {estimate.value}")
     problem = problem_of_estimate(estimate, len(data.test))
     if problem is not None:
-        raise HarnessError(f"{cell.metric.provided.title} returned a wrong estimate: {problem}")
+        raise _wrong_estimate(cell, problem)
     return estimate, memory.bytes
+
+
+def _wrong_estimate(cell: Cell, problem: str) -> HarnessError:
+    return HarnessError(f"{cell.metric.provided.title} returned a wrong estimate: {problem}")
+
+
+def _require_readable(record: Record, cell: Cell) -> None:
+    """Check that a record could be read again; if not, this is the metric's failure, not the store's.
+
+    Raises:
+        HarnessError: it could not.
+    """
+    try:
+        record_from(object_from(line_of(record)))
+    except (TypeError, ValueError) as error:
+        raise _wrong_estimate(cell, str(error)) from error
 
 
 def _with_typed_fields(estimate: Estimate, metric: str, context: WorkerContext) -> Estimate:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from harness.contracts.outputs import attempted, unequal
+from harness.contracts.outputs import attempted, attempted_codes, unequal
 from harness.data.dataset import Data
 from harness.errors import StoreError, no_exit
 from harness.execution.failure import Failure, failure_of
@@ -157,7 +157,8 @@ def _unstorable(fit: Fit, model: nn.Module | None, data: Data, context: WorkerCo
         with no_exit(), context.guarded([fit.model.provided], fit.dataset, fit.key, model):
             loaded = _loaded(fit, data, {name: value.clone() for name, value in state.items()})
             x = data.validation.subset(_compared).all(Noise(derive_seed("loaded"), data.validation.stored.device))
-            lost = unequal(attempted(model, x), attempted(loaded, x))
+            z = attempted_codes(model, x)
+            lost = unequal(attempted(model, x, z), attempted(loaded, x, z))
     except Exception as error:
         return failure_of(error)
     if not lost:

@@ -259,9 +259,7 @@ def test_a_figure_that_changes_data_and_weights_is_named_and_changes_no_value(
     (folder / "wrong.py").write_text(plugin + figure)
     done = run(call, "sound,pca", mse, "--figures")
     assert done.code == 0
-    assert (
-        "warning: the figure spoils of pca: figure 'spoils' of plugin 'wrong' (wrong.py) changed the" in done.err
-    )
+    assert "warning: the figure spoils of pca: figure 'spoils' of plugin 'wrong' (wrong.py) changed the" in done.err
     assert {model: records(folder)[model, mse]["value"] for model in truth} == truth
 
 
