@@ -51,7 +51,7 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
 
 
 def problem_of_estimate(estimate: Any, examples: int) -> str | None:
-    """Check what a metric returned for a split of so many examples; its value may be NaN, which is no fault of it."""
+    """Check what a metric returned for a split of so many examples."""
     from harness.contracts.metrics import Estimate
 
     if not isinstance(estimate, Estimate):
@@ -62,8 +62,8 @@ def problem_of_estimate(estimate: Any, examples: int) -> str | None:
             continue
         if isinstance(number, bool) or not isinstance(number, int | float):
             return f"{name} is of the type {type(number).__name__}; use float(...)"
-        if not math.isfinite(number):
-            return f"{name} is {number}; use a finite number" + " or None" * (name != "value")
+        if name in ("value", "stderr") and not math.isfinite(number):
+            return f"{name} is {number}; use a finite number" + " or None" * (name == "stderr")
         if number < 0 and name != "value":
             return f"{name} is {number:g}; it must be at least 0"
     for name in ("warning", "contradiction", "measure"):
