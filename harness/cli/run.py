@@ -178,7 +178,7 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
         values: of the options ``jobs``, ``traceback`` and ``quiet``, by name.
 
     Raises:
-        DataError: a data set is missing, incomplete or corrupt.
+        DataError: all data sets are missing, incomplete or corrupt.
         StoreError: a result could not be written; those before it are stored.
     """
     from harness.cli.progress import reporter_for
