@@ -86,6 +86,20 @@ class Fits(torch.nn.Module):
     def log_prob(self, x):
         return normal(x, self.scale)
 
+class Draws(Fits):
+    def sample(self, n, noise):
+        return noise.normal(n, 2)
+
+class Memorises(torch.nn.Module):
+    '''Samples training examples.'''
+    def __init__(self, info, config):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(400, *info.shape))
+    def fit(self, train, noise):
+        self.seen.copy_(train.all(noise))
+    def sample(self, n, noise):
+        return self.seen[noise.permutation(len(self.seen))[:n]]
+
 class Unnormalized(Fits):
     '''Forgets a constant of its density.'''
     def log_prob(self, x):
@@ -98,7 +112,7 @@ def harness_datasets():
 @harness.hookimpl
 def harness_models():
     return [harness.ModelSpec(each.__name__.lower(), each, "a model")
-            for each in (SoundVAE, HalfKL, Copies, Centres, Fits, Unnormalized)]
+            for each in (SoundVAE, HalfKL, Copies, Centres, Fits, Draws, Memorises, Unnormalized)]
 """
 
 
@@ -142,6 +156,14 @@ def test_a_likelihood_above_that_of_the_true_density_is_marked_and_below_the_oth
     assert (wrong["rank"], right["rank"], right["reason"]) == (None, 1, None)
     lines = [line for line in (folder / "leaderboards" / "plane.md").read_text().splitlines() if line.startswith("|")]
     assert [line.split("|")[2].strip() for line in lines[2:]] == ["fits", "unnormalized"]
+
+
+def test_samples_that_are_closer_to_training_images_than_real_ones_have_a_warning(call: Call, folder: Path) -> None:
+    settings = ("--set", "memorisation.features=pixels", "--set", "memorisation.samples=200")
+    found = rows(call, "memorises,draws", "memorisation", "plane", *settings)
+    reason = "samples are closer to training images than real images are: copies, or blur"
+    assert found["memorisation", "memorises"]["reason"] == reason
+    assert found["memorisation", "draws"]["reason"] is None
 
 
 def test_an_error_of_exactly_zero_is_marked(call: Call, folder: Path) -> None:
