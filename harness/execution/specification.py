@@ -137,8 +137,9 @@ class WorkerContext:
             self.events.warn(f"{error}; the run goes on with the other data sets")
 
     def _load(self, dataset: Component) -> Data:
-        with no_exit():
-            data = load_dataset(dataset.provided.spec, dataset.config, self.source)  # type: ignore[arg-type]
+        provided = dataset.provided
+        with no_exit(), nullcontext() if provided.plugin.is_own else restored(self._reporting([provided])):
+            data = load_dataset(provided.spec, dataset.config, self.source)  # type: ignore[arg-type]
         return data.to(torch.device(self.specification.engine.device))
 
     @contextmanager
@@ -161,21 +162,14 @@ class WorkerContext:
         """
         foreign = [each for each in (*plugins, dataset.provided) if not each.plugin.is_own]
         suspects = [each for each in plugins if each in foreign] or foreign or plugins
-        names = " or ".join(each.title for each in suspects)
         fingerprint = self._fingerprints.get(hash_of(dataset.identity))
         if foreign and fingerprint is not None:
             _ = fingerprint.sums
         weights = Weights(model) if foreign and model is not None else None
-
-        def report(changes: dict[str, str]) -> None:
-            found = ({each.plugin.name for each in suspects}, set(changes))
-            if changes and found not in self._reported:
-                self._reported.append(found)
-                self.events.warn(f"{names} changed {', '.join(changes.values())}; this was restored")
-
+        seed = derive_seed("other generators", key)
         found = []
         try:
-            with restored(report, derive_seed("other generators", key)) if foreign else nullcontext():
+            with restored(self._reporting(suspects), seed) if foreign else nullcontext():
                 yield
         except ChangedError as error:
             found.append(str(error))
@@ -184,7 +178,18 @@ class WorkerContext:
             lost = weights.restore() if weights is not None else []
             found += [f"{', '.join(lost)} of the model"] if lost else []
         if found:
-            raise ChangedError(f"{names} changed {', '.join(found)} in place; {_mend}")
+            raise ChangedError(f"{_named(suspects)} changed {', '.join(found)} in place; {_mend}")
+
+    def _reporting(self, suspects: Sequence[Provided]) -> Callable[[dict[str, str]], None]:
+        """Return a function that warns of what plugins have changed around them, unless it was said before."""
+
+        def report(changes: dict[str, str]) -> None:
+            found = ({each.plugin.name for each in suspects}, set(changes))
+            if changes and found not in self._reported:
+                self._reported.append(found)
+                self.events.warn(f"{_named(suspects)} changed {', '.join(changes.values())}; this was restored")
+
+        return report
 
     def _restore_data(self, dataset: Component) -> list[str]:
         """Load data again that have been changed, and return the names of what was changed."""
@@ -206,3 +211,7 @@ class WorkerContext:
         if self.specification.fresh:
             checkpoint.remove()
         return checkpoint
+
+
+def _named(plugins: Sequence[Provided]) -> str:
+    return " or ".join(each.title for each in plugins)

@@ -28,6 +28,11 @@ class NotFinite(Tiny):
         x = torch.full((60, 30), float("nan"))
         return harness.Data.from_tensors(*(harness.Examples(x) for _ in range(3)))
 
+class SetsFolder(Tiny):
+    def load(self, source):
+        os.chdir("..")
+        return super().load(source)
+
 class Sound(torch.nn.Module):
     def __init__(self, info, config):
         super().__init__()
@@ -163,7 +168,7 @@ def specs(kind, *classes):
 
 @harness.hookimpl
 def harness_datasets():
-    return specs(harness.DatasetSpec, Tiny, NotFinite)
+    return specs(harness.DatasetSpec, Tiny, NotFinite, SetsFolder)
 
 @harness.hookimpl
 def harness_models():
@@ -341,6 +346,14 @@ def test_a_data_set_that_is_not_finite_is_named_and_the_others_go_on(
         ("tiny", "ok", None),
     ]
     assert lines[1]["value"] == truth["pca"]
+
+
+def test_a_data_set_that_changes_the_folder_is_named_and_the_results_are_where_they_belong(
+    call: Call, folder: Path, truth: dict[str, float]
+) -> None:
+    done = run(call, "pca", mse, dataset="setsfolder")
+    assert "dataset 'setsfolder' of plugin 'wrong' (wrong.py) changed the current folder" in done.err
+    assert records(folder)["pca", mse]["value"] == truth["pca"]
 
 
 def test_a_run_of_nothing_but_data_sets_that_are_not_finite_ends_at_once(call: Call, folder: Path) -> None:
