@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import itertools
+import json
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -53,20 +54,27 @@ _hooks: dict[str, type[Spec]] = {
 class Plugin:
     """A module that extends the harness: what it provides, and what is wrong with it.
 
-    ``file`` is the path of a plugin that the user named with ``--plugin``; None for one that is installed.
+    ``file`` is the path of a plugin that the user named with ``--plugin``; None for one that is installed. ``source``
+    is a digest of the source files of one that is installed in editable mode, which may change under one version.
     """
 
     name: str
     distribution: str
     version: str
     file: Path | None = None
+    source: str | None = None
     provides: list[Spec] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @property
+    def is_own(self) -> bool:
+        """Whether it is one of the project's own plugins."""
+        return self.distribution == own_distribution and self.file is None
+
+    @property
     def is_foreign(self) -> bool:
         """Whether it comes from a file or another distribution, so that its code belongs into other processes."""
-        return self.distribution not in (own_distribution, in_memory)
+        return not self.is_own and not self.is_in_memory
 
     @property
     def is_in_memory(self) -> bool:
@@ -87,8 +95,8 @@ class Provided:
 
     @property
     def version(self) -> str:
-        """The spec's own version, or else that of its distribution."""
-        return self.spec.version or self.plugin.version
+        """The spec's own version, or else that of its distribution; with the digest of sources that may change."""
+        return "+".join(filter(None, [self.spec.version or self.plugin.version, self.plugin.source]))
 
     @property
     def title(self) -> str:
@@ -146,7 +154,7 @@ class Registry:
         for entry in _entry_points():
             distribution = entry.dist.name if entry.dist else "unknown"
             version = entry.dist.version if entry.dist else "0"
-            registry.add(Plugin(entry.name, distribution, version), entry.load)
+            registry.add(Plugin(entry.name, distribution, version, source=_source_of(entry)), entry.load)
         for file in files:
             registry.add(Plugin(file.stem, file.name, digests[file], file), partial(_import_file, file))
         return registry
@@ -243,6 +251,37 @@ def _entry_points() -> list[importlib.metadata.EntryPoint]:
     found: Iterable[importlib.metadata.EntryPoint] = importlib.metadata.entry_points(group=entry_point_group)
     unique = {(entry.dist.name if entry.dist else "", entry.name): entry for entry in found}
     return [unique[key] for key in sorted(unique, key=lambda key: (key[0] != own_distribution, key))]
+
+
+def _source_of(entry: importlib.metadata.EntryPoint) -> str | None:
+    """Return a digest of the source files of a plugin that is installed in editable mode, or None for another one.
+
+    They are the Python files of the package, or of the single module, that the entry point names.
+    """
+    if entry.dist is None or entry.dist.name == own_distribution or not _is_editable(entry.dist):
+        return None
+    try:
+        found = importlib.util.find_spec(entry.module.partition(".")[0])
+        if found is None:
+            return None
+        folders = [Path(each) for each in found.submodule_search_locations or ()]
+        places = [(str(path.relative_to(folder)), path) for folder in folders for path in folder.rglob("*.py")]
+        if not folders and found.origin:
+            places = [(Path(found.origin).name, Path(found.origin))]
+        digest = hashlib.sha256()
+        for name, path in sorted(places):
+            digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    except (OSError, ImportError, ValueError):  # the plugin cannot be loaded either, which is reported then
+        return None
+    return f"source:{digest.hexdigest()[:12]}"
+
+
+def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
+    try:
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+        return bool(origin.get("dir_info", {}).get("editable"))
+    except (ValueError, AttributeError):
+        return False
 
 
 def _import_file(file: Path) -> ModuleType:

@@ -178,6 +178,12 @@ def full_mnist(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Data
 
 
 @pytest.fixture(autouse=True)
+def _new_plugins_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save the time in which a run checks each plugin that it has not met before."""
+    monkeypatch.setattr("harness.cli.run.check_new_plugins", lambda run: None)
+
+
+@pytest.fixture(autouse=True)
 def _same_torch_everywhere() -> Iterator[None]:
     """Give torch one thread, as a fit has, and restore its global state after the test."""
     torch.set_num_threads(1)

@@ -55,7 +55,7 @@ def run(
 
     Raises:
         UsageError: an argument is unknown, of the wrong type or out of range; nothing was run.
-        DataError: a data set is missing, incomplete or corrupt.
+        DataError: all data sets are missing, incomplete or corrupt.
         StoreError: a result could not be written; those before it are stored.
         HarnessError: the run has ended, and a cell has no record.
         KeyboardInterrupt: the run was interrupted; all finished cells are stored, and the same call resumes it.

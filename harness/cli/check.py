@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from harness.conformance.suite import Target
 
 failed_exit = 1
+_cost_of_quick = 1  # of checks that need at most one fit
 
 
 @click.command(epilog="Example:  harness check tied-ae --plugin tied_ae.py")
 @click.argument("names", metavar="[NAME[,NAME]]", required=False)
 @plugin_option
 @data_dir_option
+@click.option("--quick", is_flag=True, help="Leave out checks that need several fits.")
 @format_option("terminal", "json")
-def check(names: str | None, plugin_files: tuple[Path, ...], data_dir: Path | None, format_: str) -> int:
+def check(names: str | None, plugin_files: tuple[Path, ...], data_dir: Path | None, quick: bool, format_: str) -> int:
     """Check models, metrics, data sets and figures: contracts, behaviour and mathematics, on tiny data.
 
     NAME is one of them, or a package, all of whose plugins are then checked. Without a name, everything in the files
@@ -53,7 +55,8 @@ def check(names: str | None, plugin_files: tuple[Path, ...], data_dir: Path | No
     results: list[Result] = []
     with using_threads(1):
         for target in targets:
-            found = list(_followed(target, results_of(target)))
+            chosen = [each for each in target.checks if not quick or each.cost <= _cost_of_quick]
+            found = list(_followed(target, results_of(target, chosen)))
             results += found
             if format_ == "terminal":
                 _show(target, found)

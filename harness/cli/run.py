@@ -17,6 +17,7 @@ from harness.cli.executor import executor_from, executor_options
 from harness.cli.interruption import interruptible
 from harness.cli.limits import limit_options, limits_from
 from harness.cli.main import load_registry
+from harness.cli.new_plugins import check_new_plugins
 from harness.cli.options import (
     PathType,
     WholeNumber,
@@ -186,7 +187,7 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
         values: of the options, by name.
 
     Raises:
-        DataError: a data set is missing, incomplete or corrupt.
+        DataError: all data sets are missing, incomplete or corrupt.
         StoreError: a result could not be written; those before it are stored.
     """
     from harness.cli.progress import measurement_of, reporter_for
@@ -199,6 +200,7 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
     announce(summary(run))
     durations = Durations.before(run)
     run.prepare()
+    check_new_plugins(run)
     with executor or nullcontext():
         jobs = jobs_for(run.tasks, run.context, values["jobs"], executor)
         if (line := _advice(run, jobs, executor)) is not None:

@@ -6,9 +6,10 @@ import dataclasses
 from typing import Any
 
 from harness.conformance.checks import check, require, skip
-from harness.conformance.surroundings import quiet, restored
+from harness.conformance.surroundings import quiet
 from harness.contracts.checks import problem_of_figure
 from harness.errors import UsageError
+from harness.execution.surroundings import restored
 from harness.planning.component import config_type_of, resolve_component
 from harness.registry import Provided
 from harness.settings import check_value, describe

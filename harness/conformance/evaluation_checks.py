@@ -11,18 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.conformance.checks import check, require, skip
-from harness.conformance.model_subject import (
-    ModelSubject,
-    codes,
-    different,
-    draws,
-    everything,
-    far_apart,
-    latent_size,
-    outputs,
-    snapshot,
-    state_of,
-)
+from harness.conformance.model_subject import ModelSubject, snapshot, state_of
 from harness.conformance.surroundings import disturb
 from harness.contracts.models import (
     Calibrates,
@@ -33,6 +22,7 @@ from harness.contracts.models import (
     Samples,
     offers,
 )
+from harness.contracts.outputs import codes, different, draws, everything, far_apart, latent_size, outputs
 from harness.noise import Noise
 
 # State

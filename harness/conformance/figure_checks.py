@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from harness.conformance.checks import Skipped, check, require
-from harness.conformance.model_subject import different, state_of
+from harness.conformance.model_subject import state_of
 from harness.conformance.reference_model import ReferenceModel
 from harness.conformance.tiny_data import copied, metric_data
 from harness.contracts.curves import Curves
 from harness.contracts.figures import FigureContext
 from harness.contracts.models import lacking
+from harness.contracts.outputs import different
 from harness.data.dataset import Data
 from harness.errors import NotApplicable
 from harness.noise import Noise

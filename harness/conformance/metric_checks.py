@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from harness.conformance.checks import Skipped, check, require, skip
-from harness.conformance.model_subject import different, state_of
+from harness.conformance.model_subject import state_of
 from harness.conformance.reference_model import ReferenceModel, faults
 from harness.conformance.surroundings import cache_folder
 from harness.conformance.tiny_data import copied, metric_data
 from harness.contracts.curves import Curves
 from harness.contracts.metrics import AfterEpoch, Context, Estimate
 from harness.contracts.models import all_capabilities, lacking, methods, offers
+from harness.contracts.outputs import different
 from harness.data.dataset import Data
 from harness.errors import NotApplicable
 from harness.noise import Noise, derive_seed, global_seed

@@ -10,13 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.conformance.checks import check, require, skip
-from harness.conformance.model_subject import (
-    ModelSubject,
-    codes,
-    far_apart,
-    in_words,
-    latent_size,
-)
+from harness.conformance.model_subject import ModelSubject, in_words
 from harness.contracts.models import (
     Corrupts,
     HasBound,
@@ -31,6 +25,7 @@ from harness.contracts.models import (
     Transports,
     offers,
 )
+from harness.contracts.outputs import codes, far_apart, latent_size
 from harness.data.dataset import Data
 from harness.noise import Noise
 

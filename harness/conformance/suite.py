@@ -11,9 +11,10 @@ from harness.conformance.dataset_checks import DatasetSubject
 from harness.conformance.figure_checks import FigureSubject
 from harness.conformance.metric_checks import MetricSubject
 from harness.conformance.model_subject import ModelSubject
-from harness.conformance.surroundings import quiet, restored
+from harness.conformance.surroundings import quiet
 from harness.data.source import DataSource
 from harness.errors import NotApplicable, UsageError, no_exit, unknown
+from harness.execution.surroundings import restored
 from harness.planning.component import Component, config_type_of
 from harness.registry import Provided, Registry
 from harness.settings import build, describe

@@ -10,22 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from harness.conformance.checks import check, require, skip
-from harness.conformance.model_subject import (
-    ModelSubject,
-    batch_size,
-    codes,
-    different,
-    draws,
-    everything,
-    far_apart,
-    in_words,
-    latent_size,
-    outputs,
-    state_of,
-)
+from harness.conformance.model_subject import ModelSubject, batch_size, in_words, state_of
 from harness.conformance.surroundings import disturb
 from harness.conformance.tiny_data import copied, kinds
 from harness.contracts.objectives import objectives_of
+from harness.contracts.outputs import codes, different, draws, everything, far_apart, latent_size, outputs
 from harness.data.dataset import Split
 from harness.errors import NotApplicable
 from harness.noise import Noise

@@ -99,9 +99,9 @@ class Row:
 class Board:
     """Rows that may be compared, sorted by value, best first.
 
-    Rows whose error is known to favour their model follow, then those without a value. ``bound`` is ``lower`` or
-    ``upper`` if the values are bounds. ``notes`` say what the ranks could not take into account, such as per-example
-    values that cannot be read.
+    Rows whose error is known to favour their model, or whose value cannot be right, follow, then those without a value.
+    ``bound`` is ``lower`` or ``upper`` if the values are bounds. ``notes`` say what the ranks could not take into
+    account, such as per-example values that cannot be read.
     ``limits`` is what the metric cannot see, as it was stated when it was measured, or None. ``dataset_content`` is the
     digest of the files of the data set, if it is identified by them.
     """

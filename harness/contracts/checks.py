@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -24,7 +25,7 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
         return 'it has no \'direction\'; set it to "higher", "lower" or None, whichever values are better'
     if metric.direction not in ("higher", "lower", None):
         return f'its \'direction\' is {metric.direction!r}; set it to "higher", "lower" or None'
-    for name in ("needs", "times_the_machine", "depends_on_seed", "bound", "effort", "aspect", "limits"):
+    for name in ("needs", "times_the_machine", "depends_on_seed", "bound", "at_least", "effort", "aspect", "limits"):
         if getattr(metric, name, None) is not getattr(type(metric), name, None):
             return f"its {name!r} is set on the object; set it on the class, which is read before the metric is built"
     for name in ("times_the_machine", "depends_on_seed"):
@@ -32,6 +33,9 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
             return f"its {name!r} is {value!r}; set it to True or False"
     if (bound := getattr(metric, "bound", None)) not in ("lower", "upper", None):
         return f'its \'bound\' is {bound!r}; set it to "lower", "upper" or None'
+    names = getattr(metric, "at_least", ())
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        return f"its 'at_least' is {names!r}; use a tuple of names of metrics, such as (\"elbo\",)"
     from harness.contracts.metrics import aspects  # imports torch, as the metric has by now
 
     if getattr(metric, "aspect", None) not in (*aspects, None):
@@ -44,6 +48,45 @@ def problem_of_metric(metric: Any, settings: Mapping[str, Any]) -> str | None:
         or _problem_of_method(metric, "measure", "model", "data", "context")
         or _problem_of_compare(metric)
     )
+
+
+def problem_of_estimate(estimate: Any, examples: int) -> str | None:
+    """Check what a metric returned for a split of so many examples."""
+    from harness.contracts.metrics import Estimate
+
+    if not isinstance(estimate, Estimate):
+        return f"it is a {type(estimate).__name__}; return a harness.Estimate"
+    for name in ("value", "stderr", "estimator_stderr", "effective_sample_size", "degrees_of_freedom"):
+        number = getattr(estimate, name)
+        if number is None and name != "value":
+            continue
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return f"{name} is of the type {type(number).__name__}; use float(...)"
+        if name in ("value", "stderr") and not math.isfinite(number):
+            return f"{name} is {number}; use a finite number" + " or None" * (name == "stderr")
+        if number < 0 and name != "value":
+            return f"{name} is {number:g}; it must be at least 0"
+    for name in ("warning", "contradiction", "measure"):
+        if not isinstance(text := getattr(estimate, name), str | None):
+            return f"{name} is {text!r}; use a text or None"
+    if isinstance(estimate.n, bool) or not isinstance(estimate.n, int) or estimate.n < 0:
+        return f"n is {estimate.n!r}; use the number of examples that the value is computed from"
+    return _problem_of_per_example(estimate.per_example, estimate.n, examples)
+
+
+def _problem_of_per_example(values: Any, n: int, examples: int) -> str | None:
+    if values is None:
+        return None
+    if not hasattr(values, "isfinite"):
+        return f"per_example is of the type {type(values).__name__}; use a tensor"
+    if tuple(values.shape) != (n,) or n > examples:
+        return (
+            f"per_example has the shape {tuple(values.shape)}, and n is {n}; it must be one value for each of n "
+            f"examples, of which the split has {examples}"
+        )
+    if not bool(values.isfinite().all()):
+        return "per_example has values that are not finite"
+    return None
 
 
 def problem_of_model(model: Any) -> str | None:

@@ -97,9 +97,10 @@ class Record:
     ``hung``; ``reason`` says why there is no value, and what was seen. The fields from ``value`` to ``group_values``
     are those of ``harness.Estimate``, in ``unit``. ``seconds`` are wall-clock time, ``peak_memory`` is in bytes.
     ``depends_on_seed`` is False if the metric states that its value is the same for every seed, or if the model comes
-    from files. ``bound`` is ``lower`` or ``upper`` if values are bounds. ``limits`` is what the metric states that it
-    cannot see. Timings that were taken in turn have the same ``timing_group``. ``values_digest`` is the SHA-256 of the
-    file of per-example values, or None if there is none.
+    from files. ``bound`` is ``lower`` or ``upper`` if values are bounds. ``at_least`` names metrics of the same fit
+    whose values are not above this one, as the metric states. ``limits`` is what the metric states that it cannot see.
+    Timings that were taken in turn have the same ``timing_group``. ``values_digest`` is the SHA-256 of the file of
+    per-example values, or None if there is none.
     """
 
     cell_key: str
@@ -127,6 +128,7 @@ class Record:
     samples: tuple[float, ...] = ()
     warning: str | None = None
     biased_in_favour: bool = False
+    contradiction: str | None = None
     threads: int | None = None
     estimator_stderr: float | None = None
     effective_sample_size: float | None = None
@@ -134,6 +136,7 @@ class Record:
     group_values: tuple[float, ...] = ()
     depends_on_seed: bool = True
     bound: str | None = None
+    at_least: tuple[str, ...] = ()
     limits: str | None = None
     timing_group: str | None = None
     seconds: float | None = None

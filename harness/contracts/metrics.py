@@ -26,7 +26,7 @@ aspects: tuple[Aspect, ...] = get_args(Aspect)
 class Metric(Protocol):
     """A metric: a class built as ``Metric(config)`` with these attributes, which is checked before any training.
 
-    Six more attributes, of the class, are optional:
+    Seven more attributes, of the class, are optional:
 
     - ``needs``, a tuple of capabilities that the model must have (see ``harness.contracts.models``). A union such as
       ``HasPosterior | HasBound`` is met by either. Without ``needs`` every model is measured.
@@ -37,6 +37,8 @@ class Metric(Protocol):
       Only the first seed is measured, which is then enough for a rank.
     - ``bound = "lower"`` or ``"upper"``: values are bounds of what the metric is named after. Boards say that errors
       leave out how loose they are.
+    - ``at_least``, a tuple of names of metrics: on the same fit the value is at least theirs, as a tighter bound is.
+      Where it is significantly less, boards say that one of the two is wrong, and rank neither.
     - ``effort``, the name of the integer setting that buys accuracy. Such a metric estimates log p(x), also has a
       setting ``examples``, and is compared with exact values by ``harness calibrate``.
     - ``limits``: what the metric cannot see, in one sentence, which its boards show.
@@ -91,6 +93,8 @@ class Estimate:
         counted: what ``n`` counts and ``stderr`` is over, if not test examples, such as ``samples``.
         warning: a reason to trust the value less; shown next to it on every board.
         biased_in_favour: whether the error is known to favour the model; the row then has no rank.
+        contradiction: why the value cannot be right, such as that it contradicts another one; shown next to it on every
+            board, and the row then has no rank.
         threads: CPU threads that a timing was taken with; timings with different threads are not ranked together.
         estimator_stderr: the part of the error that comes from the estimator's own randomness, in the metric's unit.
         effective_sample_size: of an importance-weighted estimate, the median over examples.
@@ -113,6 +117,7 @@ class Estimate:
     counted: str = "test examples"
     warning: str | None = None
     biased_in_favour: bool = False
+    contradiction: str | None = None
     threads: int | None = None
     estimator_stderr: float | None = None
     effective_sample_size: float | None = None

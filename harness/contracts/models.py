@@ -2,6 +2,11 @@
 
 A model has a capability if it has the methods of the protocol; it need not declare them anywhere. Arrays are
 ``torch.Tensor``; ``x`` is a batch of examples ``(N, *shape)``, ``z`` a batch of codes ``(N, latent)``.
+
+What is kept of a fit is the ``state_dict`` of the model, so all that a fit finds must be in parameters or buffers. A
+later run builds a new model and loads the state into it. A plugin's model is loaded in this way once after its fit, and
+the fit is an error if the loaded model differs. No method may change the tensors that it receives, or what it says of
+an example with the other examples of the batch.
 """
 
 from __future__ import annotations
@@ -36,7 +41,11 @@ class Samples(Protocol):
     """
 
     def sample(self, n: int, noise: Noise) -> Tensor:
-        """Return ``n`` samples, ``(n, *shape)``, on the scale of the data."""
+        """Return ``n`` samples, ``(n, *shape)``, on the scale of the data.
+
+        Metrics call it several times with the same noise, for 500 samples at a time unless the model has a ``count``.
+        So samples must be independent across calls, and not depend on ``n``.
+        """
 
 
 @runtime_checkable
@@ -71,7 +80,11 @@ class HasObservationModel(Protocol):
         """Return p(z), of event shape ``(latent,)``."""
 
     def observation(self, z: Tensor) -> Distribution:
-        """Return p(x | z), of batch shape ``(N,)`` and event shape ``shape``."""
+        """Return p(x | z), of batch shape ``(N,)`` and event shape ``shape``.
+
+        Annealed importance sampling calls it with codes that require gradients, and differentiates the log-density with
+        respect to them. So it must not detach ``z`` or switch gradients off.
+        """
 
 
 @runtime_checkable

@@ -110,11 +110,16 @@ class Split:
     def batches(self, size: int, noise: Noise) -> Iterator[Tensor]:
         """Yield the inputs in order in batches of ``size``; the last may be shorter."""
         for stored in self.stored.split(size):
-            yield self.inputs(stored, noise)
+            yield self._new_inputs(stored, noise)
 
     def all(self, noise: Noise) -> Tensor:
         """Return the inputs of the whole split, ``(N, *shape)`` float32."""
-        return self.inputs(self.stored, noise)
+        return self._new_inputs(self.stored, noise)
+
+    def _new_inputs(self, stored: Tensor, noise: Noise) -> Tensor:
+        """Return inputs that share no memory with what is stored, so that a change in place is not one of the data."""
+        found = self.inputs(stored, noise)
+        return found.clone() if found.untyped_storage().data_ptr() == stored.untyped_storage().data_ptr() else found
 
     def subset(self, n: int) -> Split:
         """Return ``n`` examples chosen at random, or all in order if there are no more.

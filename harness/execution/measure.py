@@ -11,13 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.contracts.checks import problem_of_estimate
 from harness.contracts.curves import Curves
 from harness.contracts.events import Record, Values, fields_of_schema_1
 from harness.contracts.metrics import AfterEpoch, Context, Estimate
 from harness.contracts.models import lacking
 from harness.data.dataset import Data
 from harness.errors import Diverged, HarnessError, NotApplicable, no_exit
+from harness.execution.contradictions import contradictions
 from harness.execution.failure import failure_of
+from harness.execution.integrity import watched
 from harness.execution.records import now, record_of, record_without_value
 from harness.execution.specification import WorkerContext
 from harness.machine.cpu_load import cores
@@ -52,6 +55,8 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
         metric = cell.metric.factory(cell.metric.config)
         estimate, peak_memory = _measured(cell, metric, model, data, context, threads)
         estimate = _with_mark_of_an_outlier(_with_typed_fields(estimate, cell.metric.name, context))
+        found = contradictions(cell, metric, estimate, model, data, context)
+        estimate = dataclasses.replace(estimate, contradiction="; ".join(found) or None)
         conversion = getattr(model, "conversion", None)
         measure = ", ".join(filter(None, [estimate.measure, conversion])) or None
         estimate = dataclasses.replace(estimate, measure=measure)
@@ -64,13 +69,13 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
             direction=metric.direction,
             depends_on_seed=getattr(metric, "depends_on_seed", True) and not cell.fit.is_given,
             bound=getattr(metric, "bound", None),
+            at_least=getattr(metric, "at_least", ()),
             limits=getattr(metric, "limits", None),
             seconds=time.perf_counter() - start,
             peak_memory=peak_memory,
             started=started,
         )
-        # A result that could not be read again is the metric's failure, not the store's.
-        record_from(object_from(line_of(record)))
+        _require_readable(record, cell)
         return record, _values(estimate, data)
     except Exception as error:
         return record_without_value(cell, failure_of(error), specification), None
@@ -82,6 +87,7 @@ def _measured(
     """Return the estimate, and the most memory in use meanwhile, in bytes."""
     device = data.test.stored.device
     seed = derive_seed("evaluation", cell.evaluation_seed)
+    plugins, data = [cell.metric.provided, cell.fit.model.provided], watched(data)
     given = _context(cell, data, Noise(seed, device), context)
     with (
         using_threads(threads),
@@ -90,17 +96,31 @@ def _measured(
         global_seed(seed),
         torch.no_grad(),
         fast_linear(model, device),
+        context.guarded(plugins, cell.fit.dataset, cell.key, model.eval()),
     ):
-        estimate = metric.measure(model.eval(), data, given)
-    if not isinstance(estimate, Estimate):
-        raise HarnessError(f"the metric returned {type(estimate).__name__}, not an Estimate")
-    for name in ("value", "stderr"):
-        number = getattr(estimate, name)
-        if not isinstance(number, int | float | None):
-            raise HarnessError(f"Estimate.{name} is a {type(number).__name__}; use float(...)")
-    if not math.isfinite(estimate.value):
+        estimate = metric.measure(model, data, given)
+    if isinstance(estimate, Estimate) and isinstance(estimate.value, float) and not math.isfinite(estimate.value):
         raise Diverged(f"the metric's value is {estimate.value}")
+    problem = problem_of_estimate(estimate, len(data.test))
+    if problem is not None:
+        raise _wrong_estimate(cell, problem)
     return estimate, memory.bytes
+
+
+def _wrong_estimate(cell: Cell, problem: str) -> HarnessError:
+    return HarnessError(f"{cell.metric.provided.title} returned a wrong estimate: {problem}")
+
+
+def _require_readable(record: Record, cell: Cell) -> None:
+    """Check that a record could be read again; if not, this is the metric's failure, not the store's.
+
+    Raises:
+        HarnessError: it could not.
+    """
+    try:
+        record_from(object_from(line_of(record)))
+    except (TypeError, ValueError) as error:
+        raise _wrong_estimate(cell, str(error)) from error
 
 
 def _with_typed_fields(estimate: Estimate, metric: str, context: WorkerContext) -> Estimate:
@@ -146,10 +166,7 @@ def _fields(estimate: Estimate, split: str) -> dict[str, Any]:
 def _values(estimate: Estimate, data: Data) -> Values | None:
     if estimate.per_example is None:
         return None
-    ids, values = data.test.subset(len(estimate.per_example)).ids, estimate.per_example
-    if values.shape != ids.shape:
-        raise ValueError(f"per-example values have the shape {tuple(values.shape)}; expected {tuple(ids.shape)}")
-    return Values(ids.cpu().numpy(), values.cpu().numpy())
+    return Values(data.test.subset(estimate.n).ids.cpu().numpy(), estimate.per_example.cpu().numpy())
 
 
 def _context(cell: Cell, data: Data, noise: Noise, context: WorkerContext) -> Context:

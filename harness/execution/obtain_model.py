@@ -7,21 +7,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from harness.contracts.outputs import attempted, attempted_codes, unequal
 from harness.data.dataset import Data
 from harness.errors import StoreError, no_exit
 from harness.execution.failure import Failure, failure_of
 from harness.execution.figures import draw_figures, snapshot_samples
+from harness.execution.integrity import ChangedError
 from harness.execution.records import now
 from harness.execution.specification import WorkerContext
 from harness.machine.device import using_threads
+from harness.noise import Noise, derive_seed
 from harness.planning.identity import hash_of
 from harness.planning.plan import Fit
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.store import Store
 from harness.training.fit import fit_seeds
 from harness.training.recipe import Callbacks, Fitted, Recipe
+
+_compared = 16  # examples
+_remedy = "keep what a fit finds in parameters or buffers, as by self.register_buffer; plain attributes are not stored"
 
 
 def obtain_models(fits: Sequence[Fit], data: Data | Failure, context: WorkerContext) -> dict[str, nn.Module | Failure]:
@@ -38,11 +44,14 @@ def obtain_models(fits: Sequence[Fit], data: Data | Failure, context: WorkerCont
     if isinstance(data, Failure):
         return {fit.key: data for fit in fits}
     models: dict[str, nn.Module | Failure] = {}
-    for fit in fits:
-        if not context.specification.fresh:
-            stored = stored_model(fit, data, context.store, context.events.warn)
-            if stored is not None:
-                models[fit.key] = stored
+    for fit in fits if not context.specification.fresh else ():
+        try:
+            with context.guarded([fit.model.provided], fit.dataset, fit.key):
+                stored = stored_model(fit, data, context.store, context.events.warn)
+        except ChangedError as error:
+            stored = failure_of(error)
+        if stored is not None:
+            models[fit.key] = stored
     missing = [fit for fit in fits if fit.key not in models]
     return models | _train(missing, data, context) if missing else models
 
@@ -71,9 +80,13 @@ def load_model(fit: Fit, data: Data, store: Store) -> nn.Module:
         Exception: the model cannot be built for the data, or does not take the weights.
     """
     with no_exit():
-        model: nn.Module = fit.model.factory(data.info, fit.model.config)
-        model.load_state_dict(store.weights(fit.key))
-        return model.to(data.test.stored.device).eval()
+        return _loaded(fit, data, store.weights(fit.key))
+
+
+def _loaded(fit: Fit, data: Data, state: Mapping[str, Tensor]) -> nn.Module:
+    model: nn.Module = fit.model.factory(data.info, fit.model.config)
+    model.load_state_dict(state)
+    return model.to(data.test.stored.device).eval()
 
 
 def _train(fits: Sequence[Fit], data: Data, context: WorkerContext) -> dict[str, nn.Module | Failure]:
@@ -92,13 +105,17 @@ def _train(fits: Sequence[Fit], data: Data, context: WorkerContext) -> dict[str,
     callbacks = Callbacks(context.beat, on_epoch, announce=events.announce, checkpoint=checkpoint, snapshots=snapshots)
     events.fit_started(fits)
     started, start = now(), time.perf_counter()
-    with using_threads(first.engine.threads):
-        vectorized = first.engine.path == "vectorized"
-        ended = fit_seeds(
-            Recipe.of(first, data), [fit.seed for fit in fits], vectorized=vectorized, callbacks=callbacks
-        )
+    vectorized, recipe, seeds = first.engine.path == "vectorized", Recipe.of(first, data), [fit.seed for fit in fits]
+    try:
+        with using_threads(first.engine.threads), context.guarded([first.model.provided], first.dataset, first.key):
+            ended = fit_seeds(recipe, seeds, vectorized=vectorized, callbacks=callbacks)
+    except ChangedError as error:
+        ended = [Fitted(seed, error=error) for seed in seeds]
     seconds = time.perf_counter() - start
-    failures = [failure_of(fitted.error) if fitted.error else _unstorable(fitted.model) for fitted in ended]
+    failures = [
+        failure_of(fitted.error) if fitted.error else _unstorable(fit, fitted.model, data, context)
+        for fit, fitted in zip(fits, ended, strict=True)
+    ]
     statuses = dict.fromkeys(failure.status if failure else "ok" for failure in failures)
     events.fit_ended(fits, ", ".join(statuses), seconds)
     models: dict[str, nn.Module | Failure] = {}
@@ -109,16 +126,45 @@ def _train(fits: Sequence[Fit], data: Data, context: WorkerContext) -> dict[str,
             weights = fitted.model.state_dict() if fitted.model else None
             context.store.write_fit(fit.key, description, weights, fitted.snapshots)
         if failure is None and fitted.model is not None and context.specification.figures:
-            draw_figures(fit, fitted.model, data, context.store, context.figures, events.warn)
+            _draw_figures(fit, fitted.model, context)
     for each in checkpoints:
         each.remove()
     return models
 
 
-def _unstorable(model: nn.Module | None) -> Failure | None:
+def _draw_figures(fit: Fit, model: nn.Module, context: WorkerContext) -> None:
+    """Draw the figures of a fit one by one, so that none sees what another has changed."""
+    for provided in context.figures:
+        data = context.data(fit.dataset)
+        if isinstance(data, Failure):
+            return
+        try:
+            with context.guarded([provided, fit.model.provided], fit.dataset, fit.key, model):
+                draw_figures(fit, model, data, context.store, [provided], context.events.warn)
+        except ChangedError as error:
+            context.events.warn(f"the figure {provided.spec.name} of {fit.model.name}: {error}")
+
+
+def _unstorable(fit: Fit, model: nn.Module | None, data: Data, context: WorkerContext) -> Failure | None:
+    """Return why a model cannot be stored, or would be another one once it is loaded."""
     state = model.state_dict() if model else {}
     others = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
-    return Failure("error", f"its state cannot be stored: {', '.join(others)} is not a tensor") if others else None
+    if others:
+        return Failure("error", f"its state cannot be stored: {', '.join(others)} is not a tensor")
+    if model is None or fit.model.provided.plugin.is_own:
+        return None
+    try:
+        with no_exit(), context.guarded([fit.model.provided], fit.dataset, fit.key, model):
+            loaded = _loaded(fit, data, {name: value.clone() for name, value in state.items()})
+            x = data.validation.subset(_compared).all(Noise(derive_seed("loaded"), data.validation.stored.device))
+            z = attempted_codes(model, x)
+            lost = unequal(attempted(model, x, z), attempted(loaded, x, z))
+    except Exception as error:
+        return failure_of(error)
+    if not lost:
+        return None
+    reason = f"a copy that is loaded from its state_dict has another {', '.join(lost)}: {_remedy}"
+    return Failure("error", reason)
 
 
 def _described(fit: Fit, fitted: Fitted, failure: Failure | None, context: WorkerContext) -> dict[str, object]:

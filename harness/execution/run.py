@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +16,7 @@ from functools import cached_property
 from harness.contracts.events import Record, Values, failed
 from harness.contracts.executors import Executor
 from harness.data.source import Track, untracked
-from harness.errors import StoreError
+from harness.errors import DataError, StoreError
 from harness.execution.events import Reporter
 from harness.execution.failure import Failure
 from harness.execution.figures import sound_figures
@@ -160,7 +160,7 @@ class Run:
         Raises:
             UsageError: a figure of a plugin file that the user named does not keep its contract, or files do not suit
                 the data set.
-            DataError: a data set is missing, incomplete or corrupt.
+            DataError: all data sets are missing, incomplete or corrupt.
         """
         if self.specification.figures and any(not self.is_fitted(fit) for task in self.tasks for fit in task.fits):
             self.context.figures = sound_figures(self.registry, self.reporter.warn)
@@ -168,9 +168,22 @@ class Run:
         given = [cell.fit for cell in self.applicable if cell.fit.is_given]
         fits = list({fit.key: fit for fit in (*by_dataset.values(), *given)}.values())
         foreign = [fit for fit in fits if _is_foreign(fit.dataset, *([fit.model] if fit.is_given else []))]
-        prepare([fit for fit in fits if fit not in foreign], self.context)
+        own = [fit for fit in fits if fit not in foreign]
+        groups: list[Callable[[], dict[str, int | None]]] = []
+        if own:
+            groups.append(lambda: prepare(own, self.context))
         if foreign:
-            self.context.examples |= prepare_elsewhere(foreign, self.specification, self)
+            groups.append(lambda: prepare_elsewhere(foreign, self.specification, self))
+        errors: list[DataError] = []
+        for load in groups:
+            try:
+                self.context.examples |= load()
+            except DataError as error:
+                errors.append(error)
+        if errors and len(errors) == len(groups):
+            raise errors[0]
+        for each in errors:
+            self.warn(f"{each}; the run goes on with the other data sets")
 
     def execute(self, jobs: Jobs = one_job, executor: Executor | None = None) -> Outcome:
         """Compute what is pending, in this process, in several workers, or on other machines.
@@ -225,8 +238,7 @@ class Run:
         except KeyboardInterrupt:
             self.outcome.interrupted = True
             return self.outcome
-        recorded = {record.cell_key for record in self.store.records()} & self.outcome.records.keys()
-        self.outcome.unrecorded = [cell for cell in self.plan.cells if cell.key not in recorded]
+        self.outcome.unrecorded = [cell for cell in self.plan.cells if cell.key not in self.outcome.records]
         return self.outcome
 
     @contextmanager

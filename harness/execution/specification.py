@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from harness.contracts.engine import Engine
 from harness.data.dataset import Data
@@ -17,7 +19,10 @@ from harness.errors import DataError, no_exit
 from harness.execution.events import Events
 from harness.execution.failure import Failure, failure_of
 from harness.execution.figures import sound_figures
+from harness.execution.integrity import ChangedError, Fingerprint, Weights
 from harness.execution.limits import Limits
+from harness.execution.surroundings import restored
+from harness.noise import derive_seed
 from harness.planning.component import Component
 from harness.planning.identity import hash_of
 from harness.planning.plan import Plan, Request, StoredCells, build_plan
@@ -25,6 +30,8 @@ from harness.registry import Provided, Registry
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.environment import Commit, Environment
 from harness.results.store import Store
+
+_mend = "use operations that return a new tensor, such as x * 2 instead of x.mul_(2)"
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class WorkerContext:
         beat: is called with each step of training, and whenever a metric reports progress.
         examples: the number of training examples of data sets that other processes have loaded, None if it is not
             known, by the hash of their identities.
+        batch_dependent: which methods of a model depend on the grouping of examples, by the key of its fit.
     """
 
     specification: RunSpecification
@@ -89,7 +97,11 @@ class WorkerContext:
     track: Track = untracked
     beat: Callable[[], None] = lambda: None
     examples: dict[str, int | None] = field(default_factory=dict)
+    batch_dependent: dict[str, list[str]] = field(default_factory=dict)
     _loaded: dict[str, Data | Failure] = field(default_factory=dict)
+    _fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
+    _unavailable: dict[str, DataError] = field(default_factory=dict)
+    _reported: list[tuple[set[str], set[str]]] = field(default_factory=list)
 
     @cached_property
     def figures(self) -> list[Provided]:
@@ -107,29 +119,22 @@ class WorkerContext:
         return DataSource(self.specification.data_dir, self.specification.cache_dir, self.events.announce, self.track)
 
     def data(self, dataset: Component) -> Data | Failure:
-        """Return a data set on the device, or why it is not available.
-
-        Raises:
-            DataError: it is missing, incomplete or corrupt.
-        """
+        """Return a data set on the device, or why it is not available."""
         key = hash_of(dataset.identity)
         if key not in self._loaded:
             try:
-                with no_exit():
-                    data = load_dataset(dataset.provided.spec, dataset.config, self.source)  # type: ignore[arg-type]
-                dataset.require_same_content()
-                self._loaded[key] = data.to(torch.device(self.specification.engine.device))
-            except DataError:
-                raise
+                self._loaded[key] = data = self._load(dataset)
+                self._fingerprints[key] = Fingerprint(data)
             except Exception as error:
                 self._loaded[key] = failure_of(error)
+                if isinstance(error, DataError):
+                    self._unavailable[key] = error
         return self._loaded[key]
 
     def training_examples(self, dataset: Component) -> int | None:
         """Return the number of training examples of a data set, which is loaded unless another process has done so.
 
-        Raises:
-            DataError: it is missing, incomplete or corrupt.
+        It is None if the data set is not available.
         """
         key = hash_of(dataset.identity)
         if key not in self.examples:
@@ -137,9 +142,97 @@ class WorkerContext:
             self.examples[key] = len(data.train) if isinstance(data, Data) else None
         return self.examples[key]
 
+    def require_some(self, datasets: Sequence[Component]) -> None:
+        """Load data sets, and warn about those that are not available, whose cells will fail.
+
+        Raises:
+            DataError: all of them are missing, incomplete or corrupt.
+        """
+        for dataset in datasets:
+            self.data(dataset)
+        errors = [error for dataset in datasets if (error := self._unavailable.get(hash_of(dataset.identity)))]
+        if errors and len(errors) == len(datasets):
+            raise errors[0]
+        for error in errors:
+            self.events.warn(f"{error}; the run goes on with the other data sets")
+
+    def _load(self, dataset: Component) -> Data:
+        provided = dataset.provided
+        with no_exit(), nullcontext() if provided.plugin.is_own else restored(self._reporting([provided])):
+            data = load_dataset(provided.spec, dataset.config, self.source)  # type: ignore[arg-type]
+        dataset.require_same_content()
+        return data.to(torch.device(self.specification.engine.device))
+
+    @contextmanager
+    def guarded(
+        self, plugins: Sequence[Provided], dataset: Component, key: str, model: nn.Module | None = None
+    ) -> Iterator[None]:
+        """Run code of plugins within the block, and restore what it has changed that is not its own.
+
+        Changes of seeds, the default dtype, threads, the folder and the environment are shown as warnings, once for
+        each plugin. Around the project's own plugins, nothing is restored but data.
+
+        Args:
+            plugins: whose code runs, besides that of the data set.
+            dataset: whose data it may reach; if they were changed, they are loaded again.
+            key: of the fit or cell, from which the global generators of ``random`` and numpy are seeded.
+            model: the model that it may reach, if any.
+
+        Raises:
+            ChangedError: data or weights were changed.
+        """
+        foreign = [each for each in (*plugins, dataset.provided) if not each.plugin.is_own]
+        suspects = [each for each in plugins if each in foreign] or foreign or plugins
+        fingerprint = self._fingerprints.get(hash_of(dataset.identity))
+        if foreign and fingerprint is not None:
+            _ = fingerprint.sums
+        weights = Weights(model) if foreign and model is not None else None
+        seed = derive_seed("other generators", key)
+        found = []
+        try:
+            with restored(self._reporting(suspects), seed) if foreign else nullcontext():
+                yield
+        except ChangedError as error:
+            found.append(str(error))
+        finally:
+            found += self._restore_data(dataset)
+            lost = weights.restore() if weights is not None else []
+            found += [f"{', '.join(lost)} of the model"] if lost else []
+        if found:
+            raise ChangedError(f"{_named(suspects)} changed {', '.join(found)} in place; {_mend}")
+
+    def _reporting(self, suspects: Sequence[Provided]) -> Callable[[dict[str, str]], None]:
+        """Return a function that warns of what plugins have changed around them, unless it was said before."""
+
+        def report(changes: dict[str, str]) -> None:
+            found = ({each.plugin.name for each in suspects}, set(changes))
+            if changes and found not in self._reported:
+                self._reported.append(found)
+                self.events.warn(f"{_named(suspects)} changed {', '.join(changes.values())}; this was restored")
+
+        return report
+
+    def _restore_data(self, dataset: Component) -> list[str]:
+        """Load data again that have been changed, and return the names of what was changed."""
+        key = hash_of(dataset.identity)
+        fingerprint = self._fingerprints.get(key)
+        found = fingerprint.changed() if fingerprint is not None else []
+        if found and fingerprint is not None:
+            del self._loaded[key], self._fingerprints[key]
+            data = self.data(dataset)
+            if isinstance(data, Data) and not fingerprint.is_of(data):
+                lost = f"{dataset.provided.title} was changed, and load() returned other data when it was called again"
+                self._loaded[key] = Failure("error", lost)
+                del self._fingerprints[key]
+        return found
+
     def checkpoint(self, keys: Sequence[str], announce: Callable[[str], None], work: str = "fit") -> FileCheckpoint:
         """Return the checkpoint of fits that are trained together, or of a cell; an empty one for a fresh run."""
         checkpoint = FileCheckpoint(self.store.checkpoint_file(keys), announce, work)
         if self.specification.fresh:
             checkpoint.remove()
         return checkpoint
+
+
+def _named(plugins: Sequence[Provided]) -> str:
+    return " or ".join(each.title for each in plugins)

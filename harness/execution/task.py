@@ -38,8 +38,9 @@ def prepare(fits: Sequence[Fit], context: WorkerContext) -> dict[str, int | None
 
     Raises:
         UsageError: the files do not suit the data set.
-        DataError: a data set is missing, incomplete or corrupt.
+        DataError: all data sets are missing, incomplete or corrupt.
     """
+    context.require_some(list({hash_of(fit.dataset.identity): fit.dataset for fit in fits}.values()))
     examples: dict[str, int | None] = {}
     for fit in fits:
         data = context.data(fit.dataset)
@@ -64,7 +65,6 @@ def perform(task: Task, context: WorkerContext) -> None:
 
     Raises:
         StoreError: a fit could not be written.
-        DataError: the data set is missing, incomplete or corrupt.
     """
     data = context.data(task.fits[0].dataset)
     models = obtain_models(task.fits, data, context)
@@ -73,9 +73,10 @@ def perform(task: Task, context: WorkerContext) -> None:
             context.events.fit_failed(fit, failure)
     for cell in task.cells:
         context.events.cell_started(cell)
-        model = models[cell.fit.key]
+        model, data = models[cell.fit.key], context.data(cell.fit.dataset)  # a cell before may have changed the data
         if isinstance(model, Failure):
             context.events.cell_ended(cell, record_without_value(cell, model, context.specification), None)
+        elif isinstance(data, Failure):
+            context.events.cell_ended(cell, record_without_value(cell, data, context.specification), None)
         else:
-            assert isinstance(data, Data)
             context.events.cell_ended(cell, *measure(cell, model, data, context))

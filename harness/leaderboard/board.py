@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness.contracts.boards import Board, Row
 from harness.contracts.events import Record, identity_of
 from harness.errors import StoreError
+from harness.leaderboard.contradictions import with_contradictions
 from harness.results.comparison import (
     Measured,
     compare,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_contradicted = "its value contradicts another one, so that one of them is wrong"
+
 
 def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
     """Group and rank records, paired by the per-example values in the store."""
@@ -41,7 +44,8 @@ def build_measured_boards(records: Iterable[Record], store: Store) -> list[tuple
     """Group and rank records; return each board with what its rows with a rank are compared by, in their order."""
     keys = _Keys()
     groups: dict[Hashable, list[Record]] = defaultdict(list)
-    for record in sorted(records, key=lambda each: (each.model["name"], each.seed, each.cell_key)):
+    known = with_contradictions(records, store)
+    for record in sorted(known, key=lambda each: (each.model["name"], each.seed, each.cell_key)):
         groups[keys.comparable(record)].append(record)
     boards = []
     for group in groups.values():
@@ -220,6 +224,8 @@ def _no_rank(records: Sequence[Record], others: Sequence[Record], measured: Meas
     """
     if others:
         return "not all of its seeds have a value"
+    if any(record.contradiction for record in records):
+        return _contradicted
     if any(record.biased_in_favour for record in records):
         return "its error is known to favour the model"
     if any(record.machine and record.timing_group is None for record in records):
@@ -290,8 +296,8 @@ def _reason(measured: Sequence[Record], others: Sequence[Record]) -> str | None:
         reasons.append(f"without seed {_seeds(others)}: {others[0].status}, {others[0].reason}")
     warned: dict[str, list[Record]] = defaultdict(list)
     for record in measured:
-        if record.warning is not None:
-            warned[record.warning].append(record)
+        for warning in filter(None, (record.contradiction, record.warning)):
+            warned[warning].append(record)
     for warning, those in warned.items():
         reasons.append(warning if len(those) == len(measured) else f"seed {_seeds(those)}: {warning}")
     return "; ".join(reasons) or None
@@ -308,7 +314,7 @@ def _ranked(rows: Sequence[tuple[Row, Measured | None]], direction: str | None) 
     if direction is None:
         return [*(row for row, _ in valued), *without_value], []
     valued.sort(key=lambda each: each[1].value, reverse=direction == "higher")
-    valued.sort(key=lambda each: each[0].biased_in_favour)
+    valued.sort(key=lambda each: each[0].biased_in_favour or each[0].no_rank == _contradicted)
     compared = [measured for row, measured in valued if row.no_rank is None]
     ranks = iter(zip(*compare(compared).rank_ranges(direction), strict=True)) if compared else iter(())
     ranked = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ from harness.contracts.content import Content
 from harness.data.loading import dataset_config_type
 from harness.data.source import DataSource
 from harness.errors import DataError, UsageError, no_exit
+from harness.planning.identity import hash_of
 from harness.registry import Provided
 from harness.settings import build, config_type, describe, flatten, missing
 
@@ -113,12 +115,28 @@ class Component:
         return {name: self.settings[name] for name in _named_by_content(self.config)}
 
     @cached_property
+    def _digest_of_named_files(self) -> str | None:
+        """A digest of the files that settings of a plugin name without ``by_content``; None if there are none.
+
+        The project's own plugins declare their files, so a text is never taken for the name of one there.
+        """
+        if self.provided.plugin.is_own:
+            return None
+        named = {name: value for name, value in self.settings.items() if name not in self.files and _names_file(value)}
+        if not named:
+            return None
+        digests = {
+            name: _digest_of_file(Path(value), f"the file of the setting {name}") for name, value in named.items()
+        }
+        return f"files:{hash_of(digests)[:12]}"
+
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What distinguishes this component from any other, as JSON values."""
         return {
             "name": self.name,
             "distribution": self.provided.plugin.distribution,
-            "version": self.provided.version,
+            "version": "+".join(filter(None, [self.provided.version, self._digest_of_named_files])),
             "settings": {name: value for name, value in self.settings.items() if name not in self.files},
             **({"content": self.content.digest} if self.content else {}),
         }
@@ -158,12 +176,22 @@ def _named_by_content(config: Any) -> list[str]:
     return [each.name for each in describe(type(config)) if each.by_content]
 
 
-def _digest_of_file(path: Path) -> str:
+def _names_file(value: Any) -> bool:
+    """Return whether a text is the path of a file; a word without a folder or an ending is not taken for one."""
+    if not isinstance(value, str) or not (Path(value).suffix or os.sep in value):
+        return False
+    try:
+        return Path(value).is_file()
+    except (OSError, ValueError):  # no path can be so long, or contain a null
+        return False
+
+
+def _digest_of_file(path: Path, what: str = "weights file") -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError(f"weights file {str(path)!r} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{what} {str(path)!r} cannot be read: {error.strerror}") from None
 
 
 def _problem_of(component: Component) -> str | None:

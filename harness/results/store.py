@@ -648,7 +648,7 @@ def record_from(fields: dict[str, Any]) -> Record:
 
 def _record(fields: dict[str, Any]) -> Record:
     record = object.__new__(Record)
-    for name in ("samples", "group_values"):
+    for name in ("samples", "group_values", "at_least"):
         fields[name] = tuple(fields[name])
     # The constructor of a frozen dataclass takes as long as reading all fields from JSON.
     for name, set_field in _setters:

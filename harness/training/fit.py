@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from statistics import fmean
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import nn
 
 from harness.contracts.models import Calibrates, FitsItself, offers
 from harness.contracts.objectives import objectives_of
-from harness.errors import NotApplicable, StoreError, no_exit
+from harness.errors import Diverged, NotApplicable, StoreError, no_exit
 from harness.machine.memory import is_out_of_memory
 from harness.noise import Noise, derive_seed, global_seed, global_state, restore_global_state
 from harness.planning.budget import BudgetProgress
@@ -23,6 +25,8 @@ from harness.training.pure_losses import Unsupported
 from harness.training.recipe import Callbacks, Fitted, Recipe
 from harness.training.trainer import Trainer
 from harness.training.vectorized import VectorizedTrainer
+
+_refused_parameter = re.compile(r"Expected parameter (\w+) .*of distribution (\w+)\(.*nan", re.DOTALL)
 
 
 def fit_seeds(
@@ -121,8 +125,30 @@ def _fit_single(recipe: Recipe, fitted: Fitted, callbacks: Callbacks) -> nn.Modu
         if offers(model, FitsItself):
             _fit_in_closed_form(recipe, seed, model)
         else:
-            _train(recipe, _trainer(recipe, model, seed), [SeedMonitor(recipe, fitted, model)], callbacks)
+            trainer, monitors = _trainer(recipe, model, seed), [SeedMonitor(recipe, fitted, model)]
+            with _naming_divergence(model, fitted):
+                _train(recipe, trainer, monitors, callbacks)
         return _calibrated(recipe, seed, model)
+
+
+@contextmanager
+def _naming_divergence(model: nn.Module, fitted: Fitted) -> Iterator[None]:
+    """Turn an exception that comes from numbers that are not finite into ``Diverged``.
+
+    Raises:
+        Diverged: torch.distributions refuses a parameter of a distribution, or a weight is not finite.
+    """
+    try:
+        yield
+    except (Diverged, NotApplicable, StoreError):
+        raise
+    except Exception as error:
+        refused = _refused_parameter.search(str(error)) if isinstance(error, ValueError) else None
+        lost = [name for name, each in model.named_parameters() if not bool(each.isfinite().all())]
+        what = f"{refused[1]} of a {refused[2]} distribution" if refused else f"the weight {lost[0]}" if lost else None
+        if what is None:
+            raise
+        raise Diverged(f"{what} became not finite in epoch {len(fitted.curves.seconds) + 1}") from error
 
 
 def _fit_in_closed_form(recipe: Recipe, seed: int, model: nn.Module) -> None:

@@ -51,7 +51,8 @@ class StackedLosses:
 
     def pure(self, which: int, x: Tensor) -> PureLoss:
         """Return the same as a pure function, for batches like ``x``."""
-        losses, draws = self._losses, draws_of(self._losses, which, x[0])
+        with raising_unsupported():
+            losses, draws = self._losses, draws_of(self._losses, which, x[0])
 
         def loss(parameters: Tensors, buffers: Tensors, x: Tensor, numbers: list[Tensor]) -> Tensor:
             state = {f"model.{name}": tensor for name, tensor in (*parameters.items(), *buffers.items())}

@@ -86,8 +86,9 @@ def test_an_estimate_that_cannot_be_stored_is_an_error_of_its_metric(call: Call,
         **dict.fromkeys(["ofatensor", "ofanarray", "oftoofew", "diagnosed", "negative", "grouped", "huge"], "error"),
         **dict.fromkeys(["partly", "sound"], "ok"),
     }
-    assert found["ofatensor"]["reason"] == "Estimate.value is a Tensor; use float(...)"
-    assert "per-example values have the shape (2000, 2); expected (2000,)" in found["oftoofew"]["reason"]
+    wrong = "metric 'ofatensor' of plugin 'metrics' (metrics.py) returned a wrong estimate: "
+    assert found["ofatensor"]["reason"] == f"{wrong}value is of the type Tensor; use float(...)"
+    assert "per_example has the shape (2000, 2), and n is" in found["oftoofew"]["reason"]
     assert "float32 is not JSON serializable" in found["diagnosed"]["reason"]
     assert "stderr is -0.5" in found["negative"]["reason"]
     assert "group_values is [1.0, None]" in found["grouped"]["reason"]

@@ -29,6 +29,7 @@ class ExactLogLikelihood:
 
     unit: ClassVar = "nats"
     direction: ClassVar = "higher"
+    at_least: ClassVar = ("elbo", "iw-bound", "log-likelihood-iw")
     needs: ClassVar = (HasDensity,)
 
     def __init__(self, config: Config) -> None:

@@ -39,6 +39,7 @@ class LogLikelihoodIW:
     check_settings: ClassVar = {"k": 100, "variance_images": 5, "variance_samples": 20}
     direction: ClassVar = "higher"
     bound: ClassVar = "lower"
+    at_least: ClassVar = ("elbo",)
     effort: ClassVar = "k"
     needs: ClassVar = (HasPosterior, HasObservationModel | HasDecoder)
 

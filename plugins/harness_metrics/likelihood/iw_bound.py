@@ -36,6 +36,7 @@ class ImportanceWeightedBound:
     check_settings: ClassVar = {"k": 20}
     direction: ClassVar = "higher"
     bound: ClassVar = "lower"
+    at_least: ClassVar = ("elbo",)
     needs: ClassVar = (HasPosterior, HasObservationModel)
 
     def __init__(self, config: Config) -> None:

@@ -11,6 +11,8 @@ from harness import Context, Data, Estimate, HasObservationModel, HasPosterior, 
 from harness.toolkit import elbo_terms
 
 batch = 1000
+_standard_errors = 5.0  # by which the closed form and the estimate differ, if not by chance
+_rounding = 1e-3  # of the value
 
 
 class KL:
@@ -45,8 +47,11 @@ class KL:
             sampled.append(log_ratio.double().mean(0))
         kl, estimate = torch.cat(own), torch.cat(sampled)
         difference = Estimate.over_examples(estimate - kl)
+        error = max(_standard_errors * (difference.stderr or 0.0), _rounding * float(kl.abs().mean()))
+        differs = difference.stderr is not None and abs(difference.value) > error
         return Estimate.over_examples(
             kl,
             parts={"Monte Carlo": estimate},
+            contradiction="the closed form differs from its Monte Carlo estimate" if differs else None,
             diagnostics={"monte_carlo_excess": difference.value, "monte_carlo_excess_stderr": difference.stderr},
         )

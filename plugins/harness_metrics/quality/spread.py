@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from harness import Noise, NotApplicable, derive_seed, setting
+from harness import Context, Data, Estimate, Noise, NotApplicable, derive_seed, setting
 from harness_metrics.quality.distances import by_rows, distances, nearest, radii, sums_over_others
 from harness_metrics.quality.resampling import Resampled, by_half_samples
 from harness_metrics.quality.sample_quality import QualitySettings, SampleQuality
+
+_standard_errors = 5.0  # below 1, beyond which a ratio is no chance
 
 
 class Memorisation(SampleQuality):
@@ -46,6 +48,18 @@ class Memorisation(SampleQuality):
     def resample(self, samples: Tensor, test: Tensor, train: Tensor) -> Resampled:
         """Return the ratio with its error, which needs each distance only once; arguments as in ``compare``."""
         return by_half_samples(nearest(samples, train), nearest(test, train), _ratio_of_medians)
+
+    def measure(self, model: Any, data: Data, context: Context) -> Estimate:
+        """Compare samples with training images, and warn if they are significantly closer than test images are.
+
+        Raises:
+            NotApplicable: see ``SampleQuality.measure``.
+            Diverged: a sample is not finite.
+        """
+        estimate = super().measure(model, data, context)
+        if estimate.stderr is None or estimate.value + _standard_errors * estimate.stderr >= 1:
+            return estimate
+        return replace(estimate, warning="samples are closer to training images than real images are: copies, or blur")
 
 
 def _ratio_of_medians(samples: Tensor, test: Tensor) -> float:
