@@ -46,7 +46,8 @@ def build(folder: Path) -> int:
 def _write_sources(source: Path) -> None:
     for name in _copied:
         shutil.copytree(_root / name, source / name, ignore=shutil.ignore_patterns("site"))
-    shutil.copy(_root / "CHANGELOG.md", source)
+    for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
+        shutil.copy(_root / name, source)
     contents = []
     for caption, pages in _sections.items():
         paths = [page.removeprefix("../") if page.startswith("../") else f"docs/{page}" for page in pages]

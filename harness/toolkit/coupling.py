@@ -16,7 +16,7 @@ class CouplingLayers(nn.ModuleList):
 
     Each layer maps one half h of a vector to h · exp(s) + t, with s and t computed from the other half; the halves swap
     roles from layer to layer. s and t come from a network of fully connected ReLU layers whose last layer starts at
-    zero, so the whole starts as the identity; a tanh keeps |s| below 3.
+    zero, so the whole starts as the identity; a tanh keeps ``|s|`` below 3.
 
     Args:
         halves: sizes of the two halves, each at least 1.
