@@ -36,6 +36,9 @@ class RunOptions(TypedDict, total=False):
         step_mode: how training steps run.
         deterministic: whether only deterministic operations are used.
         jobs: fits to run in parallel on the CPU.
+        executor: where fits run: ``local``, or the name of a cluster's executor, such as ``ray``. Its settings are
+            among ``settings``.
+        address: of the cluster.
         timing_rounds: rounds in which timings are taken.
         vectorize: whether all seeds of a model are trained in one computation.
         timeout: end a fit or a measurement that takes longer, in seconds or such as ``"10m"``.
@@ -62,6 +65,8 @@ class RunOptions(TypedDict, total=False):
     step_mode: StepMode | None
     deterministic: bool
     jobs: int | None
+    executor: str
+    address: str | None
     timing_rounds: int
     vectorize: bool | None
     timeout: str | float | None

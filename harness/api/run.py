@@ -156,6 +156,11 @@ def _require_one_process(found: Run, values: Mapping[str, Any]) -> None:
             f"jobs={values['jobs']}: other processes do not have the classes of this one; leave jobs out, or write the "
             "plugins to a file, and pass the file"
         )
+    if values["executor"] != "local":
+        raise UsageError(
+            f"executor={values['executor']}: other machines do not have the classes of this process; write the plugins "
+            "to a file, and pass the file"
+        )
     if found.specification.limits.isolates:
         given = next(name for name in ("timeout", "memory", "hang_after", "isolate") if values[name])
         raise UsageError(

@@ -42,6 +42,10 @@ _of_run: Mapping[str, Any] = {
     "jobs": 1,
     "executor": local,
     "address": None,
+    "isolate": False,
+    "timeout": None,
+    "memory": None,
+    "hang_after": None,
     "timing_rounds": 5,
     "weights": Weights(),
 }

@@ -90,7 +90,7 @@ class Run:
         self._fits_begun: dict[str, Sequence[Fit]] = {}
         self._cells_begun: dict[str, Cell] = {}
         self._leases = Leases(specification.store)
-        self._records_read = self.store.records_size()
+        self._records_read = self._size_at_start = self.store.records_size()
         stored = [] if specification.fresh else self.store.records()
         finished = {record.cell_key: record for record in stored if record.is_finished}
         self._done = {
@@ -238,7 +238,9 @@ class Run:
         except KeyboardInterrupt:
             self.outcome.interrupted = True
             return self.outcome
-        self.outcome.unrecorded = [cell for cell in self.plan.cells if cell.key not in self.outcome.records]
+        written, _ = self.store.records_since(self._size_at_start)
+        recorded = self._done.keys() | {record.cell_key for record in written}
+        self.outcome.unrecorded = [cell for cell in self.plan.cells if cell.key not in recorded]
         return self.outcome
 
     @contextmanager
