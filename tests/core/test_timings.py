@@ -105,7 +105,11 @@ def test_a_metric_that_depends_on_the_seed_is_timed_for_each(timed) -> None:
     ("fault", "status", "reason"),
     [
         ("if number == 2: raise ValueError('worn out')", "error", "in round 2: ValueError: worn out"),
-        ("if number == 2: os._exit(7)", "error", "in round 2: its worker process ended with exit code 7"),
+        (
+            "if number == 2: os._exit(7)",
+            "error",
+            "in round 2: its process ended with exit code 7",
+        ),
         ("if number == 1: raise harness.NotApplicable('no clock')", "n/a", "no clock"),
     ],
 )
