@@ -66,15 +66,15 @@ def _table(board: Board, label: str) -> list[str]:
     notes += [_command("textsuperscript", mark) + rf"\,{escaped(reason)}." for reason, mark in marks.items()]
     size, separation = _size_and_separation(widths)
     settings = [_command(size), _command("setlength", r"\tabcolsep", f"{separation}pt")]
-    caption = _command("caption", escaped(title(board))) + _command("label", f"tab:{label}")
+    named = [_command("caption", escaped(title(board))), _command("label", f"tab:{label}")]
     head = " & ".join(_head(lines, side[0]) for lines, side in zip(heads, layout, strict=True))
     top = [r"\toprule", head + r" \\", r"\midrule"]
     below = [r"\parbox{\linewidth}{\footnotesize\raggedright", *notes, "}"]
     if _is_long(board):
-        first = [_begin("longtable", "", "".join(layout)), caption + r" \\", *top, r"\endfirsthead"]
+        first = [_begin("longtable", "", "".join(layout)), "".join(named) + r" \\", *top, r"\endfirsthead"]
         other = [*top, r"\endhead", r"\bottomrule", r"\endfoot"]
         return [r"\begingroup", *settings, *first, *other, *body, r"\end{longtable}", *below, r"\endgroup"]
-    first = [r"\begin{table}[htbp]", r"\centering", caption, *settings, _begin("tabular", "", "".join(layout))]
+    first = [r"\begin{table}[htbp]", r"\centering", *named, *settings, _begin("tabular", "", "".join(layout))]
     return [*first, *top, *body, r"\bottomrule", r"\end{tabular}", "", r"\smallskip", *below, r"\end{table}"]
 
 
