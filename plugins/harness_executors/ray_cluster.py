@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Self
 
@@ -108,7 +109,6 @@ def _call(work: Callable[[], None]) -> None:
 
 def _ray() -> ModuleType:
     try:
-        import ray
+        return import_module("ray")
     except ImportError as error:
         raise UsageError("ray is not installed; pip install 'generative-harness[ray]'") from error
-    return ray
