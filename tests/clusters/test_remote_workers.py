@@ -143,7 +143,7 @@ def test_wrong_executors_are_refused_before_any_work(call: Call, folder: Path) -
         (["--executor", "processs"], "Did you mean 'processes'?"),
         (["--executor", "processes", "--set", "processes.places=0"], "processes.places=0: 0 is out of range"),
         (["--executor", "processes", "--set", "processes.places=1,2"], "processes.places has several values"),
-        (["--executor", "processes", "--set", "processes.nodes=1"], "processes has no setting 'nodes'"),
+        (["--executor", "processes", "--set", "processes.nodes=1"], "unknown setting of processes 'nodes'"),
         (["--executor", "processes", "--address", "a:1"], "processes has no address"),
         (["--address", "a:1"], "name it with --executor"),
     ):
