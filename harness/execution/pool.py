@@ -297,9 +297,11 @@ class WorkerPool:
 
     def _goes_on_elsewhere(self, current: _Current, end: End) -> bool:
         """Have the task of a lost worker carried out by another, a few times, from its checkpoints."""
+        if end.lost is None:
+            return False
         key = current.task.fits[0].key
-        self._losses[key] = self._losses.get(key, 0) + (end.lost is not None)
-        if end.lost is None or self._losses[key] > _most_losses:
+        self._losses[key] = self._losses.get(key, 0) + 1
+        if self._losses[key] > _most_losses:
             return False
         name = current.task.fits[0].model.name
         self.events.warn(

@@ -69,6 +69,7 @@ class RemoteWorker:
         self._changed = changed
         self._inbox: queue.SimpleQueue[Message | End] = queue.SimpleQueue()
         self._orders: list[tuple[Any, ...]] = []  # that wait for the connection
+        self._ordering = threading.Lock()  # so that orders of two threads keep their order
         self._sent: dict[str, tuple[int, int]] = {}  # files that the agent has, by path, with their size and time
         self._memory = 0
         self._asked = 0.0
@@ -76,17 +77,23 @@ class RemoteWorker:
 
     def attach(self, connection: Connection) -> None:
         """Send the orders that have waited, and receive what the agent sends."""
-        self.connection = connection
-        waiting, self._orders = self._orders, []
-        for order in waiting:
-            self.order(*order)
+        with self._ordering:
+            self.connection = connection
+            for order in self._orders:
+                self._send(order)
+            self._orders.clear()
         threading.Thread(target=self._receive_reports, args=(connection,), daemon=True).start()
 
     def order(self, *order: Any) -> None:
         """Send an order to the agent, as soon as it has connected."""
-        if self.connection is None:
-            self._orders.append(order)
-            return
+        with self._ordering:
+            if self.connection is None:
+                self._orders.append(order)
+            else:
+                self._send(order)
+
+    def _send(self, order: tuple[Any, ...]) -> None:
+        assert self.connection is not None
         with suppress(OSError):  # a lost connection is noticed by the thread that receives
             self.connection.send(order)
 
@@ -130,9 +137,9 @@ class RemoteWorker:
         if end is None:
             self._job_was_there = now
         elif self.connection is None or now - self._job_was_there > _seconds_to_say_all:
-            self.is_lost(end)
+            self.lose(end)
 
-    def is_lost(self, reason: str) -> None:
+    def lose(self, reason: str) -> None:
         """Note that the agent is gone, with its worker."""
         if self.end is None:
             self._put(End(None, lost=reason))
@@ -153,10 +160,10 @@ class RemoteWorker:
             try:
                 kind, *rest = _loaded(connection.recv_bytes())
             except (EOFError, OSError):
-                self.is_lost(self.job.end() or "its machine was lost, or the connection to it")
+                self.lose(self.job.end() or "its machine was lost, or the connection to it")
                 return
             except Exception as error:  # of a damaged or forbidden message
-                self.is_lost(f"its agent sent what cannot be read: {error}")
+                self.lose(f"its agent sent what cannot be read: {error}")
                 connection.close()
                 return
             try:
@@ -294,7 +301,7 @@ class RemoteWorkers:
             while worker.end is None and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
         if worker.end is None:
-            worker.is_lost("its agent did not answer")
+            worker.lose("its agent did not answer")
         if worker.end is not None and worker.end.lost is not None:
             worker.job.cancel()
         else:
