@@ -21,6 +21,18 @@ class Tiny:
         return harness.Data.from_tensors(*(harness.Examples(torch.rand(60, 30, generator=g)) for _ in range(3)))
 """
 
+# The source of a model that learns the mean of such vectors from noisy ones, for plugins that tests write.
+mean_model = """
+class Mean(torch.nn.Module):
+    def __init__(self, info, config):
+        super().__init__()
+        self.mean = torch.nn.Parameter(torch.zeros(info.dim))
+    def reconstruct(self, x):
+        return self.mean.expand_as(x)
+    def loss(self, x, noise):
+        return (x + 0.1 * noise.normal(*x.shape) - self.mean).square().mean()
+"""
+
 small = {
     "vae": {"latent_dim": "3", "hidden": "12"},
     "iwae": {"latent_dim": "3", "hidden": "12", "k": "4"},

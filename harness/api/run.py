@@ -156,7 +156,7 @@ def _require_one_process(found: Run, values: Mapping[str, Any]) -> None:
             f"jobs={values['jobs']}: other processes do not have the classes of this one; leave jobs out, or write the "
             "plugins to a file, and pass the file"
         )
-    if values["executor"] != "local":
+    if found.executor is not None:
         raise UsageError(
             f"executor={values['executor']}: other machines do not have the classes of this process; write the plugins "
             "to a file, and pass the file"

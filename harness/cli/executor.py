@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import Command, with_options
-from harness.cli.settings import Settings
+from harness.cli.settings import parse_assignments
 from harness.errors import UsageError, no_exit, unknown
 
 if TYPE_CHECKING:
@@ -29,12 +29,11 @@ def executor_options(command: Command) -> Command:
     return with_options(options, command)
 
 
-def executor_from(values: Mapping[str, Any], settings: Settings, registry: Registry) -> Executor | None:
+def executor_from(values: Mapping[str, Any], registry: Registry) -> Executor | None:
     """Return the executor that the options name, with its settings, or None for this machine.
 
     Args:
-        values: of the options, by name.
-        settings: that the user has given, some of which may be the executor's.
+        values: of the options ``executor``, ``address`` and ``assignments``, by name.
         registry: the plugins.
 
     Raises:
@@ -54,7 +53,7 @@ def executor_from(values: Mapping[str, Any], settings: Settings, registry: Regis
         raise unknown("executor", name, known)
     provided = registry.get("executor", name)
     given: dict[str, Any] = {}
-    for (owner, parameter), found in settings.items():
+    for (owner, parameter), found in parse_assignments(values["assignments"]).items():
         if owner == name and len(found) > 1:
             raise UsageError(f"{name}.{parameter} has several values; give one")
         if owner == name:

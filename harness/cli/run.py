@@ -38,7 +38,6 @@ from harness.errors import UsageError, unknown
 if TYPE_CHECKING:
     from harness.contracts.boards import Board
     from harness.contracts.events import Record
-    from harness.contracts.executors import Executor
     from harness.execution.jobs import Jobs
     from harness.execution.run import Outcome, Run
     from harness.planning.plan import Request
@@ -160,6 +159,7 @@ def run_of(request: Request, registry: Registry, values: Mapping[str, Any]) -> R
     from harness.execution.specification import RunSpecification
     from harness.results.environment import describe_commit, describe_environment
 
+    executor = executor_from(values, registry)
     device, engine = engine_from(values, request.seeds)
     specification = RunSpecification(
         request,
@@ -176,7 +176,7 @@ def run_of(request: Request, registry: Registry, values: Mapping[str, Any]) -> R
         limits_from(values),
     )
     quiet = values["quiet"]
-    return Run(specification, registry, reporter_for(0, quiet=quiet), untracked if quiet else show_bar)
+    return Run(specification, registry, reporter_for(0, quiet=quiet), untracked if quiet else show_bar, executor)
 
 
 def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
@@ -184,7 +184,7 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
 
     Args:
         run: not yet begun.
-        values: of the options, by name.
+        values: of the options ``jobs``, ``traceback`` and ``quiet``, by name.
 
     Raises:
         DataError: all data sets are missing, incomplete or corrupt.
@@ -195,21 +195,20 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
     from harness.execution.durations import Durations, Forecast
     from harness.execution.jobs import jobs_for
 
-    executor = executor_from(values, parse_assignments(values["assignments"]), run.registry)
     announce = run.reporter.announce
     announce(summary(run))
     durations = Durations.before(run)
     run.prepare()
     check_new_plugins(run)
-    with executor or nullcontext():
-        jobs = jobs_for(run.tasks, run.context, values["jobs"], executor)
-        if (line := _advice(run, jobs, executor)) is not None:
+    with run.executor or nullcontext():
+        jobs = jobs_for(run.tasks, run.context, values["jobs"], run.executor)
+        if (line := _advice(run, jobs)) is not None:
             announce(line)
         if run.applicable:
             announce(Forecast.of(run, durations, jobs.usual).in_words)
         time_left = TimeLeft(run, durations, jobs.usual)
         with reporter_for(len(run.pending), values["traceback"], time_left, values["quiet"]) as run.reporter:
-            outcome = run.execute(jobs, executor)
+            outcome = run.execute(jobs)
     failures = sum(record.traceback is not None for record in outcome.records.values())
     if failures and not values["traceback"]:
         notice(
@@ -242,7 +241,6 @@ def request_of(context: click.Context, registry: Registry) -> Request:
             for name in names:
                 registry.get(kind, name)
     assigned = parse_assignments(values["assignments"])
-    executor_from(values, assigned, registry)  # to find mistakes before any work
     settings = merged(settings, {key: value for key, value in assigned.items() if key[0] != values["executor"]})
     for key, of_study in _settings_of_study(context, registry, named).items():
         settings.setdefault(key, of_study)
@@ -332,12 +330,12 @@ def _target(target: str, metrics: Sequence[str], settings: Settings, registry: R
     return {(name, "target"): [target] for name in taking}
 
 
-def _advice(run: Run, jobs: Jobs, executor: Executor | None) -> str | None:
+def _advice(run: Run, jobs: Jobs) -> str | None:
     """Say how many processes or threads work, if other options could make the run faster."""
     from harness.machine.cpu_load import cores
 
     engine = run.specification.engine
-    if executor is not None:
+    if run.executor is not None:
         return f"{count(len(run.tasks), 'fit')} on {count(jobs.usual, 'worker')} of a cluster"
     if jobs.usual > 1:
         together = f", the last {jobs.last} together" * (jobs.last > jobs.usual)

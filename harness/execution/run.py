@@ -70,17 +70,25 @@ class Run:
         registry: the plugins.
         reporter: shows the user what happens.
         track: shows the progress of what takes long while data are loaded.
+        executor: starts workers on other machines; its ``with`` block has begun when ``execute`` is called. None for
+            this machine.
 
     Raises:
         UsageError: something in the request is wrong.
     """
 
     def __init__(
-        self, specification: RunSpecification, registry: Registry, reporter: Reporter, track: Track = untracked
+        self,
+        specification: RunSpecification,
+        registry: Registry,
+        reporter: Reporter,
+        track: Track = untracked,
+        executor: Executor | None = None,
     ) -> None:
         self.specification = specification
         self.registry = registry
         self.reporter = reporter
+        self.executor = executor
         self.plan = specification.plan(registry)
         self._cells = {cell.key: cell for cell in self.plan.cells}
         self._warned: set[str] = set()
@@ -185,7 +193,7 @@ class Run:
         for each in errors:
             self.warn(f"{each}; the run goes on with the other data sets")
 
-    def execute(self, jobs: Jobs = one_job, executor: Executor | None = None) -> Outcome:
+    def execute(self, jobs: Jobs = one_job) -> Outcome:
         """Compute what is pending, in this process, in several workers, or on other machines.
 
         Timings come last, when no other work of the run uses the machine.
@@ -197,11 +205,11 @@ class Run:
         self.store.write_environment(hash_of(environment), environment)
         drop_leftovers(self.store)  # of a run that was killed
         with in_use(self.store), self._leases:
-            outcome = self._execute(jobs, executor)
+            outcome = self._execute(jobs)
         drop_leftovers(self.store)  # of workers that were ended
         return outcome
 
-    def _execute(self, jobs: Jobs, executor: Executor | None) -> Outcome:
+    def _execute(self, jobs: Jobs) -> Outcome:
         timings = [cell for cell in self.applicable if cell.machine is not None]
         shared = SharedWork(
             self._leases,
@@ -213,7 +221,7 @@ class Run:
         )
 
         def carry_out(tasks: Sequence[Task]) -> None:
-            remote = None if executor is None else RemoteWorkers(self.specification, executor)
+            remote = None if self.executor is None else RemoteWorkers(self.specification, self.executor)
             in_workers = remote is not None or jobs.usual > 1
             for elsewhere, those in itertools.groupby(tasks, lambda task: task.isolated or in_workers):
                 if elsewhere:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from small_models import tiny_data_set
+from small_models import mean_model, tiny_data_set
 
 from harness.errors import StoreError
 from harness.execution import remote
@@ -28,17 +28,9 @@ if TYPE_CHECKING:
 executor = Path(__file__).with_name("executor_of_processes.py")
 plugin = (
     tiny_data_set
+    + mean_model
     + """
 import os, time
-
-class Mean(torch.nn.Module):
-    def __init__(self, info, config):
-        super().__init__()
-        self.mean = torch.nn.Parameter(torch.zeros(info.dim))
-    def reconstruct(self, x):
-        return self.mean.expand_as(x)
-    def loss(self, x, noise):
-        return (x + 0.1 * noise.normal(*x.shape) - self.mean).square().mean()
 
 class Exits(Mean):
     def loss(self, x, noise):

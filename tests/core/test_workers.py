@@ -8,24 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from small_models import tiny_data_set
+from small_models import mean_model, tiny_data_set
 
 if TYPE_CHECKING:
     from tests.conftest import Call
 
 plugin = (
     tiny_data_set
+    + mean_model
     + """
 import os, signal
-
-class Mean(torch.nn.Module):
-    def __init__(self, info, config):
-        super().__init__()
-        self.mean = torch.nn.Parameter(torch.zeros(info.dim))
-    def reconstruct(self, x):
-        return self.mean.expand_as(x)
-    def loss(self, x, noise):
-        return (x + 0.1 * noise.normal(*x.shape) - self.mean).square().mean()
 
 class Killed(Mean):
     def loss(self, x, noise):
