@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.data import cache_dir, data_dir_option, show_bar
-from harness.cli.engine import Weights
-from harness.cli.executor import local
 from harness.cli.main import load_registry
 from harness.cli.options import (
     PathType,
@@ -23,7 +21,7 @@ from harness.cli.options import (
     runs_option,
 )
 from harness.cli.output import notice
-from harness.cli.run import carry_out, merged, named_with_values
+from harness.cli.run import carry_out, merged, named_with_values, run
 from harness.cli.settings import parse_assignments, set_option
 from harness.contracts.events import evaluation_splits
 from harness.errors import UsageError
@@ -33,22 +31,6 @@ if TYPE_CHECKING:
     from harness.registry import Registry
 
 _model, _folder = "samples", "folder"  # how plugins name samples, and images of one's own
-
-# Options of ``harness run`` that make no difference here.
-_of_run: Mapping[str, Any] = {
-    "precision": "float32",
-    "step_mode": "eager",
-    "deterministic": True,
-    "jobs": 1,
-    "executor": local,
-    "address": None,
-    "isolate": False,
-    "timeout": None,
-    "memory": None,
-    "hang_after": None,
-    "timing_rounds": 5,
-    "weights": Weights(),
-}
 
 
 @click.command(
@@ -116,7 +98,13 @@ def score(samples: str, against: str | None, reference: Path | None, **values: A
         split=values["split"],
         evaluation_seed=values["evaluation_seed"],
     )
-    return carry_out(request, registry, {**_of_run, **values})
+    return carry_out(request, registry, {**_defaults_of_run(), **values})
+
+
+def _defaults_of_run() -> dict[str, Any]:
+    """Return the values of all options of ``harness run`` that are not given, by name."""
+    required = [f"--models={_model}", "--metric=any"]
+    return {**run.make_context("harness run", required).params, "step_mode": "eager", "jobs": 1}
 
 
 def _split(samples: str) -> list[str]:
