@@ -39,7 +39,7 @@ _long = 40  # epochs, for a model that is still far from the data after two
     "sample(n, noise) returns n samples of the shape of the data, for any n.",
     "Return a tensor of shape (n, *info.shape), also for n = 1.",
 )
-def samples_have_thein_words(subject: ModelSubject) -> None:
+def samples_have_the_shape(subject: ModelSubject) -> None:
     """Draw one, seven and 40 samples of each kind of data."""
     subject.needs(Samples)
     for kind, data, model in subject.on_each_kind():
@@ -125,7 +125,7 @@ def samples_do_not_depend_on_their_number(subject: ModelSubject) -> None:
     "reconstruct(x) returns a finite tensor of the shape and type of x.",
     "End with .view_as(x), and keep float32.",
 )
-def reconstructions_have_thein_words(subject: ModelSubject) -> None:
+def reconstructions_have_the_shape(subject: ModelSubject) -> None:
     """Reconstruct examples of each kind of data."""
     subject.needs(Reconstructs)
     for kind, data, model in subject.on_each_kind():
@@ -155,7 +155,7 @@ def reconstructions_are_on_the_scale_of_the_data(subject: ModelSubject) -> None:
     "encode(x) returns finite codes (N, code), and decode(z) returns examples (N, *shape).",
     "Flatten codes to two dimensions, and unflatten examples to info.shape.",
 )
-def codes_have_thein_words(subject: ModelSubject) -> None:
+def codes_have_the_shape(subject: ModelSubject) -> None:
     """Encode and decode examples."""
     model, x = subject.fitted(), subject.examples()
     if not offers(model, HasEncoder) and not offers(model, HasDecoder):
@@ -242,7 +242,7 @@ def _require_shapes(what: str, found: Any, batch: tuple[int, ...], event: tuple[
     "log_prob(x) and the parts of elbo_terms(x, noise) have one finite value for each example, (N,).",
     "Sum over the values of an example, not over the batch.",
 )
-def likelihoods_have_thein_words(subject: ModelSubject) -> None:
+def likelihoods_have_the_shape(subject: ModelSubject) -> None:
     """Look at the values of examples."""
     model, x = subject.fitted(), subject.examples()
     found: dict[str, Tensor] = {}
@@ -264,7 +264,7 @@ def likelihoods_have_thein_words(subject: ModelSubject) -> None:
     "corrupt(x, noise) returns other examples of the same shape.",
     "Add noise to a copy of x.",
 )
-def corruptions_have_thein_words(subject: ModelSubject) -> None:
+def corruptions_have_the_shape(subject: ModelSubject) -> None:
     """Corrupt examples."""
     subject.needs(Corrupts)
     model, x = subject.fitted(), subject.examples()
