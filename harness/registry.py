@@ -10,7 +10,7 @@ import itertools
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
@@ -151,10 +151,9 @@ class Registry:
                     f"plugin files {str(file)!r} and {str(other)!r} have the same name; rename one of them"
                 )
         registry = cls()
-        for entry in _entry_points():
-            distribution = entry.dist.name if entry.dist else "unknown"
-            version = entry.dist.version if entry.dist else "0"
-            registry.add(Plugin(entry.name, distribution, version, source=_source_of(entry)), entry.load)
+        for distribution, version, entry in _entry_points():
+            source = None if distribution == own_distribution else _source_of(entry)
+            registry.add(Plugin(entry.name, distribution, version, source=source), entry.load)
         for file in files:
             registry.add(Plugin(file.stem, file.name, digests[file], file), partial(_import_file, file))
         return registry
@@ -247,10 +246,16 @@ class Registry:
         return [each for each in self.plugins if each.problems]
 
 
-def _entry_points() -> list[importlib.metadata.EntryPoint]:
-    found: Iterable[importlib.metadata.EntryPoint] = importlib.metadata.entry_points(group=entry_point_group)
-    unique = {(entry.dist.name if entry.dist else "", entry.name): entry for entry in found}
-    return [unique[key] for key in sorted(unique, key=lambda key: (key[0] != own_distribution, key))]
+def _entry_points() -> list[tuple[str, str, importlib.metadata.EntryPoint]]:
+    """Return the name and the version of the distribution of each installed plugin, and the plugin, our own first."""
+    found: dict[tuple[str, str], tuple[str, str, importlib.metadata.EntryPoint]] = {}
+    read: dict[int, tuple[str, str]] = {}  # each distribution reads its file each time that it is asked
+    for entry in importlib.metadata.entry_points(group=entry_point_group):
+        if entry.dist is not None and id(entry.dist) not in read:
+            read[id(entry.dist)] = (entry.dist.name, entry.dist.version)
+        name, version = read.get(id(entry.dist), ("unknown", "0"))
+        found[name, entry.name] = (name, version, entry)
+    return [found[key] for key in sorted(found, key=lambda key: (key[0] != own_distribution, key))]
 
 
 def _source_of(entry: importlib.metadata.EntryPoint) -> str | None:
@@ -258,7 +263,7 @@ def _source_of(entry: importlib.metadata.EntryPoint) -> str | None:
 
     They are the Python files of the package, or of the single module, that the entry point names.
     """
-    if entry.dist is None or entry.dist.name == own_distribution or not _is_editable(entry.dist):
+    if entry.dist is None or not _is_editable(entry.dist):
         return None
     try:
         found = importlib.util.find_spec(entry.module.partition(".")[0])

@@ -105,11 +105,7 @@ def test_a_metric_that_depends_on_the_seed_is_timed_for_each(timed) -> None:
     ("fault", "status", "reason"),
     [
         ("if number == 2: raise ValueError('worn out')", "error", "in round 2: ValueError: worn out"),
-        (
-            "if number == 2: os._exit(7)",
-            "error",
-            "in round 2: its process ended with exit code 7",
-        ),
+        ("if number == 2: os._exit(7)", "error", "in round 2: its process ended with exit code 7 before"),
         ("if number == 1: raise harness.NotApplicable('no clock')", "n/a", "no clock"),
     ],
 )
@@ -118,7 +114,8 @@ def test_a_failure_in_a_round_ends_the_timing_of_its_cell_only(timed, fault: str
         "--timing-rounds", "3", at_round=f"if type(model).__name__ == 'PCA':\n            {fault}"
     )
     failed, other = records["pca", "clock", 0], records["ppca", "clock", 0]
-    assert (failed["status"], failed["reason"]) == (status, reason)
+    assert failed["status"] == status
+    assert failed["reason"].startswith(reason)
     assert failed["value"] is None
     assert other["n"] == 3
     assert code == (3 if status == "error" else 0)
