@@ -33,6 +33,7 @@ _kernel_counts = Path("/proc/vmstat")
 # What a worker does: it starts; loads data and stored models; trains; stores the fit and draws its figures; measures.
 Stage = Literal["starting", "loading", "fit", "figures", "cell", "between cells"]
 _without_models = ("starting", "loading", "fit")
+_no_events = ("is_ready", "beat", "task_ended", "failed")  # what a worker sends that is no method of ``Events``
 
 
 @dataclass
@@ -128,7 +129,7 @@ class WorkerPool:
                     self._check_limits()
                     self._start_workers()
             except KeyboardInterrupt:
-                self._receive_finished_cells()
+                self._receive_what_was_sent()
                 raise
 
     def _start_workers(self) -> None:
@@ -175,15 +176,15 @@ class WorkerPool:
         elif method != "beat":
             self._pass_on(current, method, arguments)
 
-    def _receive_finished_cells(self) -> None:
-        """Receive the records that workers have sent before an interruption."""
+    def _receive_what_was_sent(self) -> None:
+        """Receive what workers have sent before an interruption: finished cells, and what they had begun."""
         for current in self.current:
             while current.worker.has_message():
                 try:
                     method, arguments = current.worker.receive()
                 except EOFError:
                     break
-                if method == "cell_ended":
+                if method not in _no_events:
                     self._pass_on(current, method, arguments)
 
     def _pass_on(self, current: _Current, method: str, arguments: tuple[Any, ...]) -> None:
@@ -244,7 +245,7 @@ class WorkerPool:
             # What uses too much memory is what it did last.
             self._handle_end(current, failure, is_late=failure.status != "out-of-memory" and current.place != place)
             return
-        if method not in ("is_ready", "task_ended", "failed", "beat"):
+        if method not in _no_events:
             self._pass_on(current, method, arguments)
 
     def _exceeded(self, current: _Current) -> Failure | None:
