@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,12 @@ from pathlib import Path
 import pytest
 
 measure = ("run", "--models", "pca", "--metric", "reconstruction-mse", "--dataset", "tiny")
+
+
+@pytest.fixture
+def results(results: Path, tmp_path: Path) -> Path:
+    """Return a copy of the results, since some commands add to them."""
+    return Path(shutil.copytree(results, tmp_path / "results"))
 
 
 def started(words: tuple[str, ...], folder: Path, **attributes: object) -> subprocess.Popen[bytes]:

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from stored_results import described_fit
 from versions import cell
 
-from harness.cli.reproduce import commands_of
+from harness.cli.run_commands import commands_of
 from harness.execution.durations import Durations
 from harness.leaderboard.board import build_boards
 from harness.planning.identity import hash_of
