@@ -14,7 +14,7 @@ from harness.contracts.events import Values
 from harness.errors import StoreError
 from harness.planning.identity import hash_of
 from harness.results.checkpoint import FileCheckpoint
-from harness.results.curation import hide, shown_records
+from harness.results.curation import hide, shown_records, title_key, write_titles
 from harness.results.store import Store
 
 environment = {"python": "3.11", "distributions": {"torch": "2.11"}}
@@ -29,6 +29,7 @@ kinds = {
     "checkpoints": "checkpoints/*.pt",
     "environments": "environments/*.json",
     "hidden cells": "hidden.json",
+    "titles": "titles.json",
 }
 
 
@@ -44,6 +45,7 @@ def filled(root: Path) -> Store:
         record, _ = cell(place, values=values, model=component(model), environment=hash_of(environment))
         written = store.append(record, Values(np.arange(30), values))
     hide(store, {written.cell_key})
+    write_titles(store, {title_key(written.model): "PCA, k = ½"})
     for seed, key in enumerate(("one", "two")):
         curves = {"train": {"loss": [3.5, 2.25]}, "validation": {"loss": [3.0, 2.0]}, "seconds": [1.0, 1.0], "steps": 2}
         store.write_fit(key, described_fit(curves=curves), weights(seed), {1: torch.rand(2, 3), 2: torch.rand(2, 3)})

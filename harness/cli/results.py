@@ -1,4 +1,4 @@
-"""``harness results``: the rows of a store, listed, hidden from boards, or removed."""
+"""``harness results``: the rows of a store, listed, hidden from boards, renamed, or removed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.cli.options import Command, format_option, names_option, runs_optio
 from harness.cli.output import notice, output_console, warn
 from harness.cli.stored import no_results, selected
 from harness.contracts.events import Record
-from harness.errors import UsageError
+from harness.errors import UsageError, unknown
 from harness.results import curation
 from harness.results.store import Store
 from harness.settings import show
@@ -21,7 +21,7 @@ from harness.settings import show
 
 @click.group(epilog="Example:  harness results hide --models tied-ae --older")
 def results() -> None:
-    """List stored results, hide some from leaderboards, or remove them.
+    """List stored results, hide some from leaderboards, rename models there, or remove results.
 
     A plugin that is edited leaves the results of its earlier versions; --older selects these.
     """
@@ -93,6 +93,40 @@ def unhide(runs: Path, **filters: Any) -> None:
     found = [record for record in records if record.cell_key in hidden]
     curation.unhide(store, {record.cell_key for record in found})
     notice(f"shown again: {_count(found)}")
+
+
+@results.command(epilog="Example:  harness results rename 'vae beta=0.5' 'VAE, β = ½'")
+@click.argument("model")
+@click.argument("title", required=False)
+@runs_option
+def rename(runs: Path, model: str, title: str | None) -> None:
+    """Give MODEL the name TITLE on leaderboards; without TITLE, give it its own name back.
+
+    MODEL is a name with the settings that were changed, as 'harness results list' shows it. The title stands for both,
+    on all leaderboards. Stored results, and the commands that compute them, keep the name.
+    """
+    store = Store(runs, warn)
+    records = store.records()
+    if not records:
+        raise no_results(runs)
+    by_name: dict[str, set[str]] = {}
+    for record in records:
+        by_name.setdefault(_name(record.model), set()).add(curation.title_key(record.model))
+    titles = curation.titles(store)
+    named = by_name.get(model) or {key for key, given in titles.items() if given == model}
+    if not named:
+        raise unknown(f"model in {runs}", model, [*by_name, *titles.values()])
+    others = {key: given for key, given in titles.items() if key not in named}
+    if title is None:
+        curation.write_titles(store, others)
+        notice(f"{model} has its own name again")
+        return
+    if not curation.is_title(title):
+        raise UsageError(f"title {title!r}: write one line of at most {curation.longest_title} characters")
+    if title in {*others.values(), *(name for name, keys in by_name.items() if not keys <= named)}:
+        raise UsageError(f"title {title!r}: another model of {runs} has this name")
+    curation.write_titles(store, {**others, **dict.fromkeys(named, title)})
+    notice(f"{model} is now {title}; files of leaderboards have the title when a run writes them again")
 
 
 @results.command()

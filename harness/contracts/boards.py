@@ -18,7 +18,8 @@ class Row:
     Args:
         model: name.
         settings: all settings of the model.
-        label: the settings worth showing: those that were changed, and those in which rows of this board differ.
+        label: the settings worth showing: those that were changed, and those in which rows of this board differ. Beside
+            a title, it has no settings of the model.
         budget: of training, as in records; None for a closed-form fit.
         engine: of training, as in records.
         status: ``ok`` if any seed has a value, else why there is none, in a word.
@@ -43,6 +44,7 @@ class Row:
             together; None for a row without rank.
         rank_high: the number of ranked rows, less those that are worse.
         no_rank: why a row with a value has no rank, and how to get one; None if there is nothing to say.
+        title: what the user calls the model with its settings, or None.
     """
 
     model: str
@@ -71,6 +73,7 @@ class Row:
     rank_low: int | None = None
     rank_high: int | None = None
     no_rank: str | None = None
+    title: str | None = None
 
     @property
     def rank(self) -> int | None:
@@ -79,8 +82,8 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The model with the settings worth showing."""
-        return " ".join(filter(None, [self.model, self.label]))
+        """The title, or else the model, with the settings worth showing."""
+        return " ".join(filter(None, [self.title or self.model, self.label]))
 
     @property
     def seeds(self) -> int:

@@ -175,11 +175,12 @@ def _row(
     others = [record for record in records if record.status != "ok"]
     first = min(with_value or others, key=lambda record: record.seed)
     model = first.model
-    shown = [name for name in model["settings"] if name in {*model["changed"], *differing[model["name"]]}]
+    title = model.get("title")
+    shown = [name for name in model["settings"] if name in {*model["changed"], *differing[model["name"]]} and not title]
     part_names = dict.fromkeys(name for record in with_value for name in record.parts)
     label = " ".join(filter(None, [_label(model["settings"], shown), _differences(first, differing)]))
     measured, seeds = _measured(with_value, store) if with_value else (None, [])
-    unreadable += [" ".join(filter(None, [model["name"], label, f"(seed {seed})"])) for seed in seeds]
+    unreadable += [" ".join(filter(None, [title or model["name"], label, f"(seed {seed})"])) for seed in seeds]
     row = Row(
         model=model["name"],
         settings=model["settings"],
@@ -205,6 +206,7 @@ def _row(
         degrees_of_freedom=first.degrees_of_freedom,
         fit_key=first.fit_key,
         no_rank=_no_rank(with_value, others, measured, newest) if measured and first.direction else None,
+        title=title,
     )
     return row, measured
 

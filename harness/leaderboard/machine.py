@@ -50,6 +50,7 @@ def _row(number: int, board: Board, row: Row) -> dict[str, Any]:
         "dataset": board.dataset,
         "dataset_settings": dict(board.dataset_settings),
         "model": row.model,
+        "title": row.title,
         "settings": dict(row.settings),
         "metric": board.metric,
         "metric_settings": dict(board.metric_settings),

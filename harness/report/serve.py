@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from harness.errors import HarnessError, UsageError
-from harness.results.curation import hidden_file
+from harness.results.curation import hidden_file, titles_file
 from harness.results.store import Store
 
 loopback = "127.0.0.1"
@@ -49,9 +49,9 @@ class Pages:
             return self._page, self._version
 
     def _state_of_store(self) -> object:
-        """Return what changes when a record, a fit or a figure is written, or a result is hidden."""
+        """Return what changes when a record, a fit or a figure is written, or a result is hidden or renamed."""
         root = self._store.root
-        files = [self._store.records_file, hidden_file(self._store)]
+        files = [self._store.records_file, hidden_file(self._store), titles_file(self._store)]
         files += [*root.glob("fits/[!.]*/fit.json"), *root.glob("fits/[!.]*/figures/*.png")]
         found = {}
         for path in files:

@@ -1,6 +1,7 @@
-"""Results that are hidden from boards, or removed: what is left by versions of a plugin that nobody needs any more.
+"""What boards show of the results: some are hidden, some models have a title of the user's, and some are removed.
 
 hidden.json         the keys of hidden cells; their records stay
+titles.json         the titles of models, by keys of their names and settings
 records.jsonl.bak   the records before the last removal
 in-use.lock         locked by runs, so that no record is removed while they write others
 """
@@ -8,19 +9,25 @@ in-use.lock         locked by runs, so that no record is removed while they writ
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from harness.atomic import replacing
 from harness.contracts.events import Record
 from harness.errors import StoreError, UsageError
+from harness.planning.identity import hash_of
+from harness.results.checksums import has_checksum, object_from, with_checksum
 from harness.results.store import Store
 from harness.results.validation import is_key
 
+longest_title = 60  # characters
+
 
 def shown_records(store: Store) -> list[Record]:
-    """Return the records that boards show: the latest of every cell that is not hidden.
+    """Return the records that boards show: the latest of every cell that is not hidden, with the titles of models.
 
     Raises:
         StoreError: the records cannot be read.
@@ -29,7 +36,7 @@ def shown_records(store: Store) -> list[Record]:
     unknown = unknown_keys(hidden, records)
     if unknown is not None:
         store.warn(f"{hidden_file(store)} {unknown}")
-    return [record for record in records if record.cell_key not in hidden]
+    return _with_titles([record for record in records if record.cell_key not in hidden], titles(store))
 
 
 def unknown_keys(hidden: Collection[str], records: Sequence[Record]) -> str | None:
@@ -78,6 +85,67 @@ def unhide(store: Store, keys: Collection[str]) -> None:
         StoreError: the folder cannot be written to.
     """
     _write_hidden(store, hidden_cells(store) - set(keys))
+
+
+def titles(store: Store) -> dict[str, str]:
+    """Return the titles of models, by their ``title_key``; none, with a warning, if they cannot be read."""
+    try:
+        return read_titles(store)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError):
+        store.warn(f"{titles_file(store)} cannot be read; models have their own names")
+        return {}
+
+
+def read_titles(store: Store) -> dict[str, str]:
+    """Return the titles of models, by their ``title_key``.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ValueError: it is damaged.
+    """
+    content = titles_file(store).read_bytes()
+    found = object_from(content)
+    by_key = found.get("titles")
+    if not has_checksum(content) or not isinstance(by_key, dict):
+        raise ValueError("these are not titles of models")
+    if not all(is_key(key) and is_title(title) for key, title in by_key.items()):
+        raise ValueError("these are not titles of models")
+    return by_key
+
+
+def write_titles(store: Store, by_key: Mapping[str, str]) -> None:
+    """Store the titles of models, by their ``title_key``, in place of all others.
+
+    Raises:
+        StoreError: the folder cannot be written to.
+    """
+    with _writing(store), replacing(titles_file(store)) as temporary:
+        temporary.write_text(with_checksum(json.dumps({"titles": dict(by_key)}, indent=1, sort_keys=True)))
+
+
+def title_key(model: Mapping[str, Any]) -> str:
+    """Return what a title belongs to: the name and the settings of the model of a record, in all versions."""
+    return hash_of([model["name"], model["settings"], model.get("content")])
+
+
+def is_title(value: Any) -> bool:
+    """Return whether a value can be the title of a model: one line of text, not too long for a board."""
+    return isinstance(value, str) and value.isprintable() and 0 < len(value.strip()) == len(value) <= longest_title
+
+
+def _with_titles(records: list[Record], by_key: Mapping[str, str]) -> list[Record]:
+    if not by_key:
+        return records
+    models: dict[int, Mapping[str, Any]] = {}  # many records share one
+    for model in {id(record.model): record.model for record in records}.values():
+        title = by_key.get(title_key(model))
+        models[id(model)] = model if title is None else {**model, "title": title}
+    return [
+        record if (model := models[id(record.model)]) is record.model else replace(record, model=model)
+        for record in records
+    ]
 
 
 def remove(store: Store, keys: Collection[str]) -> Path:
@@ -184,6 +252,11 @@ def _without_versions(record: Record) -> str:
 def hidden_file(store: Store) -> Path:
     """Return the file of the keys of hidden cells; it exists once something was hidden."""
     return store.root / "hidden.json"
+
+
+def titles_file(store: Store) -> Path:
+    """Return the file of the titles of models; it exists once a model was renamed."""
+    return store.root / "titles.json"
 
 
 def _write_hidden(store: Store, keys: set[str]) -> None:

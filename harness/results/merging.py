@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.atomic import create_folder, replacing, sync_file, sync_folder
 from harness.contracts.events import Record
 from harness.errors import StoreError
-from harness.results.curation import alone, hidden_cells, hide
+from harness.results.curation import alone, hidden_cells, hide, title_key, titles, write_titles
 from harness.results.store import (
     Store,
     digest_file_of,
@@ -99,6 +99,9 @@ def _merge_one(target: Store, source: Store, found: Merged, track: Track) -> Non
     newly_hidden = hidden & {record.cell_key for record in new.values()}
     if newly_hidden:
         hide(target, newly_hidden)
+    models = {title_key(record.model) for record in new.values()}
+    if newly_named := {key: title for key, title in titles(source).items() if key in models}:
+        write_titles(target, newly_named | titles(target))
 
 
 def _refuse_damaged_values(source: Store, records: Sequence[Record], found: Merged, track: Track) -> set[int]:

@@ -11,7 +11,7 @@ from zipfile import is_zipfile
 
 from harness.errors import StoreError
 from harness.results.checksums import DamagedError, has_checksum, stamped_content
-from harness.results.curation import hidden_file, read_hidden, unknown_keys
+from harness.results.curation import hidden_file, read_hidden, read_titles, title_key, titles_file, unknown_keys
 from harness.results.store import Store, latest, no_records, problem_of_environment, problem_of_figure
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def verify(store: Store, track: Track) -> Verification:
     _verify_fits(store, found, track)
     _verify_other_files(store, records, found)
     _verify_hidden(store, records, found)
+    _verify_titles(store, records, found)
     return found
 
 
@@ -165,3 +166,18 @@ def _verify_hidden(store: Store, records: list[Record], found: Verification) -> 
     if problem is not None:
         remedy = "hide the results again with 'harness results hide', which writes the file again"
         found.damage.append(Damage(f"{path} {problem}", "a result that was hidden is shown", remedy))
+
+
+def _verify_titles(store: Store, records: list[Record], found: Verification) -> None:
+    path = titles_file(store)
+    if not path.exists():
+        return
+    found.checked += 1
+    try:
+        unknown = read_titles(store).keys() - {title_key(record.model) for record in records}
+        problem = f"has the key {min(unknown)}, which no model has: it names nothing" if unknown else None
+    except (OSError, ValueError):
+        problem = "cannot be read"
+    if problem is not None:
+        remedy = "rename the models again with 'harness results rename', which writes the file again"
+        found.damage.append(Damage(f"{path} {problem}", "a model has its own name on boards", remedy))

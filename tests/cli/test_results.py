@@ -1,4 +1,4 @@
-"""Stored results are listed, hidden from leaderboards, and removed."""
+"""Stored results are listed, hidden from leaderboards, renamed there, and removed."""
 
 from __future__ import annotations
 
@@ -132,10 +132,41 @@ def test_nothing_is_removed_without_a_yes_or_while_a_run_uses_the_store(
         assert "a run is using runs" in refused("results", "remove", "--older", "--yes")
 
 
+def test_a_title_stands_for_the_name_and_the_settings_on_boards_only(call: Call, faults: str) -> None:
+    settings = ("--set", "ppca.latent_dim=2,3")
+    run = ("run", "--plugin", faults, "--models", "ppca,pca", "--metric", "reconstruction-mse", "--dataset", "tiny")
+    assert call(*run, *settings, "--no-figures", "--quiet").code == 0
+    before = Path("runs", "records.jsonl").read_bytes()
+    done = call("results", "rename", "ppca latent_dim=2", "[b]PPCA[/b] | k = 2")
+    assert (done.code, done.err.split(";")[0]) == (0, "ppca latent_dim=2 is now [b]PPCA[/b] | k = 2")
+    names = ("[b]PPCA[/b] | k = 2", "ppca latent_dim=3")
+    rows = {row["title"]: row for row in json.loads(call("leaderboard", "--format", "json").out)}
+    assert rows["[b]PPCA[/b] | k = 2"]["model"] == "ppca"
+    assert rows["[b]PPCA[/b] | k = 2"]["settings"]["latent_dim"] == 2
+    assert all(name in call("leaderboard").out for name in names)
+    assert "PPCA" in call("leaderboard", "--explain", names[0], names[1]).out
+    assert r"PPCA\[/b] \| k = 2" in call("leaderboard", "--format", "markdown").out
+    assert Path("runs", "records.jsonl").read_bytes() == before
+    assert "1 of 1 identical" in call("reproduce", "--models", "ppca", "--plugin", faults).out.replace(
+        "2 of 2", "1 of 1"
+    )
+
+    assert call("results", "rename", names[0], "k = 2").code == 0  # by its title, too
+    assert "k = 2" in call("leaderboard").out
+    assert call("results", "rename", "ppca latent_dim=2").code == 0
+    assert "ppca latent_dim=2" in call("leaderboard").out
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (("hide",), "name the results, with --models"),
     (("remove", "--yes"), "name the results, with --models"),
     (("hide", "--models", "minne"), "unknown model in runs 'minne'. Did you mean 'mine'?"),
+    (("rename", "pcb", "P"), "unknown model in runs 'pcb'. Did you mean 'pca'?"),
+    (("rename", "pca", "mine"), "title 'mine': another model of runs has this name"),
+    (("rename", "pca", "two\nlines"), "write one line of at most 60 characters"),
+    (("rename", "pca", "p" * 61), "write one line of at most 60 characters"),
+    (("rename", "pca", " "), "write one line of at most 60 characters"),
+    (("rename", "pca", "P", "--runs", "elsewhere"), "no results in elsewhere yet"),
     (("list", "--models", "pca", "--older"), "no result of these names in runs is older"),
     (("list", "--runs", "elsewhere"), "no results in elsewhere yet"),
 ])  # fmt: skip

@@ -17,7 +17,7 @@ from versions import Cell, cell, component, store_of
 from harness.contracts.events import Record
 from harness.planning.identity import hash_of
 from harness.results.checkpoint import FileCheckpoint
-from harness.results.curation import hide, in_use
+from harness.results.curation import hide, in_use, title_key, titles, write_titles
 from harness.results.store import Store
 
 if TYPE_CHECKING:
@@ -117,11 +117,13 @@ def test_a_board_says_that_values_are_damaged(call: Call, tmp_path: Path) -> Non
     ("environments/*.json", ""),
     ("checkpoints/*.pt", "it differs from what was written"),
     ("hidden.json", "which no result has"),
+    ("titles.json", "cannot be read"),
 ])  # fmt: skip
 def test_every_kind_of_file_is_verified(call: Call, tmp_path: Path, pattern: str, problem: str) -> None:
     store = filled(tmp_path / "runs")
     FileCheckpoint(store.checkpoint_file(["later"]), print).save({"w": torch.zeros(3)}, "epoch 1")
     hide(store, {store.records()[0].cell_key})
+    write_titles(store, {title_key(store.records()[0].model): "My model"})
     assert call("store", "verify").code == 0
     path = sorted(store.root.glob(pattern))[0]
     flip(path, {"hidden.json": 5, "fits/vae-0/fit.json": path.read_bytes().find(b"1.0")}.get(pattern, -3))
@@ -196,6 +198,7 @@ def test_stores_are_united_without_losing_or_doubling_a_record(call: Call, tmp_p
     for folder in ("a", "runs"):
         store_of(tmp_path / folder, [shared])
     hide(Store(tmp_path / "b"), {stored(tmp_path / "b")[0].cell_key})
+    write_titles(Store(tmp_path / "a"), {title_key(stored(tmp_path / "a")[0].model): "My VAE"})
     sources = {folder: sorted((tmp_path / folder).rglob("*")) for folder in ("a", "b")}
     done = call("store", "merge", "a", "b")
     assert (done.code, done.err) == (0, "")
@@ -206,6 +209,7 @@ def test_stores_are_united_without_losing_or_doubling_a_record(call: Call, tmp_p
     assert all(Store(tmp_path / "runs").values(record) is not None for record in records)
     assert {folder: sorted((tmp_path / folder).rglob("*")) for folder in sources} == sources
     assert json.loads((tmp_path / "runs" / "hidden.json").read_text()) == [stored(tmp_path / "b")[0].cell_key]
+    assert list(titles(Store(tmp_path / "runs")).values()) == ["My VAE"]
     assert "nothing is damaged" in call("store", "verify").out
     after = (tmp_path / "runs" / "records.jsonl").read_bytes()
     assert "added: 0 records and 0 fits; there already: 5 records" in call("store", "merge", "a", "b").out

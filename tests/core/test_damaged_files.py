@@ -50,9 +50,11 @@ parts = {
     "checkpoints": ("checkpoint",),
     "environments": ("environment",),
     "hidden cells": ("shown",),
+    "titles": ("shown",),
 }
-# What need not be there: figures had no digests once, a checkpoint is removed in the end, and nothing need be hidden.
-optional = ("digests of figures", "checkpoints", "hidden cells")
+# What need not be there: figures had no digests once, a checkpoint is removed in the end, and nothing need be hidden or
+# renamed.
+optional = ("digests of figures", "checkpoints", "hidden cells", "titles")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from versions import cell
 
 from harness.contracts.events import Values
 from harness.results.checkpoint import FileCheckpoint
-from harness.results.curation import hide
+from harness.results.curation import hide, write_titles
 from harness.results.store import Store
 
 
@@ -78,6 +78,7 @@ writes: dict[str, Callable[[Store], object]] = {
     "environment": lambda store: store.write_environment("e", {"python": "3"}),
     "checkpoint": lambda store: FileCheckpoint(store.checkpoint_file(["f"]), print).save({"w": torch.ones(3)}, "1"),
     "hidden cells": lambda store: (write_record(store), hide(store, {store.records()[0].cell_key})),
+    "titles": lambda store: (write_record(store), write_titles(store, {"a" * 24: "My model"})),
 }
 
 
