@@ -64,7 +64,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def mutated(draw: st.DrawFn, whole: dict[str, Any], times: int) -> dict[str, Any]:
-    """Replace, remove or add values, wherever they are."""
+    """Replace, remove or add values, wherever they are. What is drawn is copied, since the next change may be in it."""
     changed = copy.deepcopy(whole)
     for _ in range(times):
         path = draw(st.sampled_from(sorted(places(changed), key=str)))
@@ -73,11 +73,11 @@ def mutated(draw: st.DrawFn, whole: dict[str, Any], times: int) -> dict[str, Any
             parent = parent[key]
         action = draw(st.sampled_from(["replace", "replace", "remove", "add"]))
         if action == "replace":
-            parent[path[-1]] = draw(anything)
+            parent[path[-1]] = copy.deepcopy(draw(anything))
         elif action == "remove":
             del parent[path[-1]]
         elif isinstance(parent, dict):
-            parent[draw(st.text(max_size=5))] = draw(anything)
+            parent[draw(st.text(max_size=5))] = copy.deepcopy(draw(anything))
     return changed
 
 
