@@ -111,8 +111,8 @@ def parallel_options(command: Command) -> Command:
     """Add the options of several fits at once."""
     options = [
         click.option("--jobs", type=WholeNumber(min=1), metavar="N",
-                     help="Fits to run in parallel on the CPU; results do not depend on it. "
-                     "[default: as many as keep all cores busy]"),
+                     help="Fits to run in parallel, on CUDA each on a GPU of its own; results do not depend on it. "
+                     "[default: as many as keep all cores or GPUs busy]"),
         click.option("--timing-rounds", type=WholeNumber(min=2), default=5, show_default=True, metavar="N",
                      help="Rounds in which timings are taken in turn, each in a fresh process; their spread is the "
                      "error."),

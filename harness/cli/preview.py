@@ -82,6 +82,7 @@ def preview_of(run: Run, jobs: int | None) -> Preview:
     from harness.cli.progress import name_of
     from harness.execution.durations import Durations, Forecast
     from harness.machine.cpu_load import cores
+    from harness.machine.device import gpus
 
     pending = {cell.key for cell in run.pending}
     cells = []
@@ -93,7 +94,8 @@ def preview_of(run: Run, jobs: int | None) -> Preview:
         else:
             action = "measure" if run.is_fitted(cell.fit) else "fit, measure"
         cells.append(PlannedCell(name_of(cell.fit), cell.metric.name, action, cell.key))
-    at_once = jobs or max(1, cores() // run.specification.engine.threads)
+    engine = run.specification.engine
+    at_once = jobs or max(1, cores() // engine.threads if engine.device == "cpu" else len(gpus(engine.device)))
     forecast = Forecast.of(run, Durations.before(run), at_once).in_words if run.applicable else None
     return Preview(tuple(cells), summary(run), forecast)
 

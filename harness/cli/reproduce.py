@@ -48,8 +48,8 @@ budget in seconds, may differ within its error."""
 @names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="All results of these metrics.")
 @names_option("--models", "--model", "models", metavar="A,B", help="All results of these models.")
 @click.option("--jobs", type=WholeNumber(min=1), metavar="N",
-              help="Fits to run in parallel on the CPU; results do not depend on it. "
-              "[default: as many as keep all cores busy]")  # fmt: skip
+              help="Fits to run in parallel, on CUDA each on a GPU of its own; results do not depend on it. "
+              "[default: as many as keep all cores or GPUs busy]")  # fmt: skip
 @data_dir_option
 @runs_option
 @plugin_option

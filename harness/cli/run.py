@@ -339,7 +339,7 @@ def _advice(run: Run, jobs: Jobs) -> str | None:
         return f"{count(len(run.tasks), 'fit')} on {count(jobs.usual, 'worker')} of a cluster"
     if jobs.usual > 1:
         together = f", the last {jobs.last} together" * (jobs.last > jobs.usual)
-        each = count(engine.threads, "thread")
+        each = count(engine.threads, "thread") if engine.device == "cpu" else "1 GPU"
         return f"{count(len(run.tasks), 'fit')} in {jobs.usual} processes, {each} each{together}"
     trains = any(fit.budget for task in run.tasks for fit in task.fits)
     if engine.device == "cpu" and cores() > engine.threads and trains:

@@ -10,6 +10,7 @@ from harness.errors import UsageError
 from harness.execution.specification import WorkerContext
 from harness.execution.task import Task
 from harness.machine.cpu_load import cores
+from harness.machine.device import gpus
 
 # Fits that show fewer examples, or take less time, end before a second process has begun.
 _long_examples, _long_seconds = 50_000, 5
@@ -34,28 +35,34 @@ def jobs_for(
     """Return how many processes to use: as many as keep the cores busy, for fits that take long enough to be worth it.
 
     If the last of these would leave half of the cores idle or more, they share the cores with those before, unless the
-    budget is a time or a fit has several threads, which would wait for one another. An executor, whose ``with`` block
-    has begun, says how many workers it has place for.
+    budget is a time or a fit has several threads, which would wait for one another. Each GPU has at most one process.
+    An executor, whose ``with`` block has begun, says how many workers it has place for.
 
     Raises:
-        UsageError: several were requested on a GPU.
+        UsageError: more were requested than there are GPUs.
     """
     engine = context.specification.engine
     if executor is not None:
         jobs = min(requested or executor.places, max(1, len(tasks)))
         return Jobs(jobs, jobs)
+    places = cores() // engine.threads
     if engine.device != "cpu":
-        if (requested or 1) > 1:
-            raise UsageError("several jobs are for CPUs; on a GPU the seeds of a model are trained as one instead")
-        return one_job
+        places = max(1, len(gpus(engine.device)))
+        if (requested or 1) > places:
+            raise UsageError(
+                f"{requested} jobs on {places} GPU{'s' * (places > 1)}: each job needs a GPU of its own, on which the "
+                "seeds of a model are trained as one"
+            )
+        if places == 1:
+            return one_job
     if requested:
         jobs = min(requested, max(1, len(tasks)))
         return Jobs(jobs, jobs)
     long = [task for task in tasks if _is_long(task, context)]
-    usual = max(1, min(cores() // engine.threads, len(long)))
+    usual = max(1, min(places, len(long)))
     over = len(long) % usual
     timed = any(fit.budget and fit.budget.seconds for task in long for fit in task.fits)
-    shares = over <= usual / 2 and engine.threads == 1 and not timed
+    shares = engine.device == "cpu" and over <= usual / 2 and engine.threads == 1 and not timed
     return Jobs(usual, usual + over * shares)
 
 

@@ -30,7 +30,7 @@ from harness.execution.failure import Failure
 from harness.execution.processes import Leader, Watchdog, end, lead_session
 from harness.execution.specification import RunSpecification, WorkerContext
 from harness.execution.task import Task, perform, prepare
-from harness.machine.device import prepare_torch
+from harness.machine.device import gpus, prepare_torch
 from harness.planning.plan import Cell, Fit
 from harness.registry import Registry
 
@@ -137,12 +137,16 @@ class Workers(Protocol):
 
 
 class LocalWorker:
-    """A process of this machine, and the connection to it."""
+    """A process of this machine, and the connection to it.
 
-    def __init__(self, process: BaseProcess, connection: Connection, leader: Leader) -> None:
+    ``gpu`` is the value of ``CUDA_VISIBLE_DEVICES`` that shows it its GPU; None if it sees what this process sees.
+    """
+
+    def __init__(self, process: BaseProcess, connection: Connection, leader: Leader, gpu: str | None) -> None:
         self.process = process
         self.connection = connection
         self.leader = leader
+        self.gpu = gpu
 
     def assign(self, assignment: Assignment) -> None:
         """See ``Worker.assign``."""
@@ -189,7 +193,8 @@ class LocalWorkers:
     """Starts workers as processes of this machine.
 
     On Linux they are forked from a server process that has imported torch, so that one starts in a moment. A watchdog
-    ends them when this process is gone.
+    ends them when this process is gone. Each has the environment variables that this process has when it is started.
+    If there are several GPUs, it sees one of them, which the fewest running workers use.
     """
 
     def __init__(self, specification: RunSpecification) -> None:
@@ -197,6 +202,7 @@ class LocalWorkers:
         self._running: list[LocalWorker] = []
         self._leaving: dict[LocalWorker, float] = {}  # with the time at which it is ended
         self._watchdog: Watchdog | None = None
+        self._gpus = gpus(specification.engine.device)
 
     def __enter__(self) -> LocalWorkers:
         return self
@@ -222,14 +228,22 @@ class LocalWorkers:
             self._watchdog = Watchdog()
         token = uuid.uuid4().hex
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, self.specification, token))
+        gpu = self._free_gpu()
+        environment = {**os.environ, **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})}
+        process = context.Process(target=_work, args=(theirs, self.specification, token, environment))
         with _without_main_module():
             process.start()
         theirs.close()
-        worker = LocalWorker(process, ours, Leader(process.pid, token))
+        worker = LocalWorker(process, ours, Leader(process.pid, token), gpu)
         self._watchdog.watch(worker.leader)  # before it has a task: until then it ends with the connection
         self._running.append(worker)
         return worker
+
+    def _free_gpu(self) -> str | None:
+        if len(self._gpus) < 2:
+            return None
+        used = [each.gpu for each in self._running]
+        return min(self._gpus, key=used.count)
 
     def ready(self, workers: Sequence[Worker], seconds: float | None) -> list[Worker]:
         """See ``Workers.ready``."""
@@ -337,8 +351,10 @@ class _Sender:
         self.send("cell_ended", cell.key, record, values)
 
 
-def _work(connection: Connection, specification: RunSpecification, token: str) -> None:
+def _work(connection: Connection, specification: RunSpecification, token: str, environment: Mapping[str, str]) -> None:
     """Carry out tasks as they come, until the connection is closed."""
+    os.environ.clear()  # which is that of the fork server, as it was when the server was started
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is handled by the parent
     lead_session(token)
     os.dup2(2, 1)  # standard output is for results

@@ -36,6 +36,25 @@ def prepare_torch(device: str, *, deterministic: bool = True) -> torch.device:
     return torch.device(device)
 
 
+def gpus(device: str) -> list[str]:
+    """Return a value of ``CUDA_VISIBLE_DEVICES`` for each GPU that workers may use, which shows only this one.
+
+    They are those that this process may see: all of the machine, or those of its own ``CUDA_VISIBLE_DEVICES``, by
+    number or by UUID. A GPU of another model than the first is left out, since results name the model of the first.
+    Counting them does not initialise CUDA where NVML is installed.
+
+    Args:
+        device: ``cuda``, or another type of device, which has none.
+    """
+    n = torch.cuda.device_count() if device == "cuda" else 0
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    seen = [str(i) for i in range(n)] if given is None else [each.strip() for each in given.split(",")][:n]
+    if n < 2:
+        return seen
+    names = [torch.cuda.get_device_name(i) for i in range(n)]
+    return [each for each, name in zip(seen, names, strict=True) if name == names[0]]
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the device has finished its work, as a timing must before it reads the clock."""
     if device.type == "cuda":
