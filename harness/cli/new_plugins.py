@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.data import cache_dir
+from harness.cli.main import main
 from harness.cli.output import warn
 from harness.conformance.checks import suite_version
 from harness.planning.identity import hash_of
 from harness.registry import in_memory
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from harness.execution.run import Run
     from harness.registry import Provided
 
@@ -63,11 +67,31 @@ def _marker(provided: Provided) -> Path:
 
 def _results(names: Sequence[str], files: Sequence[Path]) -> list[dict[str, str]] | None:
     """Return the results of the quick checks, or None if they did not end."""
+    from harness.execution.processes import end
+    from harness.execution.workers import start_process
+
     plugins = [word for file in files for word in ("--plugin", str(file))]
-    command = [sys.executable, "-m", "harness", "check", ",".join(names), "--quick", "--format", "json", *plugins]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_longest, check=False)
-        found: list[dict[str, str]] = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.TimeoutExpired):
-        return None
+    words = ["check", ",".join(names), "--quick", "--format", "json", *plugins]
+    found: list[dict[str, str]] | None = None
+    process, connection, leader = start_process(_check, words)
+    with connection:
+        try:
+            if connection.poll(_longest):
+                found = json.loads(connection.recv_bytes())
+        except (EOFError, OSError, ValueError):
+            pass
+        finally:
+            end({leader.pid: leader}, grace=0.0)
+            process.join()
     return found
+
+
+def _check(connection: Connection, words: list[str]) -> None:
+    """Carry out a command in this process, without what it says meanwhile, and send what it writes."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    written = io.StringIO()
+    with redirect_stdout(written), suppress(SystemExit):
+        main(words)
+    connection.send_bytes(written.getvalue().encode())

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -192,9 +192,8 @@ class LocalWorker:
 class LocalWorkers:
     """Starts workers as processes of this machine.
 
-    On Linux they are forked from a server process that has imported torch, so that one starts in a moment. A watchdog
-    ends them when this process is gone. Each has the environment variables that this process has when it is started.
-    If there are several GPUs, it sees one of them, which the fewest running workers use.
+    A watchdog ends them when this process is gone. If there are several GPUs, each sees one of them, which the fewest
+    running workers use.
     """
 
     def __init__(self, specification: RunSpecification) -> None:
@@ -219,22 +218,11 @@ class LocalWorkers:
 
     def start(self) -> LocalWorker:
         """See ``Workers.start``."""
-        if sys.platform == "linux":
-            context: Any = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["harness.execution.preloaded"])
-        else:
-            context = multiprocessing.get_context("spawn")
         if self._watchdog is None:
             self._watchdog = Watchdog()
-        token = uuid.uuid4().hex
-        ours, theirs = context.Pipe()
         gpu = self._free_gpu()
-        environment = {**os.environ, **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})}
-        process = context.Process(target=_work, args=(theirs, self.specification, token, environment))
-        with _without_main_module():
-            process.start()
-        theirs.close()
-        worker = LocalWorker(process, ours, Leader(process.pid, token), gpu)
+        visible = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+        worker = LocalWorker(*start_process(_work, self.specification, environment=visible), gpu)
         self._watchdog.watch(worker.leader)  # before it has a task: until then it ends with the connection
         self._running.append(worker)
         return worker
@@ -282,6 +270,44 @@ class LocalWorkers:
             self._leaving.pop(worker, None)
             if worker in self._running:
                 self._running.remove(worker)
+
+
+def start_process(
+    work: Callable[..., None], *arguments: Any, environment: Mapping[str, str] | None = None
+) -> tuple[BaseProcess, Connection, Leader]:
+    """Start a process of this machine, and return it with a connection to it.
+
+    On Linux it is forked from a server process that has imported torch, so that it starts in a moment. It has the
+    environment variables that this process has now, leads a session, and ignores SIGINT. What it writes to standard
+    output goes to standard error, since standard output is for results.
+
+    Args:
+        work: a function of a module, which gets the other end of the connection and the arguments.
+        arguments: that can be pickled.
+        environment: variables that the process has in addition.
+    """
+    if sys.platform == "linux":
+        context: Any = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["harness.execution.preloaded"])
+    else:
+        context = multiprocessing.get_context("spawn")
+    token = uuid.uuid4().hex
+    ours, theirs = context.Pipe()
+    variables = {**os.environ, **(environment or {})}
+    process = context.Process(target=_begin, args=(variables, token, work, theirs, *arguments))
+    with _without_main_module():
+        process.start()
+    theirs.close()
+    return process, ours, Leader(process.pid, token)
+
+
+def _begin(variables: Mapping[str, str], token: str, work: Callable[..., None], *arguments: Any) -> None:
+    os.environ.clear()  # which is that of the fork server, as it was when the server was started
+    os.environ.update(variables)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is handled by the parent
+    lead_session(token)
+    os.dup2(2, 1)
+    work(*arguments)
 
 
 @contextmanager
@@ -351,13 +377,8 @@ class _Sender:
         self.send("cell_ended", cell.key, record, values)
 
 
-def _work(connection: Connection, specification: RunSpecification, token: str, environment: Mapping[str, str]) -> None:
+def _work(connection: Connection, specification: RunSpecification) -> None:
     """Carry out tasks as they come, until the connection is closed."""
-    os.environ.clear()  # which is that of the fork server, as it was when the server was started
-    os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is handled by the parent
-    lead_session(token)
-    os.dup2(2, 1)  # standard output is for results
     try:
         prepare_torch(specification.engine.device, deterministic=specification.engine.deterministic)
         sender = _Sender(connection, specification.limits.seconds_between_beats)
