@@ -47,7 +47,8 @@ def test_no_format_of_a_leaderboard_with_results_imports_torch(results: Path) ->
 
 @pytest.mark.full_mnist
 def test_only_the_first_run_on_mnist_imports_torchvision(data_dir: Path, tmp_path: Path) -> None:
-    words = ["run", "--models", "pca", "--metric", "reconstruction-mse", "--dataset", "mnist", "--fresh"]
+    chosen = ["--models", "linear-ae", "--metric", "parameters", "--dataset", "mnist", "--steps", "1", "--seeds", "1"]
+    words = ["run", *chosen, "--no-figures", "--fresh"]
     code = (
         "import sys, harness.cli\n"
         f"try: harness.cli.main({words!r})\n"
