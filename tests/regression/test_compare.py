@@ -127,7 +127,7 @@ def test_counts_are_compared_with_a_baseline(call: Call, version: Write) -> None
 
 
 def test_a_slower_step_is_found_and_named(version: Write, compare: Callable[..., Result]) -> None:
-    slower = "time.sleep(0.002)"
+    slower = "time.sleep(0.02)"
     result = compare(version("a"), version("b", before=slower), "--only", "speed")
     assert result.code == 1, result.err
     (finding,) = json.loads(result.out)

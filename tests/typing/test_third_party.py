@@ -130,29 +130,22 @@ def mypy(site: Path, folder: Path, **sources: str) -> dict[str, str]:
     return {name: "\n".join(line for line in lines if line.startswith(f"{name}.py:")) for name in sources}
 
 
-def test_a_third_party_is_checked_against_the_installed_wheel(site: Path, tmp_path: Path) -> None:
+def test_plugins_and_notebooks_of_third_parties_are_checked(site: Path, tmp_path: Path) -> None:
     errors = mypy(
         site,
         tmp_path,
         right=plugin,
         wrong=plugin.replace("harness.Estimate.over_examples(", "float("),
         without_unit=plugin.replace('    unit = "grey levels"\n', ""),
-    )
-    assert errors["right"] == ""
-    assert 'Incompatible return value type (got "float", expected "Estimate")' in errors["wrong"]
-    assert '"Error" is missing following "Metric" protocol member' in errors["without_unit"]
-    assert "    unit" in errors["without_unit"]
-
-
-def test_the_python_api_is_typed(site: Path, tmp_path: Path) -> None:
-    errors = mypy(
-        site,
-        tmp_path,
         notebook=notebook,
         misspelt=notebook.replace("jobs=2", "job=2"),
         mistyped=notebook.replace('device="cpu",\n    jobs', 'device="tpu",\n    jobs'),
         without_metrics=notebook.replace('    metrics="elbo",\n', ""),
     )
+    assert errors["right"] == ""
+    assert 'Incompatible return value type (got "float", expected "Estimate")' in errors["wrong"]
+    assert '"Error" is missing following "Metric" protocol member' in errors["without_unit"]
+    assert "    unit" in errors["without_unit"]
     assert errors["notebook"] == ""
     assert 'Unexpected keyword argument "job" for "run"' in errors["misspelt"]
     assert 'Argument "device" to "run" has incompatible type' in errors["mistyped"]
