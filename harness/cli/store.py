@@ -52,12 +52,13 @@ def gc(runs: Path, yes: bool) -> None:
     A fit without a record may have been trained by a run that was interrupted before it measured anything; another run
     would use it. If lines are dropped, the records before are kept in records.jsonl.bak.
     """  # noqa: D205 -- click shows it as one paragraph
+    from harness.execution.limits import in_bytes
     from harness.results.garbage import drop, find_garbage
 
     in_store = _existing(runs)
     found, damaged = drop(in_store) if yes else find_garbage(in_store)
     for each in found:
-        print(f"{each.path}  {_in_words(each.size)}  {each.why}")
+        print(f"{each.path}  {in_bytes(each.size)}  {each.why}")
     for number in damaged:
         print(f"{in_store.records_file}, line {number}  not a readable record")
     if damaged:
@@ -65,7 +66,7 @@ def gc(runs: Path, yes: bool) -> None:
     if not found and not damaged:
         print("every file is needed")
         return
-    size = _in_words(sum(each.size for each in found))
+    size = in_bytes(sum(each.size for each in found))
     count = len(found) + len(damaged)
     print(f"dropped: {count} ({size})" if yes else f"not needed: {count} ({size}); --yes drops them")
 
@@ -102,13 +103,3 @@ def _existing(runs: Path) -> Store:
     if not (runs / "records.jsonl").exists() and not (runs / "fits").exists():
         raise no_results(runs)
     return Store(runs, warn)
-
-
-def _in_words(size: int) -> str:
-    """Write a number of bytes roughly."""
-    value, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"
