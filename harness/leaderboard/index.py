@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 from tabulate import tabulate
 
-from harness.contracts.boards import Board
+from harness.contracts.boards import Board, Row
 from harness.leaderboard.markdown import escaped
 from harness.leaderboard.text import dataset_name, printable, value_head, value_in_words
 
 mark = "<!-- Written by harness: changes are lost. -->"
-_most_names = 3
+most_names = 3
 
 
 def render(boards: Sequence[Board], pages: Mapping[str, str]) -> str:
@@ -33,15 +33,20 @@ def render(boards: Sequence[Board], pages: Mapping[str, str]) -> str:
     return f"{mark}\n# Leaderboards\n\n{table}\n\n{note}\n"
 
 
+def may_be_first(board: Board) -> list[Row]:
+    """Return the rows that may be the first of a board, or none if no other row has a rank."""
+    ranked = [row for row in board.rows if row.rank_low is not None]
+    return [row for row in ranked if row.rank_low == 1 and len(ranked) > 1]
+
+
 def _name(board: Board) -> tuple[str, str]:
     return dataset_name(board), " ".join(filter(None, [value_head(board, board.metric), board.metric_label]))
 
 
 def _row(board: Board, page: str, with_measure: bool) -> list[str]:
     valued = [row for row in board.rows if row.value is not None]
-    ranked = [row for row in valued if row.rank_low is not None]
-    first = [row.name for row in ranked if row.rank_low == 1 and len(ranked) > 1]
-    names = ", ".join(first[:_most_names]) + f" and {len(first) - _most_names} more" * (len(first) > _most_names)
+    first = [row.name for row in may_be_first(board)]
+    names = ", ".join(first[:most_names]) + f" and {len(first) - most_names} more" * (len(first) > most_names)
     seeds = sorted({row.seeds for row in valued})
     dataset, metric = _name(board)
     measure = f" · {board.measure}" if with_measure and board.measure else ""

@@ -13,9 +13,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.contracts.boards import Board
+from harness.contracts.boards import Board, Row
 from harness.contracts.events import Record
 from harness.leaderboard.board import build_boards
+from harness.leaderboard.index import may_be_first, most_names
 from harness.leaderboard.text import (
     captions,
     dataset_name,
@@ -43,6 +44,7 @@ class Section:
         key: of the data set.
         title: the data set with the settings that are not at their defaults.
         boards: by their keys.
+        first: the rows that may be the first of a board, by the key of the board, where there are any.
         trade_offs: quality against cost, by the key of the board of quality.
         charts: losses of all models against seconds, one chart for each loss.
     """
@@ -50,6 +52,7 @@ class Section:
     key: str
     title: str
     boards: Mapping[str, Board]
+    first: Mapping[str, Sequence[Row]]
     trade_offs: Mapping[str, Sequence[TradeOff]]
     charts: Sequence[Chart]
 
@@ -89,6 +92,7 @@ def render(records: Sequence[Record], store: Store, commands_of: Commands, *, is
             style=style,
             policy=_policy(script, style, is_served=is_served),
             canvas=plots,
+            most_first=most_names,
         )
     )
 
@@ -201,6 +205,7 @@ def _sections(
             dataset,
             dataset_name(first),
             its_boards,
+            {key: rows for key, board in its_boards.items() if (rows := may_be_first(board))},
             {
                 key: found
                 for key in its_boards

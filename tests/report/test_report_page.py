@@ -14,7 +14,7 @@ from stored_results import described_fit
 from harness.cli.run_commands import commands_of
 from harness.contracts.events import Record
 from harness.leaderboard.board import build_boards
-from harness.leaderboard.text import captions, decimals, number, rank_range
+from harness.leaderboard.text import captions, decimals, number, rank_range, value_in_words
 from harness.planning.identity import hash_of
 from harness.report import pictures
 from harness.report.page import render
@@ -223,3 +223,19 @@ def test_models_that_differ_only_in_their_budget_have_names_of_their_own(tmp_pat
 
 def test_without_results_the_page_says_so(tmp_path: Path) -> None:
     assert "No results yet" in Page(page_of(Store(tmp_path))).text
+
+
+def test_each_data_set_begins_with_the_models_that_may_be_the_best(store: Store) -> None:
+    boards = build_boards(store.records(), store)
+    glances = re.findall('<table class="glance">.*?</table>', page_of(store), re.DOTALL)
+    lines = [line for glance in glances for line in glance.split("<tr>")[2:]]
+    compared = [board for board in boards if sum(row.rank_low is not None for row in board.rows) > 1]
+    assert len(lines) == len(compared) > 0
+    for board in compared:
+        best = [row for row in board.rows if row.rank_low == 1]
+        assert any(
+            f">{board.metric}" in line
+            and value_in_words(best[0], over_seeds=False) in line
+            and all(f">{row.model}<" in line for row in best[:3])
+            for line in lines
+        )
