@@ -18,6 +18,7 @@ from typing import Any
 
 _last_field = re.compile(rb'(?:,\n |, )"checksum": "([0-9a-f]{8})"(\n?\})\s*\Z')
 _longest_last_field = 40  # bytes
+_length_of_last_field = len(b', "checksum": "01234567"}')
 _stamp = b"\nsha256:"
 
 
@@ -44,41 +45,37 @@ def object_from(content: bytes, owner: str = "") -> dict[str, Any]:
     Raises:
         DamagedError: it is not a JSON object, or not the one that was written.
     """
-    return without_checksum(object_in(content), content, owner)
-
-
-def object_in(content: bytes) -> dict[str, Any]:
-    """Return the fields of a JSON object, with its checksum if it has one, which is not checked.
-
-    Raises:
-        DamagedError: it is not a JSON object.
-    """
     try:
         fields = _decoder.decode(content.decode())
     except (ValueError, RecursionError) as error:
         raise DamagedError("it is not JSON") from error
     if not isinstance(fields, dict):
         raise DamagedError("it is not a JSON object")
-    return fields
-
-
-def without_checksum(fields: dict[str, Any], content: bytes, owner: str = "") -> dict[str, Any]:
-    """Return the fields of a JSON object without its checksum, which is checked if there is one.
-
-    Args:
-        fields: by name, which are changed.
-        content: the whole object, as it was read.
-        owner: what the object must be read for.
-
-    Raises:
-        DamagedError: it is not what was written.
-    """
     given = fields.pop("checksum", None)
     if given is not None:
         found = _last_field.search(content, max(0, len(content) - _longest_last_field))
         if found is None or int(found[1], 16) != _checksum(content[: found.start()], owner):
             raise DamagedError("it differs from what was written")
     return fields
+
+
+def intact_line(content: bytes) -> bytes | None:
+    """Return a JSON object on one line without its checksum and the closing brace.
+
+    It is None if the checksum is not there, as ``with_checksum`` writes it, or not right.
+    """
+    body = content[:-_length_of_last_field]
+    return body if content[-_length_of_last_field:] == b', "checksum": "%08x"}' % _checksum(body, "") else None
+
+
+def fields_in(text: bytes) -> dict[str, Any] | None:
+    """Return the fields between the braces of a JSON object, without spaces around; None if it is not one."""
+    try:
+        written = (b"{" + text + b"}").decode()
+        fields, end = _decoder.raw_decode(written)
+    except (ValueError, RecursionError):
+        return None
+    return fields if end == len(written) else None
 
 
 def has_checksum(content: bytes) -> bool:

@@ -19,16 +19,18 @@ import dataclasses
 import errno
 import gc
 import io
+import itertools
 import json
 import marshal
 import math
+import operator
 import os
 import re
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,12 +42,12 @@ from harness.results.checksums import (
     DamagedError,
     digest_of,
     digest_of_file,
+    fields_in,
+    intact_line,
     object_from,
-    object_in,
     with_checksum,
-    without_checksum,
 )
-from harness.results.validation import problem_of_fields, problem_of_fit, problem_of_record, problem_of_rest
+from harness.results.validation import check_of_values, problem_of_fit, problem_of_record
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,16 +60,52 @@ _defaults = {each.name: each.default for each in dataclasses.fields(Record) if e
 _defaults |= {
     each.name: each.default_factory() for each in dataclasses.fields(Record) if callable(each.default_factory)
 }
-_setters = [(each.name, vars(Record)[each.name].__set__) for each in dataclasses.fields(Record)]
+_names = [each.name for each in dataclasses.fields(Record)]
+_setters = [vars(Record)[name].__set__ for name in _names]
+_schema, _status, _value = map(_names.index, ("schema", "status", "value"))
 
-# Where a line of records is cut into parts; see ``RecordReader``.
-_keys = re.compile(rb'\{"cell_key": "[a-z0-9-]*", "fit_key": "[a-z0-9-]*"')
-_seed = re.compile(rb', "seed": -?[0-9]+')
-_what = frozenset(["dataset", "model", "metric"])
-_how = frozenset(["budget", "engine", "machine", "split", "evaluation_seed"])
-_common = _what | _how
-_most_parts = 20_000  # kept
-_often_equal = ("fit_key", "unit", "measure", "limits", "reason", "environment", "commit", "started", "ended")
+
+_often_equal = {"unit", "direction", "counted", "measure", "environment", "commit", "started", "ended"}
+_lists = {name for name, value in _defaults.items() if value == ()}
+_keys = re.compile(rb'\{"cell_key": "([a-z0-9]{1,100})", "fit_key": "([a-z0-9]{1,100})", ')
+
+
+class _Part(NamedTuple):
+    """Neighbouring fields of a line of records.
+
+    Args:
+        names: of the fields, in order.
+        problem: returns what is wrong with their values, or None.
+        ends_before: what comes after them in a line.
+        is_repeated: whether many lines have the same.
+        shared: the places of values that are often equal.
+        lists: the places of values that are lists.
+    """
+
+    names: list[str]
+    problem: Callable[[Sequence[Any]], str | None]
+    ends_before: bytes
+    is_repeated: bool
+    shared: list[int]
+    lists: list[int]
+
+
+def _parts_of_a_line(**first: bool) -> list[_Part]:
+    """Return the parts that begin with these fields, each with whether it is repeated."""
+    parts = []
+    for (start, end), is_repeated in zip(
+        itertools.pairwise([*map(_names.index, first), len(_names)]), first.values(), strict=True
+    ):
+        names, after = _names[start:end], "".join(_names[end : end + 1])
+        places = ([names.index(name) for name in names if name in those] for those in (_often_equal, _lists))
+        parts.append(
+            _Part(names, check_of_values(names), f', "{after}": '.encode() * bool(after), is_repeated, *places)
+        )
+    return parts
+
+
+_parts = _parts_of_a_line(dataset=True, model=True, metric=True, seed=True, value=False, warning=True, seconds=False)
+_most_parts, _longest_part = 20_000, 2_000  # kept; characters
 
 
 class Line(NamedTuple):
@@ -132,7 +170,7 @@ class Store:
 
         Those of one cell are left by a run that was interrupted in between.
         """
-        return len(list(islice(self.root.glob("values/[!.]*.npz"), 2))) > 1
+        return len(list(itertools.islice(self.root.glob("values/[!.]*.npz"), 2))) > 1
 
     def records_size(self) -> int:
         """Return the size of the file of records in bytes."""
@@ -515,7 +553,7 @@ class RecordReader:
     """Reads lines of records. What many of them have in common is decoded and checked once, and kept in memory once."""
 
     def __init__(self) -> None:
-        self._parts: dict[bytes, dict[str, Any] | None] = {}
+        self._kept: list[dict[bytes, list[Any]]] = [{} for _ in _parts]  # by the text of a part
         self._shared: dict[Any, Any] = {}
 
     def line(self, number: int, content: bytes) -> Line:
@@ -532,50 +570,59 @@ class RecordReader:
             return Line(number, content, problem=f"not a readable record: {error}")
 
     def _record_by_parts(self, content: bytes) -> Record | None:
-        """Return the record of a line, or None if the line is not as this version writes it.
+        """Return the record of a line that is sound and as this version writes it; None for any other line.
 
-        The line is cut into what is measured (data set, model and metric), how (from the budget to the evaluation seed)
-        and the rest. Each part must be a list of fields on its own, so it was cut between fields of the record.
-
-        Raises:
-            ValueError: it is not what was written, or a field is wrong.
+        Each part must be a list of fields on its own, so the line was cut between fields of the record.
         """
-        first = content.find(b', "dataset": {')
-        end_of_first = content.find(b'}, "seed": ', first)
-        second = content.find(b', "budget": ', end_of_first)
-        end_of_second = content.find(b', "status": "', second)
-        if first < 0 or not first < end_of_first < second < end_of_second or not _keys.fullmatch(content, 0, first):
+        body = intact_line(content)
+        if body is None:
             return None
-        if not _seed.fullmatch(content, end_of_first + 1, second):
+        keys = _keys.match(body)
+        if keys is None:
             return None
-        what = self._part(content[first + 2 : end_of_first + 1], _what)
-        how = self._part(content[second + 2 : end_of_second], _how)
-        if what is None or how is None:
+        fit_key = keys[2].decode()
+        values: list[Any] = [keys[1].decode(), self._shared.setdefault(fit_key, fit_key)]
+        start = keys.end()
+        for part, kept in zip(_parts, self._kept, strict=True):
+            end = body.find(part.ends_before, start) if part.ends_before else len(body)
+            if end < 0:
+                return None
+            text = body[start:end]
+            found = kept.get(text)
+            if found is None:
+                found = self._values_in(part, text)
+                if found is None:
+                    return None
+                if part.is_repeated and len(text) <= _longest_part:
+                    if len(kept) >= _most_parts:
+                        kept.clear()
+                    kept[text] = found
+            values += found
+            start = end + 2
+        if values[_schema] != schema or (values[_value] is None and values[_status] == "ok"):
             return None
-        rest = object_in(content[:first] + content[end_of_first + 1 : second] + content[end_of_second:])
-        if rest.get("schema") != schema:
-            return None
-        rest = without_checksum(rest, content)
-        problem = problem_of_rest(rest, _common)
-        if problem is not None:
-            raise ValueError(problem)
-        for name in _often_equal:
-            value = rest.get(name)
-            rest[name] = self._shared.setdefault(value, value)
-        return _record({**_defaults, **what, **how, **rest})
+        return _record(values)
 
-    def _part(self, text: bytes, names: frozenset[str]) -> dict[str, Any] | None:
-        """Return the fields in a part of a line; None if they are not these, or not sound."""
-        if text not in self._parts:
-            if len(self._parts) >= _most_parts:
-                self._parts.clear()
-            try:
-                fields = self._sharing_components(object_in(b"{" + text + b"}"))
-            except ValueError:
-                fields = {}
-            is_sound = fields.keys() == names and problem_of_fields(fields) is None
-            self._parts[text] = fields if is_sound else None
-        return self._parts[text]
+    def _values_in(self, part: _Part, text: bytes) -> list[Any] | None:
+        """Return the values of the fields of a part of a line; None if it has other fields, or they are not sound."""
+        fields = fields_in(text)
+        if fields is None:
+            return None
+        if list(fields) != part.names:
+            given = fields
+            if not given.keys() <= set(part.names) or any(n not in given and n not in _defaults for n in part.names):
+                return None
+            fields = {name: given[name] if name in given else _defaults[name] for name in part.names}
+        values = list(fields.values())
+        if part.problem(values) is not None:
+            return None
+        if part.is_repeated:
+            values = list(self._sharing_components(fields).values())
+        for place in part.shared:
+            values[place] = self._shared.setdefault(values[place], values[place])
+        for place in part.lists:
+            values[place] = tuple(values[place])
+        return values
 
     def _sharing_components(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Replace components, budgets and engines by equal ones of earlier records."""
@@ -643,16 +690,15 @@ def record_from(fields: dict[str, Any]) -> Record:
     problem = problem_of_record(fields)
     if problem is not None:
         raise ValueError(problem)
-    return _record({**_defaults, **fields})
+    complete = {**_defaults, **fields}
+    return _record([tuple(complete[name]) if name in _lists else complete[name] for name in _names])
 
 
-def _record(fields: dict[str, Any]) -> Record:
+def _record(values: Sequence[Any]) -> Record:
+    """Build a record from the values of all fields, in order."""
     record = object.__new__(Record)
-    for name in ("samples", "group_values", "at_least"):
-        fields[name] = tuple(fields[name])
     # The constructor of a frozen dataclass takes as long as reading all fields from JSON.
-    for name, set_field in _setters:
-        set_field(record, fields[name])
+    deque(map(operator.call, _setters, itertools.repeat(record), values), maxlen=0)
     return record
 
 

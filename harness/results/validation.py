@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import reprlib
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import datetime
 from itertools import repeat
@@ -30,30 +30,28 @@ _Check = Callable[[Any], bool]
 
 def problem_of_record(fields: Mapping[str, Any]) -> str | None:
     """Return what is wrong with the fields of a record of the current schema, or None."""
-    return problem_of_rest(fields, frozenset())
-
-
-def problem_of_rest(fields: Mapping[str, Any], others: frozenset[str]) -> str | None:
-    """Return what is wrong with a record of the current schema, given all fields but the ``others``, or None."""
-    problem = problem_of_fields(fields)
-    if problem is not None:
-        return problem
-    if not (required := _required_of_record - others) <= fields.keys():
-        return f"it has no {_first_missing(required, fields)}"
+    for name, value in fields.items():
+        check = _of_record.get(name)
+        if check is None or not ((value is None and name in _nullable) or check(value)):
+            return _wrong(name, value, check)
+    if not _required_of_record <= fields.keys():
+        return f"it has no {_first_missing(_required_of_record, fields)}"
     if fields["status"] == "ok" and fields.get("value") is None:
         return "it has the status ok but no value"
     return None
 
 
-def problem_of_fields(fields: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with some fields of a record, or None."""
-    for name, value in fields.items():
-        if value is None and name in _nullable:
-            continue
-        check = _of_record.get(name)
-        if check is None or not check(value):
-            return _wrong(name, value, check)
-    return None
+def check_of_values(names: Sequence[str]) -> Callable[[Sequence[Any]], str | None]:
+    """Return a function of the values of some fields of a record, which says what is wrong with them, or None."""
+    checks = [(name, _of_record[name], name in _nullable) for name in names]
+
+    def problem(values: Sequence[Any]) -> str | None:
+        for value, (name, check, is_nullable) in zip(values, checks, strict=True):
+            if not ((value is None and is_nullable) or check(value)):
+                return _wrong(name, value, check)
+        return None
+
+    return problem
 
 
 def problem_of_fit(fields: Mapping[str, Any]) -> str | None:
