@@ -22,6 +22,7 @@ from harness.contracts.models import (
     Transports,
     offers,
 )
+from harness.errors import no_exit
 from harness.noise import Noise, derive_seed, global_seed
 
 
@@ -43,7 +44,8 @@ def codes(model: Any, x: Tensor) -> Tensor:
 def attempted_codes(model: Any, x: Tensor) -> Tensor | None:
     """Return fixed codes as ``codes`` does, or None if the model has no codes, or raises an exception."""
     try:
-        return codes(model, x) if latent_size(model, x) else None
+        with no_exit():
+            return codes(model, x) if latent_size(model, x) else None
     except Exception:
         return None
 
@@ -122,13 +124,15 @@ def attempted(model: Any, x: Tensor, z: Tensor | None, *, drawn: bool = True) ->
     for name, method in _methods(model).items():
         with global_seed(0):
             try:
-                found[name] = method(x.clone(), None if z is None else z.clone())
+                with no_exit():
+                    found[name] = method(x.clone(), None if z is None else z.clone())
             except Exception as error:
                 found[name] = error
     for name, draw in _drawing_methods(model).items() if drawn else ():
         with global_seed(0):
             try:
-                found |= draw(x.clone(), Noise(0, x.device))
+                with no_exit():
+                    found |= draw(x.clone(), Noise(0, x.device))
             except Exception as error:
                 found[name] = error
     return found

@@ -387,7 +387,7 @@ def prepare_elsewhere(fits: Sequence[Fit], specification: RunSpecification, even
 
 
 def _doing(current: _Current) -> str:
-    what = {"loading": "loading data and models", "fit": "training", "figures": "storing the fit and drawing figures"}
+    what = {"loading": "loading data and models", "fit": "the fit", "figures": "storing the fit and drawing figures"}
     return what.get(current.stage, "the measurement")
 
 

@@ -81,6 +81,10 @@ class Unreadable(Sound):
     def loss(self, x, noise):
         raise ValueError(f"a long message\\n{torch.zeros(40, 40).tolist()}")
 
+class Exits(Sound):
+    def sample(self, n, noise):
+        raise SystemExit(0)
+
 class KeepsNoise(Sound):
     def loss(self, x, noise):
         self.noise = noise
@@ -173,7 +177,7 @@ def harness_datasets():
 @harness.hookimpl
 def harness_models():
     return specs(harness.ModelSpec, Sound, InPlace, InPlaceByNumpy, ZeroesTrain, ZeroesAll, SetsDtype, Unstored,
-                 Diverging, Unreadable, KeepsNoise)
+                 Diverging, Unreadable, Exits, KeepsNoise)
 
 @harness.hookimpl
 def harness_metrics():
@@ -372,6 +376,13 @@ def test_a_fit_whose_state_is_not_in_its_state_dict_is_an_error(call: Call, fold
         "a copy that is loaded from its state_dict has another reconstruct: keep what a fit"
     )
     assert not (folder / "runs" / "fits").exists()
+
+
+def test_a_method_that_calls_exit_costs_no_metric_of_another_method(
+    call: Call, folder: Path, truth: dict[str, float]
+) -> None:
+    assert run(call, "exits,sound", mse).code == 0
+    assert records(folder)["exits", mse]["value"] == truth["sound"]
 
 
 def test_a_model_that_keeps_noise_is_trained_seed_by_seed(call: Call, folder: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hostile import json_values, nested, tried
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from stored_results import described_fit
@@ -30,29 +30,6 @@ validator = Draft202012Validator(json.loads((root / "docs" / "schemas" / "record
 old = [json.loads(line) for line in (root / "tests/fixtures/store/records.jsonl").read_text().splitlines()]
 new = [json.loads(line_of(cell(seed)[0])) for seed in range(2)]
 renderers = [each.spec.resolve() for each in Registry.load().all("renderer")]
-quick = settings(
-    max_examples=int(os.environ.get("HARNESS_FAULTS", "60")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-
-nested: Any = "deep"
-for _ in range(200):
-    nested = [nested]
-anything = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from([
-        "", "../../../x", "vae", "ok", "<script>", "[/x]", "\ud800", "\x1b[2J", "higher", "sideways", "1970",
-        "0001-01-01",
-        -1, 0, 1, -1.0, 10**400, 2**70, 1e308, -1e300, 1e-320, nested, "test", "float32", {}, [], [None], [1.5, None],
-    ]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)  # fmt: skip
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -73,11 +50,11 @@ def mutated(draw: st.DrawFn, whole: dict[str, Any], times: int) -> dict[str, Any
             parent = parent[key]
         action = draw(st.sampled_from(["replace", "replace", "remove", "add"]))
         if action == "replace":
-            parent[path[-1]] = copy.deepcopy(draw(anything))
+            parent[path[-1]] = copy.deepcopy(draw(json_values))
         elif action == "remove":
             del parent[path[-1]]
         elif isinstance(parent, dict):
-            parent[draw(st.text(max_size=5))] = copy.deepcopy(draw(anything))
+            parent[draw(st.text(max_size=5))] = copy.deepcopy(draw(json_values))
     return changed
 
 
@@ -107,7 +84,7 @@ def show_all(store: Store) -> None:
     Durations.of(store, "a machine")
 
 
-@quick
+@tried(60)
 @given(fields=records())
 def test_a_record_with_any_value_anywhere_is_left_out_or_is_a_valid_one(fields: dict[str, Any], tmp_path: Path) -> None:
     seen: list[str] = []
@@ -122,7 +99,7 @@ def test_a_record_with_any_value_anywhere_is_left_out_or_is_a_valid_one(fields: 
         assert [line.split(", line 2: ")[0] for line in seen] == [str(store.records_file)]
 
 
-@quick
+@tried(60)
 @given(line=st.sampled_from([line_of(cell(seed)[0]) for seed in range(3)]), data=st.data())
 def test_a_line_with_changed_bytes_is_left_out_or_is_the_same_record(
     line: bytes, data: st.DataObject, tmp_path: Path
@@ -137,7 +114,7 @@ def test_a_line_with_changed_bytes_is_left_out_or_is_the_same_record(
     assert found in ([], store.records())
 
 
-@quick
+@tried(60)
 @given(described=fits())
 def test_a_description_of_a_fit_with_any_value_anywhere_is_named_or_is_of_use(
     described: dict[str, Any], tmp_path: Path

@@ -104,10 +104,11 @@ faults: dict[str, Callable[[], object]] = {
 
 @dataclass(frozen=True)
 class Faulty:
-    """A fault, and the place where it occurs."""
+    """A fault, the place where it occurs, and how often the loss is computed before."""
 
     fault: str = "none"
     place: str = "loss"
+    step: int = 0
 
     def at(self, place: str) -> None:
         """Have the fault if this is its place."""
@@ -134,7 +135,7 @@ class Scaled(torch.nn.Module):
 
     def __init__(self, info: harness.DataInfo, config: Faulty) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.steps = config, 0
         self.w = torch.nn.Parameter(torch.zeros(1))
         config.at("init")
 
@@ -142,7 +143,9 @@ class Scaled(torch.nn.Module):
         return x * self.w
 
     def loss(self, x: Tensor, noise: harness.Noise) -> Tensor:
-        self.config.at("loss")
+        if self.steps == self.config.step:
+            self.config.at("loss")
+        self.steps += 1
         return (self.reconstruct(x) - x).square().mean() + noise.normal(len(x)).square().mean()
 
     def sample(self, n: int, noise: harness.Noise) -> Tensor:

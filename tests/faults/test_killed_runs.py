@@ -8,12 +8,10 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from tests.faults.conftest import Runs
+from fault_trials import Kills, trials
+from faulty_runs import Runs
 
 # A child and a daemon in the loss, and a slow measurement: there is something to leave behind at most moments.
 grid = ("--metric", "mean,measured,reconstruction-mse", "--seeds", "2", "--jobs", "2",
@@ -21,9 +19,9 @@ grid = ("--metric", "mean,measured,reconstruction-mse", "--seeds", "2", "--jobs"
 Values = dict[str, float | None]
 
 
-def values_of(runs: Runs, folder: str) -> Values:
+def values_of(runs: Runs) -> Values:
     """Return the values by cell, each of which must have one record."""
-    lines = runs.lines(folder)
+    lines = runs.lines()
     counts = Counter(line["cell_key"] for line in lines)
     assert [key for key, count in counts.items() if count > 1] == []
     return {line["cell_key"]: line["value"] for line in lines}
@@ -82,25 +80,35 @@ def test_a_second_signal_ends_a_run_at_once(runs: Runs) -> None:
     assert runs.alive() == []
 
 
-@pytest.mark.faults
-def test_runs_killed_at_random_moments(runs: Runs, trial: int, note: Callable[[str, str, bool], None]) -> None:
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[float, Values]:
+    """Return the seconds and the values of a run that is not killed."""
+    runs = Runs(tmp_path_factory.mktemp("undisturbed"))
     start = time.monotonic()
-    assert runs.run(*grid, "--runs", "undisturbed")[0] == 0
-    longest, undisturbed = time.monotonic() - start, values_of(runs, "undisturbed")
+    assert runs.run(*grid)[0] == 0
+    return time.monotonic() - start, values_of(runs)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("trial", range(max(trials // 2, 1)))
+def test_runs_killed_at_random_moments(runs: Runs, trial: int, undisturbed: tuple[float, Values], kills: Kills) -> None:
+    seconds, values = undisturbed
     moments = random.Random(trial)
     for attempt in range(12):
         process = runs.start(*grid)
         try:
-            process.wait(moments.uniform(0.2, 0.7) * longest if attempt < 6 else 3000)
+            process.wait(moments.uniform(0.2, 0.7) * seconds if attempt < 6 else 3000)
         except subprocess.TimeoutExpired:
             process.kill()
         process.communicate()
         if process.returncode == 0:
             break
         left = runs.alive()
-        note("SIGKILL of the run", "any moment", not left)
+        kills.killed += 1
+        kills.left_nothing += not left
         assert left == []
-    is_equal = values_of(runs, "runs") == undisturbed
-    note("completed after kills", "", is_equal and not runs.leftovers())
+    is_equal = values_of(runs) == values
+    kills.completed += 1
+    kills.right += is_equal and not runs.leftovers()
     assert is_equal
     assert runs.leftovers() == []
