@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING
 
+_headings = ("fit", "metric", "action", "cell")
 _most_rows, _first_rows = 500, 50  # of a table; a longer one shows only the first
 
 if TYPE_CHECKING:
@@ -56,25 +58,39 @@ class Preview:
     def __repr__(self) -> str:
         from rich.console import Console
 
-        console = Console(file=StringIO(), width=110, highlight=False, markup=False)
+        # In a notebook, rich would write colours and show what is only captured.
+        console = Console(
+            file=StringIO(), width=110, highlight=False, markup=False, force_terminal=False, force_jupyter=False
+        )
         with console.capture() as captured:
             console.print(self.table())
         return "\n".join(filter(None, [captured.get(), self.forecast]))
+
+    def _repr_html_(self) -> str:
+        from tabulate import tabulate
+
+        rows = [[escape(entry) for entry in row] for row in self._rows()]
+        lines = [f"<strong>{escape(self.summary)}</strong>", tabulate(rows, _headings, "unsafehtml")]
+        return "\n".join([*lines, *([f"<small>{escape(self.forecast)}</small>"] if self.forecast else [])])
 
     def table(self) -> Table:
         """Return the cells as a table; if there are many, the first ones, and how many others there are."""
         from rich.table import Table
 
         table = Table(box=None, header_style="bold", title=self.summary, title_justify="left")
-        for heading in ("fit", "metric", "action", "cell"):
+        for heading in _headings:
             table.add_column(heading, overflow="fold")
+        for row in self._rows():
+            table.add_row(*row)
+        return table
+
+    def _rows(self) -> Iterator[tuple[str, str, str, str]]:
         shown = self.cells if len(self.cells) <= _most_rows else self.cells[:_first_rows]
         for cell in shown:
-            table.add_row(cell.fit, cell.metric, cell.action, cell.key[:12])
+            yield cell.fit, cell.metric, cell.action, cell.key[:12]
         if len(shown) < len(self.cells):
             others = Counter(cell.action for cell in self.cells[len(shown) :])
-            table.add_row("…", "…", "\n".join(f"{n:,} more: {action}" for action, n in others.most_common()), "…")
-        return table
+            yield "…", "…", "\n".join(f"{n:,} more: {action}" for action, n in others.most_common()), "…"
 
 
 def preview_of(run: Run, jobs: int | None) -> Preview:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,14 @@ from harness.contracts.events import evaluation_splits
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.data.dataset import DataInfo
     from harness.planning.component import Component
     from harness.registry import Registry
 
 _model, _folder = "samples", "folder"  # how plugins name samples, and images of one's own
+_batch = 1000  # images
 
 
 @click.command(
@@ -161,13 +165,24 @@ def _written(dataset: Component, values: Mapping[str, Any]) -> Path:
 
     source = DataSource(values["data_dir"], cache_dir(), notice, show_bar)
     data = load_dataset(dataset.provided.spec, dataset.config, source)  # type: ignore[arg-type]
-    images = data.train.all(Noise(derive_seed("samples", dataset.name)))
-    pixels = (images * 255).round()
-    if data.info.support in ("unit", "binary") and bool((pixels / 255 == images).all()):
-        images = pixels.byte()
+    images = _as_bytes_or_floats(data.train.batches(_batch, Noise(derive_seed("samples", dataset.name))), data.info)
     require_writable(values["runs"], "--runs")
     path: Path = values["runs"] / "samples" / f"{dataset.name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         save_file({"samples": images}, temporary)
     return path
+
+
+def _as_bytes_or_floats(batches: Iterable[Tensor], info: DataInfo) -> Tensor:
+    """Return all images, as bytes if each value is a whole number of 255ths."""
+    import torch
+
+    parts: list[Tensor] = []
+    are_bytes = info.support in ("unit", "binary")
+    for x in batches:
+        pixels = (x * 255).round()
+        if are_bytes and not bool((pixels / 255 == x).all()):
+            are_bytes, parts = False, [part / 255 for part in parts]
+        parts.append(pixels.byte() if are_bytes else x)
+    return torch.cat(parts)

@@ -24,6 +24,7 @@ def read_or_decode(
 ) -> dict[str, Tensor]:
     """Return the result of ``decode``, from the copy in ``folder`` if that is intact and ``files`` are unchanged.
 
+    The tensors are mapped from the copy, also if it has just been written, so that they take no memory of the process.
     If the copy is damaged or cannot be written, this is announced in one line and the data is decoded.
 
     Raises:
@@ -31,13 +32,14 @@ def read_or_decode(
     """
     resolved = [path.resolve() for path in files]
     # Read before decoding, so a file that changes meanwhile is decoded again next time.
-    sources = json.dumps([[str(path), *state_of(path)] for path in resolved])
+    sources = sha256(json.dumps([[str(path), *state_of(path)] for path in resolved]).encode()).hexdigest()
     place = sha256(json.dumps([str(path) for path in resolved]).encode()).hexdigest()[:16]
     copy = folder / f"{name}-{place}.safetensors"
     tensors = _read(copy, sources, announce)
     if tensors is None:
         tensors = dict(decode())
-        _write(copy, sources, tensors, announce)
+        if _write(copy, sources, tensors, announce):
+            tensors = _read(copy, sources, announce) or tensors  # another process may have replaced the copy
     return tensors
 
 
@@ -72,16 +74,24 @@ def _read(copy: Path, sources: str, announce: Callable[[str], None]) -> dict[str
     return None
 
 
-def _write(copy: Path, sources: str, tensors: Mapping[str, Tensor], announce: Callable[[str], None]) -> None:
-    # Clones, because safetensors refuses tensors that share memory, such as slices of one tensor.
-    clones = {name: each.contiguous().clone() for name, each in tensors.items()}
+def _write(copy: Path, sources: str, tensors: Mapping[str, Tensor], announce: Callable[[str], None]) -> bool:
+    """Write a copy; return whether this was possible."""
+    whole = {name: _alone_in_memory(each) for name, each in tensors.items()}
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with replacing(copy) as temporary:
-            save_file(clones, temporary, {"sources": sources, "digest": digest_of(clones)})
+            save_file(whole, temporary, {"sources": sources, "digest": digest_of(whole)})
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         announce(f"the decoded data cannot be kept in {copy.parent} ({reason}): it will be decoded again next time")
+        return False
+    return True
+
+
+def _alone_in_memory(tensor: Tensor) -> Tensor:
+    """Return a slice as a copy, since safetensors refuses tensors that share memory; a whole tensor is not copied."""
+    is_whole = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
+    return tensor if is_whole else tensor.contiguous().clone()
 
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:

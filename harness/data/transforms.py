@@ -112,7 +112,9 @@ def _drawn_once(
     # On the CPU, drawing in parts gives the same numbers as drawing at once. Small parts stay in the processor's cache,
     # and below the size at which torch uses several threads, which is slower when these are busy.
     size = max(1, 2**15 // split.stored[0].numel())
-    values = torch.cat([inputs(part, noise).to(dtype) for part in split.stored.split(size)])
+    values = torch.empty(split.stored.shape, dtype=dtype)
+    for part, place in zip(split.stored.split(size), values.split(size), strict=True):
+        place.copy_(inputs(part, noise))
     return replace(split, stored=values, inputs=floats)
 
 

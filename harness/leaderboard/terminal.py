@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from io import StringIO
 from textwrap import wrap
 
@@ -30,12 +31,15 @@ _heads = ((18, 3), (18, 2), (0, 2))
 _narrowest_note = 20
 _best, _noted = "*", "†"
 
+# In a notebook, rich would show what is only captured.
+_Console = partial(Console, force_jupyter=False)
+
 
 def render(boards: Sequence[Board]) -> str:
     """Write summaries and boards as tables as wide as the terminal, in colour where standard output is one."""
     on_terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size((110, 24)).columns
-    console = Console(file=StringIO(), force_terminal=on_terminal, width=width, highlight=False)
+    console = _Console(file=StringIO(), force_terminal=on_terminal, width=width, highlight=False)
     with console.capture() as captured:
         for summary in summaries(boards):
             _print(console, _of_summary(summary, width))
@@ -47,7 +51,7 @@ def render(boards: Sequence[Board]) -> str:
 def render_svg(boards: Sequence[Board]) -> str:
     """Write boards as one SVG picture that loads no other files."""
     width = 120
-    console = Console(file=StringIO(), record=True, width=width, force_terminal=True, highlight=False)
+    console = _Console(file=StringIO(), record=True, width=width, force_terminal=True, highlight=False)
     for board in boards:
         _print(console, _of_board(board, width))
     names = printable(", ".join(dict.fromkeys(board.dataset for board in boards)))

@@ -69,7 +69,7 @@ class Folder:
         every = [path for split in _splits for path in files[split]]
 
         def decode() -> Mapping[str, Tensor]:
-            return {"images": read_images(every)}
+            return {"images": read_images(every, source.track)}
 
         images = source.decoded("folder", every, decode)["images"]
         parts = images.split([len(files[split]) for split in _splits])
@@ -92,7 +92,10 @@ def _files_of(config: Folder.Config) -> dict[str, Sequence[Path]]:
     files = image_files(folder)
     sizes = [round(share * len(files)) for share in (config.validation, config.test)]
     if min(sizes) < 1:
-        raise DataError(f"{folder} has {len(files)} images, too few to split into training, validation and test")
+        raise DataError(
+            f"{folder} has {len(files)} images, too few to split into training, validation and test; add some, "
+            "or raise the shares folder.validation and folder.test"
+        )
     order = Noise(derive_seed("folder", config.split_seed)).permutation(len(files)).tolist()
     validation, test, train = order[: sizes[0]], order[sizes[0] : sum(sizes)], order[sum(sizes) :]
     return {split: [files[i] for i in sorted(chosen)] for split, chosen in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,26 +27,40 @@ def image_files(folder: Path) -> list[Path]:
     found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
     files = sorted(path for path in found if not path.name.startswith("."))
     if not files:
-        raise DataError(f"{folder} has no images ({', '.join(suffixes)})")
+        raise DataError(
+            f"{folder} has no images ({', '.join(suffixes)}), also not in subfolders; give the folder of your images, "
+            "or convert them"
+        )
     return files
 
 
-def read_images(files: Sequence[Path]) -> Tensor:
+def untracked(files: Sequence[Path], doing: str, total: int) -> Iterable[Path]:
+    """Show no progress."""
+    return files
+
+
+def read_images(files: Sequence[Path], track: Callable[..., Iterable[Path]] = untracked) -> Tensor:
     """Return images as bytes, ``(N, C, H, W)`` with one channel or three.
+
+    Args:
+        files: one image each.
+        track: shows the progress, as ``DataSource.track`` does.
 
     Raises:
         DataError: an image cannot be read, has transparency or more than 8 bits, or differs in size or channels from
             the first.
     """
-    images: list[Tensor] = []
-    for path in files:
+    first = _read(files[0])
+    images = torch.empty(len(files), *first.shape, dtype=torch.uint8)
+    for number, path in enumerate(track(files, "decoding images", len(files))):
         image = _read(path)
-        if images and image.shape != images[0].shape:
+        if image.shape != first.shape:
             raise DataError(
-                f"{path} is {_described(image)}, but {files[0]} is {_described(images[0])}; all must be alike"
+                f"{path} is {_described(image)}, but {files[0]} is {_described(first)}; all must be alike: convert or "
+                "remove those that differ"
             )
-        images.append(image)
-    return torch.stack(images)
+        images[number] = image
+    return images
 
 
 def _read(path: Path) -> Tensor:
@@ -56,7 +70,9 @@ def _read(path: Path) -> Tensor:
             mode = "transparent" if image.mode == "P" and "transparency" in image.info else image.mode
             pixels = np.array(image.convert(_modes[mode])) if mode in _modes else None
     except Exception as error:  # decoders raise exceptions of many kinds
-        raise DataError(f"{path} cannot be read as an image: {str(error) or type(error).__name__}") from error
+        raise DataError(
+            f"{path} cannot be read as an image: {str(error) or type(error).__name__}; save it again or remove it"
+        ) from error
     if pixels is None:
         raise DataError(f"{path} has pixels of mode {mode}; save it in 8 bits, grey or RGB, without transparency")
     return torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1).permute(2, 0, 1).contiguous()

@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from harness import DataSource, Noise
+from harness.cli.score import _as_bytes_or_floats
 from harness_datasets.mnist_10k import MNIST10k
 from harness_datasets.samples import ReadySamples
 
@@ -191,9 +192,9 @@ def write_bad_files(folder: Path) -> None:
 damaged = "cannot be read: it is damaged, or holds Python objects, which are not loaded"
 bad = {
     "missing": "missing: there is no such file or folder, and no data set of this name",
-    "empty": "empty has no images (.png, .jpg, .jpeg, .webp)",
-    "corrupt": "corrupt/0001.png cannot be read as an image: image file is truncated",
-    "sizes": "sizes/0001.png is 20 × 28 grey, but sizes/0000.png is 28 × 28 grey; all must be alike",
+    "empty": "empty has no images (.png, .jpg, .jpeg, .webp), also not in subfolders; give the folder of your images",
+    "corrupt": "corrupt/0001.png cannot be read as an image: image file is truncated; save it again or remove it",
+    "sizes": "sizes/0001.png is 20 × 28 grey, but sizes/0000.png is 28 × 28 grey; all must be alike: convert or remove",
     "colours": "colours/0001.png is 28 × 28 colour, but colours/0000.png is 28 × 28 grey; all must be alike",
     "transparent": "transparent/0001.png has pixels of mode RGBA; save it in 8 bits",
     "deep": "deep/0001.png has pixels of mode I;16; save it in 8 bits",
@@ -291,3 +292,13 @@ def test_subfolders_are_splits(score: Callable[..., Result], call: Call, tmp_pat
     found = score("digits.npy", against=("--against", "folder:own"))
     assert found.code == 2
     assert "own/test/0003.png cannot be read as an image" in found.err
+
+
+def test_training_images_are_bytes_if_all_are_and_floats_otherwise() -> None:
+    grey = torch.arange(256).view(2, 1, 8, 16) / 255
+    finer = grey + 1e-3
+    found = [_as_bytes_or_floats(iter(batches), mnist.info) for batches in ((grey, grey), (grey, finer), (finer, grey))]
+    assert [each.dtype for each in found] == [torch.uint8, torch.float32, torch.float32]
+    assert torch.equal(found[0].flatten()[:256], torch.arange(256).byte())
+    assert torch.equal(found[1], torch.cat([grey, finer]))
+    assert torch.equal(found[2], torch.cat([finer, grey]))

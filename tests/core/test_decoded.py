@@ -48,6 +48,11 @@ def assert_equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
         assert torch.equal(each, b[name])
 
 
+def kept(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies, since a change of the file that tensors are mapped from changes the tensors."""
+    return {name: each.clone() for name, each in tensors.items()}
+
+
 def test_data_is_decoded_only_once(decoding: Decoding) -> None:
     assert_equal(decoding(), decoding())
     assert decoding.times == 1
@@ -64,7 +69,7 @@ def test_writing_to_the_tensors_does_not_change_the_copy(decoding: Decoding) -> 
 
 @pytest.mark.parametrize("part", ["the header's length", "a name", "the digest", "the first value", "the last value"])
 def test_a_flipped_bit_is_detected_announced_and_repaired(decoding: Decoding, part: str) -> None:
-    first, copy = decoding(), decoding.copy
+    first, copy = kept(decoding()), decoding.copy
     content = bytearray(copy.read_bytes())
     header = 8 + int.from_bytes(content[:8], "little")
     place = {
@@ -85,7 +90,7 @@ def test_a_flipped_bit_is_detected_announced_and_repaired(decoding: Decoding, pa
 
 @pytest.mark.parametrize("length", [0, 5, -1])
 def test_a_truncated_copy_is_detected_announced_and_repaired(decoding: Decoding, length: int) -> None:
-    first, copy = decoding(), decoding.copy
+    first, copy = kept(decoding()), decoding.copy
     copy.write_bytes(copy.read_bytes()[:length])
     assert_equal(first, decoding())
     assert decoding.announced == [f"{copy} is damaged: decoding the data again"]
@@ -124,6 +129,43 @@ def test_with_an_unwritable_cache_the_data_is_still_decoded(tmp_path: Path) -> N
     assert len(decoding.announced) == 2
     assert "cannot be kept" in decoding.announced[0]
     assert "Not a directory" in decoding.announced[0]
+
+
+def test_the_copy_of_many_files_has_a_short_header(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number:04}" for number in range(1000)]
+    for file in files:
+        file.touch()
+    for _ in range(2):
+        found = DataSource(None, tmp_path / "cache", print).decoded("many", files, lambda: {"zero": torch.zeros(1)})
+    assert found["zero"].item() == 0
+    (copy,) = (tmp_path / "cache" / "decoded").iterdir()
+    assert copy.stat().st_size < 1000
+
+
+decodes_much = """
+import re, sys
+import torch
+from pathlib import Path
+from harness import DataSource
+
+def mib():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+before = mib()
+file, cache = map(Path, sys.argv[1:])
+decode = lambda: {"ones": torch.ones(200 * 2**20, dtype=torch.uint8)}
+found = DataSource(None, cache, print).decoded("ones", [file], decode)
+assert found["ones"][-1] == 1
+print(mib() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_data_that_were_just_decoded_take_no_memory_either(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-c", decodes_much, str(tmp_path / "file"), str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 100  # MiB, of 200
 
 
 full_disk = """

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from harness import Context, Data, DataSource, Diverged, Estimate, Examples, Noise, NotApplicable
+from harness import Context, Data, DataSource, Diverged, Estimate, Examples, Noise, NotApplicable, derive_seed
 from harness.data.transforms import Binarize
 from harness.results.comparison import Measured, compare
 from harness_datasets.mnist_10k import MNIST10k
@@ -634,3 +634,18 @@ def test_a_share_of_zero_or_one_is_not_exact(metric) -> None:
     same = measured(metric, CyclesThrough(real.float()), data, features="pixels", samples=400)
     assert same.value == 1
     assert same.stderr >= 0.0095123 / 4
+
+
+@pytest.mark.parametrize("samples", [20, 40, 60])
+def test_a_reference_keeps_the_features_of_the_images_that_are_compared_only(small_data: Data, samples: int) -> None:
+    reference = reference_of(small_data, "pixels", samples, None)
+    order = Noise(derive_seed("quality", "test images")).permutation(60)
+    test, validation = (each.all(Noise(0)).flatten(1).double() for each in (small_data.test, small_data.validation))
+    assert torch.equal(reference.test, test[order[:samples]])
+    assert torch.equal(reference.held_out, torch.cat([test[order[samples:]], validation])[:samples])
+    assert reference.held_out.untyped_storage().nbytes() <= 2 * samples * 30 * 8
+
+
+def test_the_features_of_training_images_are_in_their_order(small_data: Data) -> None:
+    found = reference_of(small_data, "pixels", 20, None).train
+    assert torch.equal(found, small_data.train.all(Noise(0)).flatten(1).double())

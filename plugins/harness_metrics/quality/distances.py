@@ -49,7 +49,7 @@ def nearest(a: Tensor, b: Tensor, chunk: int = _chunk) -> Tensor:
     The nearest row is found by a matrix product, which is fast; its distance is computed from differences, which are
     exact.
     """
-    squares = b.square().sum(1)
+    squares = by_rows(b, lambda rows, _: rows.square().sum(1))
 
     def least(rows: Tensor, place: slice) -> Tensor:
         index = (squares - 2 * rows @ b.T).argmin(1)

@@ -23,6 +23,7 @@ from harness import (
     Noise,
     NotApplicable,
     Samples,
+    Split,
     derive_seed,
     draw,
     setting,
@@ -91,7 +92,10 @@ class Reference:
     def train(self) -> Tensor:
         """The features of all training images; if they are binarized or dequantized per batch, of one draw."""
         noise = Noise(derive_seed("quality", "train"), self.test.device)
-        return torch.cat([self.space(x) for x in self.data.train.batches(batch, noise)])
+        features = self.test.new_empty(len(self.data.train), self.test.shape[1])
+        for place, x in zip(features.split(batch), self.data.train.batches(batch, noise), strict=True):
+            place.copy_(self.space(x))
+        return features
 
 
 @functools.lru_cache(maxsize=4)
@@ -110,15 +114,26 @@ def reference_of(
     """
     space = feature_space(data, features, cache, weights, announcer)
     noise = Noise(0, data.test.stored.device)
-    test, validation = (
-        torch.cat([space(x) for x in each.batches(batch, noise)]) for each in (data.test, data.validation)
-    )
-    n = min(samples, len(test))
-    order = Noise(derive_seed("quality", "test images")).permutation(len(test)).to(test.device)
-    rest = torch.cat([test[order[n:]], validation])
+    n = min(samples, len(data.test))
+    order = Noise(derive_seed("quality", "test images")).permutation(len(data.test))
+    test = _features_at(order[: 2 * n], data.test, space)
+    others = torch.arange(min(2 * n - len(test), len(data.validation)))
+    rest = torch.cat([test[n:], _features_at(others, data.validation, space)]) if len(others) else test[n:]
     middle = data.info.mean.round() if data.info.support == "binary" else data.info.mean
     mean = space(_on_scale(middle.unsqueeze(0), data, noise)).expand(n, -1)
-    return Reference(data, space, test[order[:n]], rest[:n], mean)
+    return Reference(data, space, test[:n], rest, mean)
+
+
+def _features_at(positions: Tensor, split: Split, space: FeatureSpace) -> Tensor:
+    """Return the features of the examples at some positions; those of the others are not kept."""
+    noise = Noise(0, split.stored.device)
+    features, places = [], []
+    for start, x in zip(range(0, len(split), batch), split.batches(batch, noise), strict=True):
+        here = ((positions >= start) & (positions < start + len(x))).nonzero().flatten()
+        if len(here):
+            features.append(space(x)[(positions[here] - start).to(x.device)])
+            places.append(here)
+    return torch.cat(features)[torch.cat(places).argsort().to(features[0].device)]
 
 
 class SampleQuality(ABC):
