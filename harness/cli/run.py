@@ -392,4 +392,4 @@ def _next_command(boards: Sequence[Board], runs: Path) -> str:
         if len(ranked) > 1:
             compared = ["--dataset", board.dataset, "--metric", board.metric, "--explain", *ranked[:2]]
             return shlex.join(["harness", "leaderboard", *compared, *folder])
-    return shlex.join(["harness", "leaderboard", *folder])
+    return f"{shlex.join(['harness', 'report', *folder])}, which shows all results as one page"

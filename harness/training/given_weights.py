@@ -39,7 +39,8 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     try:
         found = load_file(path) if path.suffix == ".safetensors" else _loaded(path)
     except Exception as error:  # readers raise exceptions of many kinds
-        reason = getattr(error, "strerror", None) or "it is damaged, or holds Python objects, which are not loaded"
+        objects = "it is damaged, or holds Python objects, which are not loaded; save model.state_dict()"
+        reason = getattr(error, "strerror", None) or objects
         raise UsageError(f"weights file {str(path)!r} cannot be read: {reason}") from error
     if not isinstance(found, Mapping):
         raise UsageError(f"weights file {str(path)!r} holds a {type(found).__name__}; save model.state_dict()")

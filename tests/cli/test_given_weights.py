@@ -100,7 +100,7 @@ def test_wrong_weights_are_named_and_nothing_is_run(
         torch.save(content, tmp_path / name)
     for name in ("junk.pt", "junk.safetensors"):
         (tmp_path / name).write_text("junk")
-    damaged = "cannot be read: it is damaged, or holds Python objects, which are not loaded"
+    damaged = "cannot be read: it is damaged, or holds Python objects, which are not loaded; save model.state_dict()"
     messages = {
         "missing.pt": f"weights file 'missing.pt' does not fit the model: missing: {first}",
         "unknown.pt": "does not fit the model: unknown: extra.bias",

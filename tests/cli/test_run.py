@@ -283,7 +283,7 @@ def test_a_finished_run_ends_with_its_files_and_the_next_command(run: Call, call
     assert explained.code == 0
     assert "pca is better" in explained.out
     exact = run("pca", "parameters", "--runs", "my runs")
-    assert exact.err.splitlines()[-1] == "next: harness leaderboard --runs 'my runs'"
+    assert exact.err.splitlines()[-1] == "next: harness report --runs 'my runs', which shows all results as one page"
     assert run("pca", "elbo").err.splitlines()[-1] == "next: harness show elbo, which says what it needs of a model"
 
 

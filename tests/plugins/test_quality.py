@@ -21,7 +21,7 @@ from harness.data.transforms import Binarize
 from harness.results.comparison import Measured, compare
 from harness_datasets.mnist_10k import MNIST10k
 from harness_linear.ppca import PPCA
-from harness_metrics.quality import classifier
+from harness_metrics.quality import classifier, sample_quality
 from harness_metrics.quality.classifier import classifier_of
 from harness_metrics.quality.distances import distances, nearest, radii, sums_over_others
 from harness_metrics.quality.features import feature_space
@@ -637,7 +637,10 @@ def test_a_share_of_zero_or_one_is_not_exact(metric) -> None:
 
 
 @pytest.mark.parametrize("samples", [20, 40, 60])
-def test_a_reference_keeps_the_features_of_the_images_that_are_compared_only(small_data: Data, samples: int) -> None:
+def test_a_reference_keeps_the_features_of_the_images_that_are_compared_only(
+    small_data: Data, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_quality, "batch", 7)
     reference = reference_of(small_data, "pixels", samples, None)
     order = Noise(derive_seed("quality", "test images")).permutation(60)
     test, validation = (each.all(Noise(0)).flatten(1).double() for each in (small_data.test, small_data.validation))
@@ -646,6 +649,7 @@ def test_a_reference_keeps_the_features_of_the_images_that_are_compared_only(sma
     assert reference.held_out.untyped_storage().nbytes() <= 2 * samples * 30 * 8
 
 
-def test_the_features_of_training_images_are_in_their_order(small_data: Data) -> None:
+def test_the_features_of_training_images_are_in_their_order(small_data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_quality, "batch", 7)
     found = reference_of(small_data, "pixels", 20, None).train
     assert torch.equal(found, small_data.train.all(Noise(0)).flatten(1).double())
