@@ -227,10 +227,13 @@ def _convert_scalar(hint: Any, value: Any) -> Any:
     elif hint in (int, float) and not isinstance(value, bool):
         try:
             number = hint(value) if text is None or hint is float else int(text)
+            is_finite = math.isfinite(number)
+        except OverflowError:  # of a whole number with more than 308 digits
+            raise ValueError("out of range") from None
         except (TypeError, ValueError):
             raise ValueError("wrong type") from None
-        if not math.isfinite(number) or (text is None and number != value):
-            raise ValueError("not a finite number" if not math.isfinite(number) else "wrong type")
+        if not is_finite or (text is None and number != value):
+            raise ValueError("not a finite number" if not is_finite else "wrong type")
         return number
     raise ValueError("wrong type")
 

@@ -15,7 +15,7 @@ import click
 from harness.cli.calibration_tables import show_biases, show_truth
 from harness.cli.data import data_dir_option, source_from
 from harness.cli.main import load_registry
-from harness.cli.options import WholeNumber, format_option, names_option, plugin_option
+from harness.cli.options import PathType, WholeNumber, format_option, most_threads, names_option, plugin_option
 from harness.cli.settings import parse_assignments, set_option
 from harness.errors import UsageError
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from harness.calibration.truth_table import TruthRow
     from harness.data.source import DataSource
     from harness.planning.component import Component
+
+_most_digits = 9  # of a size of the code
 
 
 @click.command(epilog="Example:  harness calibrate --metric log-likelihood-ais --latent-sizes 10 --replications 5")
@@ -41,9 +43,9 @@ if TYPE_CHECKING:
               help="Number of test images, chosen at random.")  # fmt: skip
 @click.option("--replications", type=WholeNumber(min=1), metavar="N",
               help="Number of measurements, with different seeds. [default: 5; of metrics of samples 3]")  # fmt: skip
-@click.option("--threads", type=WholeNumber(min=1), default=1, show_default=True, metavar="N",
+@click.option("--threads", type=WholeNumber(min=1, max=most_threads), default=1, show_default=True, metavar="N",
               help="CPU threads; they change the last digits.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("calibration"),
+@click.option("--out", type=PathType(file_okay=False), default=Path("calibration"),
               show_default=True, metavar="DIR", help="Folder for the plots.")  # fmt: skip
 @format_option("terminal", "json")
 @set_option("a metric", "NAME.PARAM=V")
@@ -73,7 +75,7 @@ def calibrate(
     A metric of samples, such as precision, meets samples and data from known distributions. A table shows which checks
     it passes.
     """
-    if not all(size.isdecimal() and int(size) > 0 for size in sizes):
+    if not all(size.isdecimal() and len(size) <= _most_digits and int(size) > 0 for size in sizes):
         raise UsageError(f"--latent-sizes {','.join(sizes)}: write whole numbers above 0, as in 2,10")
     registry = load_registry(plugin_files)
     provided_dataset = registry.get("dataset", dataset)

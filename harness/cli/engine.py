@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from click.core import ParameterSource
 
-from harness.cli.options import Command, WholeNumber, with_options
+from harness.cli.options import Command, WholeNumber, most_threads, with_options
 from harness.contracts.engine import precisions, step_modes
 from harness.errors import UsageError
 
@@ -32,9 +33,10 @@ class Seconds(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
         """Return the time in seconds."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", str(value).strip())
-        if not match or float(match[1]) <= 0:
+        seconds = float(match[1]) * _units[match[2] or "s"] if match else 0.0
+        if not 0 < seconds < math.inf:
             self.fail(f"{value!r} is not a length of time; write 90, 90s, 1.5m or 2h", param, context)
-        return float(match[1]) * _units[match[2] or "s"]
+        return seconds
 
 
 batch_size_option = click.option(
@@ -96,7 +98,7 @@ def engine_options(command: Command) -> Command:
                      help="Device to compute on."),
         click.option("--precision", type=click.Choice(precisions), default="float32", show_default=True,
                      help="Precision of training; metrics use float32. tf32 is for CUDA, bf16-products for CPUs."),
-        click.option("--threads", type=WholeNumber(min=1), default=1, show_default=True, metavar="N",
+        click.option("--threads", type=WholeNumber(min=1, max=most_threads), default=1, show_default=True, metavar="N",
                      help="CPU threads per fit; their number affects the last digits of results."),
         click.option("--step-mode", "--execution", "step_mode", type=click.Choice(step_modes),
                      help="How training steps run: eagerly, compiled (faster for fits of minutes), or captured as a "

@@ -34,9 +34,10 @@ class Memory(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> int:
         """Return the bytes."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MGT])(?:i?B)?", str(value).strip(), re.IGNORECASE)
-        if not match or float(match[1]) <= 0:
+        size = float(match[1]) * _units[match[2].upper()] if match else 0.0
+        if not 0 < size < math.inf:
             self.fail(f"{value!r} is not an amount of memory; write 500M, 4G or 1.5G", param, context)
-        return int(float(match[1]) * _units[match[2].upper()])
+        return int(size)
 
 
 def limit_options(command: Command) -> Command:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,13 @@ from harness.errors import UsageError
 
 Command = Callable[..., Any]
 
+most_threads = 4096  # above this, torch fails or takes all memory
+_long = 200  # characters
+_absent = (errno.ENOENT, errno.ENOTDIR)
+
 
 class PathType(click.Path):
-    """A path that is not empty."""
+    """A path that is not empty, and that can be looked up: it is not too long, and its folders are readable."""
 
     def __init__(self, *, file_okay: bool = True) -> None:
         super().__init__(path_type=Path, file_okay=file_okay)
@@ -24,18 +29,29 @@ class PathType(click.Path):
         """Return the path."""
         if not os.fspath(value):
             self.fail("the path is empty", param, ctx)
+        try:
+            Path(value).stat()
+        except OSError as error:
+            if error.errno not in _absent:
+                self.fail(f"{_short(os.fspath(value))}: {error.strerror}", param, ctx)
         return super().convert(value, param, ctx)
 
 
+def _short(text: str) -> str:
+    """Return a text whose middle is left out if it is long."""
+    return text if len(text) <= _long else f"{text[: _long // 2]}...{text[-_long // 2 :]}"
+
+
 class WholeNumber(click.IntRange):
-    """A whole number that is at least ``min``."""
+    """A whole number that is at least ``min``, and at most ``max`` if there is one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number."""
         try:
             return int(super().convert(value, param, ctx))
         except click.BadParameter:
-            self.fail(f"{value!r} is not a whole number that is at least {self.min}", param, ctx)
+            most = f" and at most {self.max}" if self.max is not None else ""
+            self.fail(f"{_short(repr(value))} is not a whole number that is at least {self.min}{most}", param, ctx)
 
 
 def names_option(*declarations: str, **attributes: Any) -> Callable[[Command], Command]:

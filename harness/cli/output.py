@@ -37,12 +37,20 @@ def prepare_streams() -> None:
 def notice(line: str) -> None:
     """Write a line to standard error; a run continues if nobody reads it."""
     with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(_without_controls(line), file=sys.stderr, flush=True)
 
 
 def warn(line: str) -> None:
     """Write a warning to standard error."""
     notice(f"warning: {line}")
+
+
+def _without_controls(text: str) -> str:
+    """Return a message with escapes in place of control characters, which may come from an argument or a file."""
+    if text.isprintable():
+        return text
+    controls = {each for each in text if unicodedata.category(each) == "Cc"} - {"\n", "\t"}
+    return "".join(repr(each)[1:-1] if each in controls else each for each in text)
 
 
 def output_console() -> Console:
@@ -67,8 +75,9 @@ def closed_pipes() -> Iterator[None]:
 
 def show_error(error: click.ClickException) -> None:
     """Write an error of click's to standard error."""
-    with suppress(OSError):
-        error.show()
+    text = io.StringIO()
+    error.show(text)
+    notice(text.getvalue().rstrip())
 
 
 def flush_streams() -> OSError | None:

@@ -70,7 +70,7 @@ Examples:
 )
 @click.option(
     "--seeds",
-    type=WholeNumber(min=1),
+    type=WholeNumber(min=1, max=1_000_000),
     default=3,
     show_default=True,
     metavar="N",

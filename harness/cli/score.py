@@ -14,6 +14,7 @@ from harness.cli.options import (
     PathType,
     WholeNumber,
     leaderboards_option,
+    most_threads,
     names_option,
     outcome_options,
     plugin_option,
@@ -61,7 +62,7 @@ Examples:
               help="Seed of the metrics' random numbers.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
               help="Device to compute on.")  # fmt: skip
-@click.option("--threads", type=WholeNumber(min=1), default=1, show_default=True, metavar="N",
+@click.option("--threads", type=WholeNumber(min=1, max=most_threads), default=1, show_default=True, metavar="N",
               help="CPU threads; their number affects the last digits of results.")  # fmt: skip
 @data_dir_option
 @runs_option

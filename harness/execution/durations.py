@@ -164,7 +164,7 @@ class Forecast:
 
 def makespan(seconds: Sequence[float], jobs: int) -> float:
     """Return how long work takes whose parts are begun in turn by a number of processes."""
-    ends = [0.0] * max(1, jobs)
+    ends = [0.0] * max(1, min(jobs, len(seconds)))
     for each in seconds:
         ends[ends.index(min(ends))] += each
     return max(ends)

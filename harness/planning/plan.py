@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,8 @@ from harness.planning.budget import Budget
 from harness.planning.component import Component, resolve_component
 from harness.planning.identity import hash_of
 from harness.registry import Registry
+
+_most_cells = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ def build_plan(
     models = resolved("model", request.models, request, registry)
     metrics = resolved("metric", request.metrics, request, registry)
     _check_owners(request, registry)
+    _check_number(len(datasets) * len(models) * request.seeds * len(metrics))
     budgets = [None if model.content or offers(model.factory, FitsItself) else request.budget for model in models]
     cells = []
     for dataset, (model, budget), seed in itertools.product(
@@ -304,6 +308,7 @@ def resolved(
     for name in names:
         provided = registry.get(kind, name)
         grid = {setting: values for (owner, setting), values in request.settings.items() if owner == name}
+        _check_number(math.prod(map(len, grid.values())))
         found += [
             resolve_component(
                 provided,
@@ -314,6 +319,16 @@ def resolved(
             for values in itertools.product(*grid.values())
         ]
     return found
+
+
+def _check_number(cells: int) -> None:
+    """Check that a plan is not too large to be held in memory.
+
+    Raises:
+        UsageError: it is.
+    """
+    if cells > _most_cells:
+        raise UsageError(f"the run would have {cells:,} cells; at most {_most_cells:,} are possible")
 
 
 def _check_owners(request: Request, registry: Registry) -> None:

@@ -126,10 +126,11 @@ def _read_array(path: Path) -> Tensor:
         elif path.suffix in (".pt", ".pth"):
             found = torch.load(path, map_location="cpu", weights_only=True)
         else:
-            found = np.load(path, allow_pickle=False)
-            if isinstance(found, np.lib.npyio.NpzFile):
-                with found:
-                    found = dict(found)
+            with path.open("rb") as file:  # numpy leaves a damaged file open
+                found = np.load(file, allow_pickle=False)
+                if isinstance(found, np.lib.npyio.NpzFile):
+                    with found:
+                        found = dict(found)
     except Exception as error:  # readers raise exceptions of many kinds
         reason = getattr(error, "strerror", None) or "it is damaged, or holds Python objects, which are not loaded"
         raise DataError(f"{path} cannot be read: {reason}") from error

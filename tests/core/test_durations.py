@@ -105,6 +105,7 @@ def test_a_forecast_says_what_it_leaves_out(tmp_path: Path) -> None:
 
 def test_parts_are_begun_in_turn_by_processes_that_are_free() -> None:
     assert makespan([], 2) == 0
+    assert makespan([3, 1], 10**25) == 3
     assert makespan([3, 1, 1, 5], 2) == 7
     assert makespan([3, 1, 1, 5], 1) == 10
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,12 @@ from typing import Any
 import psutil
 
 _variable = "HARNESS_FAULT_TEST"
+
+
+def _heed_signals() -> None:
+    """Undo what nohup and the background jobs of shells do: they let a process ignore signals."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Runs:
@@ -37,6 +44,7 @@ class Runs:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_heed_signals,
         )
 
     def run(self, *words: str) -> tuple[int, str, str]:
@@ -47,8 +55,8 @@ class Runs:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / "runs" / "records.jsonl").read_text().splitlines()]
 
-    def alive(self, seconds: float = 30) -> list[str]:
-        """Return the commands of processes that are left; the watchdog has some time to end them."""
+    def alive(self, seconds: float = 120) -> list[str]:
+        """Return the commands of processes that are left, after some time: one that imports torch ends when it has."""
         until = time.monotonic() + seconds
         while found := list(self.processes()):
             if time.monotonic() > until:
