@@ -305,9 +305,9 @@ class Store:
         Raises:
             StoreError: it is not what was written with the record, or is missing.
         """
-        path = self.values_file(record.cell_key)
         if record.values_digest is None and record.schema >= _with_digests:
             return None
+        path = self.values_file(record.cell_key)
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
