@@ -612,7 +612,7 @@ class RecordReader:
             given = fields
             if not given.keys() <= set(part.names) or any(n not in given and n not in _defaults for n in part.names):
                 return None
-            fields = {name: given[name] if name in given else _defaults[name] for name in part.names}
+            fields = {name: given[name] if name in given else _written(_defaults[name]) for name in part.names}
         values = list(fields.values())
         if part.problem(values) is not None:
             return None
@@ -692,6 +692,11 @@ def record_from(fields: dict[str, Any]) -> Record:
         raise ValueError(problem)
     complete = {**_defaults, **fields}
     return _record([tuple(complete[name]) if name in _lists else complete[name] for name in _names])
+
+
+def _written(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    return list(value) if type(value) is tuple else value
 
 
 def _record(values: Sequence[Any]) -> Record:
