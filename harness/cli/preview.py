@@ -101,6 +101,8 @@ def preview_of(run: Run, jobs: int | None) -> Preview:
     from harness.machine.device import gpus
 
     pending = {cell.key for cell in run.pending}
+    names = {fit.key: name_of(fit) for fit in run.plan.fits}
+    fitted = {key for key, fit in {cell.fit.key: cell.fit for cell in run.applicable}.items() if run.is_fitted(fit)}
     cells = []
     for cell in run.plan.cells:
         if cell.key not in pending:
@@ -108,8 +110,8 @@ def preview_of(run: Run, jobs: int | None) -> Preview:
         elif cell.lacking is not None:
             action = f"n/a: {cell.lacking}"
         else:
-            action = "measure" if run.is_fitted(cell.fit) else "fit, measure"
-        cells.append(PlannedCell(name_of(cell.fit), cell.metric.name, action, cell.key))
+            action = "measure" if cell.fit.key in fitted else "fit, measure"
+        cells.append(PlannedCell(names[cell.fit.key], cell.metric.name, action, cell.key))
     engine = run.specification.engine
     at_once = jobs or max(1, cores() // engine.threads if engine.device == "cpu" else len(gpus(engine.device)))
     forecast = Forecast.of(run, Durations.before(run), at_once).in_words if run.applicable else None

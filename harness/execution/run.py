@@ -172,7 +172,7 @@ class Run:
         """
         if self.specification.figures and any(not self.is_fitted(fit) for task in self.tasks for fit in task.fits):
             self.context.figures = sound_figures(self.registry, self.reporter.warn)
-        by_dataset = {hash_of(cell.fit.dataset.identity): cell.fit for cell in self.applicable}
+        by_dataset = {cell.fit.dataset.canonical_identity: cell.fit for cell in self.applicable}
         given = [cell.fit for cell in self.applicable if cell.fit.is_given]
         fits = list({fit.key: fit for fit in (*by_dataset.values(), *given)}.values())
         foreign = [fit for fit in fits if _is_foreign(fit.dataset, *([fit.model] if fit.is_given else []))]

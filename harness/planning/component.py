@@ -15,7 +15,7 @@ from harness.contracts.content import Content
 from harness.data.loading import dataset_config_type
 from harness.data.source import DataSource
 from harness.errors import DataError, UsageError, no_exit
-from harness.planning.identity import hash_of
+from harness.planning.identity import canonical, hash_of
 from harness.registry import Provided
 from harness.settings import build, config_type, describe, flatten, missing
 
@@ -140,6 +140,11 @@ class Component:
             "settings": {name: value for name, value in self.settings.items() if name not in self.files},
             **({"content": self.content.digest} if self.content else {}),
         }
+
+    @cached_property
+    def canonical_identity(self) -> str:
+        """The identity in its canonical form, which the keys of many fits and cells contain."""
+        return canonical(self.identity)
 
 
 def resolve_component(

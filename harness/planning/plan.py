@@ -23,7 +23,7 @@ from harness.data.source import DataSource
 from harness.errors import UsageError, unknown
 from harness.planning.budget import Budget
 from harness.planning.component import Component, resolve_component
-from harness.planning.identity import hash_of
+from harness.planning.identity import canonical, hash_of_fields
 from harness.registry import Registry
 
 _most_cells = 1_000_000
@@ -64,7 +64,14 @@ class Fit:
     @cached_property
     def key(self) -> str:
         """The hash of the identity."""
-        return hash_of(self.identity)
+        return hash_of_fields(
+            dataset=self.dataset.canonical_identity,
+            model=self.model.canonical_identity,
+            seed=canonical(self.seed),
+            budget=canonical(self.budget.identity if self.budget else None),
+            engine=canonical(self.engine.identity),
+            machine=canonical(self.machine),
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,13 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """The hash of the identity."""
-        return hash_of(self.identity)
+        return hash_of_fields(
+            fit=f'"{self.fit.key}"',
+            metric=self.metric.canonical_identity,
+            split=f'"{self.split}"',
+            evaluation_seed=str(self.evaluation_seed),
+            machine=canonical(self.machine),
+        )
 
     @cached_property
     def lacking(self) -> str | None:
@@ -113,7 +126,7 @@ class Plan:
     @property
     def datasets(self) -> list[Component]:
         """The distinct data sets, in order."""
-        return list({hash_of(fit.dataset.identity): fit.dataset for fit in self.fits}.values())
+        return list({fit.dataset.canonical_identity: fit.dataset for fit in self.fits}.values())
 
 
 def needs_of(factory: Any) -> Sequence[Any]:

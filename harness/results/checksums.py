@@ -60,12 +60,14 @@ def object_from(content: bytes, owner: str = "") -> dict[str, Any]:
 
 
 def intact_line(content: bytes) -> bytes | None:
-    """Return a JSON object on one line without its checksum and the closing brace.
+    """Return a JSON object on one line without the closing brace and the checksum, if any.
 
-    It is None if the checksum is not there, as ``with_checksum`` writes it, or not right.
+    It is None if the checksum is not right, or if there is something after the brace.
     """
-    body = content[:-_length_of_last_field]
-    return body if content[-_length_of_last_field:] == b', "checksum": "%08x"}' % _checksum(body, "") else None
+    body, last = content[:-_length_of_last_field], content[-_length_of_last_field:]
+    if last.startswith(b', "checksum": "'):
+        return body if last == b', "checksum": "%08x"}' % _checksum(body, "") else None
+    return content[:-1] if content.endswith(b"}") else None
 
 
 def fields_in(text: bytes) -> dict[str, Any] | None:

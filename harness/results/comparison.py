@@ -408,7 +408,9 @@ def _sum_of_pairs(of_rows: Floats) -> Floats:
     import numpy as np
 
     sums: Floats = of_rows[..., :, None] + of_rows[..., None, :]
-    return sums * (1 - np.eye(of_rows.shape[-1]))
+    rows = np.arange(of_rows.shape[-1])
+    sums[..., rows, rows] = 0
+    return sums
 
 
 def _ratio(a: Floats, b: Floats, otherwise: float = math.inf) -> Floats:

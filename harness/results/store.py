@@ -62,7 +62,8 @@ _defaults |= {
 }
 _names = [each.name for each in dataclasses.fields(Record)]
 _setters = [vars(Record)[name].__set__ for name in _names]
-_schema, _status, _value = map(_names.index, ("schema", "status", "value"))
+_status, _value = map(_names.index, ("status", "value"))
+_last_field = f', "schema": {schema}'.encode()
 
 
 _often_equal = {"unit", "direction", "counted", "measure", "environment", "commit", "started", "ended"}
@@ -305,9 +306,9 @@ class Store:
         Raises:
             StoreError: it is not what was written with the record, or is missing.
         """
-        path = self.values_file(record.cell_key)
         if record.values_digest is None and record.schema >= _with_digests:
             return None
+        path = self.values_file(record.cell_key)
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
@@ -575,7 +576,7 @@ class RecordReader:
         Each part must be a list of fields on its own, so the line was cut between fields of the record.
         """
         body = intact_line(content)
-        if body is None:
+        if body is None or not body.endswith(_last_field):
             return None
         keys = _keys.match(body)
         if keys is None:
@@ -599,7 +600,7 @@ class RecordReader:
                     kept[text] = found
             values += found
             start = end + 2
-        if values[_schema] != schema or (values[_value] is None and values[_status] == "ok"):
+        if values[_value] is None and values[_status] == "ok":
             return None
         return _record(values)
 
@@ -612,7 +613,7 @@ class RecordReader:
             given = fields
             if not given.keys() <= set(part.names) or any(n not in given and n not in _defaults for n in part.names):
                 return None
-            fields = {name: given[name] if name in given else _defaults[name] for name in part.names}
+            fields = {name: given[name] if name in given else _written(_defaults[name]) for name in part.names}
         values = list(fields.values())
         if part.problem(values) is not None:
             return None
@@ -692,6 +693,11 @@ def record_from(fields: dict[str, Any]) -> Record:
         raise ValueError(problem)
     complete = {**_defaults, **fields}
     return _record([tuple(complete[name]) if name in _lists else complete[name] for name in _names])
+
+
+def _written(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    return list(value) if type(value) is tuple else value
 
 
 def _record(values: Sequence[Any]) -> Record:

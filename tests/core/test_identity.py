@@ -2,6 +2,7 @@
 
 from harness.contracts.engine import Engine
 from harness.planning.budget import Budget
+from harness.planning.identity import hash_of
 from harness.planning.plan import Plan, Request, build_plan
 from harness.registry import Registry
 
@@ -23,6 +24,15 @@ def plan_of(
 
 def keys(plan: Plan) -> dict[tuple[str, str, str, int], str]:
     return {(c.fit.dataset.name, c.fit.model.name, c.metric.name, c.fit.seed): c.key for c in plan.cells}
+
+
+def test_a_key_is_the_hash_of_the_identity() -> None:
+    metrics = ("elbo", "reconstruction-mse", "training-throughput")
+    plan = plan_of("pca", "vae", "linear-ae", metrics=metrics, seeds=2, vae="3")
+    assert any(cell.machine for cell in plan.cells)
+    assert {fit.budget for fit in plan.fits} > {None}
+    assert [cell.key for cell in plan.cells] == [hash_of(cell.identity) for cell in plan.cells]
+    assert [fit.key for fit in plan.fits] == [hash_of(fit.identity) for fit in plan.fits]
 
 
 def test_other_cells_of_a_run_do_not_change_a_key() -> None:
