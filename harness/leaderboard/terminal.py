@@ -1,4 +1,4 @@
-"""Boards as tables, for a terminal and for a picture.
+"""Boards as rich tables, for a terminal and for a picture.
 
 A table that is too wide has its notes below it; if it is still too wide, each row becomes a block of lines. Numbers and
 names are never cut: a word that is longer than a line is left to the terminal to break.
@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from textwrap import wrap
 
+from rich import box
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.segment import Segment
+from rich.console import Console, Group, RenderableType
 from rich.style import Style
+from rich.table import Table
 from rich.text import Text
 
 from harness.contracts.boards import Board, Row
@@ -76,74 +77,6 @@ class _Column:
         return max(map(cell_len, [each.plain for each in self.entries]), default=0)
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A table, which looks as that of rich with the box ``SIMPLE_HEAD``.
-
-    Rich lays out each cell by itself, which takes a second for a few thousand rows. Here only what is broken into lines
-    is left to it.
-
-    Args:
-        columns: of the table.
-        heads: of the columns, with line ends.
-        widths: of the columns.
-        gap: characters between two columns.
-        styles: of the rows.
-    """
-
-    columns: Sequence[_Column]
-    heads: Sequence[str]
-    widths: Sequence[int]
-    gap: int
-    styles: Sequence[str]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        width = sum(self.widths) + self.gap * (len(self.widths) - 1)
-        blank, end = Segment(" " * (width + 2)), Segment.line()
-        bold = Style(bold=True)
-        yield from (blank, end)
-        heads = [head.split("\n") for head in self.heads]
-        height = max(map(len, heads))
-        for number in range(height):
-            lines = ([""] * (height - len(head)) + head for head in heads)
-            yield from self._line([(line[number], bold) for line in lines], bold)
-        yield from (Segment(f" {'─' * width} "), end)
-        styles = {name: Style.parse(name) for name in set(self.styles)}
-        for place, name in enumerate(self.styles):
-            style = styles[name]
-            cells = [self._cell(console, column, place, width, style) for column, width in self._by_column]
-            for number in range(max(len(lines) for lines, _ in cells)):
-                texts = [(lines[number] if number < len(lines) else "", its_style) for lines, its_style in cells]
-                yield from self._line(texts, style)
-        yield from (blank, end)
-
-    @property
-    def _by_column(self) -> Iterator[tuple[_Column, int]]:
-        return zip(self.columns, self.widths, strict=True)
-
-    @staticmethod
-    def _cell(console: Console, column: _Column, place: int, width: int, style: Style) -> tuple[list[str], Style]:
-        """Return the lines of a cell, and their style."""
-        entry = column.entries[place]
-        its_style = style + console.get_style(entry.style) if entry.style else style
-        if column.least is None or cell_len(entry.plain) <= width:
-            return [entry.plain], its_style
-        return [line.plain for line in entry.wrap(console, width)], its_style
-
-    def _line(self, texts: Sequence[tuple[str, Style]], style: Style) -> Iterator[Segment]:
-        """Yield a line of the table, with a space on each side, from a text and a style for each column."""
-        yield Segment(" ")
-        for place, ((text, its_style), (column, width)) in enumerate(zip(texts, self._by_column, strict=True)):
-            if place:
-                yield Segment(" " * (self.gap - 2), style)
-                yield Segment(" ")
-                yield Segment(" ", style)
-            text = text.rstrip()
-            padding = " " * (width - cell_len(text))
-            yield Segment(padding + text if column.least is None else text + padding, its_style)
-        yield from (Segment(" "), Segment.line())
-
-
 def _of_board(board: Board, width: int) -> Group:
     """Return a board with its title above and its captions below."""
     rows = [[Text(entry) for entry in entries] for entries in cells(board)]
@@ -197,7 +130,7 @@ def _values(head: str, entries: Sequence[Entry]) -> _Column:
     )
 
 
-def _part(names: _Column, values: Sequence[_Column], width: int) -> _Table | None:
+def _part(names: _Column, values: Sequence[_Column], width: int) -> Table | None:
     """Return a table of some columns of a summary, with the rows that have a value there, or None if it is too wide."""
     places = [n for n in range(len(names.entries)) if any(each.entries[n].plain.strip() for each in values)]
     part = [replace(each, entries=[each.entries[n] for n in places]) for each in (names, *values)]
@@ -212,7 +145,7 @@ def _column(head: str, entries: Sequence[Text]) -> _Column:
 
 def _table(
     columns: Sequence[_Column], styles: Sequence[str], width: int, heads: Sequence[tuple[int, int]] = _heads
-) -> _Table | None:
+) -> Table | None:
     """Return a table with heads as wide and columns as far apart as there is room for, or None if it does not fit."""
     for most, gap in heads:
         texts = [_head(column, most) for column in columns]
@@ -221,7 +154,13 @@ def _table(
             break
     else:
         return None
-    return _Table(columns, texts, widths, gap, styles)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap - 2, 0, 1))
+    for column, text, its_width in zip(columns, texts, widths, strict=True):
+        is_words = column.least is not None
+        table.add_column(Text(text), justify="left" if is_words else "right", no_wrap=not is_words, width=its_width)
+    for place, style in enumerate(styles):
+        table.add_row(*(column.entries[place] for column in columns), style=style)
+    return table
 
 
 def _widths(columns: Sequence[_Column], heads: Sequence[str], width: int) -> list[int] | None:
