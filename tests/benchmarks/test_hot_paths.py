@@ -25,21 +25,18 @@ import by_hand
 import pytest
 import torch
 from by_hand import latent
-from large_store import write
 from prepared import dataset, workload
 from torch import Tensor, nn
 
 from harness import Context, Noise
 from harness.cli import main
 from harness.contracts.engine import Engine
-from harness.leaderboard.text import cells, columns
 from harness.machine.fast_linear import fast_linear
 from harness.planning.component import resolve_component
 from harness.planning.identity import hash_of
 from harness.planning.plan import Request, build_plan
 from harness.registry import Registry
 from harness.regression import workloads
-from harness.results.store import Store
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -249,24 +246,6 @@ def test_reading_records(in_turns) -> None:
             json.loads(line)
 
     in_turns("reading 1,000 records / their JSON", ours.call, theirs, at_most=at_most)
-
-
-def test_tables_of_a_terminal(in_turns) -> None:
-    at_most = 3  # measured 1.9; with rich's tables it was about 8
-    from tabulate import tabulate
-
-    from harness.leaderboard.board import build_boards
-    from harness.leaderboard.terminal import render
-
-    store = Store(write(workloads._scratch() / "terminal", 1000))
-    boards = build_boards(store.records(), store)
-    head, body = columns(boards[0]), cells(boards[0])
-
-    def theirs() -> None:
-        for _ in range(2 * len(boards)):  # a summary has about as many cells as all boards
-            tabulate(body, headers=head, tablefmt="simple", disable_numparse=True)
-
-    in_turns("boards of 1,000 records for a terminal / tabulate", lambda: render(boards), theirs, at_most=at_most)
 
 
 def test_a_plan(in_turns) -> None:
