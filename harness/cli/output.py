@@ -35,9 +35,15 @@ def prepare_streams() -> None:
 
 
 def notice(line: str) -> None:
-    """Write a line to standard error; a run continues if nobody reads it."""
-    with suppress(OSError):
+    """Write a line to standard error; a run continues if nobody reads it.
+
+    Then all that follows is discarded, so that nothing else fails, such as the processes that get this stream.
+    """
+    try:
         print(_without_controls(line), file=sys.stderr, flush=True)
+    except OSError:
+        with suppress(OSError):  # it is no file
+            discard(sys.stderr)
 
 
 def warn(line: str) -> None:

@@ -33,7 +33,7 @@ from harness.cli.preview import count, preview_of, summary
 from harness.cli.settings import Settings, parse_assignments, set_option
 from harness.cli.study import CommandWithStudy, located, located_option, settings_of_study, take_study
 from harness.contracts.events import evaluation_splits
-from harness.errors import UsageError, unknown
+from harness.errors import HarnessError, UsageError, unknown
 
 if TYPE_CHECKING:
     from harness.contracts.boards import Board
@@ -134,7 +134,10 @@ def carry_out(request: Request, registry: Registry, values: Mapping[str, Any]) -
     require_writable(values["leaderboards"], "--leaderboards")
     announce = run.reporter.announce
     with interruptible():
-        outcome = execute(run, values)
+        try:
+            outcome = execute(run, values)
+        except BrokenPipeError as error:  # nothing was written to standard output yet
+            raise HarnessError("a connection to another process of the run was lost") from error
         with suppress(BrokenPipeError):  # the exit code is that of the run
             boards = _write_boards(outcome.records, run, values)
             if boards and not outcome.interrupted:

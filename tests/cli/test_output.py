@@ -59,7 +59,7 @@ def test_a_run_whose_output_nobody_reads_still_writes_its_leaderboards(tmp_path:
     process = started((*measure, "--plugin", faults), tmp_path, stdout=sending, stderr=sending)
     os.close(sending)
     process.communicate()
-    assert process.returncode == 0
+    assert (process.returncode, (tmp_path / "runs" / "records.jsonl").exists()) == (0, True)
     assert "pca" in (tmp_path / "leaderboards" / "tiny.md").read_text(encoding="utf-8")
 
 
