@@ -47,7 +47,7 @@ class Clocked:
 
     def __call__(self, x: Tensor, noise: Noise) -> Tensor:
         if not Clocked.replaying:
-            time.sleep(0.002)
+            time.sleep(0.02)
         return self.loss(x, noise)
 
 
