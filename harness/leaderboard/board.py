@@ -176,7 +176,8 @@ def _row(
     first = min(with_value or others, key=lambda record: record.seed)
     model = first.model
     title = model.get("title")
-    shown = [name for name in model["settings"] if name in {*model["changed"], *differing[model["name"]]} and not title]
+    worth_showing = {*model["changed"], *differing[model["name"]]} if title is None else {}
+    shown = [name for name in model["settings"] if name in worth_showing]
     part_names = dict.fromkeys(name for record in with_value for name in record.parts)
     label = " ".join(filter(None, [_label(model["settings"], shown), _differences(first, differing)]))
     measured, seeds = _measured(with_value, store) if with_value else (None, [])

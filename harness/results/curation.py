@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.atomic import replacing
 from harness.contracts.events import Record
@@ -24,6 +24,7 @@ from harness.results.store import Store
 from harness.results.validation import is_key
 
 longest_title = 60  # characters
+_Read = TypeVar("_Read")
 
 
 def shown_records(store: Store) -> list[Record]:
@@ -47,13 +48,7 @@ def unknown_keys(hidden: Collection[str], records: Sequence[Record]) -> str | No
 
 def hidden_cells(store: Store) -> set[str]:
     """Return the keys of hidden cells; none, with a warning, if they cannot be read."""
-    try:
-        return read_hidden(store)
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
-    except (OSError, ValueError):
-        store.warn(f"{hidden_file(store)} cannot be read; nothing is hidden")
-        return set()
+    return _read(read_hidden, store, f"{hidden_file(store)} cannot be read; nothing is hidden") or set()
 
 
 def read_hidden(store: Store) -> set[str]:
@@ -89,13 +84,7 @@ def unhide(store: Store, keys: Collection[str]) -> None:
 
 def titles(store: Store) -> dict[str, str]:
     """Return the titles of models, by their ``title_key``; none, with a warning, if they cannot be read."""
-    try:
-        return read_titles(store)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError):
-        store.warn(f"{titles_file(store)} cannot be read; models have their own names")
-        return {}
+    return _read(read_titles, store, f"{titles_file(store)} cannot be read; models have their own names") or {}
 
 
 def read_titles(store: Store) -> dict[str, str]:
@@ -106,10 +95,9 @@ def read_titles(store: Store) -> dict[str, str]:
         ValueError: it is damaged.
     """
     content = titles_file(store).read_bytes()
-    found = object_from(content)
-    by_key = found.get("titles")
-    if not has_checksum(content) or not isinstance(by_key, dict):
-        raise ValueError("these are not titles of models")
+    by_key = object_from(content).get("titles")
+    if not isinstance(by_key, dict) or not has_checksum(content):
+        raise ValueError("it is not as it was written")
     if not all(is_key(key) and is_title(title) for key, title in by_key.items()):
         raise ValueError("these are not titles of models")
     return by_key
@@ -123,6 +111,12 @@ def write_titles(store: Store, by_key: Mapping[str, str]) -> None:
     """
     with _writing(store), replacing(titles_file(store)) as temporary:
         temporary.write_text(with_checksum(json.dumps({"titles": dict(by_key)}, indent=1, sort_keys=True)))
+
+
+def unknown_titles(by_key: Mapping[str, str], records: Sequence[Record]) -> str | None:
+    """Return in words that a title belongs to no model of the records; None if each belongs to one."""
+    unknown = by_key.keys() - {title_key(record.model) for record in records}
+    return f"has the key {min(unknown)}, which no model has: it names nothing" if unknown else None
 
 
 def title_key(model: Mapping[str, Any]) -> str:
@@ -263,6 +257,17 @@ def _write_hidden(store: Store, keys: set[str]) -> None:
     known = {record.cell_key for record in store.records()}
     with _writing(store), replacing(hidden_file(store)) as temporary:
         temporary.write_text(json.dumps(sorted(keys & known), indent=1))
+
+
+def _read(read: Callable[[Store], _Read], store: Store, problem: str) -> _Read | None:
+    """Return what a function reads from a store; None if there is no file, and with a warning if it is damaged."""
+    try:
+        return read(store)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError):
+        store.warn(problem)
+        return None
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +11,7 @@ from zipfile import is_zipfile
 
 from harness.errors import StoreError
 from harness.results.checksums import DamagedError, has_checksum, stamped_content
-from harness.results.curation import hidden_file, read_hidden, read_titles, title_key, titles_file, unknown_keys
+from harness.results.curation import hidden_file, read_hidden, read_titles, titles_file, unknown_keys, unknown_titles
 from harness.results.store import Store, latest, no_records, problem_of_environment, problem_of_figure
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def verify(store: Store, track: Track) -> Verification:
     _verify_values(store, records, found, track)
     _verify_fits(store, found, track)
     _verify_other_files(store, records, found)
-    _verify_hidden(store, records, found)
-    _verify_titles(store, records, found)
+    _verify_choices(store, records, found)
     return found
 
 
@@ -154,30 +153,33 @@ def _verify_other_files(store: Store, records: list[Record], found: Verification
             found.damage.append(Damage(f"{path} cannot be used: {error}", meaning, "nothing: it is replaced"))
 
 
-def _verify_hidden(store: Store, records: list[Record], found: Verification) -> None:
-    path = hidden_file(store)
+def _verify_choices(store: Store, records: list[Record], found: Verification) -> None:
+    """Verify what the user has chosen for boards: hidden cells, and titles of models."""
+    _verify_choice(
+        hidden_file(store),
+        lambda: unknown_keys(read_hidden(store), records),
+        "a result that was hidden is shown",
+        "hide the results again with 'harness results hide', which writes the file again",
+        found,
+    )
+    _verify_choice(
+        titles_file(store),
+        lambda: unknown_titles(read_titles(store), records),
+        "a model has its own name on boards",
+        "rename the models again with 'harness results rename', which writes the file again",
+        found,
+    )
+
+
+def _verify_choice(
+    path: Path, problem_of: Callable[[], str | None], meaning: str, remedy: str, found: Verification
+) -> None:
     if not path.exists():
         return
     found.checked += 1
     try:
-        problem = unknown_keys(read_hidden(store), records)
+        problem = problem_of()
     except (OSError, ValueError):
         problem = "cannot be read"
     if problem is not None:
-        remedy = "hide the results again with 'harness results hide', which writes the file again"
-        found.damage.append(Damage(f"{path} {problem}", "a result that was hidden is shown", remedy))
-
-
-def _verify_titles(store: Store, records: list[Record], found: Verification) -> None:
-    path = titles_file(store)
-    if not path.exists():
-        return
-    found.checked += 1
-    try:
-        unknown = read_titles(store).keys() - {title_key(record.model) for record in records}
-        problem = f"has the key {min(unknown)}, which no model has: it names nothing" if unknown else None
-    except (OSError, ValueError):
-        problem = "cannot be read"
-    if problem is not None:
-        remedy = "rename the models again with 'harness results rename', which writes the file again"
-        found.damage.append(Damage(f"{path} {problem}", "a model has its own name on boards", remedy))
+        found.damage.append(Damage(f"{path} {problem}", meaning, remedy))
