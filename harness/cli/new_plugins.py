@@ -73,16 +73,15 @@ def _results(names: Sequence[str], files: Sequence[Path]) -> list[dict[str, str]
     plugins = [word for file in files for word in ("--plugin", str(file))]
     words = ["check", ",".join(names), "--quick", "--format", "json", *plugins]
     found: list[dict[str, str]] | None = None
-    process, connection, leader = start_process(_check, words)
-    with connection:
+    with suppress(EOFError, OSError, ValueError):
+        process, connection, leader = start_process(_check, words)
         try:
             if connection.poll(_longest):
                 found = json.loads(connection.recv_bytes())
-        except (EOFError, OSError, ValueError):
-            pass
         finally:
             end({leader.pid: leader}, grace=0.0)
             process.join()
+            connection.close()
     return found
 
 

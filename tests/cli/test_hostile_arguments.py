@@ -78,7 +78,7 @@ def computes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.conformance.suite.results_of", nothing)
     monkeypatch.setattr("harness.regression.compare.Comparison.carry_out", lambda comparison: ([], []))
     monkeypatch.setattr("harness.cli.profile._show", nothing)
-    monkeypatch.setattr("harness.training.profile.profile_steps", lambda *arguments: pytest.skip("it is timed"))
+    monkeypatch.setattr("harness.training.profile.profile_steps", nothing)
 
 
 folders = itertools.count()

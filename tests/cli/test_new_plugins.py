@@ -10,6 +10,7 @@ import pytest
 from small_models import tiny_data_set
 
 from harness.cli import new_plugins
+from harness.execution.workers import start_process
 
 if TYPE_CHECKING:
     from tests.conftest import Call, Result
@@ -95,11 +96,25 @@ def test_nothing_is_checked_if_nothing_is_to_be_computed(
     assert checked == []
 
 
-@pytest.mark.parametrize(("name", "value"), [("_longest", 0.0), ("_check", print)], ids=["slow", "without results"])
+def start_no_check(work: Callable[..., None], *arguments: Any, **named: Any) -> Any:
+    if work is new_plugins._check:
+        raise OSError("no memory")
+    return start_process(work, *arguments, **named)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("harness.cli.new_plugins._longest", 0.0),
+        ("harness.cli.new_plugins._check", print),
+        ("harness.execution.workers.start_process", start_no_check),
+    ],
+    ids=["slow", "without results", "not started"],
+)
 def test_a_check_that_does_not_end_is_a_warning(
-    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, place: str, value: Any
 ) -> None:
-    monkeypatch.setattr(new_plugins, name, value)
+    monkeypatch.setattr(place, value)
     done = run()
     assert done.code == 0
     assert "warning: guest could not be checked; 'harness check' says why" in done.err

@@ -7,8 +7,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Call
 
 measure = ("run", "--models", "pca", "--metric", "reconstruction-mse", "--dataset", "tiny")
 
@@ -85,3 +89,15 @@ def test_an_encoding_that_lacks_characters_gets_similar_ones(results: Path, faul
         assert "reconstruction-mse" in out.decode(encoding)
         assert "?" not in out.decode(encoding)
     assert "wrote leaderboards/tiny.md" in out.decode(encoding)
+
+
+def test_a_lost_connection_is_not_taken_for_a_closed_output(
+    call: Call, faults: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*arguments: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("harness.execution.run.Run.execute", lose)
+    done = call(*measure, "--plugin", faults)
+    assert done.code == 3
+    assert "a connection to another process of the run was lost" in done.err
