@@ -214,6 +214,17 @@ def test_strangers_do_not_keep_workers_out(tmp_path: Path, monkeypatch: Any) -> 
             each.close()
 
 
+def test_the_end_waits_for_no_thread_that_accepts_connections(tmp_path: Path, monkeypatch: Any) -> None:
+    """As if all had ended just before."""
+    monkeypatch.setattr(RemoteWorkers, "_accept", lambda self, listener: None)
+    workers = RemoteWorkers(SimpleNamespace(store=tmp_path, plugin_files=()), SimpleNamespace())  # type: ignore[arg-type]
+    workers.__enter__()
+    leaves = threading.Thread(target=workers.__exit__, daemon=True)
+    leaves.start()
+    leaves.join(20)
+    assert not leaves.is_alive()
+
+
 def test_an_agent_makes_way_for_one_that_waits_for_its_place(tmp_path: Path) -> None:
     """A cluster with a place less than there were, as after the loss of a machine."""
     specification = SimpleNamespace(store=tmp_path, plugin_files=())
