@@ -79,8 +79,8 @@ def harness_metrics():
 class Runs:
     """Starts runs in a folder, which wait for each other before they begin."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.folder, self.cache = folder, cache
         self.started: list[subprocess.Popen[str]] = []
         (folder / "plugin.py").write_text(plugin)
 
@@ -88,6 +88,7 @@ class Runs:
         command = [sys.executable, "-m", "harness", "run", "--plugin", "plugin.py", "--models", "slow"]
         command += ["--metric", "distance,square", "--dataset", "tiny", "--no-figures", *words]
         clean = {name: value for name, value in os.environ.items() if name != "HARNESS_DATA_DIR"}
+        clean |= {"HARNESS_CACHE_DIR": str(self.cache)}
         with (self.folder / f"out-{len(self.started)}").open("w") as out:
             process = subprocess.Popen(command, cwd=self.folder, env=clean, stdout=out, stderr=out, text=True)
         self.started.append(process)
@@ -117,9 +118,18 @@ class Runs:
         ]
 
 
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache that knows that the plugin was checked, since the checks call it too."""
+    first = Runs(tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("cache"))
+    (first.folder / "go").touch()
+    assert first.start("--seeds", "1").wait(120) == 0, first.output(0)
+    return first.cache
+
+
 @pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Runs]:
-    runs = Runs(tmp_path)
+def runs(tmp_path: Path, checked: Path) -> Iterator[Runs]:
+    runs = Runs(tmp_path, checked)
     yield runs
     for process in runs.started:
         process.kill()
