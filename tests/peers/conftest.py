@@ -29,16 +29,9 @@ def model(fit: Callable[..., nn.Module], mnist: Data) -> nn.Module:
     return fit(VAE, VAE.Config(), mnist, epochs=1)
 
 
-@pytest.fixture(
-    scope="session",
-    params=[
-        "gaussian",
-        pytest.param("pixels", marks=pytest.mark.full_mnist),
-        pytest.param("classifier", marks=pytest.mark.full_mnist),
-    ],
-)
+@pytest.fixture(scope="session", params=["gaussian", pytest.param("pixels", marks=pytest.mark.full_mnist)])
 def features(request: pytest.FixtureRequest) -> tuple[Tensor, Tensor]:
-    """Return Gaussian features, or those of a VAE's samples and of test images of MNIST, ``(1000, d)`` each."""
+    """Return Gaussian features, or the pixels of a VAE's samples and of test images of MNIST, ``(1000, d)`` each."""
     if request.param == "gaussian":
         return 1.2 * normal(images, 16) + 0.3, normal(images, 16, seed=1)
     model, mnist = (request.getfixturevalue(name) for name in ("model", "mnist"))
