@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _contradicted = "its value contradicts another one, so that one of them is wrong"
+_alone = "no other row can be ranked, and one without a rank has a better value"
 
 
 def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
@@ -319,6 +320,9 @@ def _ranked(rows: Sequence[tuple[Row, Measured | None]], direction: str | None) 
     valued.sort(key=lambda each: each[1].value, reverse=direction == "higher")
     valued.sort(key=lambda each: each[0].biased_in_favour or each[0].no_rank == _contradicted)
     compared = [measured for row, measured in valued if row.no_rank is None]
+    if len(compared) == 1 and valued[0][0].no_rank is not None:
+        valued = [(replace(row, no_rank=row.no_rank or _alone), each) for row, each in valued]
+        compared = []
     ranks = iter(zip(*compare(compared).rank_ranges(direction), strict=True)) if compared else iter(())
     ranked = []
     for row, _ in valued:

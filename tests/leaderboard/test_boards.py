@@ -296,10 +296,19 @@ def test_seven_seeds_of_one_model_entered_as_rows_have_no_ranks(store: Store) ->
 
 def test_a_row_is_not_ranked_on_the_seeds_that_survived(store: Store) -> None:
     failed = record("b", None, seed=3, status="diverged", reason="loss became nan")
-    (board,) = build_boards([*seeds_of("a", -100.0), *seeds_of("b", -10.0), failed], store)
-    assert [(row.model, rank_range(row)) for row in board.rows] == [("b", "–"), ("a", "1")]
+    (board,) = build_boards([*seeds_of("a", -100.0), *seeds_of("b", -10.0), failed, *seeds_of("c", -200.0)], store)
+    assert [(row.model, rank_range(row)) for row in board.rows] == [("b", "–"), ("a", "1"), ("c", "2")]
     assert board.rows[0].reason == "without seed 3: diverged, loss became nan"
     assert "No rank for b: not all of its seeds have a value." in captions(board)
+
+
+def test_a_row_is_not_the_first_of_those_that_cannot_be_ranked(store: Store) -> None:
+    """All seeds of the better row have the same value, and nothing says how it varies over examples."""
+    counts: dict[str, Any] = {"stderr": None, "unit": "units", "measure": None}
+    (board,) = build_boards([*seeds_of("a", 20.0, 0.0, **counts), *seeds_of("b", 19.0, **counts)], store)
+    assert [(row.model, rank_range(row)) for row in board.rows] == [("a", "–"), ("b", "–")]
+    assert "No rank for a: its error is not known." in captions(board)
+    assert "No rank for b: no other row can be ranked, and one without a rank has a better value." in captions(board)
 
 
 def test_timings_are_ranked_only_with_those_of_the_newest_group(store: Store) -> None:
