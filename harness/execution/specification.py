@@ -89,6 +89,7 @@ class WorkerContext:
         examples: the number of training examples of data sets that other processes have loaded, None if it is not
             known, by the hash of their identities.
         batch_dependent: which methods of a model depend on the grouping of examples, by the key of its fit.
+        wrong_outputs: what is wrong with what methods of a model return, by the key of its fit and by method.
     """
 
     specification: RunSpecification
@@ -98,6 +99,7 @@ class WorkerContext:
     beat: Callable[[], None] = lambda: None
     examples: dict[str, int | None] = field(default_factory=dict)
     batch_dependent: dict[str, list[str]] = field(default_factory=dict)
+    wrong_outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     _loaded: dict[str, Data | Failure] = field(default_factory=dict)
     _fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     _unavailable: dict[str, DataError] = field(default_factory=dict)
