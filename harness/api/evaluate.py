@@ -6,6 +6,7 @@ import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -139,7 +140,8 @@ def _record_of(cell: Cell, model: nn.Module, context: WorkerContext) -> Record:
         return record_without_value(cell, Failure("n/a", cell.lacking), context.specification)
     if not isinstance(data, Data):
         return record_without_value(cell, data, context.specification)
-    return measure(cell, model, data, context)[0]
+    record, _ = measure(cell, model, data, context)
+    return replace(record, depends_on_seed=False)  # a model in memory has no seed
 
 
 def _refuse_timings(cells: Sequence[Cell]) -> None:

@@ -263,6 +263,13 @@ def test_a_loaded_model_is_measured_with_the_values_of_its_run(done: Runs) -> No
     assert len(values) > 4
 
 
+def test_the_board_of_a_model_in_memory_asks_for_no_seeds(small_data: harness.Data) -> None:
+    model = Mean(small_data.info, harness.NoSettings())
+    results = harness.evaluate(model, small_data, "reconstruction-mse", quiet=True)
+    assert "seed" not in str(results)
+    assert results.boards[0].rows[0].no_rank is None
+
+
 def test_a_model_in_memory_is_measured_on_data_in_memory_and_left_as_it_is(small_data: harness.Data) -> None:
     model = Mean(small_data.info, harness.NoSettings())
     results = harness.evaluate(model, small_data, ["reconstruction-mse", "elbo"], name="zero", quiet=True)
