@@ -22,7 +22,7 @@ from harness.execution.figures import sound_figures
 from harness.execution.integrity import ChangedError, Fingerprint, Weights
 from harness.execution.limits import Limits
 from harness.execution.surroundings import restored
-from harness.noise import derive_seed
+from harness.noise import derive_seed, global_seed
 from harness.planning.component import Component
 from harness.planning.identity import hash_of
 from harness.planning.plan import Plan, Request, StoredCells, build_plan
@@ -160,7 +160,10 @@ class WorkerContext:
 
     def _load(self, dataset: Component) -> Data:
         provided = dataset.provided
-        with no_exit(), nullcontext() if provided.plugin.is_own else restored(self._reporting([provided])):
+        # A data set that draws from global generators is then the same in every process of every run.
+        seed = derive_seed("loading", hash_of(dataset.identity))
+        guard = nullcontext() if provided.plugin.is_own else restored(self._reporting([provided]), seed)
+        with no_exit(), global_seed(seed), guard:
             data = load_dataset(provided.spec, dataset.config, self.source)  # type: ignore[arg-type]
         dataset.require_same_content()
         return data.to(torch.device(self.specification.engine.device))

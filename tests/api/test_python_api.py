@@ -7,9 +7,11 @@ import json
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from stored_results import described_fit
@@ -268,6 +270,29 @@ def test_the_board_of_a_model_in_memory_asks_for_no_seeds(small_data: harness.Da
     results = harness.evaluate(model, small_data, "reconstruction-mse", quiet=True)
     assert "seed" not in str(results)
     assert results.boards[0].rows[0].no_rank is None
+
+
+@pytest.mark.parametrize("draw", [torch.rand, lambda *shape: torch.from_numpy(np.random.random_sample(shape))])
+def test_data_drawn_from_global_generators_are_the_same_whenever_they_are_loaded(draw: Callable[..., Tensor]) -> None:
+    class Drawn:
+        """Draws from generators that it does not seed."""
+
+        def __init__(self, config: harness.NoSettings) -> None:
+            pass
+
+        def load(self, source: harness.DataSource) -> harness.Data:
+            return harness.Data.from_tensors(*(harness.Examples(draw(20, 3)) for _ in range(3)))
+
+    spec = harness.DatasetSpec("drawn", Drawn, "random numbers", version="1")
+    model = Mean(harness.DataInfo((3,), "real", torch.zeros(3)), harness.NoSettings())
+    values = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        (record,) = harness.evaluate(model, "drawn", "reconstruction-mse", plugins=[spec], quiet=True)
+        values.append(record.value)
+    assert values[0] is not None
+    assert values[0] == values[1]
 
 
 def test_a_model_in_memory_is_measured_on_data_in_memory_and_left_as_it_is(small_data: harness.Data) -> None:
