@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from harness.api.options import Names, PathLike, Settings, assignments_of, data_folder
+from harness.api.options import Names, PathLike, Settings, assignments_of, data_folder, in_words, names_of
 from harness.api.plugins import Plugins, name_of_class, provide
 from harness.api.results import Results
 from harness.api.torch_state import restored_torch
@@ -92,7 +92,11 @@ def evaluate(
     for argument, number, least in (("evaluation_seed", evaluation_seed, 0), ("threads", threads, 1)):
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise UsageError(f"{argument}={number!r}: write a whole number that is at least {least}")
-    names = tuple(dict.fromkeys([metrics] if isinstance(metrics, str) else metrics))
+    if not isinstance(name, str | None):
+        raise UsageError(f"name: write a text, not {in_words(name)}")
+    names = tuple(dict.fromkeys(names_of("metrics", metrics)))
+    if not names:
+        raise UsageError("metrics: name at least one")
     registry = Plugins.of(plugins).registry()
     data_name = data if isinstance(data, str) else _provide(data, registry)
     assignments = parse_assignments(assignments_of(settings))
