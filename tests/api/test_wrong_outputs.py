@@ -100,6 +100,18 @@ def test_an_output_of_a_wrong_shape_is_an_error_and_no_value(model: type[Linear]
     assert (record.reason or "").startswith("model '")
 
 
+class ForgetsToReturn(nn.Module):
+    def sample(self, n: int, noise: harness.Noise) -> Any:
+        noise.normal(n, 10)
+
+
+def test_samples_that_are_no_tensor_are_an_error_that_says_so() -> None:
+    (record,) = harness.evaluate(
+        ForgetsToReturn(), "ppca-toy", "diversity", settings={**small, "diversity.features": "pixels"}, quiet=True
+    )
+    assert record.reason == "TypeError: sample() returned a NoneType; return a tensor (n, *shape)"
+
+
 @pytest.mark.parametrize("metric", ["reconstruction-mse", "log-likelihood-exact", "elbo"])
 def test_a_right_model_has_a_value(metric: str) -> None:
     assert record_of(Linear(), metric).status == "ok"
