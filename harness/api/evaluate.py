@@ -6,10 +6,11 @@ import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from harness.api.options import Names, PathLike, Settings, assignments_of, data_folder
+from harness.api.options import Names, PathLike, Settings, assignments_of, data_folder, in_words, names_of
 from harness.api.plugins import Plugins, name_of_class, provide
 from harness.api.results import Results
 from harness.api.torch_state import restored_torch
@@ -91,7 +92,11 @@ def evaluate(
     for argument, number, least in (("evaluation_seed", evaluation_seed, 0), ("threads", threads, 1)):
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise UsageError(f"{argument}={number!r}: write a whole number that is at least {least}")
-    names = tuple(dict.fromkeys([metrics] if isinstance(metrics, str) else metrics))
+    if not isinstance(name, str | None):
+        raise UsageError(f"name: write a text, not {in_words(name)}")
+    names = tuple(dict.fromkeys(names_of("metrics", metrics)))
+    if not names:
+        raise UsageError("metrics: name at least one")
     registry = Plugins.of(plugins).registry()
     data_name = data if isinstance(data, str) else _provide(data, registry)
     assignments = parse_assignments(assignments_of(settings))
@@ -139,7 +144,8 @@ def _record_of(cell: Cell, model: nn.Module, context: WorkerContext) -> Record:
         return record_without_value(cell, Failure("n/a", cell.lacking), context.specification)
     if not isinstance(data, Data):
         return record_without_value(cell, data, context.specification)
-    return measure(cell, model, data, context)[0]
+    record, _ = measure(cell, model, data, context)
+    return replace(record, depends_on_seed=False)  # a model in memory has no seed
 
 
 def _refuse_timings(cells: Sequence[Cell]) -> None:

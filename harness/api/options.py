@@ -133,12 +133,50 @@ def _words(name: str, option: click.Option, value: Any) -> Iterator[str]:
         raise UsageError(f"{name}={value!r}: write a single value")
 
 
+def names_of(argument: str, given: Names) -> list[str]:
+    """Return names that are joined by commas or given one by one.
+
+    Raises:
+        UsageError: something else is given.
+    """
+    listed: Iterable[Any] = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
+    found = []
+    for each in listed:
+        if not isinstance(each, str):
+            raise UsageError(
+                f"{argument}: write names as text, not {in_words(each)}; classes are passed as plugins=[...], and "
+                "harness.evaluate measures a model in memory"
+            )
+        found += [name.strip() for name in each.split(",")]
+    return found
+
+
+def in_words(given: Any) -> str:
+    """Name a class, or a value with its type, on one line."""
+    if isinstance(given, type):
+        return f"the class {given.__name__}"
+    return repr(given) if isinstance(given, int | float | None) else f"an object of type {type(given).__name__}"
+
+
+def path_of(argument: str, given: PathLike) -> Path:
+    """Return a path.
+
+    Raises:
+        UsageError: something else is given.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise UsageError(f"{argument}: write a path, not {in_words(given)}")
+    return Path(given)
+
+
 def assignments_of(settings: Settings | None) -> list[str]:
     """Return settings by ``"NAME.PARAM"`` as ``--set`` takes them; each value of a list gives one result.
 
     Raises:
         UsageError: a value is of no kind that a setting has.
     """
+    if settings is not None and not isinstance(settings, Mapping):
+        raise UsageError(f"settings={settings!r}: write a dictionary, such as {{'vae.latent_dim': [2, 10]}}")
     found = []
     for target, value in (settings or {}).items():
         values = value if isinstance(value, list) else [value]
@@ -170,7 +208,8 @@ def data_folder(data_dir: PathLike | None) -> Path | None:
     Raises:
         UsageError: there is no such folder.
     """
-    found = data_dir if data_dir is not None else os.environ.get("HARNESS_DATA_DIR") or None
-    if found is not None and not Path(found).is_dir():
-        raise UsageError(f"data_dir {os.fspath(found)!r}: there is no such folder")
-    return None if found is None else Path(found)
+    given = data_dir if data_dir is not None else os.environ.get("HARNESS_DATA_DIR") or None
+    found = None if given is None else path_of("data_dir", given)
+    if found is not None and not found.is_dir():
+        raise UsageError(f"data_dir {str(given)!r}: there is no such folder")
+    return found

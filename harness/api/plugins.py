@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from harness.api.code_digest import digest_of_code
-from harness.api.options import PathLike
+from harness.api.options import PathLike, in_words
 from harness.cli.main import load_registry
 from harness.errors import UsageError
 from harness.hookspecs import hookimpl
@@ -46,6 +46,8 @@ class Plugins:
         """
         if isinstance(given, str | os.PathLike | type | Spec):
             given = [given]
+        if not isinstance(given, Iterable):
+            raise UsageError(f"plugins: write a list of files, classes and specs, not {in_words(given)}")
         files = tuple(Path(each) for each in given if isinstance(each, str | os.PathLike))
         specs = tuple(_spec_of(each) for each in given if not isinstance(each, str | os.PathLike))
         return cls(files, specs)

@@ -51,6 +51,9 @@ class Results:
     def __len__(self) -> int:
         return len(self.records)
 
+    def __getitem__(self, place: int) -> Record:
+        return self.records[place]
+
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
 

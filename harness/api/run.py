@@ -6,7 +6,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from harness.api.options import Names, PathLike, RunOptions, Settings, assignments_of, context_of, require_known
+from harness.api.options import (
+    Names,
+    PathLike,
+    RunOptions,
+    Settings,
+    assignments_of,
+    context_of,
+    names_of,
+    require_known,
+)
 from harness.api.plugins import Plugins
 from harness.api.results import Results
 from harness.api.torch_state import restored_torch
@@ -133,7 +142,12 @@ def _run_of(
     require_known(options, [*arguments, "settings", "plugins"])
     given = Plugins.of(plugins)
     files = [os.fspath(file) for file in given.files]
-    words = {**arguments, **options, "set": assignments_of(settings), "plugin": files}
+    named = {
+        name: names_of(name, arguments[name])
+        for name in ("models", "metrics", "datasets")
+        if arguments[name] is not None
+    }
+    words = {**arguments, **named, **options, "set": assignments_of(settings), "plugin": files}
     context = context_of(command, words)
     registry = given.registry()
     values = dict(context.params)

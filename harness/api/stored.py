@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.api.options import Names, PathLike, data_folder
+from harness.api.options import Names, PathLike, data_folder, in_words, names_of, path_of
 from harness.api.plugins import Plugins
 from harness.api.results import BoardTable, Results
 from harness.api.torch_state import restored_torch
@@ -82,7 +82,7 @@ def open(  # noqa: A001 -- called as harness.open
     Raises:
         UsageError: there is no such folder, or a plugin has a problem.
     """
-    folder = Path(runs)
+    folder = path_of("runs", runs)
     if not folder.is_dir():
         raise UsageError(f"there is no folder {str(folder)!r}; harness.run(..., runs={str(folder)!r}) creates it")
     if device not in ("auto", "cpu", "cuda"):
@@ -127,10 +127,7 @@ class StoredRuns:
         Raises:
             UsageError: there is no result with one of the names.
         """
-        wanted = {
-            kind: [names] if isinstance(names, str) else list(names)
-            for kind, names in (("dataset", dataset), ("metric", metric))
-        }
+        wanted = {kind: names_of(kind, names) for kind, names in (("dataset", dataset), ("metric", metric))}
         return Results(selected(shown_records(self._store), wanted, self.folder), self._store).boards
 
     def load(self, fit_key: str) -> nn.Module:
@@ -217,6 +214,8 @@ class StoredRuns:
         """
         from harness.cli.reproduce import record_with, reproduced
 
+        if not isinstance(cell_key, str):
+            raise UsageError(f"cell_key: write the key of a cell, such as record.cell_key, not {in_words(cell_key)}")
         record = record_with(cell_key, self._store)
         sources = {each["distribution"] for each in (record.dataset, record.model, record.metric)}
         if record.machine is not None and in_memory in sources:
@@ -235,6 +234,8 @@ class StoredRuns:
         Raises:
             UsageError: there is no such fit, or there are several.
         """
+        if not isinstance(fit_key, str):
+            raise UsageError(f"fit_key: write the key of a fit, such as fits()[0].key, not {in_words(fit_key)}")
         keys = self._store.fit_keys()
         found = [key for key in keys if key.startswith(fit_key)] if fit_key else []
         if len(found) > 1 and fit_key not in found:

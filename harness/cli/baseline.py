@@ -24,7 +24,7 @@ def baseline() -> None:
 
 @baseline.command()
 @click.argument("name", type=PathType(), metavar="NAME")
-@names_option("--dataset", "datasets", metavar="D[,D]", help="Only these data sets.")
+@names_option("--dataset", "--datasets", "datasets", metavar="D[,D]", help="Only these data sets.")
 @names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these metrics.")
 @names_option("--models", "--model", "models", metavar="M[,M]", help="Only these models.")
 @click.option("--counts", is_flag=True, help="Also count the operators, FLOPs, bytes and imports of this version.")

@@ -19,7 +19,7 @@ from harness.results.store import Store
 
 
 @click.command()
-@names_option("--dataset", "datasets", metavar="D[,D]", help="Only these data sets.")
+@names_option("--dataset", "--datasets", "datasets", metavar="D[,D]", help="Only these data sets.")
 @names_option("--metric", "--metrics", "metrics", metavar="M[,M]", help="Only these metrics.")
 @click.option("--format", "format_", default="terminal", show_default=True, metavar="FORMAT",
               help="terminal, markdown, latex, json, csv, svg, or one that a plugin provides.")  # fmt: skip

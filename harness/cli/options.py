@@ -54,9 +54,24 @@ class WholeNumber(click.IntRange):
             self.fail(f"{_short(repr(value))} is not a whole number that is at least {self.min}{most}", param, ctx)
 
 
-def names_option(*declarations: str, **attributes: Any) -> Callable[[Command], Command]:
+class Names(click.types.StringParamType):
+    """Names joined by commas.
+
+    Args:
+        hint: what to type, said if a required option is missing.
+    """
+
+    def __init__(self, hint: str | None) -> None:
+        self.hint = hint
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str | None:
+        """Return the hint."""
+        return self.hint
+
+
+def names_option(*declarations: str, hint: str | None = None, **attributes: Any) -> Callable[[Command], Command]:
     """Add an option that takes names joined by commas and may be repeated; repeated names count once."""
-    return click.option(*declarations, multiple=True, callback=_split, **attributes)
+    return click.option(*declarations, multiple=True, type=Names(hint), callback=_split, **attributes)
 
 
 def _split(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:

@@ -57,8 +57,11 @@ Examples:
 'harness list' lists the names; 'harness show NAME' shows the settings of one.""",
 )
 @click.argument("study", required=False, is_eager=True, callback=take_study, type=PathType(), metavar="[STUDY.toml]")
-@names_option("--models", "--model", required=True, metavar="A,B", help="Models to compare.")
-@names_option("--metric", "--metrics", "metrics", required=True, metavar="M[,N]", help="Metrics to measure.")
+@names_option("--models", "--model", required=True, metavar="A,B", help="Models to compare.",
+              hint="Write names, as in --models vae,gan. 'harness list models' lists all.")  # fmt: skip
+@names_option("--metric", "--metrics", "metrics", required=True, metavar="M[,N]", help="Metrics to measure.",
+              hint="Write names, as in --metric elbo for likelihoods, --metric frechet-distance for samples, or "
+              "--metric reconstruction-mse. 'harness list metrics' lists all.")  # fmt: skip
 @names_option(
     "--dataset",
     "--datasets",

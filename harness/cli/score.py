@@ -50,7 +50,9 @@ Examples:
 @click.option(
     "--reference", type=PathType(), metavar="FOLDER", help="Folder of your own images to compare with instead."
 )
-@names_option("--metric", "--metrics", "metrics", required=True, metavar="M[,N]", help="Metrics to measure.")
+@names_option("--metric", "--metrics", "metrics", required=True, metavar="M[,N]", help="Metrics to measure.",
+              hint="Write names, as in --metric frechet-distance,precision,recall. 'harness list metrics' lists "
+              "all.")  # fmt: skip
 @set_option("a metric or of the data set; each of several values gives its own result")
 @click.option("--resize", type=click.Choice(["bilinear", "bicubic"]),
               help="Resize images to the size of the data set with this filter, without aliasing.")  # fmt: skip

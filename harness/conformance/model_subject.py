@@ -163,7 +163,7 @@ class ModelSubject:
         if self.trains_by_gradient:
             model.train()
             for each in objectives_of(model, self.config):
-                each.loss(x, Noise(1)).backward()
+                each.of_batch(x, Noise(1)).backward()
                 model.zero_grad()
         else:
             with torch.no_grad():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.conformance.checks import Check, Failed, Result, Skipped, Status, all_checks
+from harness.conformance.checks import Check, Failed, Result, Skipped, Status, all_checks, described
 from harness.conformance.dataset_checks import DatasetSubject
 from harness.conformance.figure_checks import FigureSubject
 from harness.conformance.metric_checks import MetricSubject
@@ -48,30 +48,36 @@ class Target:
 
     def run(self, check: Check) -> Result:
         """Carry out one check; what the plugin changes around it is restored."""
-        status, message = _outcome(check, self.subject)
+        return self.attempt(check)[0]
+
+    def attempt(self, check: Check) -> tuple[Result, str | None]:
+        """Carry out one check as ``run`` does; also return the exception that made it fail, if any."""
+        status, message, raised = _outcome(check, self.subject)
         reason = self.expected.get(check.id)
         if reason is not None and status == "failed":
-            return Result(check.id, self.name, "expected-failure", f"{reason} ({message})")
+            return Result(check.id, self.name, "expected-failure", f"{reason} ({message})"), None
         if reason is not None and status == "passed":
             text = f"It is expected to fail ({reason}), and passes. Remedy: remove it from expected_failures."
-            return Result(check.id, self.name, "failed", text)
-        return Result(check.id, self.name, status, message)
+            return Result(check.id, self.name, "failed", text), None
+        return Result(check.id, self.name, status, message), raised
 
 
-def _outcome(check: Check, subject: Any) -> tuple[Status, str]:
+def _outcome(check: Check, subject: Any) -> tuple[Status, str, str | None]:
     try:
         with restored(), quiet(), no_exit():
             check.function(subject)
     except Skipped as reason:
-        return "skipped", str(reason)
+        return "skipped", str(reason), None
     except NotApplicable as reason:
-        return "skipped", f"it does not apply: {reason}"
+        return "skipped", f"it does not apply: {reason}", None
     except Failed as seen:
-        return "failed", f"{check.rule} Seen: {seen}. Remedy: {check.mend}"
+        cause = seen.__cause__ or seen.__context__
+        raised = None if cause is None else described(cause)
+        return "failed", f"{check.rule} Seen: {seen}. Remedy: {check.mend}", raised
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return "failed", f"{check.rule} Seen: it raised {text[:300]}. Remedy: {check.mend}"
-    return "passed", ""
+        raised = described(error)
+        return "failed", f"{check.rule} Seen: it raised {raised}. Remedy: {check.mend}", raised
+    return "passed", "", None
 
 
 def find(registry: Registry, names: Sequence[str]) -> list[Provided]:
@@ -131,16 +137,22 @@ def _expected(provided: Provided, given: Any) -> dict[str, str]:
 def results_of(target: Target, checks: Iterable[Check] | None = None) -> Iterator[Result]:
     """Carry out the checks of a target, in order; the first is that of its contract.
 
-    If it does not keep its contract, or reads a file that only a user can name, the others are skipped.
+    If it does not keep its contract, or reads a file that only a user can name, the others are skipped. So is a check
+    in which it raises the exception that another check reports.
     """
     files = ", ".join(getattr(getattr(target.subject, "component", None), "files", ()))
     skipped = f"it reads {files}, which only a user can name" if files else None
+    reported: dict[str, str] = {}
     for check in target.checks if checks is None else checks:
         of_contract = check.id.endswith("-keeps-its-contract")
         if skipped and not of_contract:
             yield Result(check.id, target.name, "skipped", skipped)
             continue
-        result = target.run(check)
+        result, raised = target.attempt(check)
         if result.status == "failed" and of_contract:
             skipped = "it does not keep its contract"
+        if raised in reported:
+            result = Result(check.id, target.name, "skipped", f"it raised what {reported[raised]} reports: {raised}")
+        elif raised is not None:
+            reported[raised] = check.id
         yield result

@@ -9,12 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.conformance.checks import check, require, skip
+from harness.conformance.checks import Failed, check, described, require, skip
 from harness.conformance.model_subject import ModelSubject, batch_size, in_words, state_of
 from harness.conformance.surroundings import disturb
 from harness.conformance.tiny_data import copied, kinds
 from harness.contracts.objectives import objectives_of
-from harness.contracts.outputs import codes, different, draws, everything, far_apart, latent_size, outputs
+from harness.contracts.outputs import (
+    attempted,
+    attempted_codes,
+    codes,
+    different,
+    draws,
+    everything,
+    far_apart,
+    latent_size,
+    outputs,
+)
 from harness.data.dataset import Split
 from harness.errors import NotApplicable
 from harness.noise import Noise
@@ -35,7 +45,7 @@ def explains_refusals(subject: ModelSubject) -> None:
         except NotApplicable as reason:
             require(len(str(reason).split()) > 3, f"for {kind} the reason is {str(reason)!r}")
         except Exception as error:
-            require(False, f"for {kind} it raised {type(error).__name__}: {error}")
+            require(False, f"for {kind} it raised {described(error)}")
 
 
 @check(
@@ -54,7 +64,7 @@ def takes_some_data(subject: ModelSubject) -> None:
     "model",
     "trains",
     "A model can be fitted to each kind of data that it can be built for, and its weights are finite.",
-    "Raise NotApplicable in the constructor for data that it cannot be trained on.",
+    "Correct what raises it, or raise NotApplicable in the constructor for data that it cannot be trained on.",
 )
 def trains(subject: ModelSubject) -> None:
     """Fit it to each kind."""
@@ -65,9 +75,29 @@ def trains(subject: ModelSubject) -> None:
             require(len(str(reason).split()) > 3, f"for {kind} the reason is {str(reason)!r}")
             continue
         except Exception as error:
-            require(False, f"on {kind} it raised {type(error).__name__}: {error}")
+            require(False, f"on {kind} it raised {described(error)}")
         wrong = [name for name, each in state_of(model).items() if not each.isfinite().all()]
         require(not wrong, f"on {kind} {', '.join(wrong)} is not finite")
+
+
+@check(
+    "model",
+    "methods-return-tensors",
+    "Each method of a fitted model that a metric may call returns a tensor, or a distribution with its densities.",
+    "Correct what raises it, or return the one tensor or distribution.",
+)
+def methods_return_tensors(subject: ModelSubject) -> None:
+    """Call all that it offers, on each kind of data."""
+    for kind, data, model in subject.on_each_kind():
+        x = subject.examples(8, data)
+        z = attempted_codes(model, x)
+        for name, found in attempted(model, x, z).items():
+            lacks_codes = z is None and (name == "decode" or "log-density" in name)
+            if isinstance(found, Tensor | NotApplicable) or lacks_codes:
+                continue
+            if isinstance(found, Exception):
+                raise Failed(f"on {kind} {name} raised {described(found)}") from found
+            require(False, f"on {kind} {name} returned {in_words(found)}")
 
 
 def _gradients(subject: ModelSubject, model: Any) -> dict[str, tuple[nn.Parameter, Tensor | None]]:
@@ -77,7 +107,7 @@ def _gradients(subject: ModelSubject, model: Any) -> dict[str, tuple[nn.Paramete
     names = {id(each): name for name, each in model.named_parameters()}
     found: dict[str, tuple[nn.Parameter, Tensor | None]] = {}
     for objective in objectives_of(model, subject.config):
-        gradients = torch.autograd.grad(objective.loss(x, Noise(1)), objective.parameters, allow_unused=True)
+        gradients = torch.autograd.grad(objective.of_batch(x, Noise(1)), objective.parameters, allow_unused=True)
         for parameter, gradient in zip(objective.parameters, gradients, strict=True):
             found[names.get(id(parameter), "a parameter outside the module")] = parameter, gradient
     return found
@@ -284,7 +314,7 @@ def vectorizes_faithfully(subject: ModelSubject) -> None:
     together = subject.fit_together(subject.data, [0, 1])
     for fitted in together:
         if fitted.error is not None:
-            require(False, f"together it raised {type(fitted.error).__name__}: {fitted.error}")
+            raise Failed(f"together it raised {described(fitted.error)}") from fitted.error
     if any(fitted.path != "vectorized" for fitted in together):
         skip(f"it is trained seed by seed: {together[0].fallback}")
     alone = state_of(subject.fitted())

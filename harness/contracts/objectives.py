@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from harness.errors import HarnessError
 from harness.noise import Noise
 from harness.settings import setting
 
@@ -75,6 +76,24 @@ class Objective:
     optimizer: AdamSettings
     repeats: int = 1
     landmark: tuple[str, float] | None = None
+
+    def of_batch(self, x: Tensor, noise: Noise) -> Tensor:
+        """Return the mean loss of a batch ``(B, *shape)``, a scalar.
+
+        Raises:
+            HarnessError: the loss is no scalar.
+        """
+        value = self.loss(x, noise)
+        if not isinstance(value, Tensor):
+            raise HarnessError(
+                f"its {self.name!r} is a {type(value).__name__}, not a tensor; leave out float() and .item()"
+            )
+        if value.dim():
+            shape = tuple(value.shape)
+            raise HarnessError(
+                f"its {self.name!r} is a tensor of shape {shape}, not a scalar; average it over examples"
+            )
+        return value
 
 
 bound_name = "negative ELBO"

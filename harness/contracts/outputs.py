@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -141,6 +142,81 @@ def attempted(model: Any, x: Tensor, z: Tensor | None, *, drawn: bool = True) ->
 def everything(model: Any, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
     """Return both the outputs and the draws of a model."""
     return outputs(model, x) | draws(model, x, seed)
+
+
+@torch.no_grad()
+def wrong_outputs(model: Any, x: Tensor) -> dict[str, str]:
+    """Return what is wrong with the type or the shape of what a model says of examples, by the name of the method.
+
+    Tensors of other shapes may be broadcast against the examples, and a metric then has a value that means nothing. A
+    method that raises an exception is left out: a metric that calls it fails.
+
+    Args:
+        model: in evaluation mode.
+        x: examples, ``(N, *shape)``.
+    """
+    z, n, event = attempted_codes(model, x), len(x), tuple(x.shape[1:])
+    noise = Noise(0, x.device)
+    of_each = "sum over the values of an example, not over the batch"
+    rules: list[tuple[Any, str, tuple[Any, ...], Callable[[Any], str | None]]] = [
+        (Reconstructs, "reconstruct", (x,), lambda it: _wrong_tensor(it, (n, *event), "end with .view_as(x)")),
+        (HasEncoder, "encode", (x,), lambda it: _wrong_tensor(it, (n, ...), "flatten codes to (N, code)")),
+        (Quantizes, "codes", (x,), lambda it: _wrong_tensor(it, (n, ...), "return the entries of each example")),
+        (HasDensity, "log_prob", (x,), lambda it: _wrong_tensor(it, (n,), of_each)),
+        (HasBound, "elbo_terms", (x, noise), lambda it: _wrong_terms(it, n, of_each)),
+        (HasPosterior, "posterior", (x,), lambda it: _wrong_distribution(it, (n,), None)),
+        (HasObservationModel, "prior", (), lambda it: _wrong_distribution(it, (), None)),
+    ]
+    if z is not None:
+        unflatten = "end with .view(len(z), *info.shape)"
+        rules += [
+            (HasDecoder, "decode", (z,), lambda it: _wrong_tensor(it, (n, *event), unflatten)),
+            (HasObservationModel, "observation", (z,), lambda it: _wrong_distribution(it, (n,), event)),
+        ]
+    found = {}
+    for capability, name, arguments, problem_of in rules:
+        if not offers(model, capability):
+            continue
+        given = [each.clone() if isinstance(each, Tensor) else each for each in arguments]
+        with suppress(Exception), no_exit(), global_seed(0):
+            problem = problem_of(getattr(model, name)(*given))
+            if problem is not None:
+                found[name] = problem
+    return found
+
+
+def _wrong_tensor(given: Any, shape: tuple[Any, ...], remedy: str) -> str | None:
+    """Compare the shape of a tensor; ``...`` at its end stands for at least one dimension of any size."""
+    if not isinstance(given, Tensor):
+        return f"returns a {type(given).__name__}, not a tensor; {remedy}"
+    its_shape = tuple(given.shape)
+    if shape[-1] is ...:
+        right = len(its_shape) >= len(shape) and its_shape[: len(shape) - 1] == shape[:-1]
+        expected = f"a tensor with {shape[0]} rows"
+    else:
+        right, expected = its_shape == shape, str(shape)
+    return None if right else f"returns a tensor of shape {its_shape}, not {expected}; {remedy}"
+
+
+def _wrong_terms(given: Any, n: int, remedy: str) -> str | None:
+    if not isinstance(given, dict):
+        return f"returns a {type(given).__name__}; return a dictionary from the names of the parts to tensors"
+    problems = (_wrong_tensor(each, (n,), remedy) for each in given.values())
+    return next((each for each in problems if each), None)
+
+
+def _wrong_distribution(given: Any, batch: tuple[int, ...], event: tuple[int, ...] | None) -> str | None:
+    """Compare the batch shape and the event shape of a distribution; without ``event``, of a code of any size."""
+    if not hasattr(given, "batch_shape") or not hasattr(given, "event_shape"):
+        return f"returns a {type(given).__name__}; return a torch.distributions.Distribution"
+    its_batch, its_event = tuple(given.batch_shape), tuple(given.event_shape)
+    if its_batch == batch and (len(its_event) == 1 if event is None else its_event == event):
+        return None
+    return (
+        f"has the batch shape {its_batch} and the event shape {its_event}, not {batch} and "
+        f"{'(latent,)' if event is None else event}; wrap it as torch.distributions.Independent(base, number of "
+        "dimensions of an event)"
+    )
 
 
 def different(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:

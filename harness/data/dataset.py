@@ -235,7 +235,14 @@ def _ids(examples: Examples) -> Tensor:
 
 
 def _check(name: str, examples: Examples, train: Examples) -> None:
+    if not isinstance(examples, Examples):
+        raise DataError(f"the {name} split is a {type(examples).__name__}; pass harness.Examples(values, labels)")
     values = examples.values
+    for kind, each in (("values", values), ("labels", examples.labels), ("ids", examples.ids)):
+        if each is not None and not isinstance(each, Tensor):
+            raise DataError(
+                f"the {kind} of the {name} split are a {type(each).__name__}; pass a tensor, as of torch.as_tensor"
+            )
     if len(values) == 0:
         raise DataError(f"the {name} split is empty")
     if values.shape[1:] != train.values.shape[1:] or values.dtype != train.values.dtype:

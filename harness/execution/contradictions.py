@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from harness.data.dataset import Data
 from harness.execution.integrity import ChangedError
 from harness.execution.specification import WorkerContext
 from harness.noise import Noise, derive_seed
-from harness.planning.plan import Cell, needs_of
+from harness.planning.plan import Cell, capabilities_needed
 
 _examples = 16  # of a batch that is evaluated again in two halves
 # The product of q(x) / p(x) over n examples of p has the mean 1 for any density q that does not depend on them. So by
@@ -38,14 +37,8 @@ def contradictions(
     return [each for each in found if each]
 
 
-def _needed(metric: Any) -> Iterator[Any]:
-    """Yield each capability that a metric needs, also those of unions."""
-    for need in needs_of(metric):
-        yield from get_args(need) or (need,)
-
-
 def _of_reconstructions(metric: Any, estimate: Estimate) -> str | None:
-    if Reconstructs in _needed(metric) and metric.direction == "lower" and estimate.value == 0:
+    if Reconstructs in capabilities_needed(metric) and metric.direction == "lower" and estimate.value == 0:
         return "an error of exactly 0: the reconstructions are the examples themselves"
     return None
 
@@ -77,7 +70,7 @@ def _of_batches(cell: Cell, metric: Any, model: nn.Module, data: Data, context: 
         with suppress(ChangedError), context.guarded([fit.model.provided], fit.dataset, fit.key, model):
             found = _batch_dependent(model, x)
         context.batch_dependent[fit.key] = found
-    asked = {name for need in _needed(metric) for name in methods(need)}
+    asked = {name for need in capabilities_needed(metric) for name in methods(need)}
     found = [name for name in context.batch_dependent[fit.key] if name.split("'")[0] in asked]
     if not found:
         return None

@@ -21,6 +21,7 @@ from harness.errors import Diverged, HarnessError, NotApplicable, no_exit
 from harness.execution.contradictions import contradictions
 from harness.execution.failure import failure_of
 from harness.execution.integrity import watched
+from harness.execution.output_shapes import require_shapes
 from harness.execution.records import now, record_of, record_without_value
 from harness.execution.specification import WorkerContext
 from harness.machine.cpu_load import cores
@@ -53,6 +54,7 @@ def measure(cell: Cell, model: nn.Module, data: Data, context: WorkerContext) ->
     started, start = now(), time.perf_counter()
     try:
         metric = cell.metric.factory(cell.metric.config)
+        require_shapes(cell, metric, model, data, context)
         estimate, peak_memory = _measured(cell, metric, model, data, context, threads)
         estimate = _with_mark_of_an_outlier(_with_typed_fields(estimate, cell.metric.name, context))
         found = contradictions(cell, metric, estimate, model, data, context)

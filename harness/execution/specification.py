@@ -22,7 +22,7 @@ from harness.execution.figures import sound_figures
 from harness.execution.integrity import ChangedError, Fingerprint, Weights
 from harness.execution.limits import Limits
 from harness.execution.surroundings import restored
-from harness.noise import derive_seed
+from harness.noise import derive_seed, global_seed
 from harness.planning.component import Component
 from harness.planning.identity import hash_of
 from harness.planning.plan import Plan, Request, StoredCells, build_plan
@@ -89,6 +89,7 @@ class WorkerContext:
         examples: the number of training examples of data sets that other processes have loaded, None if it is not
             known, by the hash of their identities.
         batch_dependent: which methods of a model depend on the grouping of examples, by the key of its fit.
+        wrong_outputs: what is wrong with what methods of a model return, by the key of its fit and by method.
     """
 
     specification: RunSpecification
@@ -98,6 +99,7 @@ class WorkerContext:
     beat: Callable[[], None] = lambda: None
     examples: dict[str, int | None] = field(default_factory=dict)
     batch_dependent: dict[str, list[str]] = field(default_factory=dict)
+    wrong_outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     _loaded: dict[str, Data | Failure] = field(default_factory=dict)
     _fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     _unavailable: dict[str, DataError] = field(default_factory=dict)
@@ -158,7 +160,10 @@ class WorkerContext:
 
     def _load(self, dataset: Component) -> Data:
         provided = dataset.provided
-        with no_exit(), nullcontext() if provided.plugin.is_own else restored(self._reporting([provided])):
+        # A data set that draws from global generators is then the same in every process of every run.
+        seed = derive_seed("loading", hash_of(dataset.identity))
+        guard = nullcontext() if provided.plugin.is_own else restored(self._reporting([provided]), seed)
+        with no_exit(), global_seed(seed), guard:
             data = load_dataset(provided.spec, dataset.config, self.source)  # type: ignore[arg-type]
         dataset.require_same_content()
         return data.to(torch.device(self.specification.engine.device))

@@ -35,6 +35,10 @@ def explain(boards: Sequence[MeasuredBoard], a: str, b: str) -> list[dict[str, A
         if several:
             raise UsageError(f"{name!r} names several rows: {', '.join(repr(row.name) for row in several)}")
         if not any(matches):
+            without = next((row for board, _ in boards for row in board.rows if name in (row.name, row.model)), None)
+            if without is not None:
+                reason = f": {without.reason}" if without.reason else ""
+                raise UsageError(f"{name!r} has no value, but {without.status}{reason}. With one: {', '.join(known)}.")
             raise unknown("row", name, known)
     found = [(each, first[0], second[0]) for each, first, second in pairs if first and second]
     if a == b or any(first == second for _, first, second in found):

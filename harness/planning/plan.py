@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from harness.contracts.engine import Engine
 from harness.contracts.events import EvaluationSplit, Record
@@ -133,6 +133,11 @@ def needs_of(factory: Any) -> Sequence[Any]:
     """Return the capabilities that a metric or a figure needs of a model."""
     needs: Sequence[Any] = getattr(factory, "needs", ())
     return needs
+
+
+def capabilities_needed(factory: Any) -> list[Any]:
+    """Return each capability that a metric or a figure needs of a model, also those of unions."""
+    return [each for need in needs_of(factory) for each in get_args(need) or (need,)]
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class Losses(nn.Module):
 
     def forward(self, which: int, x: Tensor, noise: Noise) -> Tensor:
         """Return the loss of objective number ``which`` on a batch ``(B, *shape)``, a scalar."""
-        return self.objectives[which].loss(x, noise)
+        return self.objectives[which].of_batch(x, noise)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class Trainer(TrainingLoop):
 
 
 def _pure_loss(losses: Losses, which: int, x: torch.Tensor) -> PureLoss:
-    draws, loss = draws_of(losses, which, x), losses.objectives[which].loss
+    draws, loss = draws_of(losses, which, x), losses.objectives[which].of_batch
     return PureLoss(draws, lambda x, numbers: loss(x, ReplayedNoise(draws, numbers)))
 
 
@@ -84,6 +84,6 @@ def mean_losses(
     total = torch.zeros(len(objectives), device=device)
     with fast_linear(model, device):
         for x in split.batches(batch_size, noise):
-            total += torch.stack([each.loss(x, noise) for each in objectives]) * len(x)
+            total += torch.stack([each.of_batch(x, noise) for each in objectives]) * len(x)
     means = (total / len(split)).tolist()
     return {each.name: mean for each, mean in zip(objectives, means, strict=True)}

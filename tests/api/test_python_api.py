@@ -7,9 +7,11 @@ import json
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from stored_results import described_fit
@@ -156,6 +158,11 @@ def test_a_run_leaves_the_settings_of_torch_as_they_are(done: Runs) -> None:
         ({"data_dir": "none"}, "none: there is no such folder"),
         ({"plugins": ["none.py"]}, "plugin file 'none.py' does not exist"),
         ({"plugins": [3]}, "plugins: 3 is no file, class or spec"),
+        ({"plugins": None}, "plugins: write a list of files, classes and specs, not None"),
+        ({"settings": "ppca.latent_dim=2"}, "settings='ppca.latent_dim=2': write a dictionary"),
+        ({"models": Mean}, "models: write names as text, not the class Mean; classes are passed as plugins=[...]"),
+        ({"models": [nn.Linear(1, 1)]}, "not an object of type Linear; classes are passed as plugins=[...], and "),
+        ({"metrics": 3}, "metrics: write names as text, not 3"),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_nothing_is_run(
@@ -263,6 +270,43 @@ def test_a_loaded_model_is_measured_with_the_values_of_its_run(done: Runs) -> No
     assert len(values) > 4
 
 
+def test_metrics_of_a_model_in_memory_may_be_joined_by_commas_as_those_of_a_run(small_data: harness.Data) -> None:
+    model = Mean(small_data.info, harness.NoSettings())
+    results = harness.evaluate(model, small_data, "reconstruction-mse,psnr", quiet=True)
+    assert [each.metric["name"] for each in results] == ["reconstruction-mse", "psnr"]
+    assert results[1] is results.records[1]
+
+
+def test_the_board_of_a_model_in_memory_asks_for_no_seeds(small_data: harness.Data) -> None:
+    model = Mean(small_data.info, harness.NoSettings())
+    results = harness.evaluate(model, small_data, "reconstruction-mse", quiet=True)
+    assert "seed" not in str(results)
+    assert results.boards[0].rows[0].no_rank is None
+
+
+@pytest.mark.parametrize("draw", [torch.rand, lambda *shape: torch.from_numpy(np.random.random_sample(shape))])
+def test_data_drawn_from_global_generators_are_the_same_whenever_they_are_loaded(draw: Callable[..., Tensor]) -> None:
+    class Drawn:
+        """Draws from generators that it does not seed."""
+
+        def __init__(self, config: harness.NoSettings) -> None:
+            pass
+
+        def load(self, source: harness.DataSource) -> harness.Data:
+            return harness.Data.from_tensors(*(harness.Examples(draw(20, 3)) for _ in range(3)))
+
+    spec = harness.DatasetSpec("drawn", Drawn, "random numbers", version="1")
+    model = Mean(harness.DataInfo((3,), "real", torch.zeros(3)), harness.NoSettings())
+    values = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        (record,) = harness.evaluate(model, "drawn", "reconstruction-mse", plugins=[spec], quiet=True)
+        values.append(record.value)
+    assert values[0] is not None
+    assert values[0] == values[1]
+
+
 def test_a_model_in_memory_is_measured_on_data_in_memory_and_left_as_it_is(small_data: harness.Data) -> None:
     model = Mean(small_data.info, harness.NoSettings())
     results = harness.evaluate(model, small_data, ["reconstruction-mse", "elbo"], name="zero", quiet=True)
@@ -284,6 +328,10 @@ def test_a_model_in_memory_is_measured_on_data_in_memory_and_left_as_it_is(small
         ({"data": 3}, "data is of type int"),
         ({"data": "ppca-toys"}, "unknown dataset 'ppca-toys'. Did you mean 'ppca-toy'?"),
         ({"metrics": ["elb"]}, "unknown metric 'elb'"),
+        ({"metrics": []}, "metrics: name at least one"),
+        ({"metrics": None}, "metrics: write names as text, not None"),
+        ({"name": 3}, "name: write a text, not 3"),
+        ({"data_dir": 3}, "data_dir: write a path, not 3"),
         ({"metrics": ["latency"]}, "latency is timed in turn with other models"),
         ({"split": "train"}, "split='train': write test or validation"),
         ({"threads": 0}, "threads=0: write a whole number that is at least 1"),
@@ -338,6 +386,14 @@ def test_what_cannot_be_opened_or_loaded_is_one_line(done: Runs, tmp_path: Path)
     for ambiguous in pairs:
         with pytest.raises(harness.UsageError, match=f"fits in .* begin with '{ambiguous}': "):
             stored.curves(ambiguous)
+    with pytest.raises(harness.UsageError, match="runs: write a path, not 3"):
+        harness.open(3)  # type: ignore[arg-type]
+    with pytest.raises(harness.UsageError, match=r"fit_key: write the key .* not an object of type StoredFit"):
+        stored.load(stored.fits()[0])  # type: ignore[arg-type]
+    with pytest.raises(harness.UsageError, match=r"cell_key: write the key .* not an object of type Record"):
+        stored.reproduce(done.results[0])  # type: ignore[arg-type]
+    with pytest.raises(harness.UsageError, match="metric: write names as text, not None"):
+        stored.boards(metric=None)  # type: ignore[arg-type]
     for wrong_n in (0, 2.5, True):
         with pytest.raises(harness.UsageError, match="write a whole number that is at least 1"):
             stored.sample(keys[0], wrong_n)  # type: ignore[arg-type]

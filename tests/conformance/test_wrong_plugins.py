@@ -56,6 +56,16 @@ def test_a_sound_plugin_passes_every_check(plugin: Any, tmp_path: Path) -> None:
     assert sum(each.status == "passed" for each in results) >= 13
 
 
+def test_an_exception_is_reported_once_with_its_line(tmp_path: Path) -> None:
+    results = list(results_of(target(wrong_models.RaisesWhenItSamples, tmp_path)))
+    (failed,) = (each for each in results if each.status == "failed")
+    assert "sample raised RuntimeError: there is no decoder (in sample, line " in failed.message
+    assert " of wrong_models.py). Remedy: " in failed.message
+    same = [each for each in results if each.message.startswith(f"it raised what {failed.check} reports: ")]
+    assert len(same) >= 10
+    assert {each.status for each in same} == {"skipped"}
+
+
 def test_warnings_are_no_output(tmp_path: Path) -> None:
     checked = target(wrong_models.Warns, tmp_path)
     (check,) = (each for each in checked.checks if each.id == "model-prints-nothing")

@@ -259,6 +259,23 @@ class FailsOnColour(SoundAutoencoder):
         return (self.reconstruct(x) - x[:, :1]).square().mean() + x.view(len(x), 1, *self.shape[1:]).mean()
 
 
+class ReconstructsAPair(SoundAutoencoder):
+    caught_by = "model-methods-return-tensors"
+
+    def loss(self, x, noise):
+        return (self.reconstruct(x)[0] - x).square().mean()
+
+    def reconstruct(self, x):
+        return super().reconstruct(x), None
+
+
+class RaisesWhenItSamples(SoundAutoencoder):
+    caught_by = "model-methods-return-tensors"
+
+    def sample(self, n, noise):
+        raise RuntimeError("there is no decoder")
+
+
 class LossOfEachExample(SoundAutoencoder):
     caught_by = "model-loss-is-a-scalar"
 

@@ -106,6 +106,12 @@ def test_a_name_that_is_unknown_or_ambiguous_is_refused(store: Store, a: str, b:
     assert message in str(error.value)
 
 
+def test_a_row_without_a_value_says_why_it_has_none(store: Store) -> None:
+    records = [record("a"), record("b"), record("c", None)]
+    with pytest.raises(UsageError, match=r"'c' has no value, but n/a: it has no encoder\. With one: a, b\."):
+        explained(records, store, "a", "c")
+
+
 def test_boards_that_both_have_the_rows_are_named(store: Store) -> None:
     other = {"metric": named("iw-bound")}
     records = [record("a"), record("b"), record("a", **other), record("b", **other)]

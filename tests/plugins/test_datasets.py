@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -260,6 +261,13 @@ def test_inconsistent_data_is_refused() -> None:
         Data.from_tensors(good, Examples(torch.rand(4, 3), torch.zeros(3)), good)
     with pytest.raises(DataError, match="not finite"):
         Data.from_tensors(good, Examples(torch.full((4, 3), torch.nan)), good)
+    with pytest.raises(DataError, match=r"the train split is a Tensor; pass harness\.Examples\(values, labels\)"):
+        Data.from_tensors(good.values, good.values, good.values)  # type: ignore[arg-type]
+    array: Any = good.values.numpy()
+    with pytest.raises(DataError, match="the values of the test split are a ndarray; pass a tensor"):
+        Data.from_tensors(good, good, Examples(array))
+    with pytest.raises(DataError, match="the labels of the test split are a list; pass a tensor"):
+        Data.from_tensors(good, good, Examples(good.values, [0, 1, 2, 3]))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="empty"):
         Data.from_tensors(good, Examples(torch.rand(0, 3)), good)
 

@@ -13,6 +13,7 @@ from torch.optim import Adam
 
 from harness.contracts.engine import Precision
 from harness.contracts.objectives import Objective
+from harness.errors import HarnessError
 from harness.machine.precision import autocast
 from harness.noise import Noise, global_state, restore_global_state
 from harness.training.pure_losses import PureLoss
@@ -87,6 +88,11 @@ class TrainingStep:
             for _ in range(objective.repeats):
                 value = self._loss(loss, which, x)
                 self.mark("forward")
+                if not value.requires_grad:
+                    raise HarnessError(
+                        f"its {objective.name!r} has no gradient; compute it from the parameters, without detach(), "
+                        "no_grad() or numpy"
+                    )
                 optimizer.zero_grad(set_to_none=True)
                 value.backward(torch.ones_like(value), inputs=self.parameters[which])
                 self.mark("backward")

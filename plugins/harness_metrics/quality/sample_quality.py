@@ -273,6 +273,7 @@ def draw_samples(
     Raises:
         NotApplicable: the model has only so many samples, and they are fewer.
         Diverged: a sample is not finite.
+        TypeError: the samples are no tensor.
         ValueError: the samples do not have the shape ``(n, *shape)``.
     """
     weights = digest_of(model.state_dict()) if isinstance(model, nn.Module) else None  # a model may train further
@@ -287,7 +288,10 @@ def draw_samples(
                 )
             at_once = n
         sizes = [min(at_once, n - start) for start in range(0, n, at_once)]
-        samples = torch.cat([_drawn(model, size, noise, draws) for size in sizes])
+        drawn = [_drawn(model, size, noise, draws) for size in sizes]
+        if not isinstance(drawn[0], Tensor):
+            raise TypeError(f"sample() returned a {type(drawn[0]).__name__}; return a tensor (n, *shape)")
+        samples = torch.cat(drawn)
         if samples.shape != (n, *data.info.shape):
             raise ValueError(f"{n} samples have the shape {tuple(samples.shape)}, not {(n, *data.info.shape)}")
         if not samples.isfinite().all():
