@@ -189,7 +189,7 @@ def harness_metrics() -> list[MetricSpec]:
             "density",
             "harness_metrics.quality.neighbours:Density",
             "density of test images around samples",
-            "2",
+            "3",
         ),
         MetricSpec(
             "coverage",

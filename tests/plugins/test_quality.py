@@ -595,6 +595,23 @@ def test_the_error_is_the_scatter_over_fresh_samples_and_test_images(metric) -> 
     assert 0.75 < told / true < 1.4
 
 
+def test_the_error_of_a_density_is_its_scatter_where_few_test_images_are_near_most_samples() -> None:
+    """With the same k in halves it would be 0.76 of the scatter."""
+    density = Density(Density.Config())
+    sets = [(0.9 * normal(200, 64, seed=2 * i) + 0.125, normal(200, 64, seed=2 * i + 1)) for i in range(250)]
+    true = float(torch.tensor([density.compare(x, y, y[:0]) for x, y in sets]).std())
+    told = math.sqrt(sum(density.resample(x, y, y[:0]).stderr ** 2 for x, y in sets[:30]) / 30)
+    assert 0.82 < told / true < 1.3
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_the_error_of_a_density_needs_no_more_neighbours_than_the_density(k: int) -> None:
+    density = Density(Density.Config(k=k))
+    n = density.least_with_error(3)
+    found = density.resample(normal(n, 3), normal(n, 3, seed=1), normal(0, 3))
+    assert math.isfinite(found.stderr)
+
+
 @pytest.mark.parametrize("metric", [FrechetDistance, Recall])
 @pytest.mark.parametrize("scales", [(0.9, 0.9), (0.6, 1.1)])
 def test_two_samplers_are_told_apart_as_often_as_their_error_says(metric, scales: tuple[float, float]) -> None:

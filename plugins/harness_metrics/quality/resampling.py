@@ -64,17 +64,29 @@ def smallest_half(n: int) -> int:
     return pairs * (n // (2 * pairs)) if pairs else 0
 
 
-def by_half_samples(samples: Tensor, test: Tensor, of: Callable[[Tensor, Tensor], float]) -> Resampled:
+def by_half_samples(
+    samples: Tensor,
+    test: Tensor,
+    of: Callable[[Tensor, Tensor], float],
+    of_half: Callable[[Tensor, Tensor], float] | None = None,
+) -> Resampled:
     """Return the value of samples ``(m, d)`` and test images ``(n, d)`` with the error by balanced half-samples.
 
     Each of 16 times, both sets are cut in halves, A and B, along the columns of a Hadamard matrix (McCarthy, 1969). The
     halves share no row, so that (θ_A − θ_B)² / 2 is an unbiased estimate of the variance of θ for half of the rows, of
     which that for all rows is about half. A jackknife would count twice what samples and test images, or neighbours
     among them, contribute together: for shares of nearest neighbours its errors are 1.5 to 3 times too large.
+
+    Args:
+        samples: their features.
+        test: those of the test images.
+        of: the value.
+        of_half: the value of a half, if its settings depend on the number of rows.
     """
     value = of(samples, test)
+    of_half = of_half or of
     halves = zip(_halves(samples), _halves(test), strict=True)
-    gaps = [(of(a, test_a) - of(b, test_b)) / 2 for (a, b), (test_a, test_b) in halves]
+    gaps = [(of_half(a, test_a) - of_half(b, test_b)) / 2 for (a, b), (test_a, test_b) in halves]
     scale = math.sqrt(2 * len(gaps) - 1)
     pseudo_values = [value + sign * scale * gap for gap in gaps for sign in (1, -1)]
     return Resampled(value, tuple(pseudo_values), min(strata, len(samples) // 2, len(test) // 2))
