@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
 suite_version = "2"  # raise it when a check is added, removed or made stricter
@@ -58,8 +54,6 @@ class Result:
     status: Status
     message: str
 
-
-_longest = 300  # characters of the message of an exception
 
 _modules = (
     "contract",
@@ -111,29 +105,6 @@ def require(holds: object, seen: str) -> None:
     """
     if not holds:
         raise Failed(seen)
-
-
-def described(error: BaseException) -> str:
-    """Name an exception on one line, with the function, file and line of the plugin that it comes from."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())[:_longest]
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_of_a_library(each.filename)]
-    if not frames:
-        return text
-    last = frames[-1]
-    return f"{text} (in {last.name}, line {last.lineno} of {Path(last.filename).name})"
-
-
-def _is_of_a_library(file: str) -> bool:
-    """Return whether a file is of the harness, of torch, of numpy or of Python, which raise what plugins cause."""
-    path = Path(file)
-    of_python = path.is_relative_to(Path(traceback.__file__).parent) and "site-packages" not in path.parts
-    return file.startswith("<") or of_python or any(path.is_relative_to(folder) for folder in _libraries())
-
-
-@functools.cache
-def _libraries() -> list[Path]:
-    found = [find_spec(name) for name in ("harness", "torch", "numpy")]
-    return [Path(each.origin).parent for each in found if each is not None and each.origin is not None]
 
 
 def skip(reason: str) -> NoReturn:

@@ -14,6 +14,7 @@ from harness.conformance.checks import Skipped, check, require, skip
 from harness.data.dataset import Data, Split
 from harness.data.loading import load_dataset
 from harness.data.source import DataSource
+from harness.data.suspicions import rows_and_duplicates, share_within
 from harness.errors import DataError
 from harness.noise import Noise
 from harness.planning.component import Component
@@ -128,21 +129,13 @@ def inputs_follow_the_noise(subject: DatasetSubject) -> None:
 def splits_are_disjoint(subject: DatasetSubject) -> None:
     """Compare the stored values, and allow for as many duplicates as there are within the training split."""
     splits = subject.data.splits
-    train = _rows(splits["train"].stored)
-    known = set(train)
-    natural = 1 - len(known) / len(train)
+    known, natural = rows_and_duplicates(splits["train"].stored)
     for name in ("validation", "test"):
-        rows = _rows(splits[name].stored)
-        share = sum(row in known for row in rows) / len(rows)
+        share = share_within(known, splits[name].stored)
         seen = f"{share:.1%} of the {name} examples are training examples; {natural:.1%} of these are duplicates"
         require(share <= 0.01 + 2 * natural, seen)
-    validation = set(_rows(splits["validation"].stored))
-    both = sum(row in validation for row in _rows(splits["test"].stored)) / len(splits["test"])
+    both = share_within(rows_and_duplicates(splits["validation"].stored)[0], splits["test"].stored)
     require(both <= 0.01 + 2 * natural, f"{both:.1%} of the test examples are validation examples")
-
-
-def _rows(stored: Tensor) -> list[int]:
-    return [hash(row.tobytes()) for row in stored.cpu().numpy()]
 
 
 @check(

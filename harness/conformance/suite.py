@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.conformance.checks import Check, Failed, Result, Skipped, Status, all_checks, described
+from harness.conformance.checks import Check, Failed, Result, Skipped, Status, all_checks
 from harness.conformance.dataset_checks import DatasetSubject
 from harness.conformance.figure_checks import FigureSubject
 from harness.conformance.metric_checks import MetricSubject
@@ -14,6 +14,7 @@ from harness.conformance.model_subject import ModelSubject
 from harness.conformance.surroundings import quiet
 from harness.data.source import DataSource
 from harness.errors import NotApplicable, UsageError, no_exit, unknown
+from harness.execution.failure import described
 from harness.execution.surroundings import restored
 from harness.planning.component import Component, config_type_of
 from harness.registry import Provided, Registry

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.conformance.checks import Failed, check, described, require, skip
+from harness.conformance.checks import Failed, check, require, skip
 from harness.conformance.model_subject import ModelSubject, batch_size, in_words, state_of
 from harness.conformance.surroundings import disturb
 from harness.conformance.tiny_data import copied, kinds
@@ -27,6 +27,7 @@ from harness.contracts.outputs import (
 )
 from harness.data.dataset import Split
 from harness.errors import NotApplicable
+from harness.execution.failure import described
 from harness.noise import Noise
 
 

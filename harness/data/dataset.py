@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -183,12 +183,21 @@ class Data:
         """Build a data set from tensors ``(N, *shape)``: bytes are 8-bit pixels, floats are used unchanged.
 
         Raises:
-            DataError: a split is empty, or shapes, types or lengths disagree.
+            DataError: a split is empty; shapes, types or lengths disagree; values are outside of the support; or labels
+                are no whole numbers from 0 to ``classes`` − 1.
         """
+        if support not in get_args(Support):
+            raise DataError(f"the support is {support!r}; use one of {', '.join(map(repr, get_args(Support)))}")
+        if classes is not None and (isinstance(classes, bool) or not isinstance(classes, int) or classes < 1):
+            raise DataError(f"classes is {classes!r}; use an int of at least 1, or None without labels")
         given = {"train": train, "validation": validation, "test": test}
         for name, examples in given.items():
             _check(name, examples, train)
+            _check_labels(name, examples.labels, classes)
         pixels = train.values.dtype == torch.uint8
+        if not pixels:
+            for name, examples in given.items():
+                _check_support(name, examples.values, support)
         inputs = pixels_to_unit if pixels else floats
         info = DataInfo(
             shape=tuple(train.values.shape[1:]),
@@ -197,7 +206,7 @@ class Data:
             scale="pixel / 255" if pixels else "",
             classes=classes,
         )
-        splits = {name: Split(each.values, each.labels, _ids(each), inputs) for name, each in given.items()}
+        splits = {name: Split(each.values, _labels(each), _ids(each), inputs) for name, each in given.items()}
         return cls(info, **splits, log_prob=log_prob)
 
 
@@ -234,6 +243,10 @@ def _ids(examples: Examples) -> Tensor:
     return torch.arange(len(examples.values)) if examples.ids is None else examples.ids
 
 
+def _labels(examples: Examples) -> Tensor | None:
+    return None if examples.labels is None else examples.labels.to(torch.int64)
+
+
 def _check(name: str, examples: Examples, train: Examples) -> None:
     if not isinstance(examples, Examples):
         raise DataError(f"the {name} split is a {type(examples).__name__}; pass harness.Examples(values, labels)")
@@ -243,6 +256,8 @@ def _check(name: str, examples: Examples, train: Examples) -> None:
             raise DataError(
                 f"the {kind} of the {name} split are a {type(each).__name__}; pass a tensor, as of torch.as_tensor"
             )
+    if values.dim() < 2:
+        raise DataError(f"the values of the {name} split have the shape {tuple(values.shape)}; pass (N, *shape)")
     if len(values) == 0:
         raise DataError(f"the {name} split is empty")
     if values.shape[1:] != train.values.shape[1:] or values.dtype != train.values.dtype:
@@ -250,9 +265,57 @@ def _check(name: str, examples: Examples, train: Examples) -> None:
     for kind, each in (("labels", examples.labels), ("ids", examples.ids)):
         if each is not None and len(each) != len(values):
             raise DataError(f"the {name} split has {len(values)} examples but {len(each)} {kind}")
+    if values.is_complex():
+        raise DataError(f"the {name} split has complex values; pass real ones, such as those of torch.view_as_real")
+    if values.requires_grad:
+        raise DataError(f"the values of the {name} split require a gradient; pass values.detach()")
     if values.is_floating_point() and not bool(values.isfinite().all()):
         raise DataError(f"the {name} split has values that are not finite")
+    if values.dtype == torch.float64 and not bool(values.to(torch.float32).isfinite().all()):
+        raise DataError(f"the {name} split has values that are too large for float32; rescale them")
+    ids = examples.ids
+    if ids is not None and (ids.dtype != torch.int64 or ids.dim() != 1 or len(ids.unique()) < len(ids)):
+        raise DataError(f"the ids of the {name} split are {_kind(ids)}; pass int64 of shape (N,), each different")
+
+
+def _check_labels(name: str, labels: Tensor | None, classes: int | None) -> None:
+    if labels is None:
+        return
+    if labels.dim() != 1 or labels.is_floating_point() or labels.is_complex():
+        advice = "; of one-hot vectors, pass labels.argmax(1)" if labels.dim() == 2 else ""
+        raise DataError(
+            f"the labels of the {name} split are {_kind(labels)}; pass whole numbers of shape (N,), as int64{advice}"
+        )
+    lowest, highest = int(labels.min()), int(labels.max())
+    if classes is not None and not 0 <= lowest <= highest < classes:
+        raise DataError(
+            f"the labels of the {name} split go from {lowest} to {highest}, but with classes={classes} they must be "
+            f"from 0 to {classes - 1}"
+        )
+
+
+def _check_support(name: str, values: Tensor, support: Support) -> None:
+    """Check that all values lie in the support.
+
+    Raises:
+        DataError: some do not.
+    """
+    if support == "real":
+        return
+    low, high = (float(each) for each in torch.aminmax(values))
+    if not 0 <= low <= high <= 1:
+        hint = "; pass pixels as bytes (torch.uint8), or divide them by 255" if low >= 0 and high <= 255 else ""
+        raise DataError(
+            f"the {name} split has values in [{low:.9g}, {high:.9g}], outside of [0, 1], "
+            f"the range of support={support!r}{hint}"
+        )
+    if support == "binary" and not bool(((values == 0) | (values == 1)).all()):
+        raise DataError(f"the {name} split has values between 0 and 1, but its support is 'binary'")
 
 
 def _described(values: Tensor) -> str:
     return f"{values.dtype} of shape {tuple(values.shape[1:])}"
+
+
+def _kind(values: Tensor) -> str:
+    return f"{str(values.dtype).removeprefix('torch.')} of shape {tuple(values.shape)}"

@@ -15,6 +15,7 @@ from harness.contracts.engine import Engine
 from harness.data.dataset import Data
 from harness.data.loading import load_dataset
 from harness.data.source import DataSource, Track, untracked
+from harness.data.suspicions import suspicions
 from harness.errors import DataError, no_exit
 from harness.execution.events import Events
 from harness.execution.failure import Failure, failure_of
@@ -147,11 +148,16 @@ class WorkerContext:
     def require_some(self, datasets: Sequence[Component]) -> None:
         """Load data sets, and warn about those that are not available, whose cells will fail.
 
+        Data of the user's own are also warned of if they are probably not what was meant.
+
         Raises:
             DataError: all of them are missing, incomplete or corrupt.
         """
         for dataset in datasets:
-            self.data(dataset)
+            data = self.data(dataset)
+            if isinstance(data, Data) and (dataset.content is not None or not dataset.provided.plugin.is_own):
+                for line in suspicions(data):
+                    self.events.warn(f"data set {dataset.name}: {line}")
         errors = [error for dataset in datasets if (error := self._unavailable.get(hash_of(dataset.identity)))]
         if errors and len(errors) == len(datasets):
             raise errors[0]

@@ -21,11 +21,13 @@ Row = tuple[str, Tensor]
 
 
 def require_drawable(info: DataInfo) -> None:
-    """Check that examples are images with one or three channels, or sets of points.
+    """Check that examples are images with one or three channels, or sets of points (x, y, intensity).
 
     Raises:
         NotApplicable: they are neither.
     """
+    if info.support == "points" and info.as_points()[0] != 3:
+        raise NotApplicable(f"it draws points (x, y, intensity), and these have {info.as_points()[0]} features")
     if info.support != "points" and not (len(info.shape) == 3 and info.shape[0] in (1, 3)):
         raise NotApplicable(f"examples of shape {info.shape} are neither images nor point sets")
 

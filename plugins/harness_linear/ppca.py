@@ -27,7 +27,7 @@ class PPCA(LinearGaussian):
         mean, covariance = moments(train, noise)
         values, vectors = torch.linalg.eigh(covariance)  # in ascending order
         variance = values[:-k].mean()
-        if variance < 1e-12 * values[-1]:
+        if variance <= 1e-12 * values[-1].clamp(min=0):
             raise NotApplicable(
                 f"the training examples vary in at most latent_dim={k} dimensions; use a smaller latent_dim"
             )

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from harness import Data, DataError, DataSource, Noise, NoSettings, NotApplicable, derive_seed
 from harness.data.dataset import Examples, mean_of
+from harness.data.suspicions import suspicions
 from harness.data.transforms import Binarize, Dequantize, bernoulli_of_pixels, dequantize_pixels
 from harness_datasets.idx import MNIST, FashionMNIST
 from harness_datasets.mnist_10k import MNIST10k, unpack
@@ -270,6 +272,70 @@ def test_inconsistent_data_is_refused() -> None:
         Data.from_tensors(good, good, Examples(good.values, [0, 1, 2, 3]))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="empty"):
         Data.from_tensors(good, Examples(torch.rand(0, 3)), good)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "options", "expected"),
+    [
+        (
+            torch.rand(4, 3),
+            torch.tensor([0, 1, 2, 3]),
+            {"classes": 3},
+            "go from 0 to 3, but with classes=3 they must be",
+        ),
+        (torch.rand(4, 3), torch.tensor([-1, 0, 1, 2]), {"classes": 3}, "labels of the train split go from -1 to 2"),
+        (torch.rand(4, 3), torch.rand(4), {}, r"are float32 of shape \(4,\); pass whole numbers"),
+        (torch.rand(4, 3), torch.eye(4), {"classes": 4}, r"of one-hot vectors, pass labels\.argmax\(1\)"),
+        (torch.rand(4, 3), None, {"classes": "3"}, "classes is '3'; use an int"),
+        (torch.rand(4, 3), None, {"support": "pixels"}, "the support is 'pixels'; use one of 'binary', 'unit'"),
+        (torch.rand(4, 3) + 100, None, {"support": "unit"}, r"outside of \[0, 1\].*pass pixels as bytes"),
+        (torch.rand(4, 3) - 9, None, {"support": "unit"}, r"outside of \[0, 1\], the range of support='unit'$"),
+        (torch.rand(4, 3), None, {"support": "binary"}, "values between 0 and 1"),
+        (torch.rand(4), None, {}, r"have the shape \(4,\); pass \(N, \*shape\)"),
+        (torch.rand(4, 3).double() * 1e300, None, {}, "too large for float32"),
+        (torch.rand(4, 3) * 1j, None, {}, "complex values"),
+        (torch.rand(4, 3).requires_grad_(), None, {}, r"pass values\.detach\(\)"),
+    ],
+)
+def test_data_that_no_model_could_use_are_refused(
+    values: Tensor, labels: Tensor | None, options: dict[str, Any], expected: str
+) -> None:
+    split = Examples(values, labels)
+    with pytest.raises(DataError, match=expected):
+        Data.from_tensors(split, split, split, **options)
+
+
+def test_ids_that_are_not_unique_whole_numbers_are_refused() -> None:
+    for ids in (torch.zeros(4, dtype=torch.int64), torch.arange(4).float()):
+        split = Examples(torch.rand(4, 3), ids=ids)
+        with pytest.raises(DataError, match="pass int64 of shape"):
+            Data.from_tensors(split, split, split)
+
+
+def test_labels_of_any_integer_type_become_int64() -> None:
+    for kind in (torch.uint8, torch.int32, torch.bool):
+        split = Examples(torch.rand(4, 3), torch.tensor([0, 1, 1, 0]).to(kind))
+        assert Data.from_tensors(split, split, split, classes=2).train.labels.dtype == torch.int64  # type: ignore[union-attr]
+
+
+def test_pixels_that_are_floats_up_to_255_are_suspected_and_other_real_data_are_not() -> None:
+    def found(scale: float, offset: float = 0.0) -> list[str]:
+        return list(
+            suspicions(Data.from_tensors(*(Examples(torch.rand(9, 1, 4, 4) * scale + offset) for _ in range(3))))
+        )
+
+    (line,) = found(255.0)
+    assert "if they are pixels, pass them as bytes (torch.uint8), or divide them by 255" in line
+    assert found(1.0) == found(255.0, -128.0) == found(1e4) == []
+
+
+def test_examples_of_the_training_split_in_others_are_suspected_beyond_natural_duplicates() -> None:
+    train, test = torch.rand(100, 3), torch.rand(100, 3)
+    test[:30] = train[:30]
+    (line,) = suspicions(Data.from_tensors(Examples(train), Examples(torch.rand(9, 3)), Examples(test)))
+    assert line.startswith("30% of the test examples are also training examples")
+    few = torch.randint(0, 2, (100, 3)).float()  # each of the eight possible examples occurs in every split
+    assert list(suspicions(Data.from_tensors(*[Examples(few)] * 3))) == []
 
 
 @dataclass

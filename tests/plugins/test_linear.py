@@ -180,3 +180,10 @@ def test_ppca_reaches_its_known_log_density_on_dequantized_mnist(fit, full_mnist
         metric = ExactLogLikelihood(ExactLogLikelihood.Config())
         estimate = metric.measure(model, data, Context(Noise(0), None, None, 0))
         assert estimate.value == pytest.approx(known, abs=0.05)
+
+
+def test_ppca_says_that_constant_data_leave_no_noise() -> None:
+    same = Examples(torch.full((20, 5), 0.5))
+    data = Data.from_tensors(same, same, same)
+    with pytest.raises(NotApplicable, match="vary in at most latent_dim=2 dimensions"):
+        PPCA(data.info, PPCA.Config(latent_dim=2)).fit(data.train, Noise(0))

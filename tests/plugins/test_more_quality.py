@@ -258,5 +258,5 @@ def test_intensities_of_reconstructions_are_compared_with_those_of_their_input(s
 
 
 def test_metrics_of_point_sets_do_not_apply_to_images(small_data: Data) -> None:
-    with pytest.raises(NotApplicable, match="it is a model of point sets"):
+    with pytest.raises(NotApplicable, match="it compares sets of points, and the data is unit"):
         SetCoverage(SetCoverage.Config()).measure(Shrinks(), small_data, Context(Noise(0), None, None, 0))

@@ -12,6 +12,7 @@ from harness import (
     DataError,
     DataInfo,
     DataSource,
+    Examples,
     HasObservationModel,
     Noise,
     NoSettings,
@@ -24,7 +25,9 @@ from harness_autoencoders.mlp_ae import MLPAutoencoder
 from harness_datasets.idx import MNIST
 from harness_datasets.mnist_10k import MNIST10k
 from harness_datasets.superpixels import MNISTSuperpixels, brightest, points_of, superpixels
+from harness_figures.canvas import require_drawable
 from harness_metrics.likelihood.elbo import ELBO
+from harness_metrics.quality.point_sets import MinimumMatchingDistance
 from harness_metrics.reconstruction.chamfer import Chamfer
 from harness_metrics.reconstruction.errors import ReconstructionBCE, ReconstructionMSE
 from harness_vae.convae import ConVAE, FlowConVAE
@@ -188,6 +191,13 @@ def test_metrics_refuse_data_that_they_cannot_compare(small_points: Data, small_
         measure(Chamfer(Chamfer.Config()), Reorders(), small_data)
     with pytest.raises(NotApplicable, match="order of points means nothing"):
         measure(ReconstructionMSE(ReconstructionMSE.Config()), Reorders(), small_points)
+    flat = Examples(torch.rand(6, 1, 2, 30))  # 60 numbers, as many as 20 points (x, y, intensity) have
+    of_two_features = Data.from_tensors(flat, flat, flat, support="points")
+    for metric in (Chamfer(Chamfer.Config()), MinimumMatchingDistance(MinimumMatchingDistance.Config())):
+        with pytest.raises(NotApplicable, match=r"points \(x, y, intensity\), and these have 2 features"):
+            measure(metric, Reorders(), of_two_features)
+    with pytest.raises(NotApplicable, match="draws points"):
+        require_drawable(of_two_features.info)
     with pytest.raises(NotApplicable, match="this is points"):
         measure(ReconstructionBCE(ReconstructionBCE.Config()), Reorders(), small_points)
 

@@ -54,7 +54,11 @@ def feature_space(
         NotApplicable: the data has no such features, or the weights of a pretrained network cannot be loaded.
     """
     if name == "points":
-        data.info.as_points()
+        if data.info.support != "points":
+            raise NotApplicable(f"it compares sets of points, and the data is {data.info.support}")
+        features, _ = data.info.as_points()
+        if features != 3:
+            raise NotApplicable(f"it compares points (x, y, intensity), and these have {features} features")
         return FeatureSpace("sets of points", data.info.dim, lambda x: x.flatten(1))
     data.info.as_vector()
     if name == "pixels":

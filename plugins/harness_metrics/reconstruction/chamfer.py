@@ -37,10 +37,13 @@ class Chamfer:
         """Measure on the test split.
 
         Raises:
-            NotApplicable: the examples are not sets of points.
+            NotApplicable: the examples are not sets of points (x, y, intensity).
         """
         if data.info.support != "points":
             raise NotApplicable(f"it compares sets of points, and the data is {data.info.support}")
+        features, _ = data.info.as_points()
+        if features != 3:
+            raise NotApplicable(f"it compares points (x, y, intensity), and these have {features} features")
         kind = self.config.kind
         distances = [
             chamfer(x.squeeze(1), model.reconstruct(x).squeeze(1), kind)
