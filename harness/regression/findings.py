@@ -61,8 +61,8 @@ class Finding:
 
 
 def outcome(findings: Sequence[Finding]) -> Outcome:
-    """Return what findings mean together; ``nothing`` if nothing was compared."""
-    if not findings:
+    """Return what findings mean together; ``nothing`` if nothing was compared, as where all have failed in both."""
+    if all(each.verdict == "same" and each.base is None and each.head is None for each in findings):
         return "nothing"
     if any(each.is_regression for each in findings):
         return "regression"

@@ -14,7 +14,7 @@ from scipy import stats
 from versions import Cell, cell, component, failing, side_of, store_of
 
 from harness import MetricSpec
-from harness.regression.findings import Finding, holm
+from harness.regression.findings import Finding, holm, outcome
 from harness.regression.quality import Side, compare_quality
 from harness.results.store import Store
 
@@ -236,6 +236,8 @@ def test_a_cell_that_no_longer_fails_is_better(compared: Compare) -> None:
 def test_a_cell_that_fails_in_both_is_the_same(compared: Compare) -> None:
     (finding,) = compared([failing()], [failing(reason="LookupError: not today")])
     assert (finding.verdict, finding.reason) == ("same", "no value in both: error, LookupError: not today")
+    assert outcome([finding]) == "nothing"
+    assert outcome([finding, *compared([cell()], [cell()])]) == "passed"
     (other,) = compared([failing(status="diverged", reason="inf")], [failing(status="n/a", reason="no encoder")])
     assert other.verdict == "inconclusive"
 
