@@ -19,6 +19,8 @@ import torch
 
 from harness.execution.surroundings import changes_since, read_all, restored
 
+_unusual_seed = 76_031_958  # that no plugin sets, which would then change nothing
+
 
 @lru_cache(maxsize=1)
 def cache_folder() -> Path:
@@ -51,6 +53,7 @@ def changes(work: Callable[[], object]) -> dict[str, str]:
         work()  # a first time, since libraries set variables when they are imported
     with tempfile.TemporaryDirectory() as folder, restored(), quiet() as printed:
         os.chdir(folder)
+        disturb(_unusual_seed)
         before = read_all()
         work()
         found = {name: f"it changed {change}" for name, change in changes_since(before).items()}

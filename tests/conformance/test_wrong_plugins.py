@@ -14,6 +14,7 @@ from harness import DatasetSpec, FigureSpec, MetricSpec, ModelSpec
 from harness.conformance import all_checks
 from harness.conformance.suite import Target, results_of, target_of
 from harness.data.source import DataSource
+from harness.noise import global_seed
 from harness.registry import Plugin, Provided, Registry
 
 specs = {"model": ModelSpec, "metric": MetricSpec, "dataset": DatasetSpec, "figure": FigureSpec}
@@ -47,6 +48,11 @@ def test_a_wrong_plugin_is_caught_by_the_check_meant_for_it(plugin: Any, tmp_pat
     assert result.status == "failed", result
     assert result.message.startswith(f"{meant.rule} Seen: ")
     assert result.message.endswith(f" Remedy: {meant.mend}")
+
+
+def test_a_seed_that_the_process_has_already_is_noticed(tmp_path: Path) -> None:
+    with global_seed(3):
+        test_a_wrong_plugin_is_caught_by_the_check_meant_for_it(wrong_metrics.SeedsTorch, tmp_path)
 
 
 @pytest.mark.parametrize("plugin", sound, ids=lambda each: each.__name__)
