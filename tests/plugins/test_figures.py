@@ -28,7 +28,8 @@ from harness_vae.vae import VAE
 
 
 def like(shape: tuple[int, ...], support: str = "unit", n: int = 2) -> Data:
-    one = Examples(torch.linspace(-1, 1, n).view(-1, *[1] * len(shape)).expand(n, *shape).contiguous())
+    least = -1 if support == "real" else 0
+    one = Examples(torch.linspace(least, 1, n).view(-1, *[1] * len(shape)).expand(n, *shape).contiguous())
     return Data.from_tensors(one, one, one, support=support)
 
 
