@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,8 +146,9 @@ def _path_of(given: str, registry: Registry, values: Mapping[str, Any]) -> str:
     Raises:
         UsageError: there is neither such a path nor such a data set.
     """
-    if Path(given).exists():
-        return given
+    with suppress(OSError):  # a name that is too long
+        if Path(given).exists():
+            return given
     names = [each.spec.name for each in registry.all("dataset")]
     if given.partition(":")[0] not in names:
         raise UsageError(f"{given}: there is no such file or folder, and no data set of this name")
