@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.options import Command, with_options
 from harness.cli.settings import parse_assignments
+from harness.cli.study import located_option
 from harness.errors import UsageError, no_exit, unknown
 
 if TYPE_CHECKING:
@@ -39,6 +41,13 @@ def executor_from(values: Mapping[str, Any], registry: Registry) -> Executor | N
     Raises:
         UsageError: there is no such executor, or a setting of it is unknown, given twice or out of range.
     """
+    about = "address" if values["executor"] == local else "executor"
+    context = click.get_current_context(silent=True)
+    with nullcontext() if context is None else located_option(context, about):
+        return _executor(values, registry)
+
+
+def _executor(values: Mapping[str, Any], registry: Registry) -> Executor | None:
     from harness.contracts.checks import problem_of_executor
     from harness.planning.component import config_type_of
     from harness.settings import build, describe, missing

@@ -1,4 +1,4 @@
-"""Whatever stands in a study, ``harness run`` ends with one message, or with a plan."""
+"""Whatever stands in a study, ``harness run`` ends with one message about it, or with a plan."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def planned(call: Call, content: bytes) -> Result:
     done = call("run", "study.toml", "--dry-run")
     assert done.code in (0, 2)
     assert "Traceback" not in done.err
-    assert done.code == 0 or (done.out == "" and ("harness: " in done.err or "Missing option" in done.err))
+    assert done.code == 0 or (done.out == "" and ("study.toml" in done.err or "Missing option" in done.err))
     return done
 
 
@@ -63,7 +63,7 @@ def planned(call: Call, content: bytes) -> Result:
     keys=st.dictionaries(st.sampled_from(sorted({*options, "epoch", "set", "", "é", "a.b"})), anything, max_size=3),
     settings=settings_,
 )
-def test_a_study_of_any_keys_and_values_is_a_plan_or_ends_with_a_message(
+def test_a_study_of_any_keys_and_values_is_a_plan_or_is_named_in_the_message(
     call: Call, keys: dict[str, Any], settings: dict[str, dict[str, Any]]
 ) -> None:
     whole = {**sound, **keys}
@@ -73,5 +73,5 @@ def test_a_study_of_any_keys_and_values_is_a_plan_or_ends_with_a_message(
 
 @hostile.tried(40)
 @given(content=st.binary(max_size=60) | st.text(max_size=60).map(lambda each: each.encode(errors="replace")))
-def test_a_file_of_anything_ends_with_a_message(call: Call, content: bytes) -> None:
+def test_a_file_of_anything_is_named_in_the_message(call: Call, content: bytes) -> None:
     planned(call, content)

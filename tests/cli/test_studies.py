@@ -100,8 +100,10 @@ def test_every_study_of_the_project_is_a_plan(path: Path, call: Call) -> None:
     ('models = ["vea"]\nmetric = "elbo"\n', "line 1: unknown model 'vea'. Did you mean 'vae'?"),
     ('models = "vae"\nmetric = "elbo"\nepochs = 2\nsteps = 3\n', "line 4: --epochs and --steps each set how long"),
     ('models = "vae"\nmetric = "elbo"\ntarget = "elbo=-100"\n', "line 3: --target elbo=-100: none of the metrics elbo"),
+    ('models = "vae"\nmetric = "elbo"\nexecutor = "rey"\n', "line 3: unknown executor 'rey'. Did you mean 'ray'?"),
+    ('models = "vae"\nmetric = "elbo"\naddress = ""\n', "line 3: --address is that of a cluster"),
 ])  # fmt: skip
-def test_a_wrong_name_budget_or_target_of_a_study_is_located(
+def test_a_wrong_name_budget_target_or_executor_of_a_study_is_located(
     refused: Callable[..., str], tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "study.toml").write_text(text)
