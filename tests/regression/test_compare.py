@@ -132,6 +132,10 @@ def test_counts_are_compared_with_a_baseline(call: Call, version: Write) -> None
     assert result.code == 0, result.err
     assert set(verdicts(result).values()) == {"same"}
     assert "training step of toy: FLOPs" in verdicts(result)
+    heavier = version("c", before="torch.ones(5_000_000) * 2")
+    result = call("compare", "released.jsonl", heavier, "--only", "count", "--benchmark", "step", "--format", "json")
+    assert result.code == 1
+    assert verdicts(result)["training step of toy: peak bytes"] == "worse"
 
 
 def test_a_slower_step_is_found_and_named(
