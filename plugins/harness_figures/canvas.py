@@ -26,9 +26,11 @@ def require_drawable(info: DataInfo) -> None:
     Raises:
         NotApplicable: they are neither.
     """
-    if info.support == "points" and info.as_points()[0] != 3:
-        raise NotApplicable(f"it draws points (x, y, intensity), and these have {info.as_points()[0]} features")
-    if info.support != "points" and not (len(info.shape) == 3 and info.shape[0] in (1, 3)):
+    if info.support == "points":
+        features, _ = info.as_points()
+        if features != 3:
+            raise NotApplicable(f"it draws points (x, y, intensity), and these have {features} features")
+    elif not (len(info.shape) == 3 and info.shape[0] in (1, 3)):
         raise NotApplicable(f"examples of shape {info.shape} are neither images nor point sets")
 
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness import Data, DataInfo, NotApplicable
+from harness_metrics.points import require_points
 from harness_metrics.quality.classifier import Announcer, classifier_of, silent, width
 from harness_metrics.quality.pretrained import dinov2, fid_inception
 
@@ -54,11 +55,7 @@ def feature_space(
         NotApplicable: the data has no such features, or the weights of a pretrained network cannot be loaded.
     """
     if name == "points":
-        if data.info.support != "points":
-            raise NotApplicable(f"it compares sets of points, and the data is {data.info.support}")
-        features, _ = data.info.as_points()
-        if features != 3:
-            raise NotApplicable(f"it compares points (x, y, intensity), and these have {features} features")
+        require_points(data.info)
         return FeatureSpace("sets of points", data.info.dim, lambda x: x.flatten(1))
     data.info.as_vector()
     if name == "pixels":

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import torch
 
-from harness import Context, Data, Estimate, NotApplicable, Reconstructs, setting
+from harness import Context, Data, Estimate, Reconstructs, setting
 from harness.toolkit import ChamferKind, chamfer
+from harness_metrics.points import require_points
 
 batch = 500
 
@@ -39,11 +40,7 @@ class Chamfer:
         Raises:
             NotApplicable: the examples are not sets of points (x, y, intensity).
         """
-        if data.info.support != "points":
-            raise NotApplicable(f"it compares sets of points, and the data is {data.info.support}")
-        features, _ = data.info.as_points()
-        if features != 3:
-            raise NotApplicable(f"it compares points (x, y, intensity), and these have {features} features")
+        require_points(data.info)
         kind = self.config.kind
         distances = [
             chamfer(x.squeeze(1), model.reconstruct(x).squeeze(1), kind)
