@@ -269,10 +269,12 @@ def _check(name: str, examples: Examples, train: Examples) -> None:
         raise DataError(f"the {name} split has complex values; pass real ones, such as those of torch.view_as_real")
     if values.requires_grad:
         raise DataError(f"the values of the {name} split require a gradient; pass values.detach()")
-    if values.is_floating_point() and not bool(values.isfinite().all()):
-        raise DataError(f"the {name} split has values that are not finite")
-    if values.dtype == torch.float64 and not bool(values.to(torch.float32).isfinite().all()):
-        raise DataError(f"the {name} split has values that are too large for float32; rescale them")
+    if values.is_floating_point():
+        ends = torch.stack(torch.aminmax(values))  # both are NaN if any value is
+        if not bool(ends.isfinite().all()):
+            raise DataError(f"the {name} split has values that are not finite")
+        if not bool(ends.to(torch.float32).isfinite().all()):
+            raise DataError(f"the {name} split has values that are too large for float32; rescale them")
     ids = examples.ids
     if ids is not None and (ids.dtype != torch.int64 or ids.dim() != 1 or len(ids.unique()) < len(ids)):
         raise DataError(f"the ids of the {name} split are {_kind(ids)}; pass int64 of shape (N,), each different")

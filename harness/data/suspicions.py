@@ -14,7 +14,7 @@ _natural = 0.01  # share of test examples in the training split that no one need
 
 def suspicions(data: Data) -> Iterator[str]:
     """Yield what is probably wrong with a data set; each split is read once."""
-    low, high = _range(data.train.stored)
+    low, high = (float(each) for each in torch.aminmax(data.train.stored))
     is_image = len(data.info.shape) == 3 and data.info.support == "real"
     if is_image and low >= 0 and 128 <= high <= 255:
         yield (
@@ -45,8 +45,3 @@ def share_within(known: set[int], stored: Tensor) -> float:
 
 def _hashes(stored: Tensor) -> list[int]:
     return [hash(row.tobytes()) for part in stored.split(1024) for row in part.cpu().numpy()]
-
-
-def _range(stored: Tensor) -> tuple[float, float]:
-    low, high = torch.aminmax(stored)
-    return float(low), float(high)
