@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 import torch
@@ -12,12 +11,10 @@ from harness.contracts.metrics import Estimate, density_measure
 from harness.contracts.models import Reconstructs, methods
 from harness.contracts.outputs import attempted, attempted_codes, unequal
 from harness.data.dataset import Data
-from harness.execution.integrity import ChangedError
 from harness.execution.specification import WorkerContext
-from harness.noise import Noise, derive_seed
+from harness.noise import Noise
 from harness.planning.plan import Cell, capabilities_needed
 
-_examples = 16  # of a batch that is evaluated again in two halves
 # The product of q(x) / p(x) over n examples of p has the mean 1 for any density q that does not depend on them. So by
 # Markov's inequality its logarithm exceeds 20 in at most one of 5e8 cases.
 _log_evidence = 20.0
@@ -63,15 +60,8 @@ def _of_batches(cell: Cell, metric: Any, model: nn.Module, data: Data, context: 
     fit = cell.fit
     if fit.model.provided.plugin.is_own:
         return None
-    if fit.key not in context.batch_dependent:
-        x = data.validation.subset(_examples).all(Noise(derive_seed("batches"), data.validation.stored.device))
-        found: list[str] = []
-        # What a method changes that the metric does not ask for is no fault of this cell.
-        with suppress(ChangedError), context.guarded([fit.model.provided], fit.dataset, fit.key, model):
-            found = _batch_dependent(model, x)
-        context.batch_dependent[fit.key] = found
     asked = {name for need in capabilities_needed(metric) for name in methods(need)}
-    found = [name for name in context.batch_dependent[fit.key] if name.split("'")[0] in asked]
+    found = [name for name in context.seen(fit, model, data, _batch_dependent) or () if name.split("'")[0] in asked]
     if not found:
         return None
     return f"{', '.join(found)} of an example depends on the other examples of its batch"

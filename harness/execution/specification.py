@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.contracts.engine import Engine
 from harness.data.dataset import Data
@@ -23,16 +24,18 @@ from harness.execution.figures import sound_figures
 from harness.execution.integrity import ChangedError, Fingerprint, Weights
 from harness.execution.limits import Limits
 from harness.execution.surroundings import restored
-from harness.noise import derive_seed, global_seed
+from harness.noise import Noise, derive_seed, global_seed
 from harness.planning.component import Component
 from harness.planning.identity import hash_of
-from harness.planning.plan import Plan, Request, StoredCells, build_plan
+from harness.planning.plan import Fit, Plan, Request, StoredCells, build_plan
 from harness.registry import Provided, Registry
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.environment import Commit, Environment
 from harness.results.store import Store
 
 _mend = "use operations that return a new tensor, such as x * 2 instead of x.mul_(2)"
+_looked_at = 16  # validation examples
+_Seen = TypeVar("_Seen")
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,6 @@ class WorkerContext:
         beat: is called with each step of training, and whenever a metric reports progress.
         examples: the number of training examples of data sets that other processes have loaded, None if it is not
             known, by the hash of their identities.
-        batch_dependent: which methods of a model depend on the grouping of examples, by the key of its fit.
-        wrong_outputs: what is wrong with what methods of a model return, by the key of its fit and by method.
     """
 
     specification: RunSpecification
@@ -99,12 +100,13 @@ class WorkerContext:
     track: Track = untracked
     beat: Callable[[], None] = lambda: None
     examples: dict[str, int | None] = field(default_factory=dict)
-    batch_dependent: dict[str, list[str]] = field(default_factory=dict)
-    wrong_outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     _loaded: dict[str, Data | Failure] = field(default_factory=dict)
     _fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     _unavailable: dict[str, DataError] = field(default_factory=dict)
     _reported: list[tuple[set[str], set[str]]] = field(default_factory=list)
+    _seen: dict[tuple[str, Callable[[nn.Module, Tensor], Any]], Any] = field(
+        default_factory=dict
+    )  # by the key of the fit and the function
 
     @cached_property
     def figures(self) -> list[Provided]:
@@ -173,6 +175,21 @@ class WorkerContext:
             data = load_dataset(provided.spec, dataset.config, self.source)  # type: ignore[arg-type]
         dataset.require_same_content()
         return data.to(torch.device(self.specification.engine.device))
+
+    def seen(self, fit: Fit, model: nn.Module, data: Data, look: Callable[[nn.Module, Tensor], _Seen]) -> _Seen | None:
+        """Return what a function sees of a fitted model on some validation examples; it is called once for each fit.
+
+        It is None if the model changed data or weights meanwhile, which is no fault of a metric that asks for less.
+        """
+        key = fit.key, look
+        if key not in self._seen:
+            split = data.validation
+            x = split.subset(_looked_at).all(Noise(derive_seed("batches"), split.stored.device))
+            self._seen[key] = None
+            with suppress(ChangedError), self.guarded([fit.model.provided], fit.dataset, fit.key, model):
+                self._seen[key] = look(model, x)
+        found: _Seen | None = self._seen[key]
+        return found
 
     @contextmanager
     def guarded(
