@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+_longest_line = 300  # characters
 _many = 12  # names; a longer list hides the suggestion
 
 
@@ -38,6 +39,12 @@ class Diverged(Exception):  # noqa: N818 -- an outcome of training, not a fault 
 
     The fit is recorded as ``diverged``, with the message.
     """
+
+
+def on_one_line(text: str) -> str:
+    """Return a text without line breaks and cut to its start; exceptions of torch may contain whole tensors."""
+    line = " ".join(text.split())
+    return line if len(line) <= _longest_line else f"{line[:_longest_line]}…"
 
 
 @contextmanager

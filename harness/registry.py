@@ -21,7 +21,7 @@ from typing import Any
 import pluggy
 
 from harness import hookspecs
-from harness.errors import UsageError, nearest, no_exit, unknown
+from harness.errors import UsageError, nearest, no_exit, on_one_line, unknown
 from harness.specs import (
     BoardFigureSpec,
     CommandSpec,
@@ -337,8 +337,7 @@ def _find_misspelt_hooks(plugin: Plugin, module: Any) -> None:
 
 
 def _described(error: BaseException) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) < 300 else text[:300] + "…"
+    return on_one_line(f"{type(error).__name__}: {error}")
 
 
 def _line_of(error: BaseException, plugin: Plugin) -> int | None:

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.errors import Diverged, HarnessError, NotApplicable
+from harness.errors import Diverged, HarnessError, NotApplicable, on_one_line
 from harness.machine.memory import is_out_of_memory
-
-_longest_message = 300  # characters; the traceback has all
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def described(error: BaseException) -> str:
     """Name an exception on one line, with the function, file and line of the plugin that it comes from."""
-    text = _on_one_line(f"{type(error).__name__}: {error}")
+    text = on_one_line(f"{type(error).__name__}: {error}")
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_of_a_library(each.filename)]
     if not frames:
         return text
@@ -57,9 +55,3 @@ def _is_of_a_library(file: str) -> bool:
 def _libraries() -> list[Path]:
     found = [find_spec(name) for name in ("harness", "torch", "numpy")]
     return [Path(each.origin).parent for each in found if each is not None and each.origin is not None]
-
-
-def _on_one_line(text: str) -> str:
-    """Return a text without line breaks and cut to its start; exceptions of torch may contain whole tensors."""
-    line = " ".join(text.split())
-    return line if len(line) <= _longest_message else f"{line[:_longest_message]}…"
