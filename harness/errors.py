@@ -41,10 +41,10 @@ class Diverged(Exception):  # noqa: N818 -- an outcome of training, not a fault 
     """
 
 
-def on_one_line(text: str) -> str:
-    """Return a text without line breaks and cut to its start; exceptions of torch may contain whole tensors."""
-    line = " ".join(text.split())
-    return line if len(line) <= _longest_line else f"{line[:_longest_line]}…"
+def on_one_line(text: str, end: str = "") -> str:
+    """Return a text without line breaks and its end; exceptions of torch may contain whole tensors, so it is cut."""
+    line, longest = " ".join(text.split()), _longest_line - len(end)
+    return (line if len(line) <= longest else f"{line[:longest]}…") + end
 
 
 @contextmanager

@@ -36,12 +36,12 @@ def failure_of(error: BaseException) -> Failure:
 
 def described(error: BaseException) -> str:
     """Name an exception on one line, with the function, file and line of the plugin that it comes from."""
-    text = on_one_line(f"{type(error).__name__}: {error}")
+    text = f"{type(error).__name__}: {error}"
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_of_a_library(each.filename)]
     if not frames:
-        return text
+        return on_one_line(text)
     last = frames[-1]
-    return f"{text} (in {last.name}, line {last.lineno} of {Path(last.filename).name})"
+    return on_one_line(text, f" (in {last.name}, line {last.lineno} of {Path(last.filename).name})")
 
 
 def _is_of_a_library(file: str) -> bool:

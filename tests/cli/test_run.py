@@ -197,7 +197,8 @@ def test_a_fault_of_a_metric_costs_only_its_own_cells_and_is_computed_again(run:
     assert len(found) == 8
     for model in ("scaled", "pca"):
         assert found[model, "raises"]["status"] == "error"
-        assert found[model, "raises"]["reason"].startswith("LookupError: not today (in measure, line ")
+        reason = found[model, "raises"]["reason"]
+        assert re.fullmatch(r"LookupError: not today \(in measure, line \d+ of faults\.py\)", reason)
         assert found[model, "bare"]["status"] == "error"
         assert found[model, "bare"]["reason"].endswith("it is a float; return a harness.Estimate")
         assert found[model, "not-a-number"]["status"] == "diverged"
@@ -252,9 +253,9 @@ def test_an_interruption_says_from_where_the_fit_will_resume(run: Call, fresh: t
 def test_a_quiet_run_shows_only_boards_and_failures(run: Call) -> None:
     done = run("scaled,broken", "reconstruction-mse", "--quiet")
     failure, hint = done.err.splitlines()
-    assert failure.startswith(
-        "broken on tiny, seed 0, reconstruction-mse: error, ZeroDivisionError: by design (in loss"
-    )
+    where = r"\(in loss, line \d+ of faults\.py\)"
+    expected = f"broken on tiny, seed 0, reconstruction-mse: error, ZeroDivisionError: by design {where}"
+    assert re.fullmatch(expected, failure)
     assert "with --traceback prints" in hint
     assert "tiny · reconstruction-mse" in done.out
     assert "wrote" not in done.out
