@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from harness_metrics.likelihood import weights
 
 pytestmark = needs_a_gpu
 
+_cache_dir = os.environ.get("HARNESS_CACHE_DIR")  # before tests replace it
 registry = Registry.load()
 
 
@@ -99,8 +101,11 @@ def digits(name: str, cache: Path) -> Data:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for the classifier whose features are compared, which is trained once."""
-    return tmp_path_factory.mktemp("cache")
+    """Return a folder for the classifier whose features are compared, which is trained once.
+
+    Several processes of tests share it if ``HARNESS_CACHE_DIR`` is set.
+    """
+    return Path(_cache_dir) if _cache_dir else tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
