@@ -26,6 +26,7 @@ from harness.planning.component import resolve_component
 from harness.registry import Registry
 from harness.toolkit import matrix_product_peak
 from harness_gan.gan import GAN
+from harness_gan.wgan_gp import WGANGP
 from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.pca import PCA
 from harness_metrics.speed.energy import Energy, NvidiaCounter, PackageCounter
@@ -99,6 +100,26 @@ def test_the_flops_of_all_objectives_of_a_gan_are_counted(fitted, small_data: Da
         + 2 * (3 * discriminator - 2 * d * 10)  # real ones and generated ones
     )
     assert training_flops(fitted(GAN, small_data), small_data, context_of(GAN)) == expected
+
+
+def test_the_flops_of_a_gradient_penalty_are_counted(small_data: Data) -> None:
+    config = WGANGP.Config(latent_dim=k, generator=(8, 9), discriminator=(10,), critic_steps=5)
+    generator, first, last = 2 * (k * 8 + 8 * 9 + 9 * d), 2 * d * 10, 2 * 10
+    critic = first + last
+    penalty = (
+        2 * critic  # forward, and back to the image
+        + 2 * first  # the gradients of the first layer's product in that gradient
+        + last  # and of the weights of the last layer
+        + first  # back through the activation, whose second derivative is 0
+    )
+    expected = (
+        (3 * generator - 2 * k * 8)
+        + 2 * critic  # forward, and back to the image alone
+        + 5 * (generator + 2 * (3 * critic - first) + penalty)  # generated images, real ones, and images between them
+    )
+    assert (
+        training_flops(WGANGP(small_data.info, config), small_data, Context(Noise(0), config, 32, seed=0)) == expected
+    )
 
 
 def test_the_flops_of_fused_layers_are_counted(small_data: Data) -> None:

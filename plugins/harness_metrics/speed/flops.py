@@ -67,9 +67,23 @@ def training_flops(model: Any, data: Data, context: Context) -> float:
 
 def counted(work: Callable[[], object]) -> int:
     """Return the floating-point operations of a call."""
-    with _layers_unfused(), FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
+    with _layers_unfused(), counter:
         work()
     return int(counter.get_total_flops())
+
+
+class _NoModules:
+    """In place of the counter's ``ModuleTracker``, whose hooks fail where a loss contains a gradient (torch 2.14)."""
+
+    parents = ("Global",)
+
+    def __enter__(self) -> None:
+        """Track nothing."""
+
+    def __exit__(self, *raised: object) -> None:
+        """Track nothing."""
 
 
 @contextmanager
