@@ -158,12 +158,16 @@ def measured(chosen: Component, model: nn.Module, recipe: Recipe, data: Data, ca
     """Return the estimate, or the reason why there is none."""
     device = data.test.stored.device
     prepare_torch(device.type)
-    context = Context(Noise(1, device), recipe.config, recipe.budget.batch_size, 0, cache=cache)
+    announced: list[str] = []
+    context = Context(
+        Noise(1, device), recipe.config, recipe.budget.batch_size, 0, cache=cache, announce=announced.append
+    )
     try:
         with torch.no_grad():
             estimate: Estimate = chosen.factory(chosen.config).measure(model, data, context)
     except NotApplicable as reason:
         return str(reason)
+    assert [line for line in announced if "not recorded" in line] == []
     return estimate
 
 

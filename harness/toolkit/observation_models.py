@@ -145,7 +145,8 @@ def _bernoulli(decoded: Tensor, floor: float) -> Distribution:
 
 
 def _gaussian(decoded: Tensor, variance: float) -> Distribution:
-    scale = torch.tensor(variance**0.5, dtype=decoded.dtype, device=decoded.device).expand_as(decoded)
+    # full, unlike tensor, copies nothing from the CPU, which a CUDA graph could not record
+    scale = torch.full((), variance**0.5, dtype=decoded.dtype, device=decoded.device).expand_as(decoded)
     return Independent(Normal(decoded, scale, validate_args=False), decoded.dim() - 1)
 
 
