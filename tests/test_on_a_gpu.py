@@ -56,7 +56,10 @@ quick = {
     "feature-likelihood-divergence": {"samples": "100", "train_images": "100"},
 }
 accepts_or_rejects = ("log-likelihood-ais", "ais-gap")  # rounding may decide, and other chains follow
+# A binary pixel that rounding flips may change it by a third of its error.
 fits_a_bandwidth = ("feature-likelihood-divergence",)
+# Ten steps of Adam turn differences of 1e-7 of the weights into ones of 8e-4.
+near_zero_gradients = ("convae-flow",)
 
 
 @pytest.fixture
@@ -75,6 +78,11 @@ def _same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
         return torch.randperm(n, generator=self.generator).to(self.device)
 
     monkeypatch.setitem(weights._rows, "cuda", weights._rows["cpu"])  # each batch draws its own numbers
+
+    def standard_normal(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        return torch.randn(shape, dtype=dtype).to(device)
+
+    monkeypatch.setattr("torch.distributions.multivariate_normal._standard_normal", standard_normal)
     for method in (init, normal, uniform, permutation):
         monkeypatch.setattr(Noise, "__init__" if method is init else method.__name__, method)
 
@@ -147,11 +155,12 @@ def fitted(recipe: Recipe) -> Fitted:
 def test_a_model_learns_on_a_gpu_what_it_learns_on_a_cpu(model: str, kinds: list[Data]) -> None:
     recipe = recipe_of(model, kinds)
     ours, theirs = (fitted(each).model.state_dict() for each in (on_gpu(recipe), recipe))
+    atol = 1e-2 if model in near_zero_gradients else 1e-3
     for name, value in theirs.items():
         pair = ours[name].cpu(), value
         if name in ("components", "loadings"):  # their signs are arbitrary
             pair = pair[0].abs(), pair[1].abs()
-        torch.testing.assert_close(*pair, rtol=1e-3, atol=1e-3, msg=name)
+        torch.testing.assert_close(*pair, rtol=1e-3, atol=atol, msg=name)
 
 
 def measured(chosen: Component, model: nn.Module, recipe: Recipe, data: Data, cache: Path) -> Estimate | str:
@@ -173,9 +182,10 @@ def measured(chosen: Component, model: nn.Module, recipe: Recipe, data: Data, ca
 
 def accepted(metric: str, estimate: Estimate) -> float:
     """Return by how much the value may differ on a GPU."""
+    error = estimate.stderr or 0.0
     if metric in accepts_or_rejects:
-        return 6 * (estimate.stderr or 0.0)
-    return (0.01 if metric in fits_a_bandwidth else 1e-3) * abs(estimate.value) + 1e-4
+        return 6 * error
+    return 1e-3 * abs(estimate.value) + 1e-4 + (error if metric in fits_a_bandwidth else 0.0)
 
 
 @pytest.mark.usefixtures("_same_numbers")
