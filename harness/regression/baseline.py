@@ -1,7 +1,8 @@
 """A baseline: the results of a version in one small file, which can be committed and compared with later.
 
-The file has one JSON object a line: a header with the format, the schema of the records, the commit and the
-environment, then one cell a line with its record and its per-example values, condensed. It has no weights.
+The file has one JSON object a line: a header with the format, the schema of the records, the commit, the environment
+and a digest of everything else, then one cell a line with its record and its per-example values, condensed. It has no
+weights.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from harness.contracts.events import Record, Values, schema
 from harness.errors import StoreError, UsageError, show_warning
 from harness.regression.cells import by_cell
 from harness.regression.condensed import Condensed, condense
+from harness.results.checksums import digest_of
 from harness.results.store import Store, record_from
 
 suffix = ".jsonl"
 _format = "harness baseline"
-_version = 1
+_version = 2  # version 1 has no digest
+_remedy = "restore the file, or write it again with 'harness baseline save'"
 _left_out = ("traceback", "samples", "diagnostics", "limits", "values_digest")  # bulky, or no part of a comparison
 
 
@@ -80,6 +83,8 @@ def save(
     if not saved:
         raise UsageError("there are no results to save, apart from timings")
     newest = max(saved, key=lambda record: record.ended or "")
+    lines = (_line_of(record, store.values(record)) for record in saved)
+    cells = b"".join(_encoded(line) for line in lines)
     header = {
         "format": _format,
         "version": _version,
@@ -89,27 +94,28 @@ def save(
         "environment": store.environment(newest.environment) if newest.environment else None,
         "counts": dict(counts or {}),
     }
-    lines = [header, *(_line_of(record, store.values(record)) for record in saved)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
+        with replacing(path) as temporary:
+            temporary.write_bytes(_encoded({**header, "digest": digest_of(_encoded(header) + cells)}) + cells)
     except OSError as error:
         raise StoreError(f"cannot write the baseline {path}: {error.strerror}") from error
     return saved
 
 
 def load(path: Path, warn: Callable[[str], None] = show_warning) -> Baseline:
-    """Read a baseline. Lines that cannot be read are left out with a warning.
+    """Read a baseline. Cells of a newer schema are left out with a warning.
+
+    A damaged baseline is refused: a comparison with what is left of it could pass because a cell is missing.
 
     Raises:
-        UsageError: the file cannot be read, is no baseline, or was written by a newer version.
+        UsageError: the file cannot be read, is no baseline, was written by a newer version, or was changed since.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        first, _, cells = path.read_bytes().replace(b"\r\n", b"\n").partition(b"\n")
     except OSError as error:
         raise UsageError(f"cannot read the baseline {path}: {error.strerror}") from error
-    header = _parsed(lines[0])
+    header = _parsed(first)
     if header.get("format") != _format or not isinstance(header.get("version"), int):
         raise UsageError(f"{path} is not a baseline; 'harness baseline save' writes one")
     if header["version"] > _version:
@@ -117,8 +123,11 @@ def load(path: Path, warn: Callable[[str], None] = show_warning) -> Baseline:
             f"{path} was written by a newer version of harness: its format is {header['version']}, and this version "
             f"reads {_version}"
         )
+    digest = header.pop("digest", None)
+    if header["version"] > 1 and digest != digest_of(_encoded(header) + cells):
+        raise UsageError(f"{path} is damaged: it is not what was saved; {_remedy}")
     records, condensed = [], {}
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in enumerate(cells.split(b"\n"), start=2):
         if not line.strip():
             continue
         fields = _parsed(line)
@@ -130,8 +139,8 @@ def load(path: Path, warn: Callable[[str], None] = show_warning) -> Baseline:
             if fields.get("values") is not None:
                 condensed[record.cell_key] = Condensed.from_json(fields["values"])
             records.append(record)
-        except (ValueError, TypeError, KeyError):
-            warn(f"{path}, line {number}: not a readable cell; left out")
+        except (ValueError, TypeError, KeyError) as error:
+            raise UsageError(f"{path}, line {number}: not a readable cell; {_remedy}") from error
     return Baseline(
         records,
         condensed,
@@ -156,6 +165,10 @@ def _line_of(record: Record, values: Values | None) -> dict[str, Any]:
 
 def _default_of(given: dataclasses.Field[Any]) -> Any:
     return given.default if given.default_factory is MISSING else given.default_factory()
+
+
+def _encoded(line: Mapping[str, Any]) -> bytes:
+    return json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

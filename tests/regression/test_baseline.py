@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from versions import cell, component, failing, side_of, store_of
 
 from harness import StoreError
 from harness.contracts.events import Values
-from harness.errors import HarnessWarning, UsageError
+from harness.errors import UsageError
 from harness.regression.baseline import Baseline, load, save
 from harness.regression.condensed import condense
 from harness.regression.quality import Side, compare_quality
@@ -141,18 +143,58 @@ def test_failures_are_kept_and_timings_are_not(tmp_path: Path) -> None:
     assert notes == ["1 timing left out: stored timings were not taken in turn"]
 
 
-def test_a_torn_line_costs_a_warning_and_only_itself(tmp_path: Path) -> None:
+def torn(content: bytes) -> bytes:
+    return content[:-300]
+
+
+def with_another_commit(content: bytes) -> bytes:
+    return content.replace(b'"commit": ', b'"commit": "1", "former": ', 1)
+
+
+def without_its_last_cell(content: bytes) -> bytes:
+    return b"".join(content.splitlines(keepends=True)[:-1])
+
+
+def with_another_value(content: bytes) -> bytes:
+    cells = content.index(b"\n")
+    place = content.index(b'"value": ', cells) + len(b'"value": -')
+    return content[:place] + (b"1" if content[place : place + 1] != b"1" else b"2") + content[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", [torn, without_its_last_cell, with_another_value, with_another_commit])
+def test_a_damaged_baseline_is_refused(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = saved(tmp_path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UsageError, match="is damaged: it is not what was saved; restore the file"):
+        load(path)
+
+
+def test_a_baseline_with_line_ends_of_windows_is_the_same(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(load(path).records) == 5
+
+
+def of_version_1(path: Path, *changes: tuple[str, str]) -> Path:
+    """Change a baseline to one of the first version, which has no digest."""
+    header, *cells = path.read_text().splitlines()
+    for old, new in changes:
+        cells[0] = cells[0].replace(old, new)
+    first = {name: value for name, value in json.loads(header).items() if name != "digest"}
+    path.write_text("\n".join([json.dumps({**first, "version": 1}), *cells]))
+    return path
+
+
+def test_a_line_that_cannot_be_read_is_refused_without_a_digest(tmp_path: Path) -> None:
+    path = of_version_1(saved(tmp_path))
+    assert len(load(path).records) == 5
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.warns(HarnessWarning, match="line 6: not a readable cell"):
-        assert len(load(path).records) == 4
+    with pytest.raises(UsageError, match="line 6: not a readable cell; restore the file"):
+        load(path)
 
 
 def test_lines_of_a_newer_schema_are_left_out(tmp_path: Path) -> None:
-    path = saved(tmp_path)
-    lines = path.read_text().splitlines()
-    lines[1] = lines[1].replace('"schema": 4', '"schema": 99')
-    path.write_text("\n".join(lines))
+    path = of_version_1(saved(tmp_path), ('"schema": 4', '"schema": 99'))
     lines_of_warnings: list[str] = []
     assert len(load(path, lines_of_warnings.append).records) == 4
     assert lines_of_warnings == [f"{path}, line 2: written by a newer version; left out"]
@@ -168,7 +210,7 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path)
-    path.write_text(path.read_text().replace('"version": 1', '"version": 2', 1))
+    path.write_text(path.read_text().replace('"version": 2', '"version": 3', 1))
     with pytest.raises(UsageError, match="written by a newer version of harness"):
         load(path)
 
