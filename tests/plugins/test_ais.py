@@ -350,7 +350,7 @@ def test_an_interrupted_measurement_ends_bit_for_bit_where_an_uninterrupted_one_
         return replace(context(), checkpoint=checkpoint, announce=announced.append, progress=progress)
 
     whole = measure(model, data, context())
-    for share in (0.05, 0.6, 0.85):
+    for share in (0.05, 0.15, 0.6, 0.85):
         with pytest.raises(Interrupted):
             measure(model, data, stop_after(share))
     resumed = measure(model, data, stop_after(1))
@@ -358,10 +358,11 @@ def test_an_interrupted_measurement_ends_bit_for_bit_where_an_uninterrupted_one_
     assert resumed.parts == whole.parts
     assert resumed.diagnostics == whole.diagnostics
     first = [each[0] for each in shares]
-    assert first[0] == first[1] < 0.05  # interrupted before all step sizes were known, it starts from the beginning
-    assert min(first[2:]) > 0.2  # step sizes are not tuned again
+    assert first[1] > 0.05  # the tuning of step sizes goes on
+    assert first[2] > 0.15
+    assert min(first[3:]) > 0.3  # and is not repeated
     lines = [line for line in announced if not line.startswith("annealing takes")]  # on a slow machine
-    assert len(lines) == 2
+    assert len(lines) == 4
     assert all("checkpoint" in line for line in lines)
     assert shares[-1][-1] == 1
 

@@ -35,6 +35,7 @@ from harness_metrics.likelihood.annealing import (
     Path,
     Point,
     RecordedPath,
+    Tuning,
     Walk,
     anneal,
     schedule,
@@ -290,7 +291,8 @@ class _Annealer:
         self._announced: set[str] = set()
         self._checkpoint = context.checkpoint
         state = context.checkpoint.load() if context.checkpoint else None
-        self._state: dict[str, Any] = state or {"sizes": None, "ended": [], "chains": None, "noise": None}
+        self._state: dict[str, Any] = {"tuning": None, "sizes": None, "ended": [], "chains": None, "noise": None}
+        self._state |= state or {}
 
     @property
     def gradients(self) -> int:
@@ -302,7 +304,7 @@ class _Annealer:
         noise, state = self.context.noise, self._state
         if state["sizes"] is None:
             self._announce(path, z)
-            state["sizes"] = self._tuned(path, z.shape[1])
+            state["sizes"], state["tuning"] = self._tuned(path, z.shape[1]), None
         done = self._done = max(self._done, self._tuning)
         self._started_walks += 1
         if self._started_walks > len(state["ended"]):
@@ -313,7 +315,7 @@ class _Annealer:
 
             def watch(chains: Chains) -> None:
                 self._progress(done + chains.passed * z.shape[0] * z.shape[1])
-                self._save(chains)
+                self._save(chains=(chains.passed, tuple(chains.point), *chains[2:]), noise=noise.state)
 
             betas, sizes = (each.flip(0) if reverse else each for each in (self._betas, state["sizes"]))
             walk = anneal(path, z, betas, sizes, self.config.leapfrog, noise, partial, watch)
@@ -327,11 +329,16 @@ class _Annealer:
         """Return the step sizes, ``(T + 1,)``, tuned with separate noise: they do not depend on the measured chains."""
         noise = Noise(derive_seed("step sizes", self.context.noise.generator.initial_seed()), self.context.noise.device)
         z = start(path, min(self.config.chains, _tuning_chains), examples, noise)
+        partial = self._state["tuning"]
+        if partial is not None:
+            noise.restore(self._state["noise"])
+            partial = Tuning(Point(*partial[0]), *partial[1:])
 
-        def watch(trajectories: int) -> None:
-            self._progress(trajectories * z.shape[0] * examples)
+        def watch(tuning: Tuning) -> None:
+            self._progress(len(tuning.found) * z.shape[0] * examples)
+            self._save(tuning=(tuple(tuning.point), *tuning[1:]), noise=noise.state)
 
-        return tune(path, z, self._betas, self.config.leapfrog, noise, watch)
+        return tune(path, z, self._betas, self.config.leapfrog, noise, partial, watch)
 
     def _announce(self, path: Path, z: Tensor) -> None:
         """Announce the cost of all walks, predicted from the time of a few gradients at z."""
@@ -356,10 +363,8 @@ class _Annealer:
         self._done = trajectories
         self.context.progress(trajectories / self._trajectories)
 
-    def _save(self, chains: Chains) -> None:
+    def _save(self, **current: Any) -> None:
         if self._checkpoint is not None and self._checkpoint.is_due:
-            passed, point, *sums = chains
-            current = {"chains": (passed, tuple(point), *sums), "noise": self.context.noise.state}
             try:
                 self._checkpoint.save({**self._state, **current}, f"{self._done / self._trajectories:.0%}")
             except StoreError as error:

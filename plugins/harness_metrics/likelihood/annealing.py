@@ -192,6 +192,14 @@ class Chains(NamedTuple):
     acceptance: Tensor
 
 
+class Tuning(NamedTuple):
+    """Step sizes so far: the chains, the size of the next trajectory, and the sizes of all before it."""
+
+    point: Point
+    size: float
+    found: list[float]
+
+
 class Walk(NamedTuple):
     """The result of a walk along a path: log weights and mean acceptance probabilities, both ``(C, N)`` float64."""
 
@@ -243,7 +251,8 @@ def tune(
     betas: Tensor,
     steps: int,
     noise: Noise,
-    watch: Callable[[int], None] = _ignore,
+    partial: Tuning | None = None,
+    watch: Callable[[Tuning], None] = _ignore,
 ) -> Tensor:
     """Find a step size for every temperature at which about 65% of the trajectories are accepted.
 
@@ -253,17 +262,19 @@ def tune(
         betas: the schedule, ``(T + 1,)``.
         steps: leapfrog steps of a trajectory.
         noise: of the tuning only, so that the step sizes do not depend on the measured chains.
-        watch: called after each trajectory with their number so far.
+        partial: an interrupted tuning, to resume from instead of z.
+        watch: called after each trajectory with the step sizes so far.
 
     Returns:
         Step sizes in units of the base's scale, ``(T + 1,)``.
     """
-    point, step, found = path.at(z), 0.5, []
-    for number, beta in enumerate([0.0] * settling + betas.tolist(), 1):
-        point, acceptance = transition(path, point, beta, step, steps, noise)
-        step *= math.exp(_learning_rate * (float(acceptance.mean()) - target_acceptance))
-        found.append(step)
-        watch(number)
+    point, size, found = partial or Tuning(path.at(z), 0.5, [])
+    found = found.copy()
+    for beta in ([0.0] * settling + betas.tolist())[len(found) :]:
+        point, acceptance = transition(path, point, beta, size, steps, noise)
+        size *= math.exp(_learning_rate * (float(acceptance.mean()) - target_acceptance))
+        found.append(size)
+        watch(Tuning(point, size, found))
     return torch.tensor(found[settling:], dtype=torch.float64)
 
 
