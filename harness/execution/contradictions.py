@@ -13,7 +13,7 @@ from harness.contracts.outputs import attempted, attempted_codes, unequal
 from harness.data.dataset import Data
 from harness.execution.specification import WorkerContext
 from harness.noise import Noise
-from harness.planning.plan import Cell, capabilities_needed
+from harness.planning.plan import Cell, capabilities_needed, needs_of
 
 # The product of q(x) / p(x) over n examples of p has the mean 1 for any density q that does not depend on them. So by
 # Markov's inequality its logarithm exceeds 20 in at most one of 5e8 cases.
@@ -35,7 +35,7 @@ def contradictions(
 
 
 def _of_reconstructions(metric: Any, estimate: Estimate) -> str | None:
-    if Reconstructs in capabilities_needed(metric) and metric.direction == "lower" and estimate.value == 0:
+    if Reconstructs in needs_of(metric) and metric.direction == "lower" and estimate.value == 0:
         return "an error of exactly 0: the reconstructions are the examples themselves"
     return None
 

@@ -173,6 +173,11 @@ def test_an_error_of_exactly_zero_is_marked(call: Call, folder: Path) -> None:
     assert (copies["rank"], pca["reason"], pca["rank"]) == (None, None, 1)
 
 
+def test_no_operations_are_no_error(call: Call, folder: Path) -> None:
+    copies = rows(call, "copies", "flops", "bits")["flops", "copies"]
+    assert (copies["value"], copies["reason"]) == (0, None)
+
+
 def test_a_score_that_depends_on_the_grouping_into_batches_is_marked_where_it_counts(call: Call, folder: Path) -> None:
     found = rows(call, "centres,pca", "reconstruction-mse,sparsity", "bits", "--set", "pca.latent_dim=3")
     reason = "reconstruct of an example depends on the other examples of its batch"
