@@ -91,7 +91,7 @@ class TimeToQuality:
         if not sign * value >= sign * threshold:
             known = [sign * each for _, each in curve if not math.isnan(each)]
             best = f"the best was {sign * max(known):.5g}" if known else f"{name} was never a number"
-            raise NotApplicable(f"not reached in {len(curve)} epochs ({seconds:.1f} s); {best}")
+            raise NotApplicable(f"not reached in {len(curve)} epoch{'s' * (len(curve) != 1)} ({seconds:.1f} s); {best}")
         return Estimate(
             value=seconds,
             stderr=None,
