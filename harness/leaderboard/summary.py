@@ -61,6 +61,7 @@ def _summary(boards: Sequence[Board]) -> Summary:
         for key, row in _keyed(board):
             rows.setdefault(key, {})[number_of_board] = row
     entries = [[_entry(found.get(place)) for place in range(len(boards))] for found in rows.values()]
+    of_timings = "of timings over rounds, else " if any(board.machine for board in boards) else ""
     of_notes = ["†: has a note on its board."] * any(each.has_note for row in entries for each in row)
     return Summary(
         title=f"{subject(boards[0])} · summary of {len(boards)} boards",
@@ -68,7 +69,7 @@ def _summary(boards: Sequence[Board]) -> Summary:
         names=_names([list(found.values()) for found in rows.values()]),
         entries=entries,
         captions=[
-            "±: standard error, over examples and seeds. Ranks and spreads over seeds are on the boards.",
+            f"±: standard error, {of_timings}over examples and seeds. Ranks and spreads over seeds are on the boards.",
             *of_notes,
             *measures,
         ],

@@ -154,6 +154,13 @@ def test_boards_of_one_metric_with_other_measures_have_columns_of_their_own(stor
     assert "elbo b: probability mass on binary pixels." in summary.captions
 
 
+def test_a_summary_says_what_errors_are_over(store: Store) -> None:
+    timed = record(metric=named("latency"), unit="ms", machine="this one", measure=None)
+    for others, over in (([], "over examples and seeds"), ([timed], "of timings over rounds, else over examples and")):
+        found = build_boards([record(), record("vae", 1.0, metric=named("mse")), *others], store)
+        assert summaries(found)[0].captions[0].startswith(f"±: standard error, {over}")
+
+
 def test_rows_that_differ_only_in_their_version_stay_apart_in_a_summary(store: Store) -> None:
     both = [record("vae"), record("vae", -90.0, model={**named("vae", {"latent_dim": 20}), "version": "2"})]
     (summary,) = summaries(build_boards([*both, record("vae", 1.0, metric=named("mse"))], store))
