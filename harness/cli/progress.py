@@ -282,7 +282,7 @@ def outcome_of(record: Record) -> str:
     if record.value is None:
         return f"{metric}: {record.status}, {record.reason}"
     digits = decimals(record.value, record.stderr)
-    error = f" ± {number(record.stderr, digits)}" if record.stderr is not None else ""
+    error = f" ± {number(record.stderr, digits)}" if record.stderr else ""
     warning = f", {record.warning}" if record.warning else ""
     return f"{metric}: {number(record.value, digits)}{error} {record.unit}{warning}"
 

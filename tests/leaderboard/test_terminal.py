@@ -1,4 +1,4 @@
-"""Boards on terminals of any width, and the summary of the boards of one data set."""
+"""Boards on terminals of any width, the summary of the boards of one data set, and outcomes on one line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_boards import named, record, seeds_of
 
+from harness.cli.progress import outcome_of
 from harness.contracts.boards import Board
 from harness.contracts.events import Record
 from harness.leaderboard import markdown
@@ -191,3 +192,10 @@ def test_heads_of_every_built_in_metric_are_not_broken_within_words(store: Store
         head = shown([board], 80).split("───")[0]
         for word in re.split(r"[\s-]+", " ".join(columns(board))):
             assert word in head
+
+
+@pytest.mark.parametrize(
+    ("stderr", "shown"), [(0.0, "flops: 804,000 ops"), (None, "flops: 804,000 ops"), (25.0, "flops: 804,000 ± 25 ops")]
+)
+def test_the_outcome_of_an_exact_value_has_no_error(stderr: float | None, shown: str) -> None:
+    assert outcome_of(record(value=804_000.0, stderr=stderr, metric=named("flops"), unit="ops")) == shown
