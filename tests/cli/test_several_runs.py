@@ -97,6 +97,9 @@ class Runs:
     def output(self, number: int) -> str:
         return " ".join((self.folder / f"out-{number}").read_text().split())
 
+    def outputs(self) -> str:
+        return "\n".join(self.output(i) for i in range(len(self.started)))  # of a string, pytest shows all
+
     def begin(self, n: int) -> None:
         """Let runs begin once ``n`` of them are ready."""
         self.wait_for(lambda: len(list(self.folder.glob("ready-*"))) >= n)
@@ -109,7 +112,7 @@ class Runs:
     def wait_for(self, condition: Callable[[], bool]) -> None:
         until = time.monotonic() + 120
         while not condition():
-            assert time.monotonic() < until, [self.output(i) for i in range(len(self.started))]
+            assert time.monotonic() < until, self.outputs()
             time.sleep(0.02)
 
     def cells(self) -> list[str]:
@@ -145,7 +148,7 @@ def most(lines: Sequence[str]) -> int:
 def test_runs_started_together_compute_each_fit_and_each_cell_once(runs: Runs, n: int, jobs: int) -> None:
     processes = [runs.start("--seeds", "5", "--jobs", str(jobs)) for _ in range(n)]
     runs.begin(n)
-    assert [process.wait(120) for process in processes] == [0] * n, [runs.output(i) for i in range(n)]
+    assert [process.wait(120) for process in processes] == [0] * n, runs.outputs()
     work = runs.work()
     assert most(work) == 1
     assert len(work) == 5 + 10
