@@ -34,6 +34,24 @@ def require_writable(folder: Path, name: str) -> None:
         ) from error
 
 
+def require_writable_file(path: Path, name: str) -> None:
+    """Check that a file can be written to, or created with its folder, and leave nothing behind.
+
+    Args:
+        path: of the file.
+        name: how the user named it, such as an option, for the message.
+
+    Raises:
+        UsageError: it cannot, or it is a folder.
+    """
+    if not path.exists():
+        require_writable(path.parent, name)
+    elif path.is_dir():
+        raise UsageError(f"{name} {path} is a folder; name a file")
+    elif not os.access(path, os.W_OK):
+        raise UsageError(f"{name} {path}: this file cannot be written to")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file that replaces ``path`` if the block ends without an error.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.atomic import require_writable_file
 from harness.cli.data import cache_dir, data_dir_option, default_dataset
 from harness.cli.engine import Seconds
 from harness.cli.history import require_history
@@ -185,15 +186,14 @@ def _outputs(files: Sequence[Path], format_: str | None) -> dict[Path, str]:
     """Return the format of each file: ``format_``, or that of its suffix.
 
     Raises:
-        UsageError: a suffix has no format, a file is a folder, or one format was given for several files.
+        UsageError: a suffix has no format, a file cannot be written, or one format was given for several files.
     """
     if format_ and len(files) > 1:
         raise UsageError(f"--format {format_} is for one --output; without it, each file has the format of its suffix")
     for file in files:
         if not format_ and file.suffix not in _formats:
             raise UsageError(f"--output {file}: write a name that ends with {', '.join(_formats)}, or give --format")
-        if file.is_dir():
-            raise UsageError(f"--output {file} is a folder; name a file")
+        require_writable_file(file, "--output")
     return {file: format_ or _formats[file.suffix] for file in files}
 
 

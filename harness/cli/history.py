@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.atomic import require_writable
+from harness.atomic import require_writable_file
 from harness.cli.options import PathType, format_option
 from harness.cli.output import notice, output_console, warn
 from harness.cli.pictures import require_picture, save_picture
@@ -88,9 +87,6 @@ def require_history(path: Path) -> None:
     """
     from harness.regression.history import load
 
-    if not path.exists():
-        require_writable(path.parent, "--history")
-        return
-    load(path, lambda line: None)
-    if not os.access(path, os.W_OK):
-        raise UsageError(f"--history {path}: this file cannot be written to")
+    require_writable_file(path, "--history")
+    if path.exists():
+        load(path, lambda line: None)

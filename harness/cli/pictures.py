@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.atomic import require_writable_file
 from harness.cli.output import notice
 from harness.errors import HarnessError, UsageError
 
@@ -13,13 +14,16 @@ if TYPE_CHECKING:
 
 
 def require_picture(path: Path | None) -> None:
-    """Check that a picture can be written in the format that its name says.
+    """Check that a picture can be written to this path, in the format that its name says.
 
     Raises:
         UsageError: it cannot.
     """
-    if path is not None and path.suffix not in (".svg", ".png"):
+    if path is None:
+        return
+    if path.suffix not in (".svg", ".png"):
         raise UsageError(f"--figure {path}: write a name that ends with .svg or .png")
+    require_writable_file(path, "--figure")
 
 
 def save_picture(figure: Figure, path: Path) -> None:

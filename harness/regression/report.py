@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
 
+from harness.errors import StoreError
 from harness.regression.findings import Finding, Verdict, kinds, outcome, verdicts
 
 if TYPE_CHECKING:
@@ -172,9 +173,16 @@ _axis = {
 
 
 def write(text: str, path: Path) -> None:
-    """Write a report to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    """Write a report to a file.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write the report {path}: {error.strerror}") from error
 
 
 def _is_drawn(finding: Finding) -> bool:

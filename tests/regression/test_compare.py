@@ -199,6 +199,8 @@ def test_what_is_inconclusive_may_pass(version: Write, compare: Callable[..., Re
         (["x", "y", "--budget", "soon"], "is not a length of time"),
         (["x", "y", "--output", "a.md", "--output", "a.html"], "a.html: write a name that ends with"),
         (["x", "y", "--output", "folder", "--format", "json"], "is a folder; name a file"),
+        (["x", "y", "--output", "pyproject.toml/a.md"], "--output pyproject.toml: this folder cannot be written to"),
+        (["x", "y", "--figure", "pyproject.toml/a.svg"], "--figure pyproject.toml: this folder cannot be written to"),
         (["x", "y", "--output", "a.md", "--output", "b.json", "--format", "json"], "is for one --output"),
     ],
 )
@@ -279,6 +281,14 @@ def test_one_comparison_writes_every_format_by_its_suffix(call: Call, tmp_path: 
     assert ElementTree.fromstring(junit).get("tests") == "1"
     assert "95% interval" in table
     assert "<svg" in (tmp_path / "reports" / "changes.svg").read_text()
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_report_that_cannot_be_written_is_no_regression(call: Call) -> None:
+    result = call("compare", "before", "after", "--format", "json", "--output", "/dev/full")
+    assert result.code == 3
+    assert result.err == "harness: cannot write the report /dev/full: No space left on device\n"
 
 
 @pytest.mark.usefixtures("stored")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from harness.errors import HarnessWarning, UsageError
+from harness.cli.pictures import save_picture
+from harness.errors import HarnessError, HarnessWarning, UsageError
 from harness.regression import history_report as report
 from harness.regression.changes import fewest, find_shifts
 from harness.regression.findings import Finding
@@ -401,6 +402,7 @@ def test_an_empty_history_is_said_to_be_empty(call: Call, file: Path) -> None:
         (["history", "show", "."], "cannot read the history .: Is a directory"),
         (["history", "show", "other.jsonl"], "is not a history"),
         (["history", "show", "nightly.jsonl", "--figure", "a.pdf"], "ends with .svg or .png"),
+        (["history", "show", "nightly.jsonl", "--figure", "other.jsonl/a.svg"], "this folder cannot be written to"),
         (["history", "show", "nightly.jsonl", "--name", "gan"], "has 'gan' in its name. Known: step."),
         (["compare", "x", "y", "--history", "other.jsonl"], "is not a history"),
         (["compare", "x", "y", "--history", "other.jsonl/a"], "cannot be written to"),
@@ -414,11 +416,10 @@ def test_bad_input_gets_a_clear_message(call: Call, file: Path, words: list[str]
     assert message in result.err
 
 
-def test_a_picture_that_cannot_be_written_is_an_error(call: Call, file: Path) -> None:
-    append(file, entry(0, speed(1.0)))
-    shown = call("history", "show", file.name, "--figure", f"{file.name}/a.svg")
-    assert shown.code == 3
-    assert "cannot write nightly.jsonl/a.svg: " in shown.err
+def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.svg").mkdir()
+    with pytest.raises(HarnessError, match=r"cannot write .*a\.svg: Is a directory"):
+        save_picture(report.picture([]), tmp_path / "a.svg")
 
 
 def test_the_commit_of_each_kind_of_side_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
