@@ -8,6 +8,7 @@ import random
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -53,12 +54,17 @@ class Inapplicable(Exception):  # noqa: N818 -- the same
 
 
 class Worker:
-    """A fresh process of a version, in which workloads are prepared, timed and counted."""
+    """A fresh process of a version, in which workloads are prepared, timed and counted.
+
+    Its temporary files are removed with it.
+    """
 
     def __init__(self, version: Version) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="harness-", ignore_cleanup_errors=True)
+        threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-P", workloads.__file__],
-            env={**version.environment, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            env={**version.environment, **threads, "TMPDIR": self._folder.name},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -74,6 +80,7 @@ class Worker:
     ) -> None:
         self._process.kill()
         self._process.communicate()
+        self._folder.cleanup()
 
     def prepare(self, benchmark: Benchmark) -> None:
         """Prepare a workload, and warm it up.

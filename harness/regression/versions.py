@@ -6,6 +6,7 @@ and installed without its dependencies, so both versions use those of this envir
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib.metadata
 import io
@@ -124,8 +125,9 @@ def _of_folder(path: Path, cache: Path, announce: Callable[[str], None]) -> Path
     """Install a working tree; by its content if git lists its files, so that an unchanged one is installed once."""
     listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", folder=path)
     if listed is None:
-        folder = Path(tempfile.mkdtemp(prefix="harness-version-")) / "installed"
-        return _install(str(path.resolve()), folder, announce, str(path))
+        folder = Path(tempfile.mkdtemp(prefix="harness-version-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return _install(str(path.resolve()), folder / "installed", announce, str(path))
     digest = hashlib.sha256(sys.version.encode())
     for file in sorted(filter(None, listed.decode().split("\0"))):
         if (path / file).is_file():

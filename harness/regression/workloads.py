@@ -277,7 +277,7 @@ def _component(kind: str, request: Mapping[str, Any]) -> Any:
 
 
 def _scratch() -> Path:
-    """Return a folder that is removed with this process."""
+    """Return a folder that is removed with this process, or by what has started it if that kills it."""
     if "scratch" not in _loaded:
         _loaded["scratch"] = tempfile.TemporaryDirectory(prefix="harness-")
     return Path(_loaded["scratch"].name)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +16,7 @@ import pytest
 from versions import cell, store_of
 
 from harness.regression import speed
-from harness.regression.versions import installed
+from harness.regression.versions import Version, installed
 
 if TYPE_CHECKING:
     from tests.conftest import Call, Result
@@ -170,6 +173,14 @@ def test_a_process_that_ends_is_newly_failing(version: Write, compare: Callable[
     assert finding["reason"] == "its process ended with exit code 7"
 
 
+def test_processes_that_are_timed_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    found = speed.outcomes_of([speed.Benchmark("appending a record", {"work": "append"})], Version("this one"))
+    assert isinstance(found["appending a record"], tuple)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_time_nothing_is_decided(version: Write, compare: Callable[..., Result]) -> None:
     result = compare(version("a"), version("b"), "--only", "speed", "--budget", "1s")
     assert result.code == 5
@@ -232,6 +243,18 @@ def test_a_revision_that_does_not_build_is_an_error(call: Call, tmp_path: Path, 
     assert result.code == 3
     assert "HEAD does not build" in result.err
     assert "Traceback" not in result.err.splitlines()[0]
+
+
+def test_a_folder_that_git_does_not_know_is_installed_for_one_comparison(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "files").mkdir()
+    build = "[build-system]\nrequires = []\nbuild-backend = 'no_such_backend'\n"
+    (tmp_path / "mine" / "pyproject.toml").write_text(build)
+    command = [sys.executable, "-P", "-m", "harness", "compare", "mine", "mine"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "files")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "mine does not build" in done.stderr
+    assert list((tmp_path / "files").iterdir()) == []
 
 
 def test_a_package_in_a_folder_of_its_repository_has_revisions(
