@@ -176,6 +176,11 @@ def show(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).lower() if value is None else str(value)
 
 
+def name_with_settings(name: str, settings: Mapping[str, Any], changed: Iterable[str]) -> str:
+    """Return a name with the settings that are not at their defaults, as in ``vae latent_dim=3``."""
+    return " ".join([name, *(f"{each}={show(settings[each])}" for each in changed)])
+
+
 def _expected(hint: Any) -> str:
     if _is_union(hint):
         return " or ".join(_expected(member) for member in typing.get_args(hint))

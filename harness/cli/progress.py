@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -17,11 +16,11 @@ from rich.text import Text
 
 from harness.cli.output import notice, warn
 from harness.cli.time_left import TimeLeft, in_digits
-from harness.contracts.events import Record, failed
+from harness.contracts.events import Record, failed, name_of_component
 from harness.leaderboard.text import decimals, number
 from harness.planning.budget import in_words
 from harness.planning.plan import Cell, Fit
-from harness.settings import show
+from harness.settings import name_with_settings
 
 _narrow = 70  # columns; bars are shorter, and the time that has passed is left out
 _long_bar, _short_bar = 20, 10
@@ -258,7 +257,7 @@ def reporter_for(cells: int, tracebacks: bool = False, time_left: TimeLeft | Non
 def name_of(*fits: Fit) -> str:
     """Name a fit, or fits that differ in the seed: model and data set with changed settings, and seeds if any."""
     fit = fits[0]
-    model, dataset = (_with_settings(each.name, each.settings, each.changed) for each in (fit.model, fit.dataset))
+    model, dataset = (name_with_settings(each.name, each.settings, each.changed) for each in (fit.model, fit.dataset))
     if fit.is_given:
         return f"{model} on {dataset}"
     seeds = ", ".join(str(each.seed) for each in fits)
@@ -268,7 +267,7 @@ def name_of(*fits: Fit) -> str:
 def measurement_of(cell: Cell) -> str:
     """Name a measurement: the metric with changed settings, and the fit."""
     metric = cell.metric
-    return f"{_with_settings(metric.name, metric.settings, metric.changed)} of {name_of(cell.fit)}"
+    return f"{name_with_settings(metric.name, metric.settings, metric.changed)} of {name_of(cell.fit)}"
 
 
 def format_losses(losses: Mapping[str, float]) -> str:
@@ -278,14 +277,10 @@ def format_losses(losses: Mapping[str, float]) -> str:
 
 def outcome_of(record: Record) -> str:
     """Write the outcome of a record on one line."""
-    metric = _with_settings(record.metric["name"], record.metric["settings"], record.metric["changed"])
+    metric = name_of_component(record.metric)
     if record.value is None:
         return f"{metric}: {record.status}, {record.reason}"
     digits = decimals(record.value, record.stderr)
     error = f" ± {number(record.stderr, digits)}" if record.stderr else ""
     warning = f", {record.warning}" if record.warning else ""
     return f"{metric}: {number(record.value, digits)}{error} {record.unit}{warning}"
-
-
-def _with_settings(name: str, settings: Mapping[str, Any], changed: Sequence[str]) -> str:
-    return " ".join([name, *(f"{setting}={show(settings[setting])}" for setting in changed)])

@@ -18,11 +18,10 @@ from harness.cli.main import load_registry
 from harness.cli.options import WholeNumber, format_option, names_option, plugin_option, runs_option
 from harness.cli.output import notice, output_console, warn
 from harness.cli.stored import no_results, selected
-from harness.contracts.events import Record
+from harness.contracts.events import Record, name_of_component
 from harness.errors import UsageError
 from harness.results.curation import shown_records
 from harness.results.store import Store
-from harness.settings import show
 
 if TYPE_CHECKING:
     from harness.registry import Registry
@@ -229,22 +228,17 @@ def _trained_together(record: Record, store: Store) -> list[Record]:
 
 
 def _named(record: Record) -> str:
-    return f"{record.cell_key[:12]} ({_fit(record)}, {_component(record.metric)})"
+    return f"{record.cell_key[:12]} ({_fit(record)}, {name_of_component(record.metric)})"
 
 
 def _fit(record: Record) -> str:
-    return f"{_component(record.model)} on {_component(record.dataset)}, seed {record.seed}"
-
-
-def _component(described: Mapping[str, Any]) -> str:
-    changed = (f"{name}={show(described['settings'][name])}" for name in described["changed"])
-    return " ".join([described["name"], *changed])
+    return f"{name_of_component(record.model)} on {name_of_component(record.dataset)}, seed {record.seed}"
 
 
 def _row(found: Reproduction) -> dict[str, Any]:
     return {
         "key": found.stored.cell_key,
-        **{kind: _component(getattr(found.stored, kind)) for kind in ("dataset", "model", "metric")},
+        **{kind: name_of_component(getattr(found.stored, kind)) for kind in ("dataset", "model", "metric")},
         "seed": found.stored.seed,
         "verdict": found.verdict,
         "stored": found.stored.value,
@@ -265,7 +259,7 @@ def _show(results: Sequence[Reproduction]) -> None:
     for each in results:
         record = each.stored
         value = record.status if record.value is None else f"{record.value:.7g}"
-        table.add_row(record.cell_key[:12], _fit(record), _component(record.metric), value, each.verdict)
+        table.add_row(record.cell_key[:12], _fit(record), name_of_component(record.metric), value, each.verdict)
     console.print(table)
     for each in results:
         if each.differences:

@@ -11,12 +11,12 @@ import click
 
 from harness.cli.options import Command, format_option, names_option, runs_option
 from harness.cli.output import notice, output_console, warn
+from harness.cli.preview import count
 from harness.cli.stored import no_results, selected
-from harness.contracts.events import Record
+from harness.contracts.events import Record, name_of_component
 from harness.errors import UsageError, unknown
 from harness.results import curation
 from harness.results.store import Store
-from harness.settings import show
 
 
 @click.group(epilog="Example:  harness results hide --models tied-ae --older")
@@ -52,7 +52,7 @@ def list_(runs: Path, format_: str, **filters: Any) -> None:
         marks = [word for word, keys in (("hidden", hidden), ("older", old)) if record.cell_key in keys]
         marks += [record.status] * (record.status != "ok")
         row = {
-            **{kind: _name(each) for kind, each in named.items()},
+            **{kind: name_of_component(each) for kind, each in named.items()},
             "version": named["model"]["version"],
             "note": ", ".join(marks),
         }
@@ -111,7 +111,7 @@ def rename(runs: Path, model: str, title: str | None) -> None:
         raise no_results(runs)
     by_name: dict[str, set[str]] = {}
     for record in records:
-        by_name.setdefault(_name(record.model), set()).add(curation.title_key(record.model))
+        by_name.setdefault(name_of_component(record.model), set()).add(curation.title_key(record.model))
     titles = curation.titles(store)
     named = by_name.get(model) or {key for key, given in titles.items() if given == model}
     if not named:
@@ -175,10 +175,5 @@ def _chosen(
     return store, found
 
 
-def _name(component: Any) -> str:
-    changed = (f"{name}={show(component['settings'][name])}" for name in component["changed"])
-    return " ".join([component["name"], *changed])
-
-
 def _count(records: list[Record]) -> str:
-    return f"{len(records)} result{'s' * (len(records) != 1)}"
+    return count(len(records), "result")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
+from harness.settings import name_with_settings
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -160,6 +162,11 @@ def identity_of(component: Mapping[str, Any]) -> list[Any]:
     """Return what a data set, a model or a metric of a record is known by."""
     found = [component[name] for name in ("name", "distribution", "version", "settings")]
     return [*found, component["content"]] if "content" in component else found
+
+
+def name_of_component(component: Mapping[str, Any]) -> str:
+    """Return the name of a data set, a model or a metric of a record, with the settings that were changed."""
+    return name_with_settings(component["name"], component["settings"], component["changed"])
 
 
 class Values(NamedTuple):

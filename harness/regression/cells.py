@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from harness.contracts.events import Record, identity_of
+from harness.contracts.events import Record, identity_of, name_of_component
 from harness.planning.budget import in_words
 from harness.settings import show
 
@@ -59,7 +59,7 @@ class SeedRecords:
     @property
     def name(self) -> str:
         """The metric, the model and the data set in words, with the settings that are not at their defaults."""
-        dataset, model, metric = (_labelled(getattr(self.first, kind)) for kind in _components)
+        dataset, model, metric = (name_of_component(getattr(self.first, kind)) for kind in _components)
         split = "" if self.first.split == "test" else f", {self.first.split} split"
         seed = f", evaluation seed {self.first.evaluation_seed}" if self.first.evaluation_seed else ""
         return f"{metric} of {model} on {dataset}{split}{seed}"
@@ -183,12 +183,6 @@ def unique_names(cells: Sequence[SeedRecords]) -> list[str]:
         ]
         names.append(", ".join([cell.name, *extra]))
     return names
-
-
-def _labelled(component: Any) -> str:
-    settings = component["settings"]
-    changed = [f"{name}={show(settings[name])}" for name in component["changed"] if name in settings]
-    return " ".join([component["name"], *changed])
 
 
 def _counted(number: int, what: str) -> str:

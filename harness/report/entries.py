@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.contracts.boards import Board, Row
 from harness.contracts.engine import Engine
-from harness.contracts.events import Record, identity_of
+from harness.contracts.events import Record, identity_of, name_of_component
 from harness.leaderboard.text import decimals, number, rank_range, value_in_words
 from harness.planning.budget import in_words
 from harness.planning.identity import hash_of
@@ -98,7 +98,7 @@ def entries_of(
     for board_key, board in boards.items():
         for row in board.rows:
             rows[entry_of[row.fit_key]].append((board_key, board, row))
-    datasets = {key: _dataset(grouped[key][0]) for key in rows}
+    datasets = {key: name_of_component(grouped[key][0].dataset) for key in rows}
     names = {key: max((row.name for _, _, row in those), key=len) for key, those in rows.items()}
     known = Counter((datasets[key], name) for key, name in names.items())
     figures = [_figures([row for _, _, row in those], store) for those in rows.values()]
@@ -130,11 +130,6 @@ def _result(board_key: str, title: str, board: Board, row: Row) -> Result:
     unit = f" {board.unit}" if board.unit and row.value is not None else ""
     rank = rank_range(row) if row.rank_low is not None else ""
     return Result(board_key, title, value_in_words(row) + unit, rank, row.reason)
-
-
-def _dataset(record: Record) -> str:
-    settings = [f"{name}={show(record.dataset['settings'][name])}" for name in record.dataset["changed"]]
-    return " ".join([record.dataset["name"], *settings])
 
 
 def _figures(rows: Sequence[Row], store: Store) -> list[Any]:
@@ -181,7 +176,7 @@ def _facts(
     records: Sequence[Record], fits: Mapping[int, Mapping[str, Any]], seconds: Sequence[float]
 ) -> Iterator[tuple[str, str]]:
     first = records[0]
-    yield "Data set", _dataset(first)
+    yield "Data set", name_of_component(first.dataset)
     without = f"none: {first.model.get('note', 'it is fitted in closed form')}"
     yield "Budget", in_words(first.budget) if first.budget else without
     yield "Seeds", ", ".join(map(str, sorted({record.seed for record in records})))
