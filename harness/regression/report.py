@@ -141,7 +141,7 @@ def picture(findings: Sequence[Finding], title: str) -> Figure:
     by_kind = {kind: its for kind in kinds if (its := [each for each in drawn if each.kind == kind])}
     heights = [len(its) + 1.5 for its in by_kind.values()] or [1.0]
     figure = Figure(figsize=(9, 1.1 + 0.27 * sum(heights)), layout="constrained")
-    figure.suptitle(f"{title}: {summary(findings)}", fontsize=10)
+    figure.suptitle(f"{title}: {summary(findings)}", fontsize=10, parse_math=False)
     if not by_kind:
         return figure
     panels = figure.subplots(len(by_kind), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -154,7 +154,7 @@ def picture(findings: Sequence[Finding], title: str) -> Figure:
             edge = tolerance if is_lower_better else -tolerance
             axes.plot([edge, edge], [y - 0.35, y + 0.35], color="#c0392b", linewidth=1)
         names = [each.name for each in reversed(its)]
-        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
         axes.set_ylim(-0.7, len(names) - 0.3)
         axes.axvline(0, color="0.6", linewidth=0.8)
         widest = max(abs(end) for end in axes.get_xlim())

@@ -67,8 +67,12 @@ def test_json_is_one_list_of_rows() -> None:
     assert {"name", "kind", "verdict", "ratio", "difference", "low", "high"} <= set(rows[0])
 
 
-@pytest.mark.parametrize("given", [findings, [unknown], []])
-def test_the_picture_can_be_drawn(given: list[Finding]) -> None:
+dollars = replace(same, name="elbo of vae on folder path=/a$\\b/c$")
+
+
+@pytest.mark.parametrize("given", [findings, [unknown], [], [dollars]])
+@pytest.mark.parametrize("title", ["main → .", "/a$\\b → /c$"])
+def test_the_picture_can_be_drawn(given: list[Finding], title: str) -> None:
     text = StringIO()
-    report.picture(given, "main → .").savefig(text, format="svg")
+    report.picture(given, title).savefig(text, format="svg")
     assert "<svg" in text.getvalue()
