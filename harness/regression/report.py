@@ -81,7 +81,7 @@ def without_colours(rendered: Group) -> str:
 
 def markdown(findings: Sequence[Finding], notes: Sequence[str], title: str) -> str:
     """Return findings as Markdown, short enough for a comment: what is the same is folded."""
-    lines = [f"### {title}", "", f"**{_capital(summary(findings))}**", ""]
+    lines = [f"### {escaped(title)}", "", f"**{_capital(summary(findings))}**", ""]
     shown = [each for each in ordered(findings) if each.verdict != "same"]
     same = [each for each in findings if each.verdict == "same"]
     if shown:

@@ -61,6 +61,10 @@ def test_junit_counts_regressions_as_failures() -> None:
     assert [strict.get(name) for name in ("tests", "failures", "skipped")] == ["4", "2", "0"]
 
 
+def test_the_heading_in_markdown_shows_names_as_they_are() -> None:
+    assert report.markdown([], [], "a*b* → <c>").startswith("### a\\*b\\* → &lt;c>\n")
+
+
 def test_json_is_one_list_of_rows() -> None:
     rows = json.loads(as_json(findings))
     assert [row["verdict"] for row in rows] == ["same", "better", "inconclusive", "worse"]
