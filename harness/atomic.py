@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -70,6 +70,31 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def append_lines(path: Path, lines: Sequence[bytes]) -> None:
+    """Append lines, without their ends, to a file, and sync them to disk; all of them, or none if this fails.
+
+    Other processes that append to the file wait. The folder and the file are created unless they exist.
+    """
+    create_folder(path.parent)
+    is_new = not path.exists()
+    with path.open("a+b", buffering=0) as file, alone_with(file):
+        size = file.seek(0, os.SEEK_END)
+        # These lines must not be appended to one that an earlier crash has cut short.
+        file.seek(max(0, size - 1))
+        is_torn = file.read(1) not in (b"", b"\n")
+        left = memoryview(b"\n" * is_torn + b"".join(line + b"\n" for line in lines))
+        try:
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            with suppress(OSError):
+                file.truncate(size)
+            raise
+    if is_new:
+        sync_folder(path.parent)
 
 
 @contextmanager

@@ -8,13 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.atomic import append_lines
 from harness.errors import StoreError, UsageError, show_warning
 from harness.regression.findings import Finding, kinds
 from harness.regression.origin import Origin, origin_of
@@ -81,7 +81,7 @@ def entry_of(comparison: Comparison, base: str, head: str) -> Entry:
 
 
 def append(path: Path, entry: Entry) -> None:
-    """Append an entry to a history, and sync it to disk.
+    """Append an entry to a history, and sync it to disk; the file is as before if this fails.
 
     Raises:
         StoreError: the file cannot be written.
@@ -89,14 +89,7 @@ def append(path: Path, entry: Entry) -> None:
     line = {"format": _format, "schema": _schema, **asdict(entry)}
     line["findings"] = [_stored(finding) for finding in entry.findings]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as file:
-            # This line must not be appended to one that an earlier crash has cut short.
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
-            is_torn = file.read(1) not in (b"", b"\n")
-            file.write(b"\n" * is_torn + json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_lines(path, [json.dumps(line, ensure_ascii=False, allow_nan=False).encode()])
     except OSError as error:
         raise StoreError(f"cannot write the history {path}: {error.strerror}") from error
 

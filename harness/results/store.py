@@ -34,7 +34,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.atomic import alone_with, create_folder, replacing, sync_file, sync_folder
+from harness.atomic import append_lines, create_folder, replacing, sync_file, sync_folder
 from harness.contracts.events import Record, Values, fields_of_schema_1, schema
 from harness.errors import StoreError, show_warning
 from harness.planning.identity import hash_of
@@ -237,28 +237,7 @@ class Store:
             StoreError: the disk is full or the folder cannot be written to.
         """
         with self._writing("records"):
-            create_folder(self.root)
-            is_new = not self.records_file.exists()
-            with self.records_file.open("ab", buffering=0) as file, alone_with(file):
-                size = file.seek(0, os.SEEK_END)
-                # These lines must not be appended to one that an earlier crash has cut short.
-                torn = size > 0 and not self._ends_in_newline()
-                left = memoryview(b"\n" * torn + b"".join(line + b"\n" for line in lines))
-                try:
-                    while left:
-                        left = left[file.write(left) :]
-                    os.fsync(file.fileno())
-                except BaseException:
-                    with suppress(OSError):
-                        file.truncate(size)
-                    raise
-            if is_new:
-                sync_folder(self.root)
-
-    def _ends_in_newline(self) -> bool:
-        with self.records_file.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+            append_lines(self.records_file, lines)
 
     def _write_values(self, cell_key: str, values: Values) -> str:
         """Write per-example values, and return the digest of the file."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 
 from harness.cli.pictures import save_picture
-from harness.errors import HarnessError, HarnessWarning, UsageError
+from harness.errors import HarnessError, HarnessWarning, StoreError, UsageError
 from harness.regression import history_report as report
 from harness.regression.changes import fewest, find_shifts
 from harness.regression.findings import Finding
@@ -240,6 +242,21 @@ def test_a_line_that_was_cut_short_is_left_out_and_the_next_is_kept(file: Path, 
     append(file, nights[2])
     with pytest.warns(HarnessWarning, match="line 2: not a readable entry; left out"):
         assert load(file) == [nights[0], nights[2]]
+
+
+def test_an_entry_that_cannot_be_synced_leaves_the_history_as_it_was(
+    file: Path, nights: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(file, nights[0])
+    before = file.read_bytes()
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(StoreError, match=r"cannot write the history .*No space left"):
+        patch.setattr(os, "fsync", full)
+        append(file, nights[1])
+    assert file.read_bytes() == before
 
 
 def test_a_line_of_a_newer_version_is_left_out(file: Path, nights: list[Entry]) -> None:
