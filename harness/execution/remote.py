@@ -175,7 +175,7 @@ class RemoteWorker:
         if kind == "file":
             self._keep(*rest)
         elif kind == "gone":
-            self._file(rest[0]).unlink(missing_ok=True)
+            self._remove(rest[0])
         elif kind == "memory":
             self._memory = rest[0]
         else:
@@ -196,6 +196,18 @@ class RemoteWorker:
             raise StoreError(f"cannot write {path}: {error.strerror}") from error
         if (seen := _version(path)) is not None:
             self._sent[name] = seen
+
+    def _remove(self, name: str) -> None:
+        """Remove a file that the worker has removed.
+
+        Raises:
+            StoreError: it cannot be removed, or the name is none of such a file.
+        """
+        path = self._file(name)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot remove {path}: {error.strerror}") from error
 
     def _file(self, name: str) -> Path:
         """Return the file of the store that an agent names.

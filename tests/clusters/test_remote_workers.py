@@ -8,6 +8,7 @@ import os
 import pickle
 import socket
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,6 +159,21 @@ def test_a_worker_cannot_write_outside_of_what_workers_write(worker: RemoteWorke
     assert method == "failed"
     assert isinstance(error, StoreError)
     theirs.close()
+
+
+def test_a_checkpoint_that_cannot_be_removed_is_a_failure_of_the_store(worker: RemoteWorker, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "a.pt").mkdir(parents=True)
+    ours, theirs = multiprocessing.Pipe()
+    worker.attach(ours)
+    theirs.send_bytes(pickle.dumps(("gone", "checkpoints/a.pt")))
+    theirs.close()
+    deadline = time.monotonic() + 20
+    while not worker.has_message() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert worker.has_message()
+    method, (error,) = worker.receive()
+    assert method == "failed"
+    assert "cannot remove" in str(error)
 
 
 class Evil:
