@@ -381,20 +381,20 @@ class _Agent:
         """
         orders: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
         threading.Thread(target=self._receive_orders, args=(orders,), daemon=True).start()
-        with LocalWorkers(self._specification()) as executor:
+        with LocalWorkers(self._specification()) as workers:
             while True:
-                order = self._next(orders, executor)
+                order = self._next(orders, workers)
                 if order is None or order[0] == "close":
                     return
-                self._carry_out(executor, *order)
+                self._carry_out(workers, *order)
 
-    def _next(self, orders: queue.SimpleQueue[Any], executor: LocalWorkers) -> tuple[Any, ...] | None:
+    def _next(self, orders: queue.SimpleQueue[Any], workers: LocalWorkers) -> tuple[Any, ...] | None:
         """Return the next order, and pass on what the worker sends meanwhile."""
         while True:
             with suppress(queue.Empty):
                 order: tuple[Any, ...] | None = orders.get(timeout=0.0 if self._is_working else None)
                 return order
-            self._pass_on(executor, _seconds_between_looks)
+            self._pass_on(workers, _seconds_between_looks)
 
     @property
     def _is_working(self) -> bool:
@@ -406,30 +406,30 @@ class _Agent:
                 orders.put(self.connection.recv())
         orders.put(None)
 
-    def _carry_out(self, executor: LocalWorkers, name: str, *arguments: Any) -> None:
+    def _carry_out(self, workers: LocalWorkers, name: str, *arguments: Any) -> None:
         if name == "file":
             path = self.folder / "store" / arguments[0]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(arguments[1])
             self._sent[arguments[0]] = _version(path) or (0, 0)
         elif name == "start":
-            self._worker, self._has_ended = executor.start(), False
+            self._worker, self._has_ended = workers.start(), False
         elif self._worker is None:
             return
         elif name == "assign":
             self._worker.assign(arguments[0])
         elif name == "dismiss":
-            executor.dismiss(self._worker)
+            workers.dismiss(self._worker)
             self._worker = None
         elif name == "stop":
-            executor.stop(self._worker, grace=arguments[0])
+            workers.stop(self._worker, grace=arguments[0])
             while self._is_working:
-                self._pass_on(executor, _seconds_between_looks)
+                self._pass_on(workers, _seconds_between_looks)
 
-    def _pass_on(self, executor: LocalWorkers, seconds: float) -> None:
+    def _pass_on(self, workers: LocalWorkers, seconds: float) -> None:
         """Send home what the worker has sent, after the files that it has written before."""
         assert self._worker is not None
-        if self._worker in executor.ready([self._worker], seconds):
+        if self._worker in workers.ready([self._worker], seconds):
             try:
                 message = self._worker.receive()
             except EOFError:
