@@ -81,8 +81,9 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
-    0: success; 2: invalid arguments, nothing was run; 3: some cells failed, or a result could not be written;
-    4: nothing was measured; 130: interrupted.
+    0: success; 1: a regression, a failed check, damage or a difference was found; 2: invalid arguments, nothing was
+    run; 3: some cells failed, or a file could not be written; 4: nothing was measured or compared; 5: a comparison is
+    inconclusive; 130: interrupted.
     """
     prepare_streams()
     code = _run(arguments)

@@ -36,6 +36,15 @@ def test_every_folder_and_top_level_file_of_the_core_is_explained() -> None:
     assert [name for name in (*folders, *files) if name not in table] == []
 
 
+def test_every_module_is_explained_in_the_folders_of_which_the_page_lists_modules() -> None:
+    table = page.split("\n## Folders and files\n")[1].split("\n## ")[0]
+    core, whole = root / "harness", ("cli", "leaderboard", "new_package", "training/steps")
+    found = [path.relative_to(core) for path in core.glob("*/**/*.py") if path.name != "__init__.py"]
+    modules = [path.as_posix() for path in found if path.parent.as_posix() not in whole]
+    assert len(modules) > 100
+    assert [path for path in modules if f"`{path}`" not in table] == []
+
+
 def test_the_floors_are_those_that_imports_are_checked_against() -> None:
     lines = re.findall(r"^\d+\. (.+)$", page.split("\n## Floors\n")[1].split("\n## ")[0], re.MULTILINE)
     assert [re.findall(r"`(\w+)`", line) for line in lines] == floors
