@@ -28,7 +28,6 @@ class Row:
         stderr: the standard error of ``value`` over what is ``counted``, or None.
         spread: the standard deviation over seeds; None for fewer than two.
         by_seed: the value of each seed that has one.
-        is_paired: whether values per example, or per group of examples, are at hand to pair comparisons on.
         n: number of test examples, samples or repeats.
         counted: what ``n`` counts.
         biased_in_favour: whether the error of the value is known to favour the model.
@@ -58,7 +57,6 @@ class Row:
     stderr: float | None
     spread: float | None
     by_seed: Mapping[int, float]
-    is_paired: bool
     n: int | None
     counted: str
     biased_in_favour: bool

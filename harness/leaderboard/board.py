@@ -195,7 +195,6 @@ def _row(
         stderr=measured.stderr if measured else None,
         spread=measured.spread if measured else None,
         by_seed=measured.by_seed if measured else {},
-        is_paired=measured is not None and measured.pairing is not None,
         n=first.n,
         counted=_counted(first),
         biased_in_favour=any(record.biased_in_favour for record in with_value),
