@@ -15,7 +15,9 @@ from harness.results.store import Line, Store
 
 _leftovers = (
     ".records.jsonl-*",
+    ".records.jsonl.bak-*",
     ".hidden.json-*",
+    ".titles.json-*",
     "values/.*",
     "environments/.*",
     "checkpoints/.*",

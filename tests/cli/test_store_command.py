@@ -14,10 +14,12 @@ import torch
 from stored_results import described_fit
 from versions import Cell, cell, component, store_of
 
+from harness.atomic import replacing
 from harness.contracts.events import Record
 from harness.planning.identity import hash_of
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.curation import hide, in_use, title_key, titles, write_titles
+from harness.results.garbage import drop_leftovers, find_garbage
 from harness.results.store import Store
 
 if TYPE_CHECKING:
@@ -167,6 +169,24 @@ def test_what_no_record_needs_is_shown_and_dropped_with_a_yes(call: Call, tmp_pa
     kept = {path for path in store.root.rglob("*") if path.name != "in-use.lock"}
     assert kept == {*needed, store.root / "checkpoints"}
     assert "every file is needed" in call("store", "gc").out
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["records.jsonl", "records.jsonl.bak", "hidden.json", "titles.json", "values/a.npz", "checkpoints/a.pt",
+     "environments/a.json", "fits/vae-0/figures/a.png"],
+)  # fmt: skip
+def test_what_a_killed_process_leaves_of_any_file_is_dropped(tmp_path: Path, name: str) -> None:
+    store = filled(tmp_path / "runs")
+    path = store.root / name
+    path.parent.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt), replacing(path):
+        patch.setattr(Path, "unlink", lambda self, missing_ok: None)  # as if the process were killed
+        raise KeyboardInterrupt
+    (left,) = path.parent.glob(f".{path.name}-*")
+    assert [each.path for each in find_garbage(store)[0]] == [left]
+    drop_leftovers(store)
+    assert not left.exists()
 
 
 def test_damaged_lines_are_dropped_with_a_copy_and_what_they_may_need_is_kept(call: Call, tmp_path: Path) -> None:
