@@ -50,7 +50,7 @@ class Description:
 
 
 def describe(provided: Provided) -> Description:
-    """Describe a model, metric, data set, figure, renderer or command.
+    """Describe a model, metric, data set, executor, figure, renderer or command.
 
     Raises:
         UsageError: it cannot be imported, or does not keep its contract.

@@ -20,7 +20,7 @@ kinds = (*configurable_kinds, "figure", "board-figure", "renderer", "command")
 @click.argument("name")
 @plugin_option
 def show(name: str, plugin_files: tuple[Path, ...]) -> None:
-    """Show a model, metric, data set, figure, renderer or command: what it is, what it needs, and its settings."""
+    """Show a model, metric, data set, executor, figure, renderer or command: what it is, its needs and its settings."""
     registry = load_registry(plugin_files)
     known = [each for kind in kinds for each in registry.all(kind)]
     found = [each for each in known if each.spec.name == name]
