@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, on_one_line
 from harness.machine.cpu_load import CompetingLoad
 from harness.regression import workloads
 from harness.regression.decisions import Block, Decision, control, decide, looks
@@ -62,13 +63,15 @@ class Worker:
     def __init__(self, version: Version) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="harness-", ignore_cleanup_errors=True)
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", workloads.__file__],
-            env={**version.environment, **threads, "TMPDIR": self._folder.name},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        self._errors = Path(self._folder.name, "stderr")
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", workloads.__file__],
+                env={**version.environment, **threads, "TMPDIR": self._folder.name},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
         self._plugins = [str(file) for file in version.plugin_files]
         self._unread = b""
 
@@ -135,6 +138,12 @@ class Worker:
         except OSError:
             raise Failed("its process has ended") from None
 
+    def _ending(self) -> str:
+        """Say how the process ended, with the last line that it wrote to standard error."""
+        code = self._process.wait()
+        lines = self._errors.read_text(errors="replace").strip().splitlines()
+        return f"its process ended with exit code {code}" + (f": {on_one_line(lines[-1])}" if lines else "")
+
     def _receive(self, seconds: float) -> dict[str, Any]:
         """Return the answer to the oldest request."""
         assert self._process.stdout is not None
@@ -145,7 +154,7 @@ class Worker:
             if not ready:
                 raise Failed(f"it takes longer than {seconds:.0f} seconds")
             if not read:
-                raise Failed(f"its process ended with exit code {self._process.wait()}")
+                raise Failed(self._ending())
             self._unread += read
         line, _, self._unread = self._unread.partition(b"\n")
         answer = json.loads(line)

@@ -167,10 +167,11 @@ def test_a_step_that_fails_in_the_head_only_is_newly_failing(version: Write, com
 
 
 def test_a_process_that_ends_is_newly_failing(version: Write, compare: Callable[..., Result]) -> None:
-    result = compare(version("a"), version("b", before="import os; os._exit(7)"), "--only", "speed")
+    ends = "import os, sys; print('first\\nout of paper', file=sys.stderr, flush=True); os._exit(7)"
+    result = compare(version("a"), version("b", before=ends), "--only", "speed")
     assert result.code == 1
     (finding,) = json.loads(result.out)
-    assert finding["reason"] == "its process ended with exit code 7"
+    assert finding["reason"] == "its process ended with exit code 7: out of paper"
 
 
 def test_processes_that_are_timed_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
