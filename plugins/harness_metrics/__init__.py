@@ -201,14 +201,14 @@ def harness_metrics() -> list[MetricSpec]:
             "probabilistic-precision",
             "harness_metrics.quality.probabilistic:ProbabilisticPrecision",
             "mean probability that a sample lies in the support of test images",
-            "1",
+            "2",
             aliases=("p-precision",),
         ),
         MetricSpec(
             "probabilistic-recall",
             "harness_metrics.quality.probabilistic:ProbabilisticRecall",
             "mean probability that a test image lies in the support of samples",
-            "1",
+            "2",
             aliases=("p-recall",),
         ),
         MetricSpec(

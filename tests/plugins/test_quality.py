@@ -31,6 +31,7 @@ from harness_metrics.quality.kernel import KernelDistance, cubic_kernel
 from harness_metrics.quality.kernel import terms as terms_of_kernel
 from harness_metrics.quality.modes import ModeCoverage
 from harness_metrics.quality.neighbours import Coverage, Density, Precision, Recall
+from harness_metrics.quality.probabilistic import ProbabilisticPrecision, ProbabilisticRecall
 from harness_metrics.quality.resampling import (
     Terms,
     by_expansion,
@@ -640,7 +641,7 @@ def test_two_samplers_are_told_apart_as_often_as_their_error_says(metric, scales
         assert apart > 54
 
 
-@pytest.mark.parametrize("metric", [Precision, Recall, Coverage])
+@pytest.mark.parametrize("metric", [Precision, Recall, Coverage, ProbabilisticPrecision, ProbabilisticRecall])
 def test_a_share_of_zero_or_one_is_not_exact(metric) -> None:
     """Wilson's 95% interval of 0 of 400 ends at 1.96² / (400 + 1.96²) = 0.0095."""
     real = normal(400, 3)
@@ -651,6 +652,14 @@ def test_a_share_of_zero_or_one_is_not_exact(metric) -> None:
     same = measured(metric, CyclesThrough(real.float()), data, features="pixels", samples=400)
     assert same.value == 1
     assert same.stderr >= 0.0095123 / 4
+
+
+def test_a_density_of_zero_is_not_exact() -> None:
+    """That no sample of 400 is in a ball is a share of 0, with Wilson's interval."""
+    real = normal(400, 3)
+    far = measured(Density, CyclesThrough(real.float() + 100), vectors(real), features="pixels", samples=400)
+    assert far.value == 0
+    assert 2 * 1.959964 * far.stderr == pytest.approx(0.0095123, rel=1e-4)
 
 
 @pytest.mark.parametrize("samples", [20, 40, 60])

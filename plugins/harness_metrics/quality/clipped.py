@@ -19,7 +19,7 @@ tolerance = 1e-9  # of counts: more than the rounding error of their expectation
 class _Clipped(SampleQuality):
     Config = FiveNeighbours
     unit: ClassVar = "share of good samples"
-    is_share: ClassVar = True
+    sure_at: ClassVar = (0, 1)
 
     def __init__(self, config: FiveNeighbours) -> None:
         self.config = config

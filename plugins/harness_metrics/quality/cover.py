@@ -26,7 +26,7 @@ class CoverSettings(QualitySettings):
 
 class _Cover(SampleQuality):
     Config = CoverSettings
-    is_share: ClassVar = True
+    sure_at: ClassVar = (0, 1)
 
     def __init__(self, config: CoverSettings) -> None:
         self.config = config

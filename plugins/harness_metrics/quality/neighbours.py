@@ -53,7 +53,7 @@ class Precision(_Neighbours):
 
     Config = ThreeNeighbours
     unit: ClassVar = "share of samples"
-    is_share: ClassVar = True
+    sure_at: ClassVar = (0, 1)
     aspect: ClassVar = "fidelity"
     limits: ClassVar = (
         "Cannot see missing modes, memorised training images, or blur; an outlier among the test images widens it."
@@ -72,7 +72,7 @@ class Recall(_Neighbours):
 
     Config = ThreeNeighbours
     unit: ClassVar = "share of test images"
-    is_share: ClassVar = True
+    sure_at: ClassVar = (0, 1)
     aspect: ClassVar = "diversity"
     limits: ClassVar = (
         "Cannot see bad samples or memorised training images; wide samples and outliers among them raise it."
@@ -91,6 +91,7 @@ class Density(_Neighbours):
 
     Config = FiveNeighbours
     unit: ClassVar = "balls / k"
+    sure_at: ClassVar = (0,)
     aspect: ClassVar = "fidelity"
     limits: ClassVar = (
         "Cannot see missing modes, memorised training images, or blur: samples near the centre raise it above 1."
@@ -130,7 +131,7 @@ class Coverage(_Neighbours):
 
     Config = FiveNeighbours
     unit: ClassVar = "share of test images"
-    is_share: ClassVar = True
+    sure_at: ClassVar = (0, 1)
     aspect: ClassVar = "diversity"
     limits: ClassVar = (
         "Cannot see memorised training images, or bad samples while others cover the test images; in many dimensions "

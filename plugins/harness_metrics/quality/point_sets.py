@@ -77,7 +77,7 @@ class SetCoverage(_OfSets):
     """
 
     unit: ClassVar = "share of test sets"
-    is_share: ClassVar = True
+    sure_at: ClassVar = (0, 1)
     limits: ClassVar = "Cannot see how far samples are from the test sets that they cover."
 
     def of_distances(self, across: Tensor, among_samples: Tensor, among_test: Tensor) -> float:
@@ -94,7 +94,7 @@ class OneNearestNeighbourAccuracy(_OfSets):
 
     unit: ClassVar = "share of sets"
     direction: ClassVar = None
-    is_share: ClassVar = True
+    sure_at: ClassVar = (0, 1)
     limits: ClassVar = "Cannot see which of fidelity and diversity is lacking; 0.5 is best, not 0."
 
     def of_distances(self, across: Tensor, among_samples: Tensor, among_test: Tensor) -> float:

@@ -24,6 +24,7 @@ class FourNeighbours(QualitySettings):
 class _Probabilistic(SampleQuality):
     Config = FourNeighbours
     unit: ClassVar = "mean probability"
+    sure_at: ClassVar = (0, 1)
 
     def __init__(self, config: FourNeighbours) -> None:
         self.config = config

@@ -87,7 +87,7 @@ class Authenticity(SampleQuality):
     aspect: ClassVar = "memorisation"
     limits: ClassVar = "Cannot see copies of images that it does not compare with, or how good the samples are."
     uses_train: ClassVar = True
-    is_share: ClassVar = True
+    sure_at: ClassVar = (0, 1)
 
     def __init__(self, config: Config) -> None:
         self.config = config

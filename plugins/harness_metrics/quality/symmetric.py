@@ -14,7 +14,7 @@ from harness_metrics.quality.sample_quality import SampleQuality
 
 class _Symmetric(SampleQuality):
     Config = FiveNeighbours
-    is_share: ClassVar = True
+    sure_at: ClassVar = (0, 1)
 
     def __init__(self, config: FiveNeighbours) -> None:
         self.config = config
