@@ -336,7 +336,8 @@ def _differing_settings(records: Sequence[Record], keys: _Keys) -> dict[str, set
     seen: dict[tuple[str, str], set[str]] = defaultdict(set)
     contents: dict[tuple[str, str], set[str | None]] = defaultdict(set)
     for record in {keys.training(record): record for record in records}.values():
-        for name, value in _training(record).items():
+        lengths = dict.fromkeys(["epochs", "steps", "seconds"]) if record.budget is not None else {}
+        for name, value in {**lengths, **_training(record)}.items():
             seen["", name].add(_key(value))
     for record in {id(record.model): record for record in records}.values():
         for name, value in record.model["settings"].items():

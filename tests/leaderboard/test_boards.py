@@ -139,6 +139,14 @@ def test_rows_with_different_step_modes_say_so(store: Store) -> None:
     assert sorted(row.label for row in board.rows) == ["step_mode=compiled", "step_mode=eager"]
 
 
+def test_rows_that_were_trained_for_epochs_steps_and_a_time_say_so(store: Store) -> None:
+    lengths = [{"epochs": 20}, {"steps": 500}, {"seconds": 3.0}]
+    records = [record("a", budget={**length, "batch_size": 128}) for length in lengths]
+    (board,) = build_boards([*records, record("ppca", budget=None)], store)
+    assert {row.label for row in board.rows if row.model == "a"} == {"epochs=20", "steps=500", "seconds=3"}
+    assert [row.label for row in board.rows if row.model == "ppca"] == [""]
+
+
 def test_a_fit_in_closed_form_has_no_setting_of_how_steps_are_computed(store: Store) -> None:
     engine = {"device": "cuda", "threads": 1, "precision": "float32", "path": "vectorized", "execution": "captured"}
     closed = {"device": "cuda", "threads": 1, "precision": "float32", "path": "single"}
