@@ -375,7 +375,7 @@ def harness_metrics() -> list[MetricSpec]:
             "flops",
             "harness_metrics.speed.flops:Flops",
             "floating-point operations per example, of sampling or reconstruction",
-            "1",
+            "2",
         ),
         MetricSpec(
             "peak-memory",

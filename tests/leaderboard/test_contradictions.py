@@ -105,6 +105,17 @@ class Unnormalized(Fits):
     def log_prob(self, x):
         return normal(x) + 0.5
 
+class Cost:
+    needs = (harness.Samples | harness.Reconstructs,)
+    unit, direction = "MiB", "lower"
+    def __init__(self, config): pass
+    def measure(self, model, data, context):
+        return harness.Estimate(0.0, 0.0, 1)
+
+@harness.hookimpl
+def harness_metrics():
+    return [harness.MetricSpec("cost", Cost, "what a pass needs")]
+
 @harness.hookimpl
 def harness_datasets():
     return [harness.DatasetSpec("bits", Bits, "bits"), harness.DatasetSpec("plane", Plane, "a plane")]
@@ -173,9 +184,12 @@ def test_an_error_of_exactly_zero_is_marked(call: Call, folder: Path) -> None:
     assert (copies["rank"], pca["reason"], pca["rank"]) == (None, None, 1)
 
 
-def test_no_operations_are_no_error(call: Call, folder: Path) -> None:
-    copies = rows(call, "copies", "flops", "bits")["flops", "copies"]
-    assert (copies["value"], copies["reason"]) == (0, None)
+def test_a_cost_of_zero_is_no_error_of_zero(call: Call, folder: Path) -> None:
+    found = rows(call, "copies", "cost,flops", "bits")
+    assert (found["cost", "copies"]["value"], found["cost", "copies"]["reason"]) == (0, None)
+    assert found["flops", "copies"]["reason"] == (
+        "its reconstruction has no matrix product, convolution or attention, which alone count"
+    )
 
 
 def test_a_score_that_depends_on_the_grouping_into_batches_is_marked_where_it_counts(call: Call, folder: Path) -> None:

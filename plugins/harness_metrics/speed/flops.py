@@ -11,7 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness import Context, Data, Estimate, NoSettings, Reconstructs, Samples
+from harness import Context, Data, Estimate, NoSettings, NotApplicable, Reconstructs, Samples
 from harness_metrics.speed import steps
 
 batch = 64
@@ -36,8 +36,15 @@ class Flops:
         self.config = config
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
-        """Count the operations of one batch of each kind of work."""
+        """Count the operations of one batch of each kind of work.
+
+        Raises:
+            NotApplicable: there are none of those that count.
+        """
         what, forward = steps.forward(model, data, context, batch)
+        operations = counted(forward)
+        if not operations:
+            raise NotApplicable(f"its {what} has no matrix product, convolution or attention, which alone count")
         parts = {}
         if isinstance(model, Samples) and isinstance(model, Reconstructs):
             rebuild = steps.reconstructing(model, data, context, batch)
@@ -45,7 +52,7 @@ class Flops:
         if steps.trains_in_steps(model, context):
             parts["training step"] = training_flops(model, data, context)
         return Estimate(
-            value=counted(forward) / batch,
+            value=operations / batch,
             stderr=0,
             n=1,
             parts=parts,
