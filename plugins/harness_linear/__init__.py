@@ -20,7 +20,7 @@ def harness_models() -> list[ModelSpec]:
             "ppca",
             "harness_linear.ppca:PPCA",
             "probabilistic principal component analysis, in closed form; exact density",
-            version="1",
+            version="2",
         ),
         ModelSpec(
             "factor-analysis",

@@ -17,7 +17,7 @@ class LinearGaussian(nn.Module):
     """x = W z + μ + ε with z from N(0, I) and ε from N(0, diag(ψ)), so every distribution is Gaussian and exact.
 
     The columns of W are orthogonal under 1/ψ, so the posterior has independent components. This loses no generality,
-    because codes may be rotated. A subclass fits W, μ and ψ.
+    because codes may be rotated. A subclass fits W, μ and ψ, which it may keep as one number.
     """
 
     @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class LinearGaussian(nn.Module):
         latent_dim: int = setting(20, "size of the code, k", minimum=1)
 
     check_settings: ClassVar = {"latent_dim": 1}  # so that the checks can use data of two values
+    one_variance: ClassVar = False  # whether ψ is the same for all values
 
     mean: Tensor
     loadings: Tensor
@@ -40,7 +41,7 @@ class LinearGaussian(nn.Module):
         self.shape = info.shape
         self.register_buffer("mean", torch.zeros(info.dim))  # μ
         self.register_buffer("loadings", torch.zeros(info.dim, config.latent_dim))  # W
-        self.register_buffer("noise_variance", torch.ones(info.dim))  # ψ
+        self.register_buffer("noise_variance", torch.ones(1 if self.one_variance else info.dim))  # ψ, broadcast
 
     def prior(self) -> Distribution:
         """N(0, I)."""
@@ -57,7 +58,7 @@ class LinearGaussian(nn.Module):
     def observation(self, z: Tensor) -> Distribution:
         """Return p(x | z) = N(W z + μ, diag(ψ))."""
         mean = self.decode(z)
-        scale = self.noise_variance.sqrt().view(self.shape).expand_as(mean)
+        scale = self.noise_variance.sqrt().expand_as(self.mean).unflatten(0, self.shape).expand_as(mean)
         return Independent(Normal(mean, scale, validate_args=False), len(self.shape))
 
     def encode(self, x: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ class LinearGaussian(nn.Module):
         Woodbury's identity and the determinant lemma reduce it to the k × k matrix I + Wᵀ diag(1/ψ) W. It is exact even
         if W's columns are not orthogonal.
         """
-        loadings, variance = self.loadings.double(), self.noise_variance.double()
+        loadings, variance = self.loadings.double(), self.noise_variance.double().expand_as(self.mean)
         centred = x.flatten(1).double() - self.mean.double()
         weighted = loadings / variance.unsqueeze(1)
         identity = torch.eye(loadings.shape[1], dtype=torch.float64, device=loadings.device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from harness import Noise, NotApplicable, Split
@@ -16,6 +18,8 @@ class PPCA(LinearGaussian):
     σ² is the mean of the other eigenvalues. The likelihood does not determine a rotation of the codes; here it is the
     identity.
     """
+
+    one_variance: ClassVar = True
 
     def fit(self, train: Split, noise: Noise) -> None:
         """Take μ, W and σ² from the eigenvectors of the covariance, accumulated in float64.

@@ -73,7 +73,7 @@ def fitted_in_float64(factory, data: Data, k: int = 4, **settings) -> LinearGaus
 
 
 def covariance(model: LinearGaussian):
-    return model.loadings @ model.loadings.T + model.noise_variance.diag()
+    return model.loadings @ model.loadings.T + model.noise_variance.expand_as(model.mean).diag()
 
 
 def test_ppca_has_the_log_likelihood_of_scikit_learn(small_data: Data) -> None:

@@ -27,8 +27,10 @@ from harness.registry import Registry
 from harness.toolkit import matrix_product_peak
 from harness_gan.gan import GAN
 from harness_gan.wgan_gp import WGANGP
+from harness_linear.factor_analysis import FactorAnalysis
 from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.pca import PCA
+from harness_linear.ppca import PPCA
 from harness_metrics.speed.energy import Energy, NvidiaCounter, PackageCounter
 from harness_metrics.speed.flops import training_flops
 from harness_metrics.speed.latency import error_of_median, percentile_95
@@ -157,6 +159,9 @@ def test_parameters_agree_with_a_count_by_hand(fitted, small_data: Data) -> None
     discriminator = (d + 1) * 10 + 11
     assert measured("parameters", fitted(GAN, small_data), small_data).value == generator + discriminator
     assert measured("parameters", fitted(PCA, small_data), small_data).value == d + d * k  # the mean, the components
+    for kind, variances in ((PPCA, 1), (FactorAnalysis, d)):
+        model = kind(small_data.info, kind.Config(latent_dim=k))
+        assert measured("parameters", model, small_data).value == d + d * k + variances
 
 
 @pytest.mark.parametrize("metric", timed)

@@ -62,7 +62,7 @@ class LinearObservationModel(Protocol):
 
     loadings: Tensor  # W, (dim, latent)
     mean: Tensor  # μ, (dim,)
-    noise_variance: Tensor  # ψ, (dim,)
+    noise_variance: Tensor  # ψ, (dim,), or (1,) if it is the same for all values
 
 
 @dataclass(frozen=True)

@@ -103,14 +103,14 @@ class LinearPath:
         base: a Gaussian with independent components, of batch shape ``(N,)`` or ``()``.
         loadings: W, ``(dim, latent)``.
         mean: μ, ``(dim,)``.
-        noise_variance: ψ, ``(dim,)``.
+        noise_variance: ψ, ``(dim,)`` or ``(1,)``.
         x: the examples, ``(N, *shape)``.
     """
 
     def __init__(self, base: Distribution, loadings: Tensor, mean: Tensor, noise_variance: Tensor, x: Tensor) -> None:
         self.base: Distribution = Independent(Normal(base.mean.double(), base.stddev.double(), validate_args=False), 1)
         self.scale = base.stddev.double()
-        loadings, variance = loadings.double(), noise_variance.double()
+        loadings, variance = loadings.double(), noise_variance.double().expand_as(mean)
         centred = x.flatten(1).double() - mean.double()
         weighted = loadings / variance.unsqueeze(1)
         identity = torch.eye(loadings.shape[1], dtype=torch.float64, device=loadings.device)
