@@ -264,7 +264,7 @@ def quick(compute: Callable[[], float]) -> Value:
 
 short_wu = "MNIST-10k, 20 epochs, 300 temperatures, 20 images; theirs: full MNIST, 10,000"
 full_wu = "ours on 40 test images, after 60 epochs"
-short_burda = "MNIST-10k, 5 epochs; theirs: full MNIST, 3,280 epochs"
+short_burda = "MNIST-10k, 20 epochs, three seeds; theirs: full MNIST, 3,280 epochs"
 
 entries = [
     Entry("Naeem et al. 2020", "closed form", "coverage of equal distributions, k = 5", "1 − 2⁻⁵ = 0.969",
@@ -341,6 +341,8 @@ entries = [
           record("wu", "parzen gan 10"), 225, 6, note="our network with 10 latents, MNIST-10k, 20 epochs"),
     Entry("Burda et al. 2016", "table 1", "bound: IWAE k = 5 less k = 1 (nats)", "86.76 − 85.54, above 0",
           difference("iwae", "iw-bound k=5", "iw-bound k=1"), 0, None, note=short_burda),
+    Entry("Burda et al. 2016", "table 1", "bound: IWAE k = 50 less k = 5 (nats)", "85.54 − 84.78, above 0",
+          difference("iwae", "iw-bound k=50", "iw-bound k=5"), 0, None, note=short_burda),
     Entry("Burda et al. 2016", "table 1", "NLL of IWAE k = 5 (nats)", "85.54",
           lambda folder: -kept("iwae")["iw-bound k=5"], 85.54, 0.5, note=short_burda),
 ]  # fmt: skip
