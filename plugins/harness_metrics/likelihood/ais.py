@@ -315,7 +315,7 @@ class _Annealer:
 
             def watch(chains: Chains) -> None:
                 self._progress(done + chains.passed * z.shape[0] * z.shape[1])
-                self._save(chains=(chains.passed, tuple(chains.point), *chains[2:]), noise=noise.state)
+                self._save(noise, chains=(chains.passed, tuple(chains.point), *chains[2:]))
 
             betas, sizes = (each.flip(0) if reverse else each for each in (self._betas, state["sizes"]))
             walk = anneal(path, z, betas, sizes, self.config.leapfrog, noise, partial, watch)
@@ -336,7 +336,7 @@ class _Annealer:
 
         def watch(tuning: Tuning) -> None:
             self._progress(len(tuning.found) * z.shape[0] * examples)
-            self._save(tuning=(tuple(tuning.point), *tuning[1:]), noise=noise.state)
+            self._save(noise, tuning=(tuple(tuning.point), *tuning[1:]))
 
         return tune(path, z, self._betas, self.config.leapfrog, noise, partial, watch)
 
@@ -363,10 +363,11 @@ class _Annealer:
         self._done = trajectories
         self.context.progress(trajectories / self._trajectories)
 
-    def _save(self, **current: Any) -> None:
+    def _save(self, noise: Noise, **current: Any) -> None:
         if self._checkpoint is not None and self._checkpoint.is_due:
+            state = {**self._state, **current, "noise": noise.state}
             try:
-                self._checkpoint.save({**self._state, **current}, f"{self._done / self._trajectories:.0%}")
+                self._checkpoint.save(state, f"{self._done / self._trajectories:.0%}")
             except StoreError as error:
                 self.context.announce(f"continues without checkpoints: {error}")
                 self._checkpoint = None
