@@ -1,4 +1,4 @@
-"""Marks of tests that need a C++ compiler, a GPU, or a processor with instructions for bfloat16."""
+"""Marks of tests that need a compiler, a GPU, a processor with instructions for bfloat16, or what only Linux has."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _compiles = (
 
 needs_a_compiler = pytest.mark.skipif(not _compiles, reason="torch.compile needs a C++ compiler and Python's headers")
 needs_linux = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux has /proc/stat")
+needs_a_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 _cpu = Path("/proc/cpuinfo")
 _multiplies_bfloat16 = _cpu.exists() and any(each in _cpu.read_text() for each in ("avx512_bf16", "amx_bf16"))
 needs_bfloat16 = pytest.mark.skipif(not _multiplies_bfloat16, reason="the processor has no instructions for bfloat16")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from marks import needs_a_full_device
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -67,7 +68,7 @@ def test_a_run_whose_output_nobody_reads_still_writes_its_leaderboards(tmp_path:
     assert "pca" in (tmp_path / "leaderboards" / "tiny.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@needs_a_full_device
 @pytest.mark.parametrize("words", [("list",), ("--help",), ("leaderboard", "--format", "json"), measure], ids=" ".join)
 def test_a_full_device_is_one_clear_line(results: Path, faults: str, words: tuple[str, ...]) -> None:
     extra = ("--plugin", faults) if words == measure else ()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
+from marks import needs_a_full_device
 from versions import cell, store_of
 
 from harness.regression import speed
@@ -308,7 +309,7 @@ def test_one_comparison_writes_every_format_by_its_suffix(call: Call, tmp_path: 
 
 
 @pytest.mark.usefixtures("stored")
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@needs_a_full_device
 def test_a_report_that_cannot_be_written_is_no_regression(call: Call) -> None:
     result = call("compare", "before", "after", "--format", "json", "--output", "/dev/full")
     assert result.code == 3
