@@ -104,9 +104,8 @@ class WorkerContext:
     _fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     _unavailable: dict[str, DataError] = field(default_factory=dict)
     _reported: list[tuple[set[str], set[str]]] = field(default_factory=list)
-    _seen: dict[tuple[str, Callable[[nn.Module, Tensor], Any]], Any] = field(
-        default_factory=dict
-    )  # by the key of the fit and the function
+    # By the key of the fit and the function.
+    _seen: dict[tuple[str, Callable[[nn.Module, Tensor], Any]], Any] = field(default_factory=dict)
 
     @cached_property
     def figures(self) -> list[Provided]:
