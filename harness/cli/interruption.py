@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from harness.cli.main import interrupted_exit
+from harness.execution.interruption import interrupting
 
-_signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _same = 0.2  # seconds within which two signals are one, which a shell and a wrapper have both sent
 _show_cursor = b"\x1b[?25h\n"
 
@@ -28,7 +28,7 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _signals}
+    before = {number: signal.getsignal(number) for number in interrupting}
     is_interrupted = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -64,7 +64,7 @@ def _exit_at_the_second(signals: int) -> None:
     """
     first = None
     while number := os.read(signals, 1):
-        if number[0] not in _signals:
+        if number[0] not in interrupting:
             continue
         now = time.monotonic()
         if first is None:

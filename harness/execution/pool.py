@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 from harness.execution.events import Events
 from harness.execution.failure import Failure
+from harness.execution.interruption import held_back
 from harness.execution.jobs import Jobs, one_job
 from harness.execution.limits import in_bytes
 from harness.execution.records import record_without_value
 from harness.execution.specification import RunSpecification
 from harness.execution.task import Task
-from harness.execution.workers import Assignment, End, LocalWorkers, Worker, Workers
+from harness.execution.workers import Assignment, End, LocalWorkers, Message, Worker, Workers
 from harness.planning.identity import hash_of
 from harness.planning.plan import Cell, Fit
 
@@ -158,7 +159,7 @@ class WorkerPool:
     def _receive(self, current: _Current) -> None:
         """Receive one event."""
         try:
-            method, arguments = current.worker.receive()
+            method, arguments = self._next(current)
         except EOFError:
             self._handle_end(current, None)
             return
@@ -173,19 +174,21 @@ class WorkerPool:
             raise arguments[0]
         elif method == "is_ready":
             current.enter("loading")
-        elif method != "beat":
-            self._pass_on(current, method, arguments)
+
+    def _next(self, current: _Current) -> Message:
+        """Receive a message, and pass it on if it is an event; an interruption in between would lose it."""
+        with held_back():
+            method, arguments = current.worker.receive()
+            if method not in _no_events:
+                self._pass_on(current, method, arguments)
+        return method, arguments
 
     def _receive_what_was_sent(self) -> None:
         """Receive what workers have sent before an interruption: finished cells, and what they had begun."""
         for current in self.current:
-            while current.worker.has_message():
-                try:
-                    method, arguments = current.worker.receive()
-                except EOFError:
-                    break
-                if method not in _no_events:
-                    self._pass_on(current, method, arguments)
+            with suppress(EOFError):
+                while current.worker.has_message():
+                    self._next(current)
 
     def _pass_on(self, current: _Current, method: str, arguments: tuple[Any, ...]) -> None:
         """Note what a worker does, and call a method of the events, with fits and cells in place of their keys."""
@@ -240,13 +243,10 @@ class WorkerPool:
     def _receive_last(self, current: _Current, place: tuple[Stage, str, Sequence[Fit]], failure: Failure) -> None:
         """Receive what a worker had sent before it was stopped; it may have ended its work just in time."""
         try:
-            method, arguments = current.worker.receive()
+            self._next(current)
         except EOFError:
             # What uses too much memory is what it did last.
             self._handle_end(current, failure, is_late=failure.status != "out-of-memory" and current.place != place)
-            return
-        if method not in _no_events:
-            self._pass_on(current, method, arguments)
 
     def _exceeded(self, current: _Current) -> Failure | None:
         """Return which limit a worker exceeds, or None."""

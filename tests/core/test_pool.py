@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -270,3 +273,22 @@ def test_cells_that_finished_before_an_interruption_are_kept() -> None:
         WorkerPool([task_of("a", "x")], specification, events, Jobs(), script).work()  # type: ignore[arg-type]
     assert events.ended == {"a x": ("ok", None)}
     assert script.is_closed
+
+
+def test_a_signal_that_arrives_while_a_message_is_received_loses_nothing() -> None:
+    class Signalled(Scripted):
+        """Its messages are followed by Ctrl-C before they have been passed on."""
+
+        def receive(self) -> Any:
+            message = super().receive()
+            if message[0] == "fit_started":
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0)  # Python runs the handler here
+            return message
+
+    events, script = Events(), Script(Signalled(*fitted("a"), *ended("a x"), over))
+    specification: Any = SimpleNamespace(limits=Limits())
+    with pytest.raises(KeyboardInterrupt):
+        WorkerPool([task_of("a", "x")], specification, events, Jobs(), script).work()  # type: ignore[arg-type]
+    assert [len(events.of(name)) for name in ("fit_started", "fit_ended", "cell_started")] == [1, 1, 1]
+    assert events.ended == {"a x": ("ok", None)}
