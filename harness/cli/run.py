@@ -364,6 +364,8 @@ def _show_interruption(run: Run) -> None:
         notice(f"  {name_of(*fits)}: {place}")
     for cell, place in run.begun_measurements():
         notice(f"  {measurement_of(cell)}: resumes after {place}")
+    if done := run.timings_resume_after():
+        notice(f"  timings: resume after round {done} of {run.specification.timing_rounds}")
 
 
 def _write_boards(records: Mapping[str, Record], run: Run, values: Mapping[str, Any]) -> list[Board]:

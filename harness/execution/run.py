@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from harness.execution.remote import RemoteWorkers
 from harness.execution.sharing import SharedWork
 from harness.execution.specification import RunSpecification, WorkerContext
 from harness.execution.task import Task, perform, prepare
-from harness.execution.timings import time_in_rounds
+from harness.execution.timings import rounds_kept, time_in_rounds
 from harness.planning.component import Component
 from harness.planning.identity import hash_of
 from harness.planning.plan import Cell, Fit
@@ -241,8 +242,10 @@ class Run:
             # By now the fits of a fresh run are in the store.
             fitted = dataclasses.replace(self.specification, fresh=False)
             with self._alone("timings"):
+                if self.specification.fresh:
+                    shutil.rmtree(self._rounds.root, ignore_errors=True)
                 left = [each for each in timings if each.key not in self._done and each.fit.key not in self._failed]
-                time_in_rounds(left, fitted, self)
+                time_in_rounds(left, fitted, self, self._rounds)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
             return self.outcome
@@ -250,6 +253,16 @@ class Run:
         recorded = self._done.keys() | {record.cell_key for record in written}
         self.outcome.unrecorded = [cell for cell in self.plan.cells if cell.key not in recorded]
         return self.outcome
+
+    @cached_property
+    def _rounds(self) -> Store:
+        """What is kept of timings that are not finished, on this machine with this software."""
+        cells = (cell.key for cell in self.plan.cells if cell.machine is not None)
+        return self.store.rounds_of([*cells, hash_of(self.specification.environment.as_json())])
+
+    def timings_resume_after(self) -> int:
+        """Return after which round unfinished timings will resume; 0 if they will begin again, or none have begun."""
+        return rounds_kept(self._rounds, [each for each in self._cells_begun.values() if each.machine is not None])
 
     @contextmanager
     def _alone(self, work: str) -> Iterator[None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
@@ -23,41 +24,63 @@ from harness.execution.specification import RunSpecification
 from harness.execution.task import Task
 from harness.planning.identity import hash_of
 from harness.planning.plan import Cell, Fit
+from harness.results.store import Store
 
 
-def time_in_rounds(cells: Sequence[Cell], specification: RunSpecification, events: Events) -> None:
+def time_in_rounds(cells: Sequence[Cell], specification: RunSpecification, events: Events, kept: Store) -> None:
     """Measure timings of models that have what the metrics need, and whose fits are in the store.
 
     A cell that fails in a round is not timed again.
+
+    Args:
+        cells: that are timed in turn.
+        specification: of the run.
+        events: receives what happens.
+        kept: the records of each round while the timings are not finished. Those of an interrupted run are used.
 
     Raises:
         HarnessError: a process could not go on, as with a full disk.
     """
     for cell in cells:
         events.cell_started(cell)
-    group = hash_of([sorted(cell.key for cell in cells), now()])
-    rounds = _Rounds(events)
+    rounds = _Rounds(events, kept, cells)
+    if rounds.finished:
+        events.announce(f"resuming the timings after round {rounds.finished} of {specification.timing_rounds}")
     tasks = [
         Task((same[0].fit,), tuple(same), isolated=True)
         for same in (list(found) for _, found in itertools.groupby(cells, lambda cell: cell.fit.key))
     ]
     for number in range(specification.timing_rounds):
-        left = [task for task in (rounds.without_ended(task) for task in _rotated(tasks, number)) if task.cells]
+        left = [task for task in (rounds.left_of(task, number) for task in _rotated(tasks, number)) if task.cells]
         if left:
             rounds.number = number + 1
             events.announce(f"timing round {rounds.number} of {specification.timing_rounds}: {_count(left)}")
             WorkerPool(left, specification, rounds, one_job).work()
     for cell in cells:
         if cell.key not in rounds.ended:
-            events.cell_ended(cell, combined(rounds.records[cell.key], group), None)
+            events.cell_ended(cell, combined(rounds.records[cell.key]), None)
+    shutil.rmtree(kept.root, ignore_errors=True)
 
 
-def combined(records: Sequence[Record], group: str) -> Record:
+def rounds_kept(kept: Store, cells: Sequence[Cell]) -> int:
+    """Return how many rounds of all the cells were finished before their timings were interrupted."""
+    return min((len(records) for records in _records_by_cell(kept, cells).values()), default=0)
+
+
+def _records_by_cell(kept: Store, cells: Sequence[Cell]) -> dict[str, list[Record]]:
+    """Return the records of the rounds of each cell, which were kept."""
+    found: dict[str, list[Record]] = {cell.key: [] for cell in cells}
+    for line in kept.lines():
+        if line.record is not None and line.record.cell_key in found:
+            found[line.record.cell_key].append(line.record)
+    return found
+
+
+def combined(records: Sequence[Record]) -> Record:
     """Return the record of all rounds: the mean of their values, with its standard error over rounds.
 
     Args:
         records: of the same cell, one for each round, at least two.
-        group: names the timings that were taken in turn.
     """
     first, values = records[0], [record.value for record in records if record.value is not None]
     names = [name for name in first.parts if all(name in record.parts for record in records)]
@@ -72,7 +95,6 @@ def combined(records: Sequence[Record], group: str) -> Record:
         warning=_warning(records),
         estimator_stderr=None,
         degrees_of_freedom=len(values) - 1,
-        timing_group=group,
         seconds=sum(record.seconds or 0.0 for record in records),
         peak_memory=max(record.peak_memory or 0 for record in records),
         ended=now(),
@@ -99,21 +121,26 @@ def _count(tasks: Sequence[Task]) -> str:
 
 
 class _Rounds:
-    """Receives the events of all rounds: keeps records with a value, and passes on everything else.
+    """Receives the events of all rounds: keeps records with a value on disk, and passes on everything else.
 
     A line that was announced once is not announced again.
     """
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, kept: Store, cells: Sequence[Cell]) -> None:
         self.events = events
-        self.records: dict[str, list[Record]] = {}
+        self.kept = kept
+        self.records = _records_by_cell(kept, cells)
+        self.finished = rounds_kept(kept, cells)
+        before = (record.timing_group for records in self.records.values() for record in records)
+        self.group = next(before, None) or hash_of([sorted(self.records), now()])
         self.ended: set[str] = set()
         self.number = 1
         self._lines: set[str] = set()
 
-    def without_ended(self, task: Task) -> Task:
-        """Return the task without the cells that have failed."""
-        return dataclasses.replace(task, cells=tuple(cell for cell in task.cells if cell.key not in self.ended))
+    def left_of(self, task: Task, number: int) -> Task:
+        """Return the task without the cells that have failed, or that have been timed in more than so many rounds."""
+        left = (each for each in task.cells if each.key not in self.ended and len(self.records[each.key]) <= number)
+        return dataclasses.replace(task, cells=tuple(left))
 
     def announce(self, line: str) -> None:
         if line not in self._lines:
@@ -145,7 +172,8 @@ class _Rounds:
 
     def cell_ended(self, cell: Cell, record: Record, values: Values | None) -> None:
         if record.status == "ok":
-            self.records.setdefault(cell.key, []).append(record)
+            record = self.kept.append(dataclasses.replace(record, timing_group=self.group))
+            self.records[cell.key].append(record)
         else:
             self.ended.add(cell.key)
             reason = record.reason if self.number == 1 else f"in round {self.number}: {record.reason}"

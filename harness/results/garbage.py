@@ -63,6 +63,9 @@ def find_garbage(store: Store) -> tuple[list[Garbage], list[int]]:
         key = path.stem.partition("-and-")[0]
         if key in finished or _is_fitted(store, key):
             found.append((path, "its work is finished"))
+    for rounds in store.all_rounds():
+        if all(line.record is not None and line.record.cell_key in finished for line in rounds.lines()):
+            found.append((rounds.root, "its timings are finished"))
     return [Garbage(path, why, _size(path)) for path, why in sorted(found)], damaged
 
 

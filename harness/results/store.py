@@ -5,6 +5,7 @@
     values/<cell key>.npz    per-example values with example ids, for paired comparisons
     environments/<id>.json   software and machine
     checkpoints/<key>.pt     the state of a fit or a measurement that is not finished
+    timings/<name>/          a store with the records of each round, of timings that are not finished
 
 What is written is synced before it gets its name, and has a checksum (``harness.results.checksums``) that is compared
 when it is read: ``fit.json`` has the digests of the tensors beside it, a record that of its per-example values, and
@@ -18,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import gc
+import hashlib
 import io
 import itertools
 import json
@@ -467,6 +469,19 @@ class Store:
     def checkpoint_files(self, key: str) -> list[Path]:
         """Return the checkpoint files that exist of a fit, alone or the first of several, or of a cell."""
         return sorted((self.root / "checkpoints").glob(f"{key}*.pt"))
+
+    def rounds_of(self, keys: Iterable[str]) -> Store:
+        """Return the store that keeps the rounds of unfinished timings, which need not exist.
+
+        Args:
+            keys: of the cells that are timed together, and of the environment.
+        """
+        name = hashlib.sha256(" ".join(sorted(keys)).encode()).hexdigest()[:16]
+        return Store(self.root / "timings" / name, self.warn)
+
+    def all_rounds(self) -> list[Store]:
+        """Return the stores of the rounds of all unfinished timings."""
+        return [Store(path, self.warn) for path in sorted(self.root.glob("timings/[!.]*"))]
 
     def environment_file(self, identifier: str) -> Path:
         """Return the file that describes an environment, which need not exist."""

@@ -151,6 +151,12 @@ def _verify_other_files(store: Store, records: list[Record], found: Verification
         except (OSError, DamagedError) as error:
             meaning = "the work starts from the beginning"
             found.damage.append(Damage(f"{path} cannot be used: {error}", meaning, "nothing: it is replaced"))
+    for rounds in store.all_rounds():
+        for line in rounds.lines():
+            found.checked += 1
+            if line.record is None and not line.is_newer:
+                problem = f"{rounds.records_file}, line {line.number}: {line.problem}"
+                found.damage.append(Damage(problem, "the timing is taken in one more round", "nothing: it is replaced"))
 
 
 def _verify_choices(store: Store, records: list[Record], found: Verification) -> None:

@@ -49,32 +49,36 @@ def harness_metrics():
 '''
 
 Records = dict[tuple[str, str, int], dict[str, Any]]
+Timed = tuple[Any, Records, list[tuple[str, str]]]
 
 
 @pytest.fixture
-def timed(call, tmp_path: Path) -> Callable[..., tuple[int, Records, list[tuple[str, str]]]]:
-    """Return a function that times PCA and PPCA; it returns the exit code, the records and the measurements."""
+def timed(call, tmp_path: Path) -> Callable[..., Timed]:
+    """Return a function that times PCA and PPCA; it returns how it ended, the records and the measurements."""
 
-    def timed(*words: str, at_round: str = "") -> tuple[int, Records, list[tuple[str, str]]]:
+    def timed(*words: str, at_round: str = "", resumed: bool = False) -> Timed:
         log = tmp_path / "log"
-        log.write_text("")
+        if not resumed:
+            log.write_text("")
         file = tmp_path / "clock.py"
         file.write_text(plugin.replace("LOG", repr(str(log))).replace("AT_ROUND", at_round))
         sizes = ("--set", "pca.latent_dim=2", "--set", "ppca.latent_dim=2")
-        chosen = ("--models", "pca,ppca", "--dataset", "ppca-toy", *sizes, "--no-figures", "--fresh")
-        done = call("run", "--plugin", str(file), *chosen, "--metric", "clock", *words)
-        lines = (tmp_path / "runs" / "records.jsonl").read_text().splitlines()
+        chosen = ("--models", "pca,ppca", "--dataset", "ppca-toy", *sizes, "--no-figures")
+        resumes = () if resumed else ("--fresh",)
+        done = call("run", "--plugin", str(file), *chosen, "--metric", "clock", *resumes, *words)
+        file = tmp_path / "runs" / "records.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
         records = {
             (each["model"]["name"], each["metric"]["name"], each["seed"]): each for each in map(json.loads, lines)
         }
-        return done.code, records, [tuple(line.split()) for line in log.read_text().splitlines()]  # type: ignore[misc]
+        return done, records, [tuple(line.split()) for line in log.read_text().splitlines()]  # type: ignore[misc]
 
     return timed
 
 
 def test_each_round_times_every_fit_in_a_process_of_its_own_and_in_another_order(timed) -> None:
-    code, records, calls = timed("--timing-rounds", "3", "--seeds", "2")
-    assert code == 0
+    done, records, calls = timed("--timing-rounds", "3", "--seeds", "2")
+    assert done.code == 0
     assert len({process for process, _ in calls}) == len(calls) == 6
     orders = [tuple(name for _, name in calls[at : at + 2]) for at in (0, 2, 4)]
     assert [set(order) for order in orders] == [{"PCA", "PPCA"}] * 3
@@ -110,7 +114,7 @@ def test_a_metric_that_depends_on_the_seed_is_timed_for_each(timed) -> None:
     ],
 )
 def test_a_failure_in_a_round_ends_the_timing_of_its_cell_only(timed, fault: str, status: str, reason: str) -> None:
-    code, records, calls = timed(
+    done, records, calls = timed(
         "--timing-rounds", "3", at_round=f"if type(model).__name__ == 'PCA':\n            {fault}"
     )
     failed, other = records["pca", "clock", 0], records["ppca", "clock", 0]
@@ -118,5 +122,56 @@ def test_a_failure_in_a_round_ends_the_timing_of_its_cell_only(timed, fault: str
     assert failed["reason"].startswith(reason)
     assert failed["value"] is None
     assert other["n"] == 3
-    assert code == (3 if status == "error" else 0)
+    assert done.code == (3 if status == "error" else 0)
     assert [name for _, name in calls].count("PCA") == (2 if "round 2" in reason else 1)
+
+
+# Ctrl-C in the second round, once.
+interruption = """
+        interrupted = log.with_name("interrupted")
+        if number == 2 and type(model).__name__ == "PPCA" and not interrupted.exists():
+            interrupted.touch()
+            import multiprocessing, signal
+            os.kill(multiprocessing.parent_process().pid, signal.SIGINT)
+            time.sleep(60)
+        """
+
+
+def test_interrupted_timings_go_on_with_the_round_they_were_in(timed, tmp_path: Path) -> None:
+    done, records, calls = timed("--timing-rounds", "3", at_round=interruption)
+    assert done.code == 130
+    assert "timings: resume after round 1 of 3" in done.err
+    assert records == {}
+    assert [name for _, name in calls] == ["PCA", "PPCA", "PPCA"]
+
+    done, records, calls = timed("--timing-rounds", "3", at_round=interruption, resumed=True)
+    assert done.code == 0
+    assert "resuming the timings after round 1 of 3" in done.err
+    assert sorted(name for _, name in calls[3:]) == ["PCA", "PCA", "PPCA", "PPCA"]
+    assert records["pca", "clock", 0]["samples"] == [1.0, 4.0, 9.0]
+    assert records["ppca", "clock", 0]["samples"] == [1.0, 9.0, 16.0]  # without the one that was interrupted
+    assert len({record["timing_group"] for record in records.values()}) == 1
+    assert list((tmp_path / "runs" / "timings").iterdir()) == []
+
+    done, _, calls = timed("--timing-rounds", "3", at_round=interruption)
+    assert done.code == 0
+    assert len(calls) == 6  # --fresh begins again
+
+
+def test_what_is_kept_of_timings_is_verified_and_dropped_when_it_is_of_no_use(timed, call, tmp_path: Path) -> None:
+    assert timed("--timing-rounds", "3", at_round=interruption)[0].code == 130
+    (kept,) = (tmp_path / "runs" / "timings").glob("*/records.jsonl")
+    assert call("store", "verify").code == 0
+    assert "timings" not in call("store", "gc").out
+    lines = kept.read_bytes().splitlines(keepends=True)
+    kept.write_bytes(lines[0].replace(b'"value":', b'"valve":', 1) + b"".join(lines[1:]))
+    damaged = call("store", "verify")
+    assert damaged.code == 1
+    assert f"{kept.relative_to(tmp_path)}, line 1: " in damaged.out + damaged.err
+
+    done, records, _ = timed("--timing-rounds", "3", at_round=interruption, resumed=True)
+    assert done.code == 0
+    assert [record["n"] for record in records.values()] == [3, 3]
+    kept.parent.mkdir()
+    kept.write_bytes(b"".join(lines))
+    assert "its timings are finished" in call("store", "gc").out
