@@ -13,7 +13,7 @@ package = Path(__file__).parents[1] / "harness"
 
 # From the bottom. Folders of one floor do not import each other.
 floors = [
-    ["errors", "git", "noise", "specs"],
+    ["errors", "git", "noise", "specs", "words"],
     ["atomic", "settings"],
     ["data"],
     ["contracts"],

@@ -28,6 +28,7 @@ from torch import Tensor
 from harness.calibration.rules import Either, Falls, Flat, Near, Peaks, Proportional, Rises, Rule
 from harness.contracts.metrics import Aspect
 from harness.noise import Noise
+from harness.words import counted
 
 size = 1000  # of each set of points, unless a check varies it
 closed_form_topic = "bounds"
@@ -200,7 +201,7 @@ def _mean_difference(dimensions: int) -> Variant:
     def draw(mean: float, noise: Streams) -> Sets:
         return standardized(mean + normal(noise.fresh, size, dimensions), test=normal(noise.real, size, dimensions))
 
-    return Variant(_in(dimensions), points, draw, _peak(0, points))
+    return Variant(counted(dimensions, "dimension"), points, draw, _peak(0, points))
 
 
 def _outlier(where: str, dimensions: int) -> Variant:
@@ -214,7 +215,7 @@ def _outlier(where: str, dimensions: int) -> Variant:
             return standardized(samples, torch.cat([real, outlier]))
         return standardized(torch.cat([samples, outlier]), real)
 
-    return Variant(f"outlier in the {where}, {_in(dimensions)}", points, draw, _peak(0, points))
+    return Variant(f"outlier in the {where}, {counted(dimensions, 'dimension')}", points, draw, _peak(0, points))
 
 
 def _deviation(dimensions: int) -> Variant:
@@ -242,7 +243,7 @@ def _deviation(dimensions: int) -> Variant:
         ],
         "overall": [Demand("shape", "highest at 1", Peaks(1))],
     }
-    return Variant(_in(dimensions), points, draw, demands)
+    return Variant(counted(dimensions, "dimension"), points, draw, demands)
 
 
 def _dropping(way: str, dimensions: int) -> Variant:
@@ -276,7 +277,7 @@ def _dropping(way: str, dimensions: int) -> Variant:
         "diversity": [equal, Demand("shape", "falls with dropped modes", Falls(by=middle))],
         "overall": [Demand("shape", "falls with dropped modes", Falls())],
     }
-    return Variant(_in(dimensions), points, draw, demands)
+    return Variant(counted(dimensions, "dimension"), points, draw, demands)
 
 
 _ten_modes = (
@@ -319,7 +320,7 @@ def _sphere(dimensions: int) -> Variant:
     def draw(radius: float, noise: Streams) -> Sets:
         return standardized(radius * sphere(noise.fresh, size, dimensions), test=sphere(noise.real, size, dimensions))
 
-    return Variant(_in(dimensions), points, draw, _peak(points[4], points))
+    return Variant(counted(dimensions, "dimension"), points, draw, _peak(points[4], points))
 
 
 _overlap = 0.2
@@ -339,7 +340,7 @@ def _cubes(what: str, dimensions: int) -> Variant:
     flat = Demand("size", f"the same from {_sizes[0]:,.0f} points on", Flat())
     share = Demand("bounds", f"{_overlap} with 10,000 points", Near(_sizes[-1], _overlap))
     demands: Demands = {"fidelity": [flat, share], "diversity": [flat, share]}
-    return Variant(_in(dimensions), _sizes, draw, demands, grows=True)
+    return Variant(counted(dimensions, "dimension"), _sizes, draw, demands, grows=True)
 
 
 def _torus(real: str) -> Variant:
@@ -376,7 +377,7 @@ def _two_modes(dimensions: int) -> Variant:
         ],
         "overall": [falls],
     }
-    return Variant(_in(dimensions), points, draw, demands)
+    return Variant(counted(dimensions, "dimension"), points, draw, demands)
 
 
 def _scaling() -> Variant:
@@ -471,7 +472,7 @@ def _bad_samples(dimensions: int) -> Variant:
         "diversity": [falls],
         "overall": [falls],
     }
-    return Variant(_in(dimensions), points, draw, demands)
+    return Variant(counted(dimensions, "dimension"), points, draw, demands)
 
 
 def _duplicates() -> Variant:
@@ -517,7 +518,7 @@ def _gaussians(dimensions: int) -> Variant:
         real = normal(noise.real, many, dimensions)
         return Sets(mean + normal(noise.fresh, many, dimensions) * covariance.diagonal().sqrt(), real, real)
 
-    return Variant(_in(dimensions), points, draw, {}, gaussians=moments)
+    return Variant(counted(dimensions, "dimension"), points, draw, {}, gaussians=moments)
 
 
 def _memorised(dimensions: int) -> Variant:
@@ -531,11 +532,7 @@ def _memorised(dimensions: int) -> Variant:
         return Sets(samples, test, train)
 
     falls = Demand("shape", "falls with the share of copies", Falls())
-    return Variant(_in(dimensions), points, draw, {"overall": [falls], "memorisation": [falls]})
-
-
-def _in(dimensions: int) -> str:
-    return f"{dimensions} dimension{'s' * (dimensions > 1)}"
+    return Variant(counted(dimensions, "dimension"), points, draw, {"overall": [falls], "memorisation": [falls]})
 
 
 def _over(dimensions: Sequence[int], of: Callable[[int], Variant]) -> tuple[Variant, ...]:

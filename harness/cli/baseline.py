@@ -12,6 +12,7 @@ from harness.cli.options import PathType, names_option, plugin_option, runs_opti
 from harness.cli.output import notice, warn
 from harness.cli.stored import no_results, selected
 from harness.errors import UsageError
+from harness.words import counted
 
 if TYPE_CHECKING:
     from harness.regression.baseline import Baseline
@@ -58,9 +59,9 @@ def save(
     if not records:
         raise no_results(runs)
     records = selected(records, {"dataset": datasets, "metric": metrics, "model": models}, runs)
-    counted = _counted(Baseline(records), data_dir, plugin_files) if counts else {}
-    saved = write(store, records, path, notice, counted)
-    print(f"{path}: {len(saved):,} result{'s' * (len(saved) > 1)}, {path.stat().st_size / 1024:,.0f} KiB")
+    found = _counted(Baseline(records), data_dir, plugin_files) if counts else {}
+    saved = write(store, records, path, notice, found)
+    print(f"{path}: {counted(len(saved), 'result')}, {path.stat().st_size / 1024:,.0f} KiB")
 
 
 def _counted(results: Baseline, data_dir: Path | None, plugin_files: tuple[Path, ...]) -> dict[str, dict[str, int]]:

@@ -16,6 +16,7 @@ from harness.cli.options import plugin_option, runs_option
 from harness.cli.output import output_console
 from harness.git import git_line
 from harness.registry import Plugin, Registry, own_distribution
+from harness.words import counted
 
 _distributions = (own_distribution, "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pluggy", "click")
 _variables = ("HARNESS_DATA_DIR", "HARNESS_CACHE_DIR", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
@@ -106,7 +107,7 @@ def _thread_pools() -> list[str]:
     found = []
     for each in threadpool_info():
         kind = " ".join(str(each[name]) for name in ("internal_api", "version", "architecture") if each.get(name))
-        found.append(f"{kind}, {each['num_threads']} thread{'s' * (each['num_threads'] != 1)}")
+        found.append(f"{kind}, {counted(each['num_threads'], 'thread')}")
     return list(dict.fromkeys(found))
 
 

@@ -11,6 +11,7 @@ from harness.cli.main import failure_exit
 from harness.cli.options import plugin_option
 from harness.cli.output import output_console
 from harness.registry import Plugin, Registry
+from harness.words import counted
 
 
 @click.command()
@@ -38,4 +39,4 @@ def plugins(plugin_files: tuple[Path, ...]) -> int:
 
 def _provides(plugin: Plugin) -> str:
     counts = Counter(spec.kind for spec in plugin.provides)
-    return ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items()) or "nothing"
+    return ", ".join(counted(n, kind) for kind, n in counts.items()) or "nothing"

@@ -9,6 +9,8 @@ from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING
 
+from harness.words import counted
+
 _headings = ("fit", "metric", "action", "cell")
 _most_rows, _first_rows = 500, 50  # of a table; a longer one shows only the first
 
@@ -123,11 +125,6 @@ def summary(run: Run) -> str:
     cells, pending = len(run.plan.cells), run.pending
     fits = len({cell.fit.key for cell in run.applicable})
     if not pending:
-        return f"{count(cells, 'cell')}, all stored already; use --fresh to compute again"
+        return f"{counted(cells, 'cell')}, all stored already; use --fresh to compute again"
     stored = f", {cells - len(pending)} of them stored already" if len(pending) < cells else ""
-    return f"{count(cells, 'cell')}{stored}; {len(pending)} to compute from {count(fits, 'fit')}"
-
-
-def count(n: int, thing: str) -> str:
-    """Write a number of things."""
-    return f"{n} {thing}{'s' * (n != 1)}"
+    return f"{counted(cells, 'cell')}{stored}; {len(pending)} to compute from {counted(fits, 'fit')}"

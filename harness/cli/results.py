@@ -11,12 +11,12 @@ import click
 
 from harness.cli.options import Command, format_option, names_option, runs_option
 from harness.cli.output import notice, output_console, warn
-from harness.cli.preview import count
 from harness.cli.stored import no_results, selected
 from harness.contracts.events import Record, name_of_component
 from harness.errors import UsageError, unknown
 from harness.results import curation
 from harness.results.store import Store
+from harness.words import counted
 
 
 @click.group(epilog="Example:  harness results hide --models tied-ae --older")
@@ -176,4 +176,4 @@ def _chosen(
 
 
 def _count(records: list[Record]) -> str:
-    return count(len(records), "result")
+    return counted(len(records), "result")

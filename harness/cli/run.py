@@ -29,11 +29,12 @@ from harness.cli.options import (
     runs_option,
 )
 from harness.cli.output import notice, output_console, warn
-from harness.cli.preview import count, preview_of, summary
+from harness.cli.preview import preview_of, summary
 from harness.cli.settings import Settings, parse_assignments, set_option
 from harness.cli.study import CommandWithStudy, located, located_option, settings_of_study, take_study
 from harness.contracts.events import evaluation_splits
 from harness.errors import HarnessError, UsageError, unknown
+from harness.words import counted
 
 if TYPE_CHECKING:
     from harness.contracts.boards import Board
@@ -218,13 +219,13 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
     failures = sum(record.traceback is not None for record in outcome.records.values())
     if failures and not values["traceback"]:
         notice(
-            f"{count(failures, 'cell')} failed; the tracebacks are in {run.store.records_file}, and the same command "
+            f"{counted(failures, 'cell')} failed; the tracebacks are in {run.store.records_file}, and the same command "
             "with --traceback prints them"
         )
     if outcome.interrupted:
         _show_interruption(run)
     if outcome.unrecorded:
-        notice(f"{count(len(outcome.unrecorded), 'cell')} of the plan without a record:")
+        notice(f"{counted(len(outcome.unrecorded), 'cell')} of the plan without a record:")
     for cell in outcome.unrecorded:
         notice(f"  {measurement_of(cell)}")
     return outcome
@@ -342,11 +343,11 @@ def _advice(run: Run, jobs: Jobs) -> str | None:
 
     engine = run.specification.engine
     if run.executor is not None:
-        return f"{count(len(run.tasks), 'fit')} on {count(jobs.usual, 'worker')} of a cluster"
+        return f"{counted(len(run.tasks), 'fit')} on {counted(jobs.usual, 'worker')} of a cluster"
     if jobs.usual > 1:
         together = f", the last {jobs.last} together" * (jobs.last > jobs.usual)
-        each = count(engine.threads, "thread") if engine.device == "cpu" else "1 GPU"
-        return f"{count(len(run.tasks), 'fit')} in {jobs.usual} processes, {each} each{together}"
+        each = counted(engine.threads, "thread") if engine.device == "cpu" else "1 GPU"
+        return f"{counted(len(run.tasks), 'fit')} in {jobs.usual} processes, {each} each{together}"
     trains = any(fit.budget for task in run.tasks for fit in task.fits)
     if engine.device == "cpu" and cores() > engine.threads and trains:
         return f"training on {engine.threads} of {cores()} cores; --threads uses more, which changes the last digits"
@@ -358,7 +359,7 @@ def _show_interruption(run: Run) -> None:
     from harness.cli.progress import measurement_of, name_of
 
     again = "the same command without --fresh" if run.specification.fresh else "the same command"
-    notice(f"interrupted: {count(run.outcome.computed, 'finished cell')} stored; {again} resumes the run")
+    notice(f"interrupted: {counted(run.outcome.computed, 'finished cell')} stored; {again} resumes the run")
     for fits, places in run.begun_fits():
         place = f"resumes after {'; '.join(places)}" if places else "has no checkpoint yet and starts again"
         notice(f"  {name_of(*fits)}: {place}")

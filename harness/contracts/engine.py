@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+from harness.words import counted
+
 Precision = Literal["float32", "tf32", "bf16", "bf16-products"]
 precisions: tuple[Precision, ...] = get_args(Precision)
 StepMode = Literal["eager", "compiled", "captured"]
@@ -55,6 +57,6 @@ class Engine:
     @property
     def in_words(self) -> str:
         """The engine in a few words."""
-        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.device == "cpu" else ""
+        threads = f", {counted(self.threads, 'thread')}" if self.device == "cpu" else ""
         mode = "" if self.step_mode == "eager" else f", {self.step_mode}"
         return f"{self.device}{threads}, {self.precision}{mode}"

@@ -13,6 +13,7 @@ from harness.contracts.events import Record
 from harness.planning.plan import Cell, Fit
 from harness.results.environment import Environment
 from harness.results.store import Store
+from harness.words import counted
 
 if TYPE_CHECKING:
     from harness.execution.run import Run
@@ -176,7 +177,7 @@ def in_words(seconds: float) -> str:
     if minutes < 1:
         return "less than a minute"
     if minutes < 100:
-        return f"about {minutes} minute{'s' * (minutes > 1)}"
+        return f"about {counted(minutes, 'minute')}"
     return f"about {seconds / 3600:.1f} hours"
 
 

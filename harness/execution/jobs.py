@@ -11,6 +11,7 @@ from harness.execution.specification import WorkerContext
 from harness.execution.task import Task
 from harness.machine.cpu_load import cores
 from harness.machine.device import gpus
+from harness.words import counted
 
 # Fits that show fewer examples, or take less time, end before a second process has begun.
 _long_examples, _long_seconds = 50_000, 5
@@ -50,7 +51,7 @@ def jobs_for(
         places = max(1, len(gpus(engine.device)))
         if (requested or 1) > places:
             raise UsageError(
-                f"{requested} jobs on {places} GPU{'s' * (places > 1)}: each job needs a GPU of its own, on which the "
+                f"{requested} jobs on {counted(places, 'GPU')}: each job needs a GPU of its own, on which the "
                 "seeds of a model are trained as one"
             )
         if places == 1:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from harness.execution.task import Task
 from harness.planning.plan import Cell, Fit
 from harness.results.leases import Leases, seconds_between_tries
+from harness.words import counted
 
 
 class SharedWork:
@@ -93,4 +94,4 @@ class SharedWork:
 def _counted(tasks: Sequence[Task]) -> str:
     cells = sum(len(task.cells) for task in tasks)
     n, what = (cells, "cell") if cells else (sum(len(task.fits) for task in tasks), "fit")
-    return f"{n} {what}{'s' * (n != 1)}"
+    return counted(n, what)

@@ -25,6 +25,7 @@ from harness.execution.task import Task
 from harness.planning.identity import hash_of
 from harness.planning.plan import Cell, Fit
 from harness.results.store import Store
+from harness.words import counted
 
 
 def time_in_rounds(cells: Sequence[Cell], specification: RunSpecification, events: Events, kept: Store) -> None:
@@ -117,7 +118,7 @@ def _rotated(tasks: Sequence[Task], by: int) -> list[Task]:
 
 def _count(tasks: Sequence[Task]) -> str:
     timings = sum(len(task.cells) for task in tasks)
-    return f"{timings} timing{'s' * (timings != 1)} in {len(tasks)} process{'es' * (len(tasks) != 1)}"
+    return f"{counted(timings, 'timing')} in {counted(len(tasks), 'process')}"
 
 
 class _Rounds:

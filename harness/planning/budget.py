@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from harness.words import counted
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -42,9 +44,9 @@ class Budget:
 def in_words(budget: Mapping[str, Any]) -> str:
     """Write the identity of a budget in a few words."""
     if "epochs" in budget:
-        length = f"{budget['epochs']:,} epoch{'s' * (budget['epochs'] > 1)}"
+        length = counted(budget["epochs"], "epoch")
     else:
-        length = f"{budget['steps']:,} steps" if "steps" in budget else f"{budget['seconds']:g} s of training"
+        length = counted(budget["steps"], "step") if "steps" in budget else f"{budget['seconds']:g} s of training"
     best = ", best weights by validation loss" if budget.get("weights") == "best" else ""
     return f"{length}, batch size {budget['batch_size']}{best}"
 

@@ -12,6 +12,7 @@ from typing import Any
 from harness.contracts.events import Record, identity_of, name_of_component
 from harness.planning.budget import in_words
 from harness.settings import show
+from harness.words import counted
 
 _components = ("dataset", "model", "metric")
 _absent = object()
@@ -125,7 +126,7 @@ def by_cell(records: Iterable[Record], note: Callable[[str], None]) -> list[Seed
         identity = [components, record.budget, record.engine, record.split, record.evaluation_seed]
         groups[json.dumps(identity, sort_keys=True)][record.seed] = record
     if timings:
-        note(f"{_counted(timings, 'timing')} left out: stored timings were not taken in turn")
+        note(f"{counted(timings, 'timing')} left out: stored timings were not taken in turn")
     kept: dict[tuple[str, ...], list[SeedRecords]] = defaultdict(list)
     older = 0
     found = [SeedRecords(group) for group in groups.values()]
@@ -135,7 +136,7 @@ def by_cell(records: Iterable[Record], note: Callable[[str], None]) -> list[Seed
         else:
             kept[cell.names].append(cell)
     if older:
-        note(f"{_counted(older, 'cell')} of older versions left out")
+        note(f"{counted(older, 'cell')} of older versions left out")
     newest = {id(cell) for cells in kept.values() for cell in cells}
     return [cell for cell in found if id(cell) in newest]
 
@@ -183,7 +184,3 @@ def unique_names(cells: Sequence[SeedRecords]) -> list[str]:
         ]
         names.append(", ".join([cell.name, *extra]))
     return names
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"

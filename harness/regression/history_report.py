@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.regression.changes import fewest
 from harness.regression.report import escaped, percent, without_colours
 from harness.regression.series import Change, Group, Point, Series
+from harness.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,7 +180,7 @@ def _on_axis(value: float, series: Series) -> float:
 def _heading(group: Group) -> str:
     first, newest = group.entries[0], group.newest
     base = newest.base.name if newest.base.short == newest.base.name else f"{newest.base.name} ({newest.base.short})"
-    runs = f"{len(group.entries):,} run{'s' * (len(group.entries) > 1)}"
+    runs = counted(len(group.entries), "run")
     days = first.date[:10] if first.date[:10] == newest.date[:10] else f"{first.date[:10]} to {newest.date[:10]}"
     return ", ".join([f"Compared with {base}: {runs}", days, *_in_words(newest.conditions)])
 
@@ -188,7 +189,7 @@ def _summary(group: Group) -> str:
     """Return how much changed in a line: ``3 changes: 2 worse, 1 better``."""
     judged = Counter(_judgement(change, series) for series in group.series for change in series.changes)
     listed = ", ".join(f"{judged[name]} {name}" for name in ("worse", "better") if judged[name])
-    return f"{judged.total()} change{'s' * (judged.total() != 1)}{listed and f': {listed}'}"
+    return f"{counted(judged.total(), 'change')}{listed and f': {listed}'}"
 
 
 def _in_words(conditions: Any) -> list[str]:

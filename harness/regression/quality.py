@@ -25,6 +25,7 @@ from harness.results.comparison import (
     root_mean_square,
     stderr_not_over_examples,
 )
+from harness.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,7 +142,7 @@ def compare_quality(
     new = by_cell(head.records, lambda line: note(f"HEAD: {line}"))
     matches, added = match(old, new)
     if added:
-        note(f"{len(added):,} cell{'s' * (len(added) > 1)} only in HEAD")
+        note(f"{counted(len(added), 'cell')} only in HEAD")
     judged = [
         _judged(name, each, base, head, tolerances) for name, each in zip(unique_names(old), matches, strict=True)
     ]
@@ -241,7 +242,7 @@ def _seeds_left_out(
     """Say on how many seeds a comparison rests if it does not rest on all of them."""
     if {*old, *new} == {*paired, *mended}:
         return []
-    return [f"compared over {len(paired)} seed{'s' * (len(paired) > 1)} with a value in both"]
+    return [f"compared over {counted(len(paired), 'seed')} with a value in both"]
 
 
 def _incomparable(pairs: Sequence[Pair]) -> str | None:

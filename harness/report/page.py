@@ -32,6 +32,7 @@ from harness.report import plots
 from harness.report.entries import Commands, Entry, entries_of, entry_key
 from harness.report.plots import Chart, Costed, TradeOff, chart, intervals, margin, trade_off
 from harness.results.store import Store
+from harness.words import counted
 
 _many = 4  # models named in the title; more are counted
 
@@ -167,7 +168,7 @@ def _listed(names: Sequence[str], what: str) -> str:
 def _counts(records: Sequence[Record]) -> list[str]:
     """Return the facts of the header, each in a few words."""
     statuses = Counter(record.status for record in records)
-    facts = [f"{len(records):,} result{'s' * (len(records) > 1)}"] if records else []
+    facts = [counted(len(records), "result")] if records else []
     facts += [f"{statuses[status]:,} {status}" for status in sorted(statuses) if status != "ok"]
     days = sorted({record.ended[:10] for record in records if record.ended})
     if days:

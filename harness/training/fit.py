@@ -25,6 +25,7 @@ from harness.training.pure_losses import Unsupported
 from harness.training.recipe import Callbacks, Fitted, Recipe
 from harness.training.trainer import Trainer
 from harness.training.vectorized import VectorizedTrainer
+from harness.words import counted
 
 _refused_parameter = re.compile(r"Expected parameter (\w+) .*of distribution (\w+)\(.*nan", re.DOTALL)
 
@@ -223,7 +224,7 @@ def _spend(
         if len(monitors) == 1 and callbacks.after_epoch(monitors[0].model, progress.spent):
             break
         if checkpoint is not None and checkpoint.is_due:
-            steps = f"{progress.steps:,} step{'s' * (progress.steps != 1)}"
+            steps = counted(progress.steps, "step")
             checkpoint.save(_state(epoch, progress, trainer, monitors), f"epoch {epoch} ({steps})")
 
 
