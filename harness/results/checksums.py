@@ -70,14 +70,14 @@ def intact_line(content: bytes) -> bytes | None:
     return content[:-1] if content.endswith(b"}") else None
 
 
-def fields_in(text: bytes) -> dict[str, Any] | None:
-    """Return the fields between the braces of a JSON object, without spaces around; None if it is not one."""
-    try:
-        written = (b"{" + text + b"}").decode()
-        fields, end = _decoder.raw_decode(written)
-    except (ValueError, RecursionError):
-        return None
-    return fields if end == len(written) else None
+def value_in(text: bytes) -> Any:
+    """Return the value that a text has as JSON.
+
+    Raises:
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deeply.
+    """
+    return _decoder.decode(text.decode())
 
 
 def has_checksum(content: bytes) -> bool:

@@ -27,7 +27,6 @@ import marshal
 import math
 import operator
 import os
-import re
 import shutil
 import tempfile
 from collections import deque
@@ -44,12 +43,19 @@ from harness.results.checksums import (
     DamagedError,
     digest_of,
     digest_of_file,
-    fields_in,
     intact_line,
     object_from,
+    value_in,
     with_checksum,
 )
-from harness.results.validation import check_of_values, problem_of_fit, problem_of_record
+from harness.results.validation import (
+    check_of_field,
+    defaults_of_record,
+    is_key,
+    names_of_record,
+    problem_of_fit,
+    problem_of_record,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,57 +64,25 @@ _attempts = 10
 _with_digests = 4  # the first schema whose records have the digest of their per-example values
 differs = "differs from what was written"
 no_records = "has no records, although there are values that were measured"
-_defaults = {each.name: each.default for each in dataclasses.fields(Record) if each.default is not dataclasses.MISSING}
-_defaults |= {
-    each.name: each.default_factory() for each in dataclasses.fields(Record) if callable(each.default_factory)
-}
-_names = [each.name for each in dataclasses.fields(Record)]
-_setters = [vars(Record)[name].__set__ for name in _names]
-_status, _value = map(_names.index, ("status", "value"))
-_last_field = f', "schema": {schema}'.encode()
 
 
-_often_equal = {"unit", "direction", "counted", "measure", "environment", "commit", "started", "ended"}
-_lists = {name for name, value in _defaults.items() if value == ()}
-_keys = re.compile(rb'\{"cell_key": "([a-z0-9]{1,100})", "fit_key": "([a-z0-9]{1,100})", ')
+def _places(*names: str) -> tuple[int, ...]:
+    return tuple(map(names_of_record.index, names))
 
 
-class _Part(NamedTuple):
-    """Neighbouring fields of a line of records.
-
-    Args:
-        names: of the fields, in order.
-        problem: returns what is wrong with their values, or None.
-        ends_before: what comes after them in a line.
-        is_repeated: whether many lines have the same.
-        shared: the places of values that are often equal.
-        lists: the places of values that are lists.
-    """
-
-    names: list[str]
-    problem: Callable[[Sequence[Any]], str | None]
-    ends_before: bytes
-    is_repeated: bool
-    shared: list[int]
-    lists: list[int]
-
-
-def _parts_of_a_line(**first: bool) -> list[_Part]:
-    """Return the parts that begin with these fields, each with whether it is repeated."""
-    parts = []
-    for (start, end), is_repeated in zip(
-        itertools.pairwise([*map(_names.index, first), len(_names)]), first.values(), strict=True
-    ):
-        names, after = _names[start:end], "".join(_names[end : end + 1])
-        places = ([names.index(name) for name in names if name in those] for those in (_often_equal, _lists))
-        parts.append(
-            _Part(names, check_of_values(names), f', "{after}": '.encode() * bool(after), is_repeated, *places)
-        )
-    return parts
-
-
-_parts = _parts_of_a_line(dataset=True, model=True, metric=True, seed=True, value=False, warning=True, seconds=False)
-_most_parts, _longest_part = 20_000, 2_000  # kept; characters
+_checks = [check_of_field(name) for name in names_of_record]
+_setters = [vars(Record)[name].__set__ for name in names_of_record]
+_lists = {name for name, value in defaults_of_record.items() if value == ()}
+_described = _places("dataset", "model", "metric", "budget", "engine")
+_cell_key, _status, _value, _diagnostics, _digest = _places(
+    "cell_key", "status", "value", "diagnostics", "values_digest"
+)
+# Texts that many records have in common.
+_often_equal = _places(
+    *("fit_key", "machine", "counted", "unit", "measure", "warning", "contradiction", "limits", "timing_group"),
+    *("environment", "commit", "started", "ended"),
+)
+_most_kept, _longest_kept = 20_000, 2_000  # descriptions; characters of one
 
 
 class Line(NamedTuple):
@@ -548,84 +522,71 @@ class RecordReader:
     """Reads lines of records. What many of them have in common is decoded and checked once, and kept in memory once."""
 
     def __init__(self) -> None:
-        self._kept: list[dict[bytes, list[Any]]] = [{} for _ in _parts]  # by the text of a part
-        self._shared: dict[Any, Any] = {}
+        from msgspec.structs import astuple
+
+        from harness.results.line_decoder import line_decoder
+
+        self._decode, self._values_of = line_decoder().decode, astuple
+        self._described: dict[int, dict[bytes, Any]] = {place: {} for place in _described}  # by their JSON
+        self._texts: dict[int, dict[str, str]] = {place: {} for place in _often_equal}
+        self._shared: dict[bytes, Any] = {}  # descriptions, by what they are serialized to
 
     def line(self, number: int, content: bytes) -> Line:
         """Return a line of records, from its number and its content without the end."""
         try:
-            record = self._record_by_parts(content)
+            record = self._typed_record(content)
             if record is None:
                 fields = object_from(content)
                 if type(fields.get("schema")) is int and fields["schema"] > schema:
                     return Line(number, content, problem="written by a newer version", is_newer=True)
-                record = record_from(self._sharing_components(fields))
+                for name in map(names_of_record.__getitem__, _described):
+                    if name in fields:
+                        fields[name] = self._sharing(fields[name])
+                record = record_from(fields)
             return Line(number, content, record)
         except ValueError as error:
             return Line(number, content, problem=f"not a readable record: {error}")
 
-    def _record_by_parts(self, content: bytes) -> Record | None:
-        """Return the record of a line that is sound and as this version writes it; None for any other line.
-
-        Each part must be a list of fields on its own, so the line was cut between fields of the record.
-        """
+    def _typed_record(self, content: bytes) -> Record | None:
+        """Return the record of a sound line; None for a line that must be read with ``json``, or is not sound."""
         body = intact_line(content)
-        if body is None or not body.endswith(_last_field):
+        if body is None:
             return None
-        keys = _keys.match(body)
-        if keys is None:
+        try:
+            values = list(self._values_of(self._decode(body + b"}")))
+            for place, known in self._described.items():
+                json_text = bytes(values[place])
+                values[place] = known[json_text] if json_text in known else self._description(place, json_text)
+            diagnostics = bytes(values[_diagnostics])
+            values[_diagnostics] = {} if diagnostics == b"{}" else _checked(_diagnostics, diagnostics)
+        except (ValueError, RecursionError):
             return None
-        fit_key = keys[2].decode()
-        values: list[Any] = [keys[1].decode(), self._shared.setdefault(fit_key, fit_key)]
-        start = keys.end()
-        for part, kept in zip(_parts, self._kept, strict=True):
-            end = body.find(part.ends_before, start) if part.ends_before else len(body)
-            if end < 0:
-                return None
-            text = body[start:end]
-            found = kept.get(text)
-            if found is None:
-                found = self._values_in(part, text)
-                if found is None:
-                    return None
-                if part.is_repeated and len(text) <= _longest_part:
-                    if len(kept) >= _most_parts:
-                        kept.clear()
-                    kept[text] = found
-            values += found
-            start = end + 2
-        if values[_value] is None and values[_status] == "ok":
-            return None
-        return _record(values)
+        for place, texts in self._texts.items():
+            text = values[place]
+            if text is not None:
+                if (found := texts.get(text)) is None:
+                    if not _checks[place](text):
+                        return None
+                    found = texts[text] = text
+                values[place] = found
+        is_sound = is_key(values[_cell_key]) and _checks[_digest](values[_digest])
+        return _record(values) if is_sound and (values[_value] is not None or values[_status] != "ok") else None
 
-    def _values_in(self, part: _Part, text: bytes) -> list[Any] | None:
-        """Return the values of the fields of a part of a line; None if it has other fields, or they are not sound."""
-        fields = fields_in(text)
-        if fields is None:
-            return None
-        if list(fields) != part.names:
-            given = fields
-            if not given.keys() <= set(part.names) or any(n not in given and n not in _defaults for n in part.names):
-                return None
-            fields = {name: given[name] if name in given else _written(_defaults[name]) for name in part.names}
-        values = list(fields.values())
-        if part.problem(values) is not None:
-            return None
-        if part.is_repeated:
-            values = list(self._sharing_components(fields).values())
-        for place in part.shared:
-            values[place] = self._shared.setdefault(values[place], values[place])
-        for place in part.lists:
-            values[place] = tuple(values[place])
-        return values
+    def _description(self, place: int, text: bytes) -> Any:
+        """Return what a component, a budget or an engine is, and keep it for the next line that has the same."""
+        value = self._sharing(_checked(place, text))
+        if len(text) <= _longest_kept:
+            if len(self._described[place]) >= _most_kept:
+                self._described[place].clear()
+            self._described[place][text] = value
+        return value
 
-    def _sharing_components(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Replace components, budgets and engines by equal ones of earlier records."""
-        for name in ("dataset", "model", "metric", "budget", "engine"):
-            if type(value := fields.get(name)) is dict:
-                with suppress(ValueError):  # it is nested too deeply
-                    fields[name] = self._shared.setdefault(marshal.dumps(value, 2), value)
-        return fields
+    def _sharing(self, value: Any) -> Any:
+        """Return a description, or an equal one of an earlier record."""
+        try:
+            return self._shared.setdefault(marshal.dumps(value, 2), value)
+        except ValueError:  # it is nested too deeply
+            return value
 
 
 def line_of(record: Record) -> bytes:
@@ -685,13 +646,20 @@ def record_from(fields: dict[str, Any]) -> Record:
     problem = problem_of_record(fields)
     if problem is not None:
         raise ValueError(problem)
-    complete = {**_defaults, **fields}
-    return _record([tuple(complete[name]) if name in _lists else complete[name] for name in _names])
+    complete = {**defaults_of_record, **fields}
+    return _record([tuple(complete[name]) if name in _lists else complete[name] for name in names_of_record])
 
 
-def _written(value: Any) -> Any:
-    """Return a value as JSON has it."""
-    return list(value) if type(value) is tuple else value
+def _checked(place: int, text: bytes) -> Any:
+    """Return the value of a field of a record from its JSON.
+
+    Raises:
+        ValueError: it is not JSON, or must not be the value of this field.
+    """
+    value = value_in(text)
+    if not _checks[place](value):
+        raise ValueError(f"{names_of_record[place]} is {value!r}")
+    return value
 
 
 def _record(values: Sequence[Any]) -> Record:

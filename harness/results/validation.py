@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import reprlib
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields
 from datetime import datetime
 from itertools import repeat
@@ -19,13 +19,21 @@ from harness.contracts.engine import precisions, step_modes
 from harness.contracts.events import Record, evaluation_splits, failed, finished, schema
 from harness.specs import is_name
 
-_largest = 1e150  # of a result: its square is still a finite number
+largest = 1e150  # of a result: its square is still a finite number
 _largest_finite = sys.float_info.max
 _deepest = 20  # levels of settings and diagnostics
 _longest_key = 100  # characters, since keys are names of files
 _most_kept = 10_000  # components
 _sound_components: set[bytes] = set()
 _Check = Callable[[Any], bool]
+
+names_of_record = [each.name for each in fields(Record)]
+# A line must state its schema.
+defaults_of_record: Mapping[str, Any] = {
+    each.name: each.default if each.default_factory is MISSING else each.default_factory()
+    for each in fields(Record)
+    if each.name != "schema" and not each.default is each.default_factory is MISSING
+}
 
 
 def problem_of_record(fields: Mapping[str, Any]) -> str | None:
@@ -41,17 +49,9 @@ def problem_of_record(fields: Mapping[str, Any]) -> str | None:
     return None
 
 
-def check_of_values(names: Sequence[str]) -> Callable[[Sequence[Any]], str | None]:
-    """Return a function of the values of some fields of a record, which says what is wrong with them, or None."""
-    checks = [(name, _of_record[name], name in _nullable) for name in names]
-
-    def problem(values: Sequence[Any]) -> str | None:
-        for value, (name, check, is_nullable) in zip(values, checks, strict=True):
-            if not ((value is None and is_nullable) or check(value)):
-                return _wrong(name, value, check)
-        return None
-
-    return problem
+def check_of_field(name: str) -> Callable[[Any], bool]:
+    """Return a function that says whether a value may be that of a field of a record."""
+    return _of_record[name]
 
 
 def problem_of_fit(fields: Mapping[str, Any]) -> str | None:
@@ -91,7 +91,7 @@ def _has_no_surrogate(text: str) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (float, int) and -_largest <= value <= _largest
+    return type(value) in (float, int) and -largest <= value <= largest
 
 
 def _is_finite(value: Any) -> bool:
@@ -99,11 +99,11 @@ def _is_finite(value: Any) -> bool:
 
 
 def _is_not_negative(value: Any) -> bool:
-    return type(value) in (float, int) and 0 <= value <= _largest
+    return type(value) in (float, int) and 0 <= value <= largest
 
 
 def _is_positive(value: Any) -> bool:
-    return type(value) in (float, int) and 0 < value <= _largest
+    return type(value) in (float, int) and 0 < value <= largest
 
 
 def _is_whole(value: Any) -> bool:
@@ -321,9 +321,7 @@ _of_record: dict[str, _Check] = {
     "schema": lambda value: _is_positive_count(value) and value <= schema,
 }
 _nullable = frozenset(name for name, check in _of_record.items() if check(None))
-_required_of_record = frozenset(
-    ["schema", *(each.name for each in fields(Record) if each.default is each.default_factory is MISSING)]
-)
+_required_of_record = frozenset(names_of_record) - defaults_of_record.keys()
 
 _of_fit: dict[str, _Check] = {
     "identity": _is_identity,

@@ -1,4 +1,4 @@
-"""Lines of records that are read part by part give what the decoder of JSON gives for the whole line."""
+"""Lines of records give what the decoder of JSON gives for them, also those that a typed decoder reads."""
 
 from __future__ import annotations
 
@@ -46,9 +46,87 @@ def read_whole(line: bytes) -> Record | str:
 
 
 @pytest.mark.parametrize("line", [*lines(), *fixture.read_bytes().splitlines()])
-def test_a_line_read_by_parts_is_the_same_as_read_whole(line: bytes) -> None:
+def test_a_line_is_read_as_the_decoder_of_json_reads_it(line: bytes) -> None:
     assert isinstance(read(line), Record)
     assert read(line) == read_whole(line)
+
+
+hostile = [
+    *(
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "-0.0",
+        "0.0",
+        "1",
+        "1.0",
+        "-1",
+        "3",
+        "1e2",
+        "1E2",
+        "01",
+        "1.",
+        "NaN",
+        "Infinity",
+    ),
+    *("4", "5", "9223372036854775807", "9223372036854775808", "-9223372036854775809", "18446744073709551617", "1e-400"),
+    *(
+        "1e150",
+        "1.1e150",
+        "-1.1e150",
+        "1e400",
+        f"1{'0' * 150}",
+        f"1{'0' * 151}",
+        "0.1000000000000000055511151231257827",
+    ),
+    *(
+        '""',
+        '"a"',
+        '"A b"',
+        '"a-b"',
+        '"a--b"',
+        '"-a"',
+        '"a\\n"',
+        '"a\n"',
+        '"\\u00e9"',
+        '"é"',
+        '"\\ud800"',
+        '"\\ud83d\\ude00"',
+    ),
+    *(f'"{"a" * 100}"', f'"{"a" * 101}"', '"2026-11-26"', '"1969-11-26"', '"2026-13-26"', '"test"', '"ok"', '"lower"'),
+    *("[]", "[1]", "[1.0, 2]", "[null]", '["a"]', '["\\ud800"]', "[1e151]", "[[]]", '[{"a": 1}]', "[1,]"),
+    *(
+        "{}",
+        '{"a": 1}',
+        '{"a": 1.0, "a": 2}',
+        '{"a": null}',
+        '{"a": "b"}',
+        '{"a": 1e151}',
+        '{"a": 18446744073709551617}',
+    ),
+    *('{"a": [NaN]}', '{"\\ud800": 1}', '{"a": ' * 20 + "1" + "}" * 20, '{"a": ' * 21 + "1" + "}" * 21, "[" * 5000),
+    *(json.dumps({**record.model, **change}) for change in ({}, {"changed": ["x"]}, {"name": "A"}, {"content": None})),
+    *(
+        '{"epochs": 1, "batch_size": 1}',
+        '{"epochs": 1, "steps": 1, "batch_size": 1}',
+        '{"epochs": 1.0, "batch_size": 1}',
+    ),
+]
+
+
+@pytest.mark.parametrize("name", [each.name for each in dataclasses.fields(Record)])
+def test_any_value_of_a_field_is_read_and_refused_as_the_decoder_of_json_reads_it(name: str) -> None:
+    written = line_of(record).decode().rpartition(', "checksum"')[0]
+    before = f'"{name}": {json.dumps(json.loads(written + "}")[name])}'
+    assert written.count(before) == 1
+    for value in hostile:
+        line = with_checksum(written.replace(before, f'"{name}": {value}') + "}").encode()
+        if "newer" not in str(read(line)):
+            assert repr(read(line)) == repr(read_whole(line)), value
+    without = with_checksum(written.replace(f", {before}", "") + "}").encode()
+    assert repr(read(without)) == repr(read_whole(without))
 
 
 def test_lines_that_are_altered_are_read_as_the_decoder_reads_them() -> None:
