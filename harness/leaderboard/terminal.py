@@ -1,4 +1,4 @@
-"""Boards as rich tables, for a terminal and for a picture.
+"""Boards as tables, for a terminal and for a picture.
 
 A table that is too wide has its notes below it; if it is still too wide, each row becomes a block of lines. Numbers and
 names are never cut: a word that is longer than a line is left to the terminal to break.
@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from io import StringIO
+from itertools import zip_longest
 from textwrap import wrap
 
-from rich import box
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.segment import Segment
 from rich.style import Style
-from rich.table import Table
 from rich.text import Text
 
 from harness.contracts.boards import Board, Row
@@ -66,20 +66,101 @@ def _print(console: Console, found: RenderableType) -> None:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of a table; the lines of ``entries`` may be broken between words down to a width of ``least``."""
+    """A column of a table.
+
+    Args:
+        head: of the column.
+        entries: of its rows.
+        best: whether each entry is set off.
+        least: the width down to which entries may be broken into lines between words; None for one line each.
+    """
 
     head: str
-    entries: Sequence[Text]
+    entries: Sequence[str]
+    best: Sequence[bool]
     least: int | None = None
 
-    @property
+    @cached_property
     def width(self) -> int:
-        return max(map(cell_len, [each.plain for each in self.entries]), default=0)
+        return max(map(_cells_of, self.entries), default=0)
+
+    def style(self, place: int) -> str:
+        return _style_of_best if self.best[place] else ""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table that looks as one of rich with the box ``SIMPLE_HEAD``, which takes 20 times as long to lay out.
+
+    Args:
+        columns: of the table.
+        heads: of the columns, with line ends.
+        widths: of the columns.
+        gap: characters between two columns, at least 2.
+        styles: of the rows.
+    """
+
+    columns: Sequence[_Column]
+    heads: Sequence[str]
+    widths: Sequence[int]
+    gap: int
+    styles: Sequence[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """Yield the lines of the table."""
+        inner = sum(self.widths) + self.gap * (len(self.widths) - 1)
+        yield Segment(f"{' ' * (inner + 2)}\n")
+        heads = [head.split("\n") for head in self.heads]
+        height = max(map(len, heads))
+        bold = ["bold"] * len(heads)
+        for line in zip(*([""] * (height - len(head)) + head for head in heads), strict=True):
+            yield from self._line(console, line, bold, "bold")
+        yield Segment(f" {'─' * inner} \n")
+        for place, style in enumerate(self.styles):
+            styles = [column.style(place) or style for column in self.columns]
+            for texts in self._row(console, place):
+                yield from self._line(console, texts, styles, style)
+        yield Segment(f"{' ' * (inner + 2)}\n")
+
+    def _row(self, console: Console, place: int) -> Iterable[Sequence[str]]:
+        """Return what the columns have in each line of a row."""
+        lines = []
+        for column, width in zip(self.columns, self.widths, strict=True):
+            entry = column.entries[place]
+            is_whole = column.least is None or _cells_of(entry) <= width
+            lines.append([entry] if is_whole else [line.plain for line in Text(entry).wrap(console, width)])
+        return zip_longest(*lines, fillvalue="")
+
+    def _line(self, console: Console, texts: Sequence[str], styles: Sequence[str], style: str) -> Iterator[Segment]:
+        """Yield a line with a text of each column, in a style of its own, and between them that of the row."""
+        padded = []
+        for text, column, width in zip(texts, self.columns, self.widths, strict=True):
+            text = text.rstrip()
+            spaces = " " * (width - _cells_of(text))
+            padded.append(spaces + text if column.least is None else text + spaces)
+        if not any(styles) and not console.record:  # a picture has a place for each segment
+            yield Segment(f" {(' ' * self.gap).join(padded)} \n")
+            return
+        between = [Segment(" " * (self.gap - 2), _parsed(style)), Segment(" "), Segment(" ", _parsed(style))]
+        yield Segment(" ")
+        for place, (text, its_style) in enumerate(zip(padded, styles, strict=True)):
+            yield from between * (place > 0)
+            yield Segment(text, _parsed(its_style))
+        yield Segment(" \n")
+
+
+_style_of_best = "bold green"
+_parsed = lru_cache(Style.parse)
+
+
+def _cells_of(text: str) -> int:
+    """Return how many characters wide a text is on a terminal."""
+    return len(text) if text.isascii() else cell_len(text)
 
 
 def _of_board(board: Board, width: int) -> Group:
     """Return a board with its title above and its captions below."""
-    rows = [[Text(entry) for entry in entries] for entries in cells(board)]
+    rows = cells(board)
     styles = [_style(row) for row in board.rows]
     every = [_column(head, [row[place] for row in rows]) for place, head in enumerate(columns(board))]
     notes = [printable(f"{row.name}: {row.reason}") for row in board.rows if row.reason]
@@ -95,12 +176,12 @@ def _of_board(board: Board, width: int) -> Group:
 
 
 def _style(row: Row) -> str:
-    return "bold green" if row.rank_low == 1 else "dim" if row.value is None else ""
+    return _style_of_best if row.rank_low == 1 else "dim" if row.value is None else ""
 
 
 def _of_summary(summary: Summary, width: int) -> Group:
     """Return a summary, as several tables below each other if one would be too wide."""
-    names = _column("model", [Text(name) for name in summary.names])
+    names = _column("model", summary.names)
     values = [_values(head, each) for head, each in zip(summary.heads, zip(*summary.entries, strict=True), strict=True)]
     best = [f"{_best}: may be the first of its board."] * any(each.is_best for row in summary.entries for each in row)
     body: list[RenderableType] = []
@@ -121,31 +202,35 @@ def _values(head: str, entries: Sequence[Entry]) -> _Column:
     """Return a column of values, with marks that leave them aligned."""
     marks = [_best * each.is_best + _noted * each.has_note for each in entries]
     longest = max(map(len, marks))
-    return _Column(
-        head,
-        [
-            Text(f"{each.text} {mark:<{longest}}" if longest else each.text, "bold green" * each.is_best)
-            for each, mark in zip(entries, marks, strict=True)
-        ],
-    )
+    texts = [
+        f"{each.text} {mark:<{longest}}" if longest else each.text for each, mark in zip(entries, marks, strict=True)
+    ]
+    return _Column(head, texts, [each.is_best for each in entries])
 
 
-def _part(names: _Column, values: Sequence[_Column], width: int) -> Table | None:
+def _part(names: _Column, values: Sequence[_Column], width: int) -> _Table | None:
     """Return a table of some columns of a summary, with the rows that have a value there, or None if it is too wide."""
-    places = [n for n in range(len(names.entries)) if any(each.entries[n].plain.strip() for each in values)]
-    part = [replace(each, entries=[each.entries[n] for n in places]) for each in (names, *values)]
+    places = [n for n in range(len(names.entries)) if any(each.entries[n].strip() for each in values)]
+    part = [
+        replace(
+            each, entries=[each.entries[n] for n in places], best=[each.best[n] for n in places] if each.best else ()
+        )
+        for each in (names, *values)
+    ]
     return _table(part, [""] * len(places), width, heads=_heads[: 2 if len(values) > 1 else None])
 
 
-def _column(head: str, entries: Sequence[Text]) -> _Column:
-    words = [word for entry in entries for word in entry.plain.split()]
-    longest = max(map(cell_len, [*words, head]), default=0)
-    return _Column(head, entries, {"model": longest, "note": max(longest, _narrowest_note)}.get(head))
+def _column(head: str, entries: Sequence[str]) -> _Column:
+    none = [False] * len(entries)
+    if head not in ("model", "note"):
+        return _Column(head, entries, none)
+    longest = max(_cells_of(word) for text in (head, *entries) for word in text.split())
+    return _Column(head, entries, none, max(longest, _narrowest_note) if head == "note" else longest)
 
 
 def _table(
     columns: Sequence[_Column], styles: Sequence[str], width: int, heads: Sequence[tuple[int, int]] = _heads
-) -> Table | None:
+) -> _Table | None:
     """Return a table with heads as wide and columns as far apart as there is room for, or None if it does not fit."""
     for most, gap in heads:
         texts = [_head(column, most) for column in columns]
@@ -154,13 +239,7 @@ def _table(
             break
     else:
         return None
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap - 2, 0, 1))
-    for column, text, its_width in zip(columns, texts, widths, strict=True):
-        is_words = column.least is not None
-        table.add_column(Text(text), justify="left" if is_words else "right", no_wrap=not is_words, width=its_width)
-    for place, style in enumerate(styles):
-        table.add_row(*(column.entries[place] for column in columns), style=style)
-    return table
+    return _Table(columns, texts, widths, gap, styles)
 
 
 def _widths(columns: Sequence[_Column], heads: Sequence[str], width: int) -> list[int] | None:
@@ -193,8 +272,9 @@ def _blocks(names: Sequence[str], columns: Sequence[_Column], styles: Sequence[s
         block = _lines(name, width, style)
         for column in columns:
             entry = column.entries[place]
-            if entry.plain.strip():
-                block.append("\n").append(_lines(f"{column.head}: {entry.plain}", width, entry.style, indent="  "))
+            if entry.strip():
+                text = f"{column.head}: {entry}"
+                block.append("\n").append(_lines(text, width, column.style(place), indent="  "))
         blocks.append(block)
     return Group(*blocks)
 
