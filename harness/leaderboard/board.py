@@ -50,17 +50,18 @@ def build_measured_boards(records: Iterable[Record], store: Store) -> list[tuple
         groups[keys.comparable(record)].append(record)
     boards = []
     for group in groups.values():
-        by_measure: dict[str, list[Record]] = defaultdict(list)
+        by_measure: dict[Hashable, list[Record]] = defaultdict(list)
         for record in group:
             if record.status == "ok":
-                by_measure[_key([record.unit, record.measure, record.direction, _threads(record)])].append(record)
+                by_measure[record.unit, record.measure, record.direction, _threads(record)].append(record)
+        without_value = [record for record in group if record.status != "ok"]
         families = sorted(by_measure.values(), key=_by_size) or [[]]
         # A record without a value has no measure and no threads: it is shown once, with other seeds of its model if
         # there are any, else below the largest board.
-        homes = {keys.row_of(record): family for family in reversed(families) for record in family}
-        for record in group:
-            if record.status != "ok":
-                homes.get(keys.row_of(record), families[0]).append(record)
+        with_value = ((record, family) for family in reversed(families) for record in family)
+        homes = {keys.row_of(record): family for record, family in with_value} if without_value else {}
+        for record in without_value:
+            homes.get(keys.row_of(record), families[0]).append(record)
         boards += [_board(family, store, keys) for family in families]
     return sorted(boards, key=lambda each: _place(each[0]))
 
@@ -70,7 +71,8 @@ class _Keys:
 
     def __init__(self) -> None:
         self._texts: dict[tuple[int, str], str] = {}
-        self._kept: list[Any] = []  # so that no other object gets the same id
+        self._kept: dict[int, Any] = {}  # so that no other object gets the same id
+        self._rows: dict[tuple[int, int, int], Hashable] = {}
 
     def comparable(self, record: Record) -> Hashable:
         """Return what records of one board, or of several that differ in their measure, have in common."""
@@ -80,16 +82,20 @@ class _Keys:
 
     def row_of(self, record: Record) -> Hashable:
         """Return what the records of one row have in common; they differ in their seeds."""
-        return self._of(record.model, "identity", identity_of), self.training(record)
+        ids = id(record.model), id(record.budget), id(record.engine)
+        found = self._rows.get(ids)
+        if found is None:
+            found = self._rows[ids] = self._of(record.model, "identity", identity_of), *self.training(record)
+        return found
 
-    def training(self, record: Record) -> Hashable:
+    def training(self, record: Record) -> tuple[str, str]:
         """Return the budget and the engine."""
         return self._of(record.budget, "all", _itself), self._of(record.engine, "all", _itself)
 
     def _of(self, value: Any, which: str, part: Callable[[Any], Any]) -> str:
         found = self._texts.get((id(value), which))
         if found is None:
-            self._kept.append(value)
+            self._kept[id(value)] = value
             found = self._texts[id(value), which] = _key(part(value))
         return found
 
@@ -122,7 +128,7 @@ def _board(records: Sequence[Record], store: Store, keys: _Keys) -> tuple[Board,
     groups: dict[Hashable, list[Record]] = defaultdict(list)
     for record in records:
         groups[keys.row_of(record)].append(record)
-    differing = _differing_settings(records, keys)
+    differing = _differing_settings(records)
     unreadable: list[str] = []
     newest = _newest_timing_group(records)
     rows = [_row(group, differing, newest, store, unreadable) for group in groups.values()]
@@ -330,12 +336,12 @@ def _ranked(rows: Sequence[tuple[Row, Measured | None]], direction: str | None) 
     return [*ranked, *without_value], compared
 
 
-def _differing_settings(records: Sequence[Record], keys: _Keys) -> dict[str, set[str]]:
+def _differing_settings(records: Sequence[Record]) -> dict[str, set[str]]:
     """Return the settings in which the rows of each model differ; under "", those of budgets and engines."""
     differing: dict[str, set[str]] = defaultdict(set)
     seen: dict[tuple[str, str], set[str]] = defaultdict(set)
     contents: dict[tuple[str, str], set[str | None]] = defaultdict(set)
-    for record in {keys.training(record): record for record in records}.values():
+    for record in {(id(record.budget), id(record.engine)): record for record in records}.values():
         lengths = dict.fromkeys(["epochs", "steps", "seconds"]) if record.budget is not None else {}
         for name, value in {**lengths, **_training(record)}.items():
             seen["", name].add(_key(value))
