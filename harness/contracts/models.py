@@ -12,6 +12,7 @@ an example with the other examples of the batch.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
 if TYPE_CHECKING:
@@ -205,13 +206,19 @@ def methods(capability: Any) -> list[str]:
     Raises:
         TypeError: it is not a protocol with at least one member.
     """
-    bases = [each for each in getattr(capability, "__mro__", ()) if getattr(each, "_is_protocol", False)]
-    members = [
-        name for each in bases for name in (*vars(each), *vars(each).get("__annotations__", {})) if name[0] != "_"
-    ]
+    members = _members(capability) if isinstance(capability, type) else ()
     if not members:
         raise TypeError(f"{capability!r} is not a capability: a protocol with at least one method")
-    return list(dict.fromkeys(members))
+    return list(members)
+
+
+@cache
+def _members(capability: type) -> tuple[str, ...]:
+    bases = [each for each in capability.__mro__ if getattr(each, "_is_protocol", False)]
+    members = (
+        name for each in bases for name in (*vars(each), *vars(each).get("__annotations__", {})) if name[0] != "_"
+    )
+    return tuple(dict.fromkeys(members))
 
 
 def offers(model: Any, need: Any) -> bool:

@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
 
 def hash_of(identity: Any) -> str:
     """Hash a JSON value, in canonical form, to 24 hexadecimal digits."""
@@ -19,7 +21,7 @@ def hash_of_fields(**fields: str) -> str:
 
 def canonical(identity: Any) -> str:
     """Write a JSON value in its canonical form."""
-    return json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _encode(identity)
 
 
 def _hash_of_text(text: str) -> str:
