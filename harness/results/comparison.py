@@ -294,7 +294,7 @@ def stderr_not_over_examples(record: Record, values: Values) -> float:
 def standard_deviation(numbers: Sequence[float]) -> float:
     """Return the standard deviation of at least two finite numbers, correctly rounded.
 
-    It is that of ``statistics.stdev``, which takes five times as long for a few numbers, since it computes with fractions.
+    It is that of ``statistics.stdev``, which computes with fractions and takes five times as long for a few numbers.
     """
     ratios = [number.as_integer_ratio() for number in numbers]
     scale = max(denominator for _, denominator in ratios)  # all are powers of two

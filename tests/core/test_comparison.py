@@ -1,5 +1,6 @@
 """Comparisons agree with scipy, and ranks say no more than the data can."""
 
+import statistics
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,7 +12,14 @@ from simulations import ranks as simulation
 from torch import nn
 
 from harness import Context, Data, Noise
-from harness.results.comparison import Measured, compare, critical_value, critical_value_alone, pooled_variances
+from harness.results.comparison import (
+    Measured,
+    compare,
+    critical_value,
+    critical_value_alone,
+    pooled_variances,
+    standard_deviation,
+)
 from harness_metrics.likelihood.elbo import ELBO
 from harness_vae.vae import VAE
 
@@ -34,6 +42,14 @@ def interval(a: Measured, b: Measured) -> tuple[float, float]:
 
 def ranges(rows: Sequence[Measured], direction: str = "higher") -> list[tuple[int, int]]:
     return [(int(low), int(high)) for low, high in zip(*compare(rows).rank_ranges(direction), strict=True)]
+
+
+near_each_other = st.builds(lambda middle, gap: middle + gap, st.just(-108.25), st.floats(-1e-9, 1e-9))
+
+
+@given(st.lists(st.floats(-1e150, 1e150) | st.integers(-(10**18), 10**18) | near_each_other, min_size=2, max_size=10))
+def test_a_spread_is_rounded_as_statistics_rounds_it(numbers: list[float]) -> None:
+    assert standard_deviation(numbers) == statistics.stdev(numbers)
 
 
 @pytest.mark.parametrize("n", [5, 30, 900])
