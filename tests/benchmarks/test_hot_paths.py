@@ -25,18 +25,23 @@ import by_hand
 import pytest
 import torch
 from by_hand import latent
+from large_store import write
 from prepared import dataset, workload
 from torch import Tensor, nn
 
 from harness import Context, Noise
 from harness.cli import main
 from harness.contracts.engine import Engine
+from harness.leaderboard.board import build_boards
+from harness.leaderboard.terminal import render
+from harness.leaderboard.text import cells, columns
 from harness.machine.fast_linear import fast_linear
 from harness.planning.component import resolve_component
 from harness.planning.identity import hash_of
 from harness.planning.plan import Request, build_plan
 from harness.registry import Registry
 from harness.regression import workloads
+from harness.results.store import Store
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -237,7 +242,7 @@ def test_appending_a_record(in_turns, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_reading_records(in_turns) -> None:
-    at_most = 4  # measured 2.95
+    at_most = 1.4  # measured 0.98
     ours = workload("load")
     file = workloads._scratch() / "of-1000" / "records.jsonl"
 
@@ -249,7 +254,7 @@ def test_reading_records(in_turns) -> None:
 
 
 def test_a_plan(in_turns) -> None:
-    at_most = 6  # measured 4.1
+    at_most = 5  # measured 3.5
     values = [str(number) for number in range(2, 52)]
     request = Request(
         ["vae"], ["elbo", "reconstruction-mse"], ["mnist-10k"], 10, settings={("vae", "latent_dim"): values}
@@ -268,7 +273,7 @@ def test_a_plan(in_turns) -> None:
 
 
 def test_boards(in_turns) -> None:
-    at_most = 15  # measured 11.1
+    at_most = 6.8  # measured 4.9
     from tabulate import tabulate
 
     ours = workload("boards")
@@ -281,6 +286,21 @@ def test_boards(in_turns) -> None:
             tabulate(body, headers=head, tablefmt="github", disable_numparse=True)
 
     in_turns("boards of 300 records / tabulate of the same rows", ours.call, theirs, at_most=at_most)
+
+
+def test_tables_of_a_terminal(in_turns) -> None:
+    at_most = 1.4  # measured 0.96
+    from tabulate import tabulate
+
+    store = Store(write(workloads._scratch() / "terminal", 1000))
+    found = build_boards(store.records(), store)
+    head, body = columns(found[0]), cells(found[0])
+
+    def theirs() -> None:
+        for _ in range(2 * len(found)):  # a summary has about as many cells as all boards
+            tabulate(body, headers=head, tablefmt="simple", disable_numparse=True)
+
+    in_turns("boards of 1,000 records for a terminal / tabulate", lambda: render(found), theirs, at_most=at_most)
 
 
 def test_start_up(in_turns) -> None:
