@@ -146,6 +146,9 @@ def test_a_title_stands_for_the_name_and_the_settings_on_boards_only(call: Call,
     assert all(name in call("leaderboard").out for name in names)
     assert "PPCA" in call("leaderboard", "--explain", names[0], names[1]).out
     assert r"PPCA\[/b] \| k = 2" in call("leaderboard", "--format", "markdown").out
+    again = call(*run, *settings, "--no-figures")
+    assert names[0] in again.out
+    assert "ppca latent_dim=2" not in again.out
     assert Path("runs", "records.jsonl").read_bytes() == before
     assert "1 of 1 identical" in call("reproduce", "--models", "ppca", "--plugin", faults).out.replace(
         "2 of 2", "1 of 1"

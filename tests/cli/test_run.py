@@ -291,6 +291,17 @@ def test_a_finished_run_ends_with_its_files_and_the_next_command(run: Call, call
     assert run("pca", "elbo").err.splitlines()[-1] == "next: harness show elbo, which says what it needs of a model"
 
 
+def test_the_next_command_names_rows_as_the_board_of_all_results_does(run: Call, call: Call) -> None:
+    assert run("scaled,pca", "reconstruction-mse", "--seeds", "2", "--no-figures").code == 0
+    assert run("scaled", "reconstruction-mse", "--seeds", "2", "--epochs", "3", "--no-figures").code == 0
+    again = run("scaled,pca", "reconstruction-mse", "--seeds", "2", "--no-figures")
+    assert "epochs=" not in again.out
+    last = again.err.splitlines()[-1]
+    assert "--explain pca 'scaled epochs=2'" in last
+    explained = call(*shlex.split(last)[2:])
+    assert explained.code == 0, explained.err
+
+
 @pytest.mark.parametrize("damage", ["truncated", "missing", "description", "everything"])
 def test_a_damaged_fit_is_trained_again_to_the_same_value(run: Call, damage: str) -> None:
     assert run("scaled", "reconstruction-mse", "--runs", "whole").code == 0
