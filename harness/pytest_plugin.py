@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _Inconclusive = Literal["fail", "pass"]
 _of_a_model = ("step", "evaluation", "start-up")
-_fixed = ("head", "cache", "announce")
+_fixed = ("head", "cache", "announce", "chosen")
 _names = ("models", "metrics", "kinds", "works")
 
 
@@ -146,7 +146,10 @@ def _comparison(base: str, given: Mapping[str, Any], config: pytest.Config) -> C
     }
     asked["data"] = Path(asked["data"]) if asked["data"] else None
     asked["plugin_files"] = [Path(each) for each in asked.get("plugin_files", ())]
-    return Comparison(head=".", cache=cache_dir(), announce=print, **asked)
+    chosen = {kind: asked[f"{kind}s"] for kind in ("model", "metric") if f"{kind}s" in given}
+    if "dataset" in given:
+        chosen["dataset"] = (asked["dataset"],)
+    return Comparison(head=".", cache=cache_dir(), announce=print, chosen=chosen, **asked)
 
 
 def _base(given: Mapping[str, Any], config: pytest.Config) -> str:
@@ -158,7 +161,9 @@ def _base(given: Mapping[str, Any], config: pytest.Config) -> str:
     from harness.errors import UsageError
 
     on_command_line: str | None = config.getoption("harness_base")
-    if on_command_line:
+    if on_command_line is not None:
+        if not on_command_line.strip():
+            raise UsageError("--harness-base is empty; name a version or stored results")
         path = config.invocation_params.dir / on_command_line
         return str(path) if path.exists() else on_command_line
     base: str | None = config.getini("harness_base") or given.get("base") or _released()

@@ -51,7 +51,7 @@ def save(
     from harness.regression.baseline import save as write
     from harness.results.store import Store
 
-    path = name if name.suffix in (".json", suffix) else name.with_name(f"{name.name}{suffix}")
+    path = name if name.suffix == suffix else name.with_name(f"{name.name}{suffix}")
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file")
     store = Store(runs, warn)

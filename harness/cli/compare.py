@@ -26,7 +26,7 @@ from harness.regression.history import append, entry_of
 from harness.regression.workloads import works
 
 if TYPE_CHECKING:
-    from harness.regression.compare import Comparison
+    from harness.regression.compare import Comparison, Stored
     from harness.regression.findings import Finding
 
 _formats = {".txt": "terminal", ".md": "markdown", ".json": "json", ".xml": "junit"}
@@ -53,10 +53,12 @@ Exit codes: 0 the same or better; 1 a regression; 4 nothing was compared; 5 inco
 )
 @click.argument("base")
 @click.argument("head")
-@names_option("--models", "--model", metavar="A,B", help="Models to train and to time. [default: vae]")
-@names_option("--metric", "--metrics", "metrics", metavar="M[,N]", help="Metrics to measure and to time. "
-              "[default: elbo]")  # fmt: skip
-@click.option("--dataset", metavar="D", help=f"Data set. [default: {default_dataset}]")
+@names_option("--models", "--model", metavar="A,B", help="Models to train and to time, or to compare of stored "
+              "results. [default: vae, or all that are stored]")  # fmt: skip
+@names_option("--metric", "--metrics", "metrics", metavar="M[,N]", help="Metrics to measure and to time, or "
+              "to compare of stored results. [default: elbo, or all that are stored]")  # fmt: skip
+@click.option("--dataset", metavar="D", help="Data set to train and test on, or to compare of stored results. "
+              f"[default: {default_dataset}, or those that are stored]")  # fmt: skip
 @click.option("--seeds", type=WholeNumber(min=1), metavar="N", help="Train each model N times. [default: 3]")
 @click.option("--epochs", type=WholeNumber(min=1), metavar="N", help="Passes over the training data. [default: 2]")
 @set_option("a model, metric or data set", "NAME.PARAM=V")
@@ -124,9 +126,16 @@ def _comparison(values: Mapping[str, Any]) -> Comparison:
 
     from harness.regression.compare import Comparison, request_of, stored_results
 
+    for name in ("base", "head"):
+        if not values[name].strip():
+            raise UsageError(f"{name.upper()} is empty; name a version or stored results")
     base, head = (stored_results(values[name], warn) or values[name] for name in ("base", "head"))
     stored = [side for side in (base, head) if not isinstance(side, str)]
+    chosen = {kind: values[f"{kind}s"] for kind in ("model", "metric")}
+    chosen["dataset"] = (values["dataset"].partition(":")[0],) if values["dataset"] else ()
     asked = dict(_defaults)
+    if len(stored) == 2:
+        _require_stored(stored, chosen, values)
     if len(stored) == 1:
         asked |= request_of(stored[0])
     asked |= {name: values[name] for name in _defaults if values[name]}
@@ -147,7 +156,27 @@ def _comparison(values: Mapping[str, Any]) -> Comparison:
         data=values["data_dir"],
         plugin_files=values["plugin_files"],
         announce=notice,
+        chosen=chosen,
     )
+
+
+def _require_stored(stored: Sequence[Stored], chosen: Mapping[str, Sequence[str]], values: Mapping[str, Any]) -> None:
+    """Check that the options mean something if both sides are stored.
+
+    Raises:
+        UsageError: neither side has a name, or an option is for versions that are run.
+    """
+    from harness.regression.compare import records_of
+
+    for option, name in (("--seeds", "seeds"), ("--epochs", "epochs"), ("--set", "assignments"),
+                         ("--benchmark", "benchmarks")):  # fmt: skip
+        if values[name]:
+            raise UsageError(f"{option} is for versions that are run, but BASE and HEAD are stored results")
+    for kind, names in chosen.items():
+        known = {getattr(record, kind)["name"] for side in stored for record in records_of(side)}
+        for each in names:
+            if each not in known:
+                raise unknown(f"{kind} of the stored results", each, known)
 
 
 def settings_of(assignments: Sequence[str]) -> dict[str, dict[str, str]]:

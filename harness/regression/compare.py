@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.contracts.events import Record
-from harness.errors import UsageError
+from harness.errors import UsageError, unknown
+from harness.planning.budget import in_words
 from harness.registry import Registry
 from harness.regression import baseline
 from harness.regression.findings import Finding, kinds
@@ -46,7 +47,8 @@ class Comparison:
         dataset: name of the data set.
         seeds: train each model from the seeds 0 to ``seeds`` − 1.
         epochs: passes over the training data.
-        settings: of models, metrics and data sets, by owner and name.
+        settings: of models, metrics and data sets, by owner and name. Several values are joined by commas; benchmarks
+            have the last of them.
         tolerances: how much worse a metric may be, by name, in its unit.
         kinds: of findings.
         works: of benchmarks.
@@ -58,6 +60,8 @@ class Comparison:
         data: the user's folder of data sets, or None.
         plugin_files: plugins that both versions are used with.
         announce: shows the user a line.
+        chosen: the names by ``model``, ``metric`` and ``dataset`` that stored results are restricted to; all, if none
+            are given.
     """
 
     base: str | Stored
@@ -80,6 +84,7 @@ class Comparison:
     data: Path | None = None
     plugin_files: Sequence[Path] = ()
     announce: Callable[[str], None] = lambda line: None
+    chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def carry_out(self) -> tuple[list[Finding], list[str]]:
         """Return all findings, and notes about what was left out.
@@ -109,6 +114,10 @@ class Comparison:
         versions: Sequence[Version | None],
         notes: list[str],
     ) -> list[Finding]:
+        of_stored = [None if store is None else self._chosen_of(store) for store in stored]
+        if None in of_stored:
+            _require_epochs([record for records in of_stored for record in records or ()])
+        tolerances = self._tolerances([record for records in of_stored for record in records or ()])
         with tempfile.TemporaryDirectory(prefix="harness-") as folder:
             results: list[Side] = []
             words = self._words()
@@ -118,8 +127,17 @@ class Comparison:
                     store = Store(Path(folder) / str(number), self.announce)
                     run_models(version, words, store.root)
                 assert store is not None
-                results.append(Side(records_of(store), store.values))
-            return compare_quality(results[0], results[1], self._tolerances(), notes.append)
+                records = of_stored[number]
+                results.append(Side(records_of(store) if records is None else records, store.values))
+            return compare_quality(results[0], results[1], tolerances, notes.append)
+
+    def _chosen_of(self, results: Stored) -> list[Record]:
+        chosen = [(kind, names) for kind, names in self.chosen.items() if names]
+        return [
+            record
+            for record in records_of(results)
+            if all(getattr(record, kind)["name"] in names for kind, names in chosen)
+        ]
 
     def _words(self) -> list[str]:
         known = {*self.models, *self.metrics, self.dataset}
@@ -128,9 +146,17 @@ class Comparison:
             self.models, self.metrics, self.dataset, self.seeds, self.epochs, self.device, self.data, settings
         )
 
-    def _tolerances(self) -> dict[str, float]:
-        """Return the tolerances that metrics state, and those given instead."""
+    def _tolerances(self, records: Sequence[Record]) -> dict[str, float]:
+        """Return the tolerances that metrics state, and those given instead.
+
+        Raises:
+            UsageError: one is for a metric that is neither installed nor compared nor in the stored ``records``.
+        """
         specs = [each.spec for each in Registry.load(self.plugin_files).all("metric")]
+        known = {*(spec.name for spec in specs), *self.metrics, *(record.metric["name"] for record in records)}
+        for name in self.tolerances:
+            if name not in known:
+                raise unknown("metric in --tolerance", name, known)
         stated = {
             spec.name: spec.tolerance for spec in specs if isinstance(spec, MetricSpec) and spec.tolerance is not None
         }
@@ -195,7 +221,10 @@ class Comparison:
             "device": self.device,
             "data": str(self.data.resolve()) if self.data else None,
             "cache": str(self.cache.resolve()),
-            "settings": self.settings,
+            "settings": {
+                owner: {name: value.split(",")[-1] for name, value in values.items()}
+                for owner, values in self.settings.items()
+            },
         }
         return [
             Benchmark(name, {**common, **request})
@@ -230,11 +259,14 @@ def request_of(results: Stored) -> dict[str, Any]:
     if len(datasets) > 1 or len(epochs) > 1:
         several = f"data sets {', '.join(datasets)}" if len(datasets) > 1 else f"epochs {', '.join(map(str, epochs))}"
         raise UsageError(f"the stored results are of several {several}: name one")
-    settings: dict[str, dict[str, str]] = {}
-    for record in records:
-        for component in (record.dataset, record.model, record.metric):
-            for name in component["changed"]:
-                settings.setdefault(component["name"], {})[name] = show(component["settings"][name])
+    components = [component for each in records for component in (each.dataset, each.model, each.metric)]
+    changed = {(component["name"], name) for component in components for name in component["changed"]}
+    values: dict[str, dict[str, dict[str, None]]] = {}
+    for component in components:
+        for name, value in component["settings"].items():
+            if (component["name"], name) in changed:
+                values.setdefault(component["name"], {}).setdefault(name, {})[show(value)] = None
+    settings = {owner: {name: ",".join(each) for name, each in of.items()} for owner, of in values.items()}
     return {
         "models": tuple(dict.fromkeys(record.model["name"] for record in records)),
         "metrics": tuple(dict.fromkeys(record.metric["name"] for record in records)),
@@ -243,6 +275,20 @@ def request_of(results: Stored) -> dict[str, Any]:
         "settings": settings,
         **({"epochs": epochs[0]} if epochs else {}),
     }
+
+
+def _require_epochs(records: Sequence[Record]) -> None:
+    """Check that fits of a version, which are trained for epochs, could be compared with any of the stored records.
+
+    Raises:
+        UsageError: all of them were trained for steps or a time.
+    """
+    budgets = [record.budget for record in records if record.machine is None]
+    if budgets and all(budget is not None and "epochs" not in budget for budget in budgets):
+        raise UsageError(
+            f"the stored results were trained for {in_words(budgets[0] or {})}, but versions are trained for epochs: "
+            "store results of a run for epochs"
+        )
 
 
 def counts_of(benchmarks: Sequence[Benchmark], version: Version) -> dict[str, dict[str, int]]:

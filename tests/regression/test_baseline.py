@@ -246,6 +246,8 @@ def test_the_command_saves_what_was_chosen(call: Call, tmp_path: Path) -> None:
 def test_the_command_adds_the_suffix_and_creates_the_folder(call: Call, tmp_path: Path) -> None:
     assert call("baseline", "save", "kept/v1.2", "--runs", str(stored)).code == 0
     assert load(tmp_path / "kept" / "v1.2.jsonl").records
+    assert call("baseline", "save", "kept/v1.json", "--runs", str(stored)).code == 0
+    assert load(tmp_path / "kept" / "v1.json.jsonl").records
 
 
 def test_the_command_refuses_what_it_cannot_do(call: Call, tmp_path: Path) -> None:

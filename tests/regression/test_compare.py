@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 from marks import needs_a_full_device
-from versions import cell, store_of
+from versions import cell, component, store_of
 
 from harness.regression import speed
 from harness.regression.versions import Version, installed
@@ -291,6 +291,65 @@ def stored(tmp_path: Path) -> None:
     """Write equal results to the folders ``before`` and ``after``."""
     for name in ("before", "after"):
         store_of(tmp_path / name, [cell()])
+
+
+def test_names_choose_among_stored_results(call: Call, tmp_path: Path) -> None:
+    cells = [cell(model=component(model), metric=component(metric)) for model in "ab" for metric in ("elbo", "kl")]
+    store_of(tmp_path / "before", cells)
+    store_of(tmp_path / "after", cells[:1])
+    assert call("compare", "before", "after").code == 1
+    chosen = call("compare", "before", "after", "--models", "a", "--metric", "elbo", "--format", "json")
+    assert (chosen.code, verdicts(chosen)) == (0, {"elbo of a on digits": "same"})
+    assert call("compare", "before", "after", "--models", "b", "--dataset", "digits").code == 1
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--models", "vea"], "unknown model of the stored results 'vea'. Did you mean 'vae'?"),
+        (["--metric", "elbow"], "unknown metric of the stored results 'elbow'. Did you mean 'elbo'?"),
+        (["--dataset", "digit"], "unknown dataset of the stored results 'digit'. Did you mean 'digits'?"),
+        (["--epochs", "3"], "--epochs is for versions that are run"),
+        (["--seeds", "3"], "--seeds is for versions that are run"),
+        (["--set", "vae.latent_dim=3"], "--set is for versions that are run"),
+        (["--benchmark", "step"], "--benchmark is for versions that are run"),
+        (["--tolerance", "elbow=1"], "unknown metric in --tolerance 'elbow'. Did you mean 'elbo'?"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(call: Call, words: list[str], message: str) -> None:
+    result = call("compare", "before", "after", *words)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_an_empty_name_of_a_version_is_not_the_working_tree(call: Call, tmp_path: Path) -> None:
+    store_of(tmp_path, [cell()])
+    for sides in (["", "."], [".", " "]):
+        result = call("compare", *sides)
+        assert result.code == 2
+        assert "is empty; name a version or stored results" in result.err
+
+
+def test_a_baseline_of_several_settings_is_compared_with_all_of_them(call: Call, version: Write) -> None:
+    words = ["--metric", "reconstruction-mse", "--dataset", "ppca-toy", "--epochs", "1", "--seeds", "1", "--no-figures"]
+    sizes = ["--set", "pca.latent_dim=2,3", "--set", "ppca-toy.train=500"]
+    assert call("run", "--models", "toy,pca", *words, *sizes, "--plugin", version("a")).code == 0
+    assert call("baseline", "save", "base").code == 0
+    only = ["--only", "quality", "--format", "json"]
+    result = call("compare", "base.jsonl", version("b"), *only)
+    assert (result.code, list(verdicts(result).values())) == (0, ["same"] * 3), result.out
+    some = call("compare", "base.jsonl", version("c"), "--models", "toy", *only)
+    assert (some.code, len(verdicts(some))) == (0, 1)
+
+
+def test_results_after_steps_are_not_compared_with_those_after_epochs(
+    call: Call, version: Write, tmp_path: Path
+) -> None:
+    store_of(tmp_path / "before", [cell(budget={"steps": 20, "batch_size": 128, "weights": "last"})])
+    result = call("compare", "before", version("a"), "--only", "quality")
+    assert (result.code, result.out) == (2, "")
+    assert "trained for 20 steps, batch size 128, but versions are trained for epochs" in result.err
 
 
 @pytest.mark.usefixtures("stored")

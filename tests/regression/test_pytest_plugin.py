@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.regression.versions import installed, run_models
+
 _root = Path(__file__).parents[2]
 _pyproject = """
 [build-system]
@@ -154,6 +156,19 @@ def test_the_command_line_comes_before_the_ini_file_and_that_before_the_marker(p
     assert "'of-the-ini' is no git revision" in " ".join(run_tests(project, more=more)[1].split())
     output = run_tests(project, "--harness-base=of-the-line", more=more)[1]
     assert "'of-the-line' is no git revision" in " ".join(output.split())
+
+
+def test_an_empty_base_on_the_command_line_is_red(project: Path) -> None:
+    code, output = run_tests(project, "--harness-base=")
+    assert (code, "--harness-base is empty" in output) == (1, True), output
+
+
+def test_a_marker_chooses_among_the_results_of_a_stored_base(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    words = ["--models", "tiny,pca", "--metric", "reconstruction-mse,parameters", "--epochs", "1", "--seeds", "1"]
+    run_models(installed(".", project.parent / "cache", (), print), words, project / "before")
+    code, output = run_tests(project, more="base='before', kinds='quality'")
+    assert (code, "1 passed" in output) == (0, True), output
 
 
 def test_a_budget_that_is_no_time_is_refused(project: Path) -> None:
