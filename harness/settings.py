@@ -173,7 +173,10 @@ def show(value: Any) -> str:
         return "-".join(show(entry) for entry in value)
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value).lower() if value is None else str(value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value).lower() if value is None else str(value)
 
 
 def name_with_settings(name: str, settings: Mapping[str, Any], changed: Iterable[str]) -> str:

@@ -47,7 +47,7 @@ def _command(records: Sequence[Record]) -> str:
     words += ["--metric", ",".join(record.metric["name"] for record in records)]
     for component in components:
         for name in component["changed"]:
-            words += ["--set", f"{component['name']}.{name}={_written(component['settings'][name])}"]
+            words += ["--set", f"{component['name']}.{name}={show(component['settings'][name])}"]
     words += ["--weights", f"{first.model['name']}={first.model['weights']}"] if "weights" in first.model else []
     words += ["--seeds", str(first.seed + 1)]
     words += _budget(first.budget) + _engine(first.engine)
@@ -63,7 +63,7 @@ def _budget(budget: Mapping[str, Any] | None) -> list[str]:
     if not budget:
         return []
     length = next(name for name in _flag_of if name in budget)
-    words = [f"--{_flag_of[length]}", _written(budget[length]), "--batch-size", str(budget["batch_size"])]
+    words = [f"--{_flag_of[length]}", show(budget[length]), "--batch-size", str(budget["batch_size"])]
     return words + (["--weights", "best"] if budget.get("weights") == "best" else [])
 
 
@@ -76,10 +76,3 @@ def _engine(engine: Mapping[str, Any]) -> list[str]:
     if device == "cuda" or engine["path"] == "vectorized":
         words.append("--vectorize" if engine["path"] == "vectorized" else "--no-vectorize")
     return words
-
-
-def _written(value: Any) -> str:
-    """Write a value with all of its digits, as ``--set`` takes it."""
-    if isinstance(value, list | tuple):
-        return "-".join(map(_written, value))
-    return repr(value) if isinstance(value, float) else show(value)
