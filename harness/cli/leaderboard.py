@@ -9,7 +9,7 @@ import click
 from harness.cli.main import load_registry, resolve_checked
 from harness.cli.options import names_option, plugin_option, runs_option
 from harness.cli.output import warn
-from harness.cli.stored import no_results, selected
+from harness.cli.stored import nothing_shown, selected
 from harness.contracts.checks import problem_of_renderer
 from harness.errors import UsageError
 from harness.leaderboard import explain as explanations
@@ -44,7 +44,7 @@ def leaderboard(
     store = Store(runs, warn)
     records = shown_records(store)
     if not records and (format_ == "terminal" or datasets or metrics or explain):
-        raise no_results(runs)
+        raise nothing_shown(store)
     records = selected(records, {"dataset": datasets, "metric": metrics}, runs)
     if explain:
         found = explanations.explain(build_measured_boards(records, store), *explain)

@@ -10,7 +10,7 @@ import click
 
 from harness.cli.options import PathType, names_option, runs_option
 from harness.cli.output import warn
-from harness.cli.stored import no_results, selected
+from harness.cli.stored import nothing_shown, selected
 from harness.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _write(store: Store, wanted: Mapping[str, tuple[str, ...]], output: Path) ->
 
     records = shown_records(store)
     if not records:
-        raise no_results(store.root)
+        raise nothing_shown(store)
     records = selected(records, wanted, store.root)
     if output.is_dir():
         raise UsageError(f"--output {output}: this is a folder; name a file, such as {output / default_output.name}")

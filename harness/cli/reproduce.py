@@ -17,7 +17,7 @@ from harness.cli.engine import prepare_engine
 from harness.cli.main import load_registry
 from harness.cli.options import WholeNumber, format_option, names_option, plugin_option, runs_option
 from harness.cli.output import notice, output_console, warn
-from harness.cli.stored import no_results, selected
+from harness.cli.stored import no_results, nothing_shown, selected
 from harness.contracts.events import Record, name_of_component
 from harness.errors import UsageError
 from harness.results.curation import shown_records
@@ -185,7 +185,7 @@ def _chosen(store: Store, keys: Sequence[str], names: Mapping[str, Sequence[str]
         raise UsageError("name results: give the key of one, or --dataset and --metric for all rows of a board")
     records = [record for record in shown_records(store) if record.is_finished]
     if not records:
-        raise no_results(store.root)
+        raise nothing_shown(store)
     found = selected(records, names, store.root)
     if not found:
         raise UsageError(f"no result in {store.root} has all of these names")

@@ -7,11 +7,19 @@ from pathlib import Path
 
 from harness.contracts.events import Record
 from harness.errors import UsageError, unknown
+from harness.results.store import Store
 
 
 def no_results(runs: Path) -> UsageError:
     """Return the error that there are no results."""
     return UsageError(f"no results in {runs} yet. Start with: harness run --models vae,gan --metric elbo")
+
+
+def nothing_shown(store: Store) -> UsageError:
+    """Return the error that there is no result that is not hidden."""
+    if store.records():
+        return UsageError(f"all results in {store.root} are hidden; 'harness results unhide' shows them again")
+    return no_results(store.root)
 
 
 def selected(records: Sequence[Record], wanted: Mapping[str, Sequence[str]], runs: Path) -> list[Record]:

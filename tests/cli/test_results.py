@@ -106,6 +106,14 @@ def test_pages_leave_out_what_is_hidden(call: Call, edited: Path, faults: str) -
     assert "mine" not in page
 
 
+def test_results_that_are_all_hidden_are_not_said_to_be_missing(
+    refused: Callable[..., str], call: Call, edited: Path
+) -> None:
+    call("results", "hide", "--dataset", "tiny")
+    for words in (("leaderboard",), ("report",), ("reproduce", "--models", "pca")):
+        assert refused(*words) == "harness: all results in runs are hidden; 'harness results unhide' shows them again"
+
+
 def test_removed_results_are_gone_and_the_records_before_are_kept(call: Call, edited: Path) -> None:
     before = (edited / "records.jsonl").read_bytes()
     call("results", "hide", "--older")
