@@ -49,7 +49,8 @@ Examples:
   harness compare released.jsonl . --output comment.md --output junit.xml
   harness compare runs-before runs-after
 
-Exit codes: 0 the same or better; 1 a regression; 4 nothing was compared; 5 inconclusive.""",
+Exit codes: 0 the same or better; 1 a regression; 2 invalid arguments; 3 a version cannot be built or run, or a
+report cannot be written; 4 nothing was compared; 5 inconclusive; 130 interrupted.""",
 )
 @click.argument("base")
 @click.argument("head")

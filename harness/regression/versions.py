@@ -91,8 +91,17 @@ def _commit(revision: str) -> str:
         raise UsageError(
             f"{revision!r} is no git revision of the current folder, no folder, and no file. "
             "Give a revision, a folder with records.jsonl or pyproject.toml, a baseline, NAME==VERSION or FILE.py."
+            f"{_advice()}"
         )
     return found
+
+
+def _advice() -> str:
+    """Say what is special about the current checkout, if it explains why a revision is not there."""
+    shallow = git_line("rev-parse", "--is-shallow-repository")
+    if shallow is None:
+        return " Git does not work in this folder: 'git status' says why."
+    return " This clone is shallow: 'git fetch --unshallow --tags' fetches the rest." if shallow == "true" else ""
 
 
 def _of_commit(commit: str, name: str, cache: Path, announce: Callable[[str], None]) -> Path:

@@ -237,6 +237,20 @@ def git(tmp_path: Path) -> Callable[..., None]:
     return git
 
 
+def test_a_revision_that_is_not_in_the_checkout_says_what_may_be_wrong_with_it(
+    call: Call, tmp_path: Path, git: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for message in ("one", "two"):
+        git("commit", "-q", "--allow-empty", "-m", message)
+    git("clone", "-q", "--depth", "1", tmp_path.as_uri(), "cut")
+    whole = call("compare", "HEAD~2", "x")
+    assert whole.err.endswith("NAME==VERSION or FILE.py.\n")
+    monkeypatch.chdir(tmp_path / "cut")
+    assert "'git fetch --unshallow --tags' fetches the rest" in call("compare", "HEAD~1", "x").err
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nothing"))
+    assert "'git status' says why" in call("compare", "HEAD", "x").err
+
+
 def test_a_revision_that_does_not_build_is_an_error(call: Call, tmp_path: Path, git: Callable[..., None]) -> None:
     (tmp_path / "pyproject.toml").write_text("[build-system]\nrequires = []\nbuild-backend = 'no_such_backend'\n")
     git("add", "-A")
