@@ -116,7 +116,7 @@ def _seeds_needed(measured: Sequence[Measured], i: int, j: int) -> int | None:
         comparison = compare(measured, seeds)
         return bool(abs(comparison.difference[i, j]) > comparison.margin()[i, j])
 
-    low, high = max(len(measured[i].by_seed), len(measured[j].by_seed)), _most_seeds
+    low, high = max(len(measured[i].by_seed), len(measured[j].by_seed)) - 1, _most_seeds
     if not decides(high):
         return None
     while high - low > 1:

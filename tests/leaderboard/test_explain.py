@@ -37,14 +37,16 @@ def test_two_rows_with_three_seeds_have_the_interval_of_the_pooled_t_test(store:
     assert "a is better" in render([found])
 
 
+def with_a_deviation_of_1(name: str, value: float, seeds: int) -> list[Record]:
+    return [
+        record(name, value + (-1) ** seed * ((seeds - 1) / seeds) ** 0.5, seed=seed, depends_on_seed=True, stderr=0.0)
+        for seed in range(seeds)
+    ]
+
+
 def test_a_difference_that_seeds_leave_open_says_how_many_would_decide_it(store: Store) -> None:
     def rows(seeds: int) -> list[Record]:
-        shifts = [(-1) ** seed * ((seeds - 1) / seeds) ** 0.5 for seed in range(seeds)]  # a deviation of 1
-        return [
-            record(name, value + shift, seed=seed, depends_on_seed=True, stderr=0.0)
-            for name, value in (("a", 0.0), ("b", 1.0))
-            for seed, shift in enumerate(shifts)
-        ]
+        return [*with_a_deviation_of_1("a", 0.0, seeds), *with_a_deviation_of_1("b", 1.0, seeds)]
 
     found = explained(rows(4), store)
     assert found["is_decided"] is False
@@ -53,6 +55,15 @@ def test_a_difference_that_seeds_leave_open_says_how_many_would_decide_it(store:
     assert needed in (9, 10)  # the least even number is 10
     assert explained(rows(10), store)["is_decided"] is True
     assert explained(rows(8), store)["is_decided"] is False
+
+
+def test_the_model_with_fewer_seeds_may_be_all_that_needs_more(store: Store) -> None:
+    def rows(seeds_of_b: int) -> list[Record]:
+        return [*with_a_deviation_of_1("a", 0.0, 8), *with_a_deviation_of_1("b", 1.5, seeds_of_b)]
+
+    found = explained(rows(2), store)
+    assert (found["is_decided"], found["seeds_needed"]) == (False, 8)
+    assert explained(rows(8), store)["is_decided"] is True
 
 
 def test_no_number_of_seeds_decides_a_difference_that_the_test_examples_leave_open(store: Store) -> None:
