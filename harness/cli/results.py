@@ -14,9 +14,12 @@ from harness.cli.output import notice, output_console, warn
 from harness.cli.stored import no_results, selected
 from harness.contracts.events import Record, name_of_component
 from harness.errors import UsageError, unknown
+from harness.planning.budget import in_words
 from harness.results import curation
 from harness.results.store import Store
 from harness.words import counted
+
+_shown_if_differing = ("split", "evaluation seed", "training")
 
 
 @click.group(epilog="Example:  harness results hide --models tied-ae --older")
@@ -53,10 +56,13 @@ def list_(runs: Path, format_: str, **filters: Any) -> None:
         marks += [record.status] * (record.status != "ok")
         row = {
             **{kind: name_of_component(each) for kind, each in named.items()},
+            "split": record.split,
+            "evaluation seed": record.evaluation_seed,
+            "training": in_words(record.budget) if record.budget else "",
             "version": named["model"]["version"],
             "note": ", ".join(marks),
         }
-        key = json.dumps([row, *named.values(), record.budget, record.engine], sort_keys=True)
+        key = json.dumps([row, *named.values(), record.budget, record.engine, record.machine], sort_keys=True)
         found = rows.setdefault(key, {**row, "seeds": [], "last ended": ""})
         found["seeds"].append(record.seed)
         found["last ended"] = max(found["last ended"], record.ended or "")
@@ -66,12 +72,17 @@ def list_(runs: Path, format_: str, **filters: Any) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold")
-    for heading in next(iter(rows.values())):
+    headings = [
+        heading
+        for heading in next(iter(rows.values()))
+        if heading not in _shown_if_differing or len({row[heading] for row in rows.values()}) > 1
+    ]
+    for heading in headings:
         table.add_column(heading, overflow="fold", no_wrap=heading in ("version", "seeds", "last ended"))
     for row in rows.values():
         seeds = ", ".join(map(str, sorted(row["seeds"])))
         cells = row | {"version": row["version"][:8], "seeds": seeds, "last ended": row["last ended"][:10]}
-        table.add_row(*cells.values(), style="dim" if row["note"] else "")
+        table.add_row(*(str(cells[heading]) for heading in headings), style="dim" if row["note"] else "")
     output_console().print(table)
 
 

@@ -82,6 +82,23 @@ def test_results_of_earlier_versions_are_listed_and_can_be_chosen(call: Call, ed
     assert all(word in shown for word in ("mine", "older", "reconstruction-mse", rows[0]["version"][:6]))
 
 
+def test_results_that_differ_in_what_was_asked_for_have_lines_of_their_own(call: Call, faults: str) -> None:
+    run = ("run", "--plugin", faults, "--models", "scaled", "--metric", "reconstruction-mse", "--dataset", "tiny",
+           "--no-figures", "--seeds", "2")  # fmt: skip
+    for words in (["--epochs", "1"], ["--steps", "3"], ["--epochs", "1", "--split", "validation"],
+                  ["--epochs", "1", "--evaluation-seed", "5"]):  # fmt: skip
+        assert call(*run, *words).code == 0
+    asked = [(row["training"].split(",")[0], row["split"], row["evaluation seed"]) for row in listed(call)]
+    assert asked == [
+        ("1 epoch", "test", 0),
+        ("3 steps", "test", 0),
+        ("1 epoch", "validation", 0),
+        ("1 epoch", "test", 5),
+    ]
+    assert [row["seeds"] for row in listed(call)] == [[0, 1]] * 4
+    assert "3 steps" in call("results", "list").out
+
+
 def test_hidden_results_are_not_on_boards_and_are_stored_all_the_same(call: Call, edited: Path) -> None:
     assert models_of(call) == ["mine", "mine", "pca"]
     before = (edited / "records.jsonl").read_bytes()
