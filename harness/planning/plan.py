@@ -24,7 +24,7 @@ from harness.errors import UsageError, unknown
 from harness.planning.budget import Budget
 from harness.planning.component import Component, resolve_component
 from harness.planning.identity import canonical, hash_of_fields
-from harness.registry import Registry
+from harness.registry import Registry, in_memory
 
 _most_cells = 1_000_000
 
@@ -291,6 +291,10 @@ def _component_from(
     try:
         provided = registry.get(kind, name)
     except UsageError as error:
+        if origin == in_memory:
+            raise UsageError(
+                f"{kind} {name!r} was a class in memory: pass it to harness.open(…, plugins=[…])"
+            ) from None
         hint = (
             f"load the file {origin}" if origin.endswith(".py") else f"install {origin} {described['plugin_version']}"
         )

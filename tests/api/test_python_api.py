@@ -450,6 +450,8 @@ def test_classes_are_plugins(done: Runs) -> None:
     assert isinstance(harness.open(plugins=[Mean]).load(fit.key), Mean)
     with pytest.raises(harness.UsageError, match=r"the class that was passed to harness\.run"):
         harness.open().load(fit.key)
+    with pytest.raises(harness.UsageError, match=r"'mean' was a class in memory: pass it to harness\.open"):
+        harness.open().reproduce(results.records[0].cell_key)
 
 
 @pytest.mark.parametrize(
