@@ -101,10 +101,10 @@ def compared_with_base(request: pytest.FixtureRequest) -> ComparedWithBase:
         with contextlib.chdir(project):
             base = _base(given, request.config)
             print(f"comparing {project} with {base}")
-            findings, notes = _comparison(base, given, request.config).carry_out()
+            return ComparedWithBase(base, *_comparison(base, given, request.config).carry_out())
     except HarnessError as error:
-        pytest.fail(f"harness: {error}", pytrace=False)
-    return ComparedWithBase(base, findings, notes)
+        problem = str(error)
+    pytest.fail(f"harness: {problem}", pytrace=False)  # outside of the block, whose exception would be shown too
 
 
 def _comparison(base: str, given: Mapping[str, Any], config: pytest.Config) -> Comparison:
@@ -145,7 +145,8 @@ def _comparison(base: str, given: Mapping[str, Any], config: pytest.Config) -> C
         for owner, values in asked.get("settings", {}).items()
     }
     asked["data"] = Path(asked["data"]) if asked["data"] else None
-    asked["plugin_files"] = [Path(each) for each in asked.get("plugin_files", ())]
+    files = asked.get("plugin_files", ())
+    asked["plugin_files"] = [Path(each) for each in ([files] if isinstance(files, str | Path) else files)]
     chosen = {kind: asked[f"{kind}s"] for kind in ("model", "metric") if f"{kind}s" in given}
     if "dataset" in given:
         chosen["dataset"] = (asked["dataset"],)
@@ -166,14 +167,16 @@ def _base(given: Mapping[str, Any], config: pytest.Config) -> str:
             raise UsageError("--harness-base is empty; name a version or stored results")
         path = config.invocation_params.dir / on_command_line
         return str(path) if path.exists() else on_command_line
-    base: str | None = config.getini("harness_base") or given.get("base") or _released()
+    base: Any = config.getini("harness_base") or given.get("base") or _released()
+    if base is not None and not isinstance(base, str | Path):
+        raise UsageError(f"base={base!r} of the marker 'harness': name a version or stored results")
     if base is None:
         raise UsageError(
             "there is no base to compare with: write --harness-base=REVISION on the command line, harness_base = "
             "REVISION in the ini file, or base='REVISION' in the marker, or tag the released version in git (a shallow "
             "clone has no tags)"
         )
-    return base
+    return str(base)
 
 
 def _released() -> str | None:

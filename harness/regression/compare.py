@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -86,6 +87,26 @@ class Comparison:
     announce: Callable[[str], None] = lambda line: None
     chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Check the values that no type on the way here has checked.
+
+        Raises:
+            UsageError: one is of another type, or out of range.
+        """
+        for name in ("seeds", "epochs"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise UsageError(f"{name} is {value!r}; give a whole number that is at least 1")
+        for name, least in (("slowdown", "more than 0"), ("more", "at least 0")):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value <= 1 or (value == 0 and name == "slowdown"):
+                raise UsageError(f"{name} is {value!r}; give a share that is {least} and at most 1, such as 0.03")
+        if not _is_number(self.seconds) or self.seconds <= 0:
+            raise UsageError(f"seconds is {self.seconds!r}; give a number that is more than 0")
+        for name, value in self.tolerances.items():
+            if not _is_number(value) or value < 0:
+                raise UsageError(f"the tolerance of {name} is {value!r}; give a number that is at least 0")
+
     def carry_out(self) -> tuple[list[Finding], list[str]]:
         """Return all findings, and notes about what was left out.
 
@@ -156,7 +177,7 @@ class Comparison:
         known = {*(spec.name for spec in specs), *self.metrics, *(record.metric["name"] for record in records)}
         for name in self.tolerances:
             if name not in known:
-                raise unknown("metric in --tolerance", name, known)
+                raise unknown("metric with a tolerance", name, known)
         stated = {
             spec.name: spec.tolerance for spec in specs if isinstance(spec, MetricSpec) and spec.tolerance is not None
         }
@@ -275,6 +296,10 @@ def request_of(results: Stored) -> dict[str, Any]:
         "settings": settings,
         **({"epochs": epochs[0]} if epochs else {}),
     }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _require_epochs(records: Sequence[Record]) -> None:

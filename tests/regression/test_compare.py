@@ -328,7 +328,7 @@ def test_names_choose_among_stored_results(call: Call, tmp_path: Path) -> None:
         (["--seeds", "3"], "--seeds is for versions that are run"),
         (["--set", "vae.latent_dim=3"], "--set is for versions that are run"),
         (["--benchmark", "step"], "--benchmark is for versions that are run"),
-        (["--tolerance", "elbow=1"], "unknown metric in --tolerance 'elbow'. Did you mean 'elbo'?"),
+        (["--tolerance", "elbow=1"], "unknown metric with a tolerance 'elbow'. Did you mean 'elbo'?"),
     ],
 )
 def test_an_option_that_would_change_nothing_is_refused(call: Call, words: list[str], message: str) -> None:

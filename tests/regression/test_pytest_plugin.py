@@ -135,12 +135,20 @@ def test_a_worse_model_fails_the_test(project: Path) -> None:
         ("kinds='sped'", "Did you mean 'speed'?"),
         ("works='steps'", "Did you mean 'step'?"),
         ("base='v0'", "'v0' is no git revision"),
+        ("base=7", "base=7 of the marker 'harness': name a version"),
+        ("seeds='2'", "seeds is '2'; give a whole number"),
+        ("slowdown=3", "slowdown is 3; give a share that is more than 0 and at most 1"),
+        ("more=-0.1", "more is -0.1; give a share that is at least 0"),
+        ("seconds='5m'", "seconds is '5m'; give a number"),
+        ("tolerances={'elbo': -1}", "the tolerance of elbo is -1; give a number that is at least 0"),
+        ("plugin_files='mine.py', kinds='quality'", "plugin file 'mine.py' does not exist"),
     ],
 )
 def test_a_wrong_argument_is_red(project: Path, more: str, message: str) -> None:
     code, output = run_tests(project, more=more)
     assert code == 1
     assert message in " ".join(output.split())
+    assert "During handling of the above exception" not in output
 
 
 def test_without_a_base_the_test_is_red_and_says_what_to_write(project: Path) -> None:
