@@ -5,12 +5,13 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from harness import Context, Data, Examples, Noise, NotApplicable
+from harness import Context, Data, Examples, Noise, NotApplicable, Split
 from harness.data.transforms import Dequantize
 from harness.toolkit import elbo_terms, log_importance_weights
 from harness_linear.factor_analysis import FactorAnalysis
 from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.linear_gaussian import LinearGaussian
+from harness_linear.moments import moments
 from harness_linear.pca import PCA
 from harness_linear.ppca import PPCA
 from harness_metrics.likelihood.exact import ExactLogLikelihood
@@ -20,6 +21,25 @@ from harness_metrics.likelihood.exact import ExactLogLikelihood
 def training_error(model, data: Data) -> float:
     x = data.train.all(Noise(0))
     return float((model.reconstruct(x) - x).double().square().mean())
+
+
+def test_moments_of_many_examples_are_merged_from_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def inputs(stored: torch.Tensor, noise: Noise) -> torch.Tensor:
+        drawn.append(len(stored))
+        return stored + noise.uniform(*stored.shape)
+
+    values = torch.randn(20_000, 6, generator=torch.Generator().manual_seed(0)).cumsum(0)  # batches differ in the mean
+    train = Split(values, None, torch.arange(20_000), inputs)
+    x = train.all(Noise(1)).double()
+    for limit, sizes in ((2**28, [20_000]), (6 * 8192, [8192, 8192, 3616])):
+        monkeypatch.setattr("harness_linear.moments._values", limit)
+        drawn.clear()
+        mean, covariance = moments(train, Noise(1))
+        assert drawn == sizes
+        torch.testing.assert_close(mean, x.mean(0), rtol=1e-12, atol=0)
+        torch.testing.assert_close(covariance, x.T.cov(correction=0), rtol=1e-10, atol=0)
 
 
 def test_pca_is_the_truncated_singular_value_decomposition(fit, small_data: Data) -> None:
