@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def read_or_decode(
     Raises:
         OSError: one of the files does not exist.
     """
-    resolved = [path.resolve() for path in files]
+    resolved = _resolved(files)
     # Read before decoding, so a file that changes meanwhile is decoded again next time.
     sources = sha256(json.dumps([[str(path), *state_of(path)] for path in resolved]).encode()).hexdigest()
     place = sha256(json.dumps([str(path) for path in resolved]).encode()).hexdigest()[:16]
@@ -41,6 +42,12 @@ def read_or_decode(
         if _write(copy, sources, tensors, announce):
             tensors = _read(copy, sources, announce) or tensors  # another process may have replaced the copy
     return tensors
+
+
+def _resolved(files: Sequence[Path]) -> list[Path]:
+    """Resolve links; each folder once, since a data set may have very many files in few folders."""
+    folder_of = lru_cache(Path.resolve)
+    return [path.resolve() if path.is_symlink() else folder_of(path.parent) / path.name for path in files]
 
 
 def state_of(path: Path) -> tuple[int, int, int]:

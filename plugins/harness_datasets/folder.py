@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,15 +49,16 @@ class Folder:
         """
         digest = hashlib.sha256()
         folder = Path(config.path)
-        for path in image_files(folder):
-            digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        found = image_files(folder)
+        prefix = str(folder / "_")[:-1]
+        for path in found:
+            digest.update(f"{str(path).removeprefix(prefix).replace(os.sep, '/')}\0".encode())
             try:
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
             except OSError as error:
                 raise DataError(f"{path} cannot be read: {error.strerror}") from error
         how = "split by subfolder" if _has_splits(folder) else f"split from seed {config.split_seed}"
-        sizes = ", ".join(f"{len(files):,} {name}" for name, files in _files_of(config).items())
+        sizes = ", ".join(f"{len(files):,} {name}" for name, files in _files_of(config, found).items())
         return Content(digest.hexdigest(), f"images of {config.path} {how}: {sizes}")
 
     def load(self, source: DataSource) -> Data:
@@ -65,7 +67,7 @@ class Folder:
         Raises:
             DataError: there are too few images, or one is damaged or of another size.
         """
-        files = _files_of(self.config)
+        files = _files_of(self.config, image_files(Path(self.config.path)))
         every = [path for split in _splits for path in files[split]]
 
         def decode() -> Mapping[str, Tensor]:
@@ -80,8 +82,8 @@ def _has_splits(folder: Path) -> bool:
     return all((folder / split).is_dir() for split in _splits)
 
 
-def _files_of(config: Folder.Config) -> dict[str, Sequence[Path]]:
-    """Return the files of each split.
+def _files_of(config: Folder.Config, files: Sequence[Path]) -> dict[str, Sequence[Path]]:
+    """Return the files of each split, of all files in the folder.
 
     Raises:
         DataError: there are too few images for three splits.
@@ -89,7 +91,6 @@ def _files_of(config: Folder.Config) -> dict[str, Sequence[Path]]:
     folder = Path(config.path)
     if _has_splits(folder):
         return {split: image_files(folder / split) for split in _splits}
-    files = image_files(folder)
     sizes = [round(share * len(files)) for share in (config.validation, config.test)]
     if min(sizes) < 1:
         raise DataError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +18,35 @@ _modes = {"L": "L", "1": "L", "RGB": "RGB", "P": "RGB"}  # of images that can be
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images in a folder and its subfolders, sorted by their names.
+    """Return the images in a folder and its subfolders, also in linked ones, sorted by their names.
 
     Raises:
         DataError: there is no such folder, or it has no images.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    files = sorted(path for path in found if not path.name.startswith("."))
+    found = (path for path in _within(folder) if path.name.lower().endswith(suffixes) and path.is_file())
+    files = sorted(found, key=lambda path: path.parts)  # paths themselves take three times as long to sort
     if not files:
         raise DataError(
             f"{folder} has no images ({', '.join(suffixes)}), also not in subfolders; give the folder of your images, "
             "or convert them"
         )
     return files
+
+
+def _within(folder: Path) -> Iterator[Path]:
+    """Yield what is in a folder and is not hidden; the content of each folder once, since links may be circular."""
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        within = Path(place)
+        real = within.resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from (within / name for name in names if not name.startswith("."))
 
 
 def untracked(files: Sequence[Path], doing: str, total: int) -> Iterable[Path]:

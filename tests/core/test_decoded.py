@@ -121,6 +121,15 @@ def test_folders_with_files_of_the_same_name_have_separate_copies(tmp_path: Path
     assert (a.times, b.times) == (1, 1)
 
 
+def test_a_file_that_is_reached_through_links_is_not_decoded_again(decoding: Decoding, tmp_path: Path) -> None:
+    decoding()
+    (tmp_path / "folder").symlink_to(tmp_path)
+    (tmp_path / "file").symlink_to("bytes")
+    for path in (tmp_path / "folder" / "bytes", tmp_path / "file", tmp_path / "folder" / "file"):
+        decoding.source.decoded("bytes", [path], decoding.decode)
+    assert decoding.times == 1
+
+
 def test_with_an_unwritable_cache_the_data_is_still_decoded(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     decoding = Decoding(tmp_path, tmp_path / "file" / "below")
