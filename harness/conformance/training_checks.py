@@ -28,7 +28,7 @@ from harness.contracts.outputs import (
 from harness.data.dataset import Split
 from harness.errors import NotApplicable
 from harness.execution.failure import described
-from harness.noise import Noise
+from harness.noise import Noise, global_seed
 
 
 @check(
@@ -195,6 +195,44 @@ def loss_is_a_mean(subject: ModelSubject) -> None:
         significant = abs(two - one) > 5 * (error + other_error) + 1e-3 * abs(one)
         doubled = abs(two - 2 * one) < 0.5 * abs(two - one)
         require(not (significant and doubled), f"{name} is {one:.4g} for {len(x)} examples, {two:.4g} for them twice")
+
+
+@check(
+    "model",
+    "same-seed-same-weights",
+    "Models that are built from the same seed have the same weights.",
+    "Draw initial weights from torch's generator, which is seeded for each fit; numpy.random.default_rng() is not.",
+    cost=0,
+)
+def same_seed_same_weights(subject: ModelSubject) -> None:
+    """Build it twice for each kind of data, in other states of the global generators."""
+    for kind, data in subject.suited.items():
+        found = []
+        for state in (1, 2):
+            disturb(state)
+            found.append(state_of(subject.build(data)))
+        names = different(*found)
+        require(not names, f"for {kind} {', '.join(names)} differ")
+
+
+@check(
+    "model",
+    "loss-follows-the-noise",
+    "The same batch and noise give the same losses.",
+    "Draw from the noise that is passed in; numpy.random.default_rng() without a seed draws other numbers each time.",
+)
+def loss_follows_the_noise(subject: ModelSubject) -> None:
+    """Compute each loss twice, in other states of the global generators of random and numpy."""
+    _require_gradient(subject)
+    x = subject.data.train.all(Noise(0))[:batch_size]
+    found = []
+    for state in (1, 2):
+        model = subject.fitted().train()
+        disturb(state)
+        with global_seed(0):  # which the engine seeds too: dropout draws from torch's generator
+            found.append(subject.losses(model, x, 7))
+    names = different(*found)
+    require(not names, f"{', '.join(names)} from the same noise differ")
 
 
 @check(

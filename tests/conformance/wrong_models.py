@@ -337,6 +337,29 @@ class PicksAtRandom(SoundAutoencoder):
         return super().loss(x, noise) * random.choice([0.5, 1.0, 2.0])
 
 
+class StartsAtUnseededWeights(SoundAutoencoder):
+    caught_by = "model-same-seed-same-weights"
+
+    def __init__(self, info, config):
+        super().__init__(info, config)
+        self.decoder[0].bias.data += torch.from_numpy(np.random.default_rng().normal(size=8)).float()
+
+
+class CorruptsWithoutASeed(SoundAutoencoder):
+    caught_by = "model-loss-follows-the-noise"
+
+    def loss(self, x, noise):
+        noisy = x + 0.1 * torch.from_numpy(np.random.default_rng().normal(size=x.shape)).float()
+        return (self.decode(self.encode(noisy)) - x).square().flatten(1).sum(1).mean()
+
+
+class AddsARandomNumberToItsLoss(SoundAutoencoder):
+    caught_by = "model-loss-follows-the-noise"  # the weights of two fits are equal, and only their curves differ
+
+    def loss(self, x, noise):
+        return super().loss(x, noise) + np.random.default_rng().random()
+
+
 class AlwaysStartsAtTheSameWeights(SoundAutoencoder):
     caught_by = "model-other-seed-other-numbers"
 
@@ -595,6 +618,13 @@ class DrawsFromTheGlobalGenerator(SoundVAE):
 
     def sample(self, n, noise):
         return self.decode(torch.randn(n, len(self.zero)))
+
+
+class SamplesWithoutASeed(SoundVAE):
+    caught_by = "model-follows-the-noise"
+
+    def sample(self, n, noise):
+        return self.decode(torch.from_numpy(np.random.default_rng().normal(size=(n, len(self.zero)))).float())
 
 
 class AlwaysTheSameSamples(SoundVAE):
