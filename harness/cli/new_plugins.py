@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,47 +15,74 @@ from harness.cli.main import main
 from harness.cli.output import warn
 from harness.conformance.checks import suite_version
 from harness.planning.identity import hash_of
-from harness.registry import in_memory
+from harness.settings import describe
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from harness.execution.run import Run
+    from harness.execution.specification import RunSpecification
+    from harness.planning.component import Component
     from harness.registry import Provided
 
 _longest = 120.0  # seconds
 
 
 def check_new_plugins(run: Run) -> None:
-    """Check the models and metrics of a run that are not the project's own, once for each version of their source.
+    """Check what a run uses of models, metrics and data sets of others, once for each version of their source.
 
     They are checked in a process of its own by ``harness check --quick``, so that nothing that they do can harm the
-    run. What fails is shown as a warning, and the run goes on. Classes in memory are not checked, since another process
-    does not have them.
+    run; data sets in another one, since the time that they take depends on their size. What fails is shown as a
+    warning, and the run goes on. Classes in memory are not checked, since another process does not have them, and
+    data sets that have no default for a setting are not, since the checks use the defaults.
 
     Args:
-        run: before it is executed.
+        run: whose data were prepared, so that nothing is left to be downloaded, before it is executed.
     """
-    used = [each for cell in run.applicable for each in (cell.fit.model.provided, cell.metric.provided)]
-    foreign = {_marker(each): each for each in used if not each.plugin.is_own and each.plugin.distribution != in_memory}
-    new = {marker: each for marker, each in foreign.items() if not marker.exists()}
-    if not new:
-        return
-    names = sorted({each.spec.name for each in new.values()})
+    fits = [cell.fit for cell in run.applicable]
+    algorithms = [*(fit.model.provided for fit in fits), *(cell.metric.provided for cell in run.applicable)]
+    datasets = [fit.dataset.provided for fit in fits if not _requires_settings(fit.dataset)]
+    for used in (algorithms, datasets):
+        foreign = {_marker(each): each for each in used if each.plugin.is_foreign}
+        new = {marker: each for marker, each in foreign.items() if not marker.exists()}
+        if new:
+            _check_new(new, run)
+
+
+def _check_new(new: Mapping[Path, Provided], run: Run) -> None:
+    """Check what is new, and keep its markers unless the checks broke off."""
+    ids = sorted({(each.spec.name, each.spec.kind) for each in new.values()})
+    names = sorted({name for name, _ in ids})
     run.reporter.announce(f"checking {', '.join(names)}, used here for the first time")
-    results = _results(names, run.specification.plugin_files)
-    if results is None:
-        warn(f"{', '.join(names)} could not be checked; 'harness check' says why")
-        return
-    for name in names:
-        failed = [each for each in results if each["target"] == name and each["status"] == "failed"]
-        if failed:
-            others = ", ".join(each["check"] for each in failed[1:])
-            more = f" It also fails {others}; 'harness check {name}' says more." if others else ""
-            warn(f"{name} fails the check {failed[0]['check']}: {failed[0]['message']}{more}")
+    try:
+        results = _results(names, run.specification)
+    except TimeoutError:
+        warn(f"the checks of {', '.join(names)} take more than {_longest:g} s and were ended; see 'harness check'")
+    else:
+        if results is None:
+            warn(f"{', '.join(names)} could not be checked; 'harness check' says why")
+            return
+        for name, kind in ids:
+            _warn_of_failures(name, [each for each in results if each["target"] == name and _kind(each) == kind])
     for marker in new:
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
+
+
+def _warn_of_failures(name: str, results: Sequence[Mapping[str, str]]) -> None:
+    failed = [each for each in results if each["status"] == "failed"]
+    if failed:
+        others = ", ".join(each["check"] for each in failed[1:])
+        more = f" It also fails {others}; 'harness check {name}' says more." if others else ""
+        warn(f"{name} fails the check {failed[0]['check']}: {failed[0]['message']}{more}")
+
+
+def _requires_settings(dataset: Component) -> bool:
+    return any(each.required for each in describe(type(dataset.config)))
+
+
+def _kind(result: Mapping[str, str]) -> str:
+    return result["check"].partition("-")[0]
 
 
 def _marker(provided: Provided) -> Path:
@@ -65,23 +92,33 @@ def _marker(provided: Provided) -> Path:
     return cache_dir() / "checked" / hash_of([spec.kind, spec.name, plugin.distribution, *version])
 
 
-def _results(names: Sequence[str], files: Sequence[Path]) -> list[dict[str, str]] | None:
-    """Return the results of the quick checks, or None if they did not end."""
+def _results(names: Sequence[str], specification: RunSpecification) -> list[dict[str, str]] | None:
+    """Return the results of the quick checks, or None if they broke off.
+
+    Raises:
+        TimeoutError: they take too long.
+    """
     from harness.execution.processes import end
     from harness.execution.workers import start_process
 
-    plugins = [word for file in files for word in ("--plugin", str(file))]
-    words = ["check", ",".join(names), "--quick", "--format", "json", *plugins]
+    options = [word for file in specification.plugin_files for word in ("--plugin", str(file))]
+    if specification.data_dir is not None:
+        options += ["--data-dir", str(specification.data_dir)]
+    words = ["check", ",".join(names), "--quick", "--format", "json", *options]
     found: list[dict[str, str]] | None = None
+    ended = True
     with suppress(EOFError, OSError, ValueError):
         process, connection, leader = start_process(_check, words)
         try:
-            if connection.poll(_longest):
+            ended = connection.poll(_longest)
+            if ended:
                 found = json.loads(connection.recv_bytes())
         finally:
             end({leader.pid: leader}, grace=0.0)
             process.join()
             connection.close()
+    if not ended:
+        raise TimeoutError
     return found
 
 

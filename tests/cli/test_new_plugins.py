@@ -57,7 +57,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Let no process be started; return the names that are checked, call by call."""
     found: list[list[str]] = []
 
-    def results(names: list[str], files: Any) -> list[dict[str, str]]:
+    def results(names: list[str], specification: Any) -> list[dict[str, str]]:
         found.append(list(names))
         return []
 
@@ -80,10 +80,10 @@ def test_a_plugin_is_checked_again_only_after_its_source_has_changed(
     assert run().code == 0
     assert run("--fresh").code == 0
     assert run("--seeds", "2").code == 0
-    assert checked == [["guest"]]
+    assert checked == [["guest"], ["tiny"]]
     (tmp_path / "guest.py").write_text(f"{plugin}\n# changed\n")
     assert run().code == 0
-    assert checked == [["guest"], ["guest"]]
+    assert checked == 2 * [["guest"], ["tiny"]]
 
 
 def test_nothing_is_checked_if_nothing_is_to_be_computed(
@@ -105,16 +105,82 @@ def start_no_check(work: Callable[..., None], *arguments: Any, **named: Any) -> 
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        ("harness.cli.new_plugins._longest", 0.0),
         ("harness.cli.new_plugins._check", print),
         ("harness.execution.workers.start_process", start_no_check),
     ],
-    ids=["slow", "without results", "not started"],
+    ids=["without results", "not started"],
 )
-def test_a_check_that_does_not_end_is_a_warning(
+def test_a_check_that_breaks_off_is_a_warning(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, place: str, value: Any
 ) -> None:
     monkeypatch.setattr(place, value)
     done = run()
     assert done.code == 0
     assert "warning: guest could not be checked; 'harness check' says why" in done.err
+    assert "warning: tiny could not be checked; 'harness check' says why" in done.err
+
+
+def test_a_check_that_takes_too_long_is_a_warning_and_is_not_repeated(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.cli.new_plugins._longest", 0.0)
+    done = run()
+    assert done.code == 0
+    for name in ("guest", "tiny"):
+        assert f"warning: the checks of {name} take more than 0 s and were ended; see 'harness check'" in done.err
+    assert "checking" not in run("--fresh").err
+
+
+drawn = "torch.rand(60, 30, generator=g)"
+faults = {
+    "dataset-loads-repeatably": plugin.replace(drawn, "torch.from_numpy(numpy.random.default_rng().random((60, 30)))"),
+    "dataset-inputs-are-in-the-support": plugin.replace("Data.from_tensors", "mislabelled"),
+    "dataset-mean-is-that-of-the-inputs": plugin.replace("Data.from_tensors", "brighter"),
+    "dataset-splits-are-disjoint": plugin.replace(drawn, "torch.rand(60, 30, generator=g.manual_seed(1))"),
+}
+helpers = """
+import dataclasses
+import numpy
+
+def with_info(*splits, **changes):
+    data = harness.Data.from_tensors(*splits)
+    return dataclasses.replace(data, info=dataclasses.replace(data.info, **changes))
+
+harness.mislabelled = lambda *splits: with_info(*splits, support="binary")
+harness.brighter = lambda *splits: with_info(*splits, mean=torch.ones(30))
+"""
+
+
+@pytest.mark.parametrize("check", faults)
+def test_a_data_set_that_is_used_for_the_first_time_is_checked(
+    run: Callable[..., Result], check: str, tmp_path: Path
+) -> None:
+    (tmp_path / "guest.py").write_text(faults[check] + helpers)
+    done = run()
+    assert done.code == 0
+    assert "checking tiny, used here for the first time" in done.err
+    (line,) = [line for line in done.err.splitlines() if "tiny fails the check" in line]
+    assert check in line
+
+
+def test_a_data_set_is_checked_with_the_data_folder_of_the_run(run: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    built = "(harness.brighter if source.data_dir.name == 'mine' else harness.Data.from_tensors)("
+    (tmp_path / "guest.py").write_text(plugin.replace("harness.Data.from_tensors(", built) + helpers)
+    assert "tiny fails the check dataset-mean-is-that-of-the-inputs" in run("--data-dir", str(tmp_path / "mine")).err
+
+
+def test_a_data_set_whose_settings_have_no_defaults_is_not_checked(
+    run: Callable[..., Result], checked: list[list[str]], tmp_path: Path
+) -> None:
+    required = """
+class Required(Tiny):
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        place: str = harness.setting("", "a place", required=True)
+
+Tiny = Required
+"""
+    (tmp_path / "guest.py").write_text(plugin + helpers + required)
+    assert run("--set", "tiny.place=here").code == 0
+    assert checked == [["guest"]]
