@@ -22,6 +22,7 @@ from harness.calibration.sample_checks import Check, Sets, Streams, Variant, che
 from harness.calibration.truth_table import Cost, TruthRow, truth_rows
 from harness.planning.component import resolve_component
 from harness.registry import Registry
+from harness.words import counted
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -107,7 +108,7 @@ def test_spheres_have_the_radius_that_is_stated() -> None:
 @pytest.mark.parametrize("dimensions", [1, 8])
 @pytest.mark.parametrize("name", ["cubes", "cubes-samples"])
 def test_a_fifth_of_the_samples_is_in_the_cube_of_the_data(name: str, dimensions: int) -> None:
-    samples, test, _ = drawn(name, sample_checks._in(dimensions), 10000.0)
+    samples, test, _ = drawn(name, counted(dimensions, "dimension"), 10000.0)
     inside = ((samples >= test.amin(0)) & (samples <= test.amax(0))).all(1)
     assert float(inside.double().mean()) == pytest.approx(0.2, abs=0.02)
     assert (len(samples), len(test)) == (10000, 10000 if name == "cubes" else 1000)
