@@ -99,6 +99,7 @@ def test_an_estimate_that_cannot_be_stored_is_an_error_of_its_metric(call: Call,
 def test_a_model_whose_state_cannot_be_stored_is_an_error(call: Call, tmp_path: Path) -> None:
     (tmp_path / "metrics.py").write_text(plugin)
     words = ("--models", "extra,pca", "--metric", "reconstruction-mse,latency", "--steps", "2", "--timing-rounds", "2")
+    words += ("--dataset", "ppca-toy", "--set", "pca.latent_dim=2", "--set", "latency.load_limit=1")
     assert call("run", "--plugin", "metrics.py", *words).code == 3
     lines = (tmp_path / "runs" / "records.jsonl").read_text().splitlines()
     found = {(record["model"]["name"], record["metric"]["name"]): record for record in map(json.loads, lines)}
