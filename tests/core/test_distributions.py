@@ -15,7 +15,7 @@ from harness.toolkit.bernoulli import Bernoulli
 @settings(deadline=None)
 @given(st.lists(st.floats(-200, 200), min_size=1, max_size=30), st.floats(0, 1))
 def test_log_probabilities_and_gradients_agree_with_torch(logits: list[float], x: float) -> None:
-    for dtype, tolerance in ((torch.float64, 1e-13), (torch.float32, 1e-7)):
+    for dtype, tolerance in ((torch.float64, 1e-13), (torch.float32, 2.5e-7)):
         ours, theirs = (torch.tensor(logits, dtype=dtype, requires_grad=True) for _ in range(2))
         value = torch.full_like(ours, x).detach()
         a = Bernoulli(logits=ours, validate_args=False).log_prob(value)
