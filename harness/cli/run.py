@@ -111,7 +111,8 @@ def run(context: click.Context, /, **values: Any) -> int:
     where it stopped. A model to which no metric applies ("n/a") is not trained.
     """
     require_rows(values)
-    registry = load_registry(values["plugin_files"])
+    with located_option(context, "plugin_files"):
+        registry = load_registry(values["plugin_files"])
     return carry_out(request_of(context, registry), registry, values)
 
 

@@ -19,7 +19,7 @@ from harness.contracts.engine import precisions, step_modes
 from harness.contracts.events import Record, evaluation_splits, failed, finished, schema
 from harness.specs import is_name
 
-largest = 1e150  # of a result: its square is still a finite number
+largest = 1e70  # of a result: a sum of squares of its variances is still a finite number
 _largest_finite = sys.float_info.max
 _deepest = 20  # levels of settings and diagnostics
 _longest_key = 100  # characters, since keys are names of files

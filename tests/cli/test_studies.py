@@ -102,8 +102,9 @@ def test_every_study_of_the_project_is_a_plan(path: Path, call: Call) -> None:
     ('models = "vae"\nmetric = "elbo"\ntarget = "elbo=-100"\n', "line 3: --target elbo=-100: none of the metrics elbo"),
     ('models = "vae"\nmetric = "elbo"\nexecutor = "rey"\n', "line 3: unknown executor 'rey'. Did you mean 'ray'?"),
     ('models = "vae"\nmetric = "elbo"\naddress = ""\n', "line 3: --address is that of a cluster"),
+    ('models = "vae"\nmetric = "elbo"\nplugin = ["none.py"]\n', "line 3: plugin file 'none.py' does not exist"),
 ])  # fmt: skip
-def test_a_wrong_name_budget_target_or_executor_of_a_study_is_located(
+def test_a_wrong_name_budget_target_executor_or_file_of_a_study_is_located(
     refused: Callable[..., str], tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "study.toml").write_text(text)

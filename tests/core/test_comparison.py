@@ -20,6 +20,7 @@ from harness.results.comparison import (
     pooled_variances,
     standard_deviation,
 )
+from harness.results.validation import largest
 from harness_metrics.likelihood.elbo import ELBO
 from harness_vae.vae import VAE
 
@@ -42,6 +43,13 @@ def interval(a: Measured, b: Measured) -> tuple[float, float]:
 
 def ranges(rows: Sequence[Measured], direction: str = "higher") -> list[tuple[int, int]]:
     return [(int(low), int(high)) for low, high in zip(*compare(rows).rank_ranges(direction), strict=True)]
+
+
+def test_the_largest_results_that_are_read_can_be_compared() -> None:
+    rows = [over_seeds([sign * largest, -sign * largest, sign * largest]) for sign in (1, -1)]
+    assert ranges([*rows, over_seeds([0, 1, 2])]) == [(1, 3)] * 3
+    variances = np.full(10**6, np.var([largest, -largest], ddof=1))
+    assert np.isfinite(pooled_variances(variances, np.full(10**6, 100))[0]).all()
 
 
 near_each_other = st.builds(lambda middle, gap: middle + gap, st.just(-108.25), st.floats(-1e-9, 1e-9))
