@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.conformance.checks import check, require, skip
 from harness.conformance.model_subject import ModelSubject, snapshot, state_of
-from harness.conformance.surroundings import disturb
+from harness.conformance.surroundings import differing
 from harness.contracts.models import (
     Calibrates,
     Corrupts,
@@ -108,11 +108,7 @@ def stays_in_evaluation_mode(subject: ModelSubject) -> None:
 def evaluates_without_chance(subject: ModelSubject) -> None:
     """Evaluate the same examples twice."""
     model, x = subject.fitted(), subject.examples()
-    found = []
-    for seed in (1, 2):
-        disturb(seed)
-        found.append(snapshot(outputs(model, x)))
-    names = different(*found)
+    names = differing(lambda: snapshot(outputs(model, x)))
     require(not names, f"{', '.join(names)} differ from call to call")
 
 
@@ -249,11 +245,7 @@ def follows_the_noise(subject: ModelSubject) -> None:
     """Draw twice from the same noise."""
     model, x = subject.fitted(), subject.examples()
     _require_draws(model)
-    found = []
-    for state in (1, 2):
-        disturb(state)
-        found.append(snapshot(draws(model, x, seed=7)))
-    names = different(*found)
+    names = differing(lambda: snapshot(draws(model, x, seed=7)))
     require(not names, f"{', '.join(names)} from the same noise differ")
 
 

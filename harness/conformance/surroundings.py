@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from harness.contracts.outputs import different
 from harness.execution.surroundings import changes_since, read_all, restored
 
 _unusual_seed = 76_031_958  # that no plugin sets, which would then change nothing
@@ -35,6 +37,15 @@ def disturb(seed: int) -> None:
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed)
+
+
+def differing(compute: Callable[[], dict[str, Tensor]]) -> list[str]:
+    """Compute tensors twice, in two states of the global generators, and return the names of those that differ."""
+    found = []
+    for seed in (1, 2):
+        disturb(seed)
+        found.append(compute())
+    return different(*found)
 
 
 @contextlib.contextmanager

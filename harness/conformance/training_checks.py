@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from harness.conformance.checks import Failed, check, require, skip
 from harness.conformance.model_subject import ModelSubject, batch_size, in_words, state_of
-from harness.conformance.surroundings import disturb
+from harness.conformance.surroundings import differing, disturb
 from harness.conformance.tiny_data import copied, kinds
 from harness.contracts.objectives import objectives_of
 from harness.contracts.outputs import (
@@ -25,7 +26,7 @@ from harness.contracts.outputs import (
     latent_size,
     outputs,
 )
-from harness.data.dataset import Split
+from harness.data.dataset import Data, Split
 from harness.errors import NotApplicable
 from harness.execution.failure import described
 from harness.noise import Noise, global_seed
@@ -207,12 +208,12 @@ def loss_is_a_mean(subject: ModelSubject) -> None:
 def same_seed_same_weights(subject: ModelSubject) -> None:
     """Build it twice for each kind of data, in other states of the global generators."""
     for kind, data in subject.suited.items():
-        found = []
-        for state in (1, 2):
-            disturb(state)
-            found.append(state_of(subject.build(data)))
-        names = different(*found)
+        names = differing(partial(_weights, subject, data))
         require(not names, f"for {kind} {', '.join(names)} differ")
+
+
+def _weights(subject: ModelSubject, data: Data) -> dict[str, Tensor]:
+    return state_of(subject.build(data))
 
 
 @check(
@@ -225,13 +226,13 @@ def loss_follows_the_noise(subject: ModelSubject) -> None:
     """Compute each loss twice, in other states of the global generators of random and numpy."""
     _require_gradient(subject)
     x = subject.data.train.all(Noise(0))[:batch_size]
-    found = []
-    for state in (1, 2):
+
+    def losses() -> dict[str, Tensor]:
         model = subject.fitted().train()
-        disturb(state)
         with global_seed(0):  # which the engine seeds too: dropout draws from torch's generator
-            found.append(subject.losses(model, x, 7))
-    names = different(*found)
+            return subject.losses(model, x, 7)
+
+    names = differing(losses)
     require(not names, f"{', '.join(names)} from the same noise differ")
 
 
