@@ -65,7 +65,11 @@ def time_in_rounds(cells: Sequence[Cell], specification: RunSpecification, event
 
 def rounds_kept(kept: Store, cells: Sequence[Cell]) -> int:
     """Return how many rounds of all the cells were finished before their timings were interrupted."""
-    return min((len(records) for records in _records_by_cell(kept, cells).values()), default=0)
+    return _whole_rounds(_records_by_cell(kept, cells))
+
+
+def _whole_rounds(records: Mapping[str, Sequence[Record]]) -> int:
+    return min(map(len, records.values()), default=0)
 
 
 def _records_by_cell(kept: Store, cells: Sequence[Cell]) -> dict[str, list[Record]]:
@@ -131,7 +135,7 @@ class _Rounds:
         self.events = events
         self.kept = kept
         self.records = _records_by_cell(kept, cells)
-        self.finished = rounds_kept(kept, cells)
+        self.finished = _whole_rounds(self.records)
         before = (record.timing_group for records in self.records.values() for record in records)
         self.group = next(before, None) or hash_of([sorted(self.records), now()])
         self.ended: set[str] = set()
