@@ -212,9 +212,7 @@ def _part(names: _Column, values: Sequence[_Column], width: int) -> _Table | Non
     """Return a table of some columns of a summary, with the rows that have a value there, or None if it is too wide."""
     places = [n for n in range(len(names.entries)) if any(each.entries[n].strip() for each in values)]
     part = [
-        replace(
-            each, entries=[each.entries[n] for n in places], best=[each.best[n] for n in places] if each.best else ()
-        )
+        replace(each, entries=[each.entries[n] for n in places], best=[each.best[n] for n in places])
         for each in (names, *values)
     ]
     return _table(part, [""] * len(places), width, heads=_heads[: 2 if len(values) > 1 else None])
