@@ -53,7 +53,8 @@ def figures(
     drawn = _draw(stored, figures_to_draw, store, registry, source_from(data_dir, notice))
     print(f"drew {drawn} figures of {len(stored)} fits, in {runs}/fits/*/figures")
     names = {described["identity"]["dataset"]["name"] for described in stored.values()}
-    for path in rewrite(names, store, leaderboards, registry, warn):
+    written, _ = rewrite(names, store, leaderboards, registry, warn)
+    for path in written:
         print(f"wrote {path}")
 
 

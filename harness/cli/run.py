@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from harness.execution.run import Outcome, Run
     from harness.planning.plan import Request
     from harness.registry import Registry
-    from harness.results.store import Store
 
 
 @click.command(
@@ -147,7 +146,7 @@ def carry_out(request: Request, registry: Registry, values: Mapping[str, Any]) -
         with suppress(BrokenPipeError):  # the exit code is that of the run
             boards, of_store = _write_boards(outcome.records, run, values)
             if boards and not outcome.interrupted:
-                announce(f"next: {_next_command(boards, of_store, run.store)}")
+                announce(f"next: {_next_command(boards, of_store, values['runs'])}")
     return outcome.exit_code
 
 
@@ -373,22 +372,20 @@ def _show_interruption(run: Run) -> None:
 
 def _write_boards(
     records: Mapping[str, Record], run: Run, values: Mapping[str, Any]
-) -> tuple[list[Board], Sequence[Record]]:
+) -> tuple[list[Board], list[Board]]:
     """Write the boards of all stored results on the run's data sets; print those of the run.
 
-    Return the boards of the run, and the records of all stored results that boards show.
+    Return the boards of the run, and those of all stored results.
     """
     from harness.leaderboard.board import build_boards
     from harness.leaderboard.files import rewrite
     from harness.leaderboard.machine import render_json
     from harness.leaderboard.terminal import render
-    from harness.results.curation import shown_records
+    from harness.results.curation import with_titles
 
     datasets = {record.dataset["name"] for record in records.values()}
-    written = rewrite(datasets, run.store, values["leaderboards"], run.registry, warn)
-    of_store = shown_records(run.store)
-    with_titles = {record.cell_key: record for record in of_store}
-    boards = build_boards([with_titles.get(key, record) for key, record in records.items()], run.store)
+    written, of_store = rewrite(datasets, run.store, values["leaderboards"], run.registry, warn)
+    boards = build_boards(with_titles(list(records.values()), run.store), run.store)
     if values["as_json"]:
         print(render_json(boards))
     else:
@@ -399,32 +396,27 @@ def _write_boards(
     return boards, of_store
 
 
-def _next_command(boards: Sequence[Board], of_store: Sequence[Record], store: Store) -> str:
+def _next_command(boards: Sequence[Board], of_store: Sequence[Board], runs: Path) -> str:
     """Return the command that tells most about the boards of a run, which are parts of those of its store."""
     if all(row.value is None for board in boards for row in board.rows):
         return f"harness show {boards[0].metric}, which says what it needs of a model"
     if any(row.no_rank and row.seeds == 1 and not board.machine for board in boards for row in board.rows):
         return "the same command with --seeds 3, since a model with one seed has no rank"
-    folder = [] if store.root == Path("runs") else ["--runs", str(store.root)]
+    folder = [] if runs == Path("runs") else ["--runs", str(runs)]
     for board in boards:
-        names = _names_of_the_best(board, of_store, store)
+        names = _names_of_the_best(board, of_store)
         if len(names) == 2:
             compared = ["--dataset", board.dataset, "--metric", board.metric, "--explain", *names]
             return shlex.join(["harness", "leaderboard", *compared, *folder])
     return f"{shlex.join(['harness', 'report', *folder])}, which shows all results as one page"
 
 
-def _names_of_the_best(board: Board, of_store: Sequence[Record], store: Store) -> list[str]:
-    """Return how the board of all stored results names the first two rows of a run's board, if they have ranks.
+def _names_of_the_best(board: Board, of_store: Sequence[Board]) -> list[str]:
+    """Return how the boards of all stored results name the first two rows of a run's board, if they have ranks.
 
     With more rows, more settings differ, so that the names are longer.
     """
-    from harness.leaderboard.board import build_boards
-
     fits = [row.fit_key for row in board.rows if row.rank is not None][:2]
-    if len(fits) < 2:
-        return []
     named = board.dataset, board.metric
-    whole = [record for record in of_store if (record.dataset["name"], record.metric["name"]) == named]
-    names = {row.fit_key: row.name for each in build_boards(whole, store) for row in each.rows}
+    names = {row.fit_key: row.name for each in of_store if (each.dataset, each.metric) == named for row in each.rows}
     return [names[fit] for fit in fits if fit in names]

@@ -27,8 +27,8 @@ _not_in_names = re.compile(r"[^\w.-]")  # of files
 
 def rewrite(
     datasets: Collection[str], store: Store, folder: Path, registry: Registry, warn: Callable[[str], None]
-) -> list[Path]:
-    """Write the leaderboards of data sets from everything in the store; return their paths.
+) -> tuple[list[Path], list[Board]]:
+    """Write the leaderboards of data sets from everything in the store; return their paths, and all boards of it.
 
     Runs that end at the same time write one after the other, each with the results of those before.
     ``registry`` has the figures of boards, and ``warn`` shows a line about one that cannot be drawn.
@@ -45,7 +45,7 @@ def rewrite(
         written = write_leaderboards(
             [board for board in boards if board.dataset in datasets], folder, store, registry, warn
         )
-        return [*_write_index(boards, folder), *written]
+        return [*_write_index(boards, folder), *written], boards
 
 
 def write_leaderboards(

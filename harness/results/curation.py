@@ -37,7 +37,7 @@ def shown_records(store: Store) -> list[Record]:
     unknown = unknown_keys(hidden, records)
     if unknown is not None:
         store.warn(f"{hidden_file(store)} {unknown}")
-    return _with_titles([record for record in records if record.cell_key not in hidden], titles(store))
+    return with_titles([record for record in records if record.cell_key not in hidden], store)
 
 
 def unknown_keys(hidden: Collection[str], records: Sequence[Record]) -> str | None:
@@ -129,7 +129,9 @@ def is_title(value: Any) -> bool:
     return isinstance(value, str) and value.isprintable() and 0 < len(value.strip()) == len(value) <= longest_title
 
 
-def _with_titles(records: list[Record], by_key: Mapping[str, str]) -> list[Record]:
+def with_titles(records: list[Record], store: Store) -> list[Record]:
+    """Return records of a store with the titles of their models."""
+    by_key = titles(store)
     if not by_key:
         return records
     models: dict[int, Mapping[str, Any]] = {}  # many records share one
