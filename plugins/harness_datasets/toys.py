@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -50,7 +51,11 @@ class PPCAToy:
             z, rest = noise.normal(n, config.latent_dim), noise.normal(n, config.dim)
             return Examples(z @ weights.T + config.noise * rest)
 
-        return _data("ppca-toy", config, draw, MultivariateNormal(torch.zeros_like(exact[:, 0]), covariance))
+        @cache
+        def density() -> Distribution:
+            return MultivariateNormal(torch.zeros_like(exact[:, 0]), covariance)
+
+        return _data("ppca-toy", config, draw, density)
 
 
 class MixtureToy:
@@ -74,14 +79,16 @@ class MixtureToy:
         """Draw the vectors; ``source`` is not used."""
         config = self.config
         means = Noise(derive_seed("mixture-toy", "means", config.seed)).normal(config.components, config.dim)
-        shares = Categorical(torch.ones(config.components, dtype=torch.float64))
-        components = Independent(Normal(means.double(), config.deviation), 1)
 
         def draw(n: int, noise: Noise) -> Examples:
             label = (noise.uniform(n) * config.components).long()
             return Examples(means[label] + config.deviation * noise.normal(n, config.dim), label)
 
-        density = MixtureSameFamily(shares, components)
+        @cache
+        def density() -> Distribution:
+            shares = Categorical(torch.ones(config.components, dtype=torch.float64))
+            return MixtureSameFamily(shares, Independent(Normal(means.double(), config.deviation), 1))
+
         return _data("mixture-toy", config, draw, density, classes=config.components)
 
 
@@ -89,16 +96,19 @@ def _data(
     name: str,
     sizes: Sizes,
     draw: Callable[[int, Noise], Examples],
-    density: Distribution,
+    density: Callable[[], Distribution],
     classes: int | None = None,
 ) -> Data:
-    """Draw each split from its own stream, so the size of one does not change the others."""
+    """Draw each split from its own stream, so the size of one does not change the others.
+
+    ``density`` is called when it is needed: the first distribution makes torch import much.
+    """
     train, validation, test = (
         draw(n, Noise(derive_seed(name, split, sizes.seed)))
         for split, n in (("train", sizes.train), ("validation", sizes.validation), ("test", sizes.test))
     )
 
     def log_prob(x: Tensor) -> Tensor:
-        return density.log_prob(x.double().cpu())
+        return density().log_prob(x.double().cpu())
 
     return Data.from_tensors(train, validation, test, classes=classes, log_prob=log_prob)
