@@ -8,17 +8,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.contracts.events import Record
-from harness.errors import UsageError, unknown
+from harness.errors import HarnessError, UsageError, unknown
 from harness.planning.budget import in_words
 from harness.registry import Registry
 from harness.regression import baseline
 from harness.regression.findings import Finding, kinds
 from harness.regression.quality import Side, compare_quality
 from harness.regression.speed import Benchmark, compare_counts, compare_speed, outcomes_of, survey
-from harness.regression.versions import Version, installed, options_of_run, run_models
+from harness.regression.versions import Version, installed, options_of_run, provided_by, run_models
 from harness.regression.workloads import works
 from harness.results.store import Store
 from harness.settings import show
@@ -32,6 +32,20 @@ _of_the_harness = {
     "load": "reading 1,000 records",
     "boards": "boards of 300 records",
 }
+
+
+class Lacked(NamedTuple):
+    """What a version lacks of what is asked for, as kinds and names, and how its run ended because of that."""
+
+    version: str
+    names: Sequence[tuple[str, str]] = ()
+    error: HarnessError | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """What to say about it."""
+        words = {"dataset": "data set"}
+        return [f"{self.version} has no {words.get(kind, kind)} {name}" for kind, name in self.names]
 
 
 @dataclass(frozen=True)
@@ -141,16 +155,40 @@ class Comparison:
         tolerances = self._tolerances([record for records in of_stored for record in records or ()])
         with tempfile.TemporaryDirectory(prefix="harness-") as folder:
             results: list[Side] = []
-            words = self._words()
+            lacked: list[Lacked] = []
             for number, (store, version) in enumerate(zip(stored, versions, strict=True)):
                 if version is not None:
-                    self.announce(f"training and measuring with {version.name}: harness run {' '.join(words)}")
                     store = Store(Path(folder) / str(number), self.announce)
-                    run_models(version, words, store.root)
+                    lacked.append(self._run(version, store.root))
                 assert store is not None
                 records = of_stored[number]
                 results.append(Side(records_of(store) if records is None else records, store.values))
+            notes += _lines_about(lacked, [record for records in of_stored for record in records or ()])
             return compare_quality(results[0], results[1], tolerances, notes.append)
+
+    def _run(self, version: Version, store: Path) -> Lacked:
+        """Train and measure with a version, as far as it has what is asked for; return what it lacks.
+
+        Raises:
+            HarnessError: it does not run at all.
+        """
+        asked = {"model": [*self.models], "metric": [*self.metrics], "dataset": [self.dataset]}
+        words = self._words(asked)
+        self.announce(f"training and measuring with {version.name}: harness run {' '.join(words)}")
+        try:
+            run_models(version, words, store)
+        except HarnessError as error:
+            provided = provided_by(version)
+            lacking = [(kind, name) for kind, names in asked.items() for name in names if name not in provided[kind]]
+            if not lacking:
+                raise
+            lacked = Lacked(version.name, lacking, error)
+            self.announce("; ".join(lacked.lines))
+            left = {kind: [name for name in names if (kind, name) not in lacking] for kind, names in asked.items()}
+            if all(left.values()):
+                run_models(version, self._words(left), store)
+            return lacked
+        return Lacked(version.name)
 
     def _chosen_of(self, results: Stored) -> list[Record]:
         chosen = [(kind, names) for kind, names in self.chosen.items() if names]
@@ -160,11 +198,10 @@ class Comparison:
             if all(getattr(record, kind)["name"] in names for kind, names in chosen)
         ]
 
-    def _words(self) -> list[str]:
-        known = {*self.models, *self.metrics, self.dataset}
-        settings = {owner: values for owner, values in self.settings.items() if owner in known}
+    def _words(self, asked: Mapping[str, Sequence[str]]) -> list[str]:
+        (dataset,) = asked["dataset"]
         return options_of_run(
-            self.models, self.metrics, self.dataset, self.seeds, self.epochs, self.device, self.data, settings
+            asked["model"], asked["metric"], dataset, self.seeds, self.epochs, self.device, self.data, self.settings
         )
 
     def _tolerances(self, records: Sequence[Record]) -> dict[str, float]:
@@ -296,6 +333,19 @@ def request_of(results: Stored) -> dict[str, Any]:
         "settings": settings,
         **({"epochs": epochs[0]} if epochs else {}),
     }
+
+
+def _lines_about(lacked: Sequence[Lacked], stored: Sequence[Record]) -> list[str]:
+    """Say which versions lack what.
+
+    Raises:
+        HarnessError: neither a version nor the stored records have something that is asked for.
+    """
+    found = {(kind, getattr(record, kind)["name"]) for record in stored for kind in ("model", "metric", "dataset")}
+    nowhere = set.intersection(*({*each.names} for each in lacked)) - found if lacked else set()
+    if nowhere and lacked[0].error:
+        raise lacked[0].error
+    return [line for each in lacked for line in each.lines]
 
 
 def _is_number(value: Any) -> bool:

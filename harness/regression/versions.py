@@ -10,6 +10,7 @@ import atexit
 import hashlib
 import importlib.metadata
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -205,7 +206,8 @@ def options_of_run(
     data: Path | None,
     settings: Mapping[str, Mapping[str, str]],
 ) -> list[str]:
-    """Return the options of ``harness run`` for a request."""
+    """Return the options of ``harness run`` for a request; settings of what is not asked for are left out."""
+    settings = {owner: values for owner, values in settings.items() if owner in {*models, *metrics, dataset}}
     words = ["--models", ",".join(models), "--metric", ",".join(metrics), "--dataset", dataset]
     words += ["--seeds", str(seeds), "--epochs", str(epochs), "--device", device]
     words += [f"--data-dir={data}"] * (data is not None)
@@ -221,10 +223,29 @@ def run_models(version: Version, words: Sequence[str], store: Path) -> None:
         HarnessError: the version does not run at all; models that fail have a record instead.
     """
     plugins = [word for file in version.plugin_files for word in ("--plugin", str(file))]
-    command = [sys.executable, "-m", "harness", "run", *words, *plugins, "--no-figures", "--runs", str(store)]
-    command += ["--leaderboards", str(store / "leaderboards")]
-    done = subprocess.run(
-        command, env=version.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
-    )
+    command = ["run", *words, *plugins, "--no-figures", "--runs", str(store)]
+    done = _harness(version, *command, "--leaderboards", str(store / "leaderboards"))
     if done.returncode not in (0, 3, 4):
         raise HarnessError(f"{version.name} cannot run:\n{_last_lines(done.stderr)}")
+
+
+def provided_by(version: Version) -> dict[str, set[str]]:
+    """Return the names of what a version has, with other names for the same, by kind: ``model``, ``metric``, ...
+
+    Raises:
+        HarnessError: it does not run at all, or is too old to say.
+    """
+    plugins = [word for file in version.plugin_files for word in ("--plugin", str(file))]
+    done = _harness(version, "list", "--format", "json", *plugins)
+    if done.returncode != 0:
+        raise HarnessError(f"{version.name} cannot list what it has:\n{_last_lines(done.stderr)}")
+    found: dict[str, set[str]] = {}
+    for each in json.loads(done.stdout):
+        found.setdefault(each["kind"], set()).update([each["name"], *each.get("aliases", ())])
+    return found
+
+
+def _harness(version: Version, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the harness with a version."""
+    command = [sys.executable, "-m", "harness", *words]
+    return subprocess.run(command, env=version.environment, capture_output=True, text=True, check=False)

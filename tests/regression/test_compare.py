@@ -16,7 +16,9 @@ import pytest
 from marks import needs_a_full_device
 from versions import cell, component, store_of
 
+from harness.errors import HarnessError
 from harness.regression import speed
+from harness.regression.compare import Lacked, _lines_about
 from harness.regression.versions import Version, installed
 
 if TYPE_CHECKING:
@@ -120,6 +122,30 @@ def test_a_worse_loss_and_a_model_that_fails_in_the_head_only_are_found(
     found = {each["name"].split(" of ")[1].split()[0]: each for each in json.loads(result.out)}
     assert {name: each["verdict"] for name, each in found.items()} == {"toy": "worse", "other": "newly failing"}
     assert "planted" in found["other"]["reason"]
+
+
+def test_what_the_head_lacks_is_missing_and_the_rest_is_compared(
+    version: Write, compare: Callable[..., Result], call: Call
+) -> None:
+    words = ["--metric", "reconstruction-mse", "--epochs", "1", "--seeds", "1", "--no-figures", "--runs", "before"]
+    assert call("run", "--models", "toy,other", *words, "--plugin", version("a")).code == 0
+    head = Path(version("b"))
+    head.write_text(head.read_text().replace(', harness.ModelSpec("other", Other, "for tests")', ""))
+    chosen = ("--models", "toy,other", "--seeds", "1", "--only", "quality")
+    result = compare("before", str(head), *chosen)
+    assert result.code == 1
+    found = {each["name"].split(" of ")[1].split()[0]: each["verdict"] for each in json.loads(result.out)}
+    assert found == {"toy": "same", "other": "missing"}
+    assert "b/toy.py has no model other" in result.err
+
+
+def test_what_no_side_has_is_an_error() -> None:
+    """Else a name that is spelled wrongly would be left out, and the rest be green."""
+    error = HarnessError("unknown model")
+    both = [Lacked("a", [("model", "vea")], error), Lacked("b", [("model", "vea"), ("metric", "new")], error)]
+    with pytest.raises(HarnessError, match="unknown model"):
+        _lines_about(both, [])
+    assert _lines_about([Lacked("a"), both[1]], []) == ["b has no model vea", "b has no metric new"]
 
 
 def test_more_memory_and_operators_are_found(version: Write, compare: Callable[..., Result]) -> None:
