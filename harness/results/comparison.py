@@ -12,9 +12,9 @@ Functions of arrays take any number of leading dimensions, so that many boards c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 confidence = 0.95
 _many = 1e8  # degrees of freedom; more make no difference
 _enough = 4  # degrees of freedom; with fewer, Welch's test is wrong too often if one row spreads more than the others
+_own_error_rate = 0.025  # of all intervals of a board that use the spread of their two rows alone
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ class Comparison:
         pair_freedom: the same as far as it rests on estimates of its own.
         least_margin: half the width of an interval that takes nothing from the other rows of the board,
             ``(..., k, k)``; 0 if at most one row has a spread.
+        own_margin: the same so that all these intervals of a board hold at once, ``(..., k, k)``; infinite if one of
+            the two rows has too few seeds to know its spread.
     """
 
     difference: Floats
@@ -113,6 +116,7 @@ class Comparison:
     board_freedom: Floats
     pair_freedom: Floats
     least_margin: Floats
+    own_margin: Floats
 
     def margin(self, *, simultaneous: bool = True) -> Floats:
         """Return half the widths of 95% intervals of the differences, ``(..., k, k)``.
@@ -124,6 +128,8 @@ class Comparison:
 
         rows = self.difference.shape[-1] if simultaneous else 2
         pooled = critical_value(rows, self.board_freedom, self.pair_freedom) * np.sqrt(self.variance)
+        if simultaneous:
+            pooled = np.minimum(pooled, self.own_margin)
         margins: Floats = np.maximum(pooled, self.least_margin)
         return margins
 
@@ -228,28 +234,55 @@ def compare_values(
 
     variance, freedom = pooled_variances(spread**2, seeds - 1)
     over_seeds = _sum_of_pairs(variance / seeds)
-    unseen = np.maximum(0, measurement_stderr**2 - variance)
-    of_measurement = _sum_of_pairs(unseen)
-    total = over_examples + over_seeds + of_measurement
-    rest = over_examples + of_measurement
-    pair_loss = _ratio(over_examples**2, example_freedom, 0) + _sum_of_pairs(unseen**2 / measurement_freedom)
+    rest, rest_loss = _without_seeds(over_examples, example_freedom, measurement_stderr, measurement_freedom, variance)
+    total = over_seeds + rest
+
     own = spread**2 / seeds
     own_over_seeds = _sum_of_pairs(own)
     own_freedom = _ratio(own_over_seeds**2, _sum_of_pairs(_ratio(own**2, (seeds - 1).astype(float), 0)))
-    squared_margin = sum(
-        critical_value_alone(freedom) ** 2 * variance
-        for variance, freedom in ((own_over_seeds, own_freedom), (rest, _ratio(rest**2, pair_loss)))
-    )
+
+    def squared_margin(critical_value: Callable[[Floats], Floats], rest: Floats, rest_loss: Floats) -> Floats:
+        of_rest = critical_value(_ratio(rest**2, rest_loss)) ** 2 * rest
+        found: Floats = critical_value(own_freedom) ** 2 * own_over_seeds + of_rest
+        return found
+
+    least = squared_margin(critical_value_alone, rest, rest_loss)
     is_pooled = (spread > 0).sum(-1) > 1
+    rows = values.shape[-1]
+    knows_its_spread = (spread == 0) | (seeds > _enough)
+    has_own = knows_its_spread[..., :, None] & knows_its_spread[..., None, :] & (own_over_seeds > 0) & (rows > 2)
+    of_own = np.full(has_own.shape, math.inf)
+    if has_own.any():
+        own_rest = _without_seeds(over_examples, example_freedom, measurement_stderr, measurement_freedom, spread**2)
+        of_own[has_own] = squared_margin(partial(critical_value_of_pairs, rows), *own_rest)[has_own]
     return Comparison(
         values[..., :, None] - values[..., None, :],
         over_examples,
         over_seeds,
-        of_measurement,
+        rest - over_examples,
         board_freedom=_ratio(total**2, _ratio(over_seeds**2, freedom[..., None, None], 0)),
-        pair_freedom=_ratio(total**2, pair_loss),
-        least_margin=np.sqrt(squared_margin) * is_pooled[..., None, None],
+        pair_freedom=_ratio(total**2, rest_loss),
+        least_margin=np.sqrt(least) * is_pooled[..., None, None],
+        own_margin=np.sqrt(of_own),
     )
+
+
+def _without_seeds(
+    over_examples: Floats,
+    example_freedom: Floats,
+    measurement_stderr: Floats,
+    measurement_freedom: Floats,
+    seed_variance: Floats,
+) -> tuple[Floats, Floats]:
+    """Return the variance of each pair that ``seed_variance`` of the rows does not show.
+
+    With it comes the sum of the squares of its parts over their degrees of freedom.
+    """
+    import numpy as np
+
+    unseen = np.maximum(0, measurement_stderr**2 - seed_variance)
+    loss = _ratio(over_examples**2, example_freedom, 0) + _sum_of_pairs(unseen**2 / measurement_freedom)
+    return over_examples + _sum_of_pairs(unseen), loss
 
 
 def pooled_variances(variances: Floats, freedoms: Integers) -> tuple[Floats, Floats]:
@@ -356,6 +389,29 @@ def critical_value(rows: int, board_freedom: Floats, pair_freedom: Floats) -> Fl
     return values
 
 
+def critical_value_of_pairs(rows: int, freedom: Floats) -> Floats:
+    """Return by how many of its own standard errors some pair of equal rows differs with a probability of at most 2.5%.
+
+    It is the quantile of Student's t at the level of one of all pairs (Bonferroni).
+
+    Args:
+        rows: at least two.
+        freedom: degrees of freedom of the standard error of a pair, at least 1, of any shape.
+    """
+    return _interpolated(_critical_values_of_pairs(rows), freedom)
+
+
+@lru_cache(maxsize=256)
+def _critical_values_of_pairs(rows: int) -> tuple[Floats, Floats]:
+    """Return reciprocals of degrees of freedom, and the logarithm of the critical value for each."""
+    import numpy as np
+    from scipy.special import stdtrit
+
+    reciprocals = np.linspace(0, 1, 1001)
+    level = _own_error_rate / (rows * (rows - 1))
+    return reciprocals, np.log(stdtrit(1 / np.maximum(reciprocals, 1 / _many), 1 - level))
+
+
 def critical_value_alone(freedom: Floats) -> Floats:
     """Return by how many standard errors two equal rows differ with a small probability, whatever others there are.
 
@@ -366,11 +422,7 @@ def critical_value_alone(freedom: Floats) -> Floats:
     Args:
         freedom: degrees of freedom ν, at least 1, of any shape.
     """
-    import numpy as np
-
-    reciprocals, logarithms = _critical_values_alone()
-    values: Floats = np.exp(np.interp(1 / np.clip(freedom, 1, _many), reciprocals, logarithms))
-    return values
+    return _interpolated(_critical_values_alone(), freedom)
 
 
 @lru_cache(maxsize=1)
@@ -383,6 +435,14 @@ def _critical_values_alone() -> tuple[Floats, Floats]:
     freedom = 1 / np.maximum(reciprocals, 1 / _many)
     level = (1 - confidence) * np.minimum(1, freedom / _enough) ** 2
     return reciprocals, np.log(stdtrit(freedom, 1 - level / 2))
+
+
+def _interpolated(table: tuple[Floats, Floats], freedom: Floats) -> Floats:
+    """Return critical values from reciprocals of degrees of freedom and the logarithm of the value for each."""
+    import numpy as np
+
+    values: Floats = np.exp(np.interp(1 / np.clip(freedom, 1, _many), *table))
+    return values
 
 
 @lru_cache(maxsize=256)

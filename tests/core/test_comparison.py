@@ -107,6 +107,23 @@ def test_no_interval_is_narrower_than_welchs(others: int) -> None:
         assert 2 * found.margin(simultaneous=simultaneous)[0, 1] >= (theirs.high - theirs.low) * 0.999
 
 
+@pytest.mark.parametrize(("seeds", "expected"), [(4, [(1, 3)] * 3), (5, [(1, 2), (2, 3), (1, 3)])])
+def test_from_five_seeds_on_a_row_that_spreads_does_not_hide_the_difference_of_others(
+    seeds: int, expected: list[tuple[int, int]]
+) -> None:
+    offsets = np.linspace(-1, 1, seeds)
+    rows = [over_seeds(each) for each in (10 + 0.1 * offsets, 9 + 0.1 * offsets, 9.5 + 100 * offsets)]
+    assert ranges(rows) == expected
+
+
+def test_the_interval_of_two_rows_alone_is_welchs_at_the_level_of_one_of_all_pairs() -> None:
+    a, b, wild = seeded.normal(0, 2, size=6), seeded.normal(1, 1, size=6), seeded.normal(0, 1000, size=6)
+    found = compare([over_seeds(each) for each in (a, b, wild)])
+    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval(1 - 0.025 / 3)
+    assert found.own_margin[0, 1] == pytest.approx((theirs.high - theirs.low) / 2, rel=1e-5)
+    assert found.margin()[0, 1] == found.own_margin[0, 1]
+
+
 @pytest.mark.parametrize("freedom", [1, 1.5, 2, 3, 4, 9, 1e6])
 def test_with_few_degrees_of_freedom_the_level_of_a_row_alone_is_stricter(freedom: float) -> None:
     level = 0.05 * min(1, freedom / 4) ** 2
@@ -170,7 +187,7 @@ def test_equal_values_without_any_error_tie_and_different_ones_do_not() -> None:
 @pytest.mark.parametrize("scenario", [*simulation.without_seeds, *simulation.with_seeds], ids=lambda each: each.name)
 def test_at_most_one_board_of_equal_rows_in_twenty_makes_a_false_claim(scenario: simulation.Scenario) -> None:
     boards = 300
-    for rows, seeds in ((2, 2), (5, 2), (5, 3), (20, 3)):
+    for rows, seeds in ((2, 2), (5, 2), (5, 3), (20, 3), (5, 5), (20, 5)):
         error = simulation.family_wise_error(scenario, rows, seeds, boards)
         assert error < 0.05 + 3 * (0.05 * 0.95 / boards) ** 0.5
 
@@ -179,6 +196,8 @@ def test_differences_of_several_standard_errors_are_found() -> None:
     of_examples, of_seeds = simulation.without_seeds[0], simulation.with_seeds[0]
     assert simulation.power(of_examples, 5, 1, 100, 5.0) > 0.95
     assert simulation.power(of_seeds, 5, 3, 100, 10.0) > 0.95
+    one_spreads = next(each for each in simulation.with_seeds if each.name == "one row with 10 times the deviation")
+    assert simulation.power(one_spreads, 5, 10, 100, 8.0) > 0.7  # of the three usual rows and the one that spreads
 
 
 rows_of_seeds = st.lists(st.lists(st.floats(-100, 100), min_size=3, max_size=3), min_size=2, max_size=7)
