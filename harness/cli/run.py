@@ -202,9 +202,11 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
     from harness.cli.time_left import TimeLeft
     from harness.execution.durations import Durations, Forecast
     from harness.execution.jobs import jobs_for
+    from harness.execution.workers import expect_work
 
     announce = run.reporter.announce
     announce(summary(run))
+    expect_work(trains=_trains(run), draws=run.specification.figures)
     durations = Durations.before(run)
     run.prepare()
     check_new_plugins(run)
@@ -338,6 +340,11 @@ def _target(target: str, metrics: Sequence[str], settings: Settings, registry: R
     return {(name, "target"): [target] for name in taking}
 
 
+def _trains(run: Run) -> bool:
+    """Whether a model will be trained, not only fitted in closed form or measured."""
+    return any(fit.budget for task in run.tasks for fit in task.fits)
+
+
 def _advice(run: Run, jobs: Jobs) -> str | None:
     """Say how many processes or threads work, if other options could make the run faster."""
     from harness.machine.cpu_load import cores
@@ -349,8 +356,7 @@ def _advice(run: Run, jobs: Jobs) -> str | None:
         together = f", the last {jobs.last} together" * (jobs.last > jobs.usual)
         each = counted(engine.threads, "thread") if engine.device == "cpu" else "1 GPU"
         return f"{counted(len(run.tasks), 'fit')} in {jobs.usual} processes, {each} each{together}"
-    trains = any(fit.budget for task in run.tasks for fit in task.fits)
-    if engine.device == "cpu" and cores() > engine.threads and trains:
+    if engine.device == "cpu" and cores() > engine.threads and _trains(run):
         return f"training on {engine.threads} of {cores()} cores; --threads uses more, which changes the last digits"
     return None
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from small_models import mean_model, tiny_data_set
+
+from harness.execution.workers import start_process
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -123,3 +127,28 @@ def test_a_fit_of_a_worker_is_used_by_the_next_run(call: Call, folder: Path) -> 
     done = call(*words("mean", "reconstruction-mse", "--seeds", "2"))
     assert "fitting" not in done.err
     assert done.code == 0
+
+
+large = ("matplotlib.figure", "torch._dynamo")
+
+
+def send_what_is_imported(connection: Connection) -> None:
+    connection.send([each for each in large if each in sys.modules])
+
+
+def test_the_server_of_workers_imports_what_takes_long_once_for_all() -> None:
+    process, connection, _ = start_process(send_what_is_imported)
+    assert connection.recv() == list(large)
+    process.join()
+
+
+def test_the_server_of_workers_imports_only_what_a_run_needs(tmp_path: Path, harness: Call) -> None:
+    listed = f"import sys\nopen('imported', 'a').write(' '.join(e for e in {large} if e in sys.modules) + '\\n')\n"
+    (tmp_path / "mine.py").write_text(listed + tiny_data_set + "@harness.hookimpl\ndef harness_datasets():\n"
+                                      "    return [harness.DatasetSpec('tiny', Tiny, 'small')]\n")  # fmt: skip
+    words = ("--models", "pca", "--set", "pca.latent_dim=2", "--metric", "reconstruction-mse", "--dataset", "tiny")
+    done = harness("run", *words, "--seeds", "1", "--isolate", "--no-figures", "--plugin", "mine.py")
+    assert done.code == 0, done.err
+    of_command, *of_workers = (tmp_path / "imported").read_text().splitlines()
+    assert of_workers
+    assert {of_command, *of_workers} == {""}
