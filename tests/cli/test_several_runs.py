@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+
+from harness.cli import main
+from harness.execution.workers import start_process
 
 # Each fit and each measurement leaves a line. Runs begin when there is a file "go"; fits end when there is none "hold".
 plugin = """
@@ -76,23 +79,50 @@ def harness_metrics():
 """
 
 
+def carry_out(connection: Connection, words: Sequence[str], folder: Path, output: Path) -> None:
+    """Run the command line as a process that a shell has started."""
+    os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 -- what the server had was opened for another file
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    main(words)
+
+
+class Started:
+    """A run in a process of its own, which is forked from the server of workers, so that it need not import torch."""
+
+    def __init__(self, words: Sequence[str], folder: Path, output: Path, cache: Path) -> None:
+        output.touch()
+        environment = {"HARNESS_DATA_DIR": "", "HARNESS_CACHE_DIR": str(cache)}
+        self.process, _, _ = start_process(carry_out, words, folder, output, environment=environment)
+
+    def wait(self, seconds: float) -> int:
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, "it goes on"
+        return self.process.exitcode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+
 class Runs:
     """Starts runs in a folder, which wait for each other before they begin."""
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder, self.cache = folder, cache
-        self.started: list[subprocess.Popen[str]] = []
+        self.started: list[Started] = []
         (folder / "plugin.py").write_text(plugin)
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "harness", "run", "--plugin", "plugin.py", "--models", "slow"]
-        command += ["--metric", "distance,square", "--dataset", "tiny", "--no-figures", *words]
-        clean = {name: value for name, value in os.environ.items() if name != "HARNESS_DATA_DIR"}
-        clean |= {"HARNESS_CACHE_DIR": str(self.cache)}
-        with (self.folder / f"out-{len(self.started)}").open("w") as out:
-            process = subprocess.Popen(command, cwd=self.folder, env=clean, stdout=out, stderr=out, text=True)
-        self.started.append(process)
-        return process
+    def start(self, *words: str) -> Started:
+        command = ["run", "--plugin", "plugin.py", "--models", "slow", "--metric", "distance,square"]
+        command += ["--dataset", "tiny", "--no-figures", *words]
+        output = self.folder / f"out-{len(self.started)}"
+        self.started.append(Started(command, self.folder, output, self.cache))
+        return self.started[-1]
 
     def output(self, number: int) -> str:
         return " ".join((self.folder / f"out-{number}").read_text().split())
@@ -134,9 +164,9 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(tmp_path: Path, checked: Path) -> Iterator[Runs]:
     runs = Runs(tmp_path, checked)
     yield runs
-    for process in runs.started:
-        process.kill()
-        process.wait()
+    for each in runs.started:
+        each.process.kill()
+        each.process.join()
 
 
 def most(lines: Sequence[str]) -> int:
