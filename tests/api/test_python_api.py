@@ -194,6 +194,16 @@ def test_every_option_of_the_command_has_an_argument_with_its_name_and_its_defau
     assert (own["datasets"],) == options["datasets"].default
 
 
+def test_boards_of_a_run_have_the_titles_that_models_were_given(call: Call, done: Runs) -> None:
+    rename = ("results", "rename", "ppca latent_dim=2", "--runs", str(done.folder))
+    assert call(*rename[:3], "two factors", *rename[3:]).code == 0
+    try:
+        shown = harness.run(**comparison, runs=done.folder, quiet=True).boards
+    finally:
+        assert call(*rename).code == 0
+    assert {row.name for board in shown for row in board.rows} >= {"two factors"}
+
+
 def test_a_board_is_html_in_a_notebook_and_text_elsewhere(done: Runs) -> None:
     board = done.results.boards[0]
     assert (board.dataset, board.metric) == ("ppca-toy", "elbo")
