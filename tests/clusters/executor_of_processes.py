@@ -1,12 +1,12 @@
 """An executor for tests: agents are processes of this machine, the first of which may be killed."""
 
-import pickle
-import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 
+from agents import carry_out
+
 import harness
+from harness.execution.workers import start_process
 
 
 class Processes:
@@ -26,13 +26,10 @@ class Processes:
 
     def __exit__(self, *error):
         for job in self.jobs:
-            job.process.wait(20)  # each leaves by itself
+            job.process.join(20)  # each leaves by itself
 
     def submit(self, work):
-        call = [sys.executable, "-c", "import pickle, sys; pickle.load(sys.stdin.buffer)()"]
-        process = subprocess.Popen(call, stdin=subprocess.PIPE)
-        process.stdin.write(pickle.dumps(work))
-        process.stdin.close()
+        process, _, _ = start_process(carry_out, work)
         self.jobs.append(Job(process))
         if len(self.jobs) <= self.config.kills:
             threading.Timer(self.config.after, process.kill).start()
@@ -44,7 +41,7 @@ class Job:
         self.process = process
 
     def end(self):
-        code = self.process.poll()
+        code = self.process.exitcode
         return None if code is None else f"its agent ended with exit code {code}"
 
     def cancel(self):
