@@ -111,6 +111,7 @@ def _templates() -> Environment:
     templates.filters |= {
         "captions": captions,
         "words": partial(value_in_words, over_seeds=False),
+        "words_over_seeds": value_in_words,
         "ranks": rank_range,
         "intervals": intervals,
     }
