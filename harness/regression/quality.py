@@ -345,6 +345,8 @@ def _gaps(pair: Pair) -> Floats:
 def _over_groups(unpaired: Measured, gaps: Sequence[Floats], noise: Sequence[float]) -> Measured:
     """Return differences whose error over test examples is that of pseudo-values or means of groups, ``(g,)`` each.
 
+    Pseudo-values may have fewer degrees of freedom than their number less one, which ``unpaired`` then has.
+
     Args:
         unpaired: the differences.
         gaps: of the groups, for each seed.
@@ -360,7 +362,7 @@ def _over_groups(unpaired: Measured, gaps: Sequence[Floats], noise: Sequence[flo
     return replace(
         unpaired,
         stderrs=(math.hypot(over_examples, measurement),),
-        degrees_of_freedom=len(mean) - 1,
+        degrees_of_freedom=min(len(mean) - 1, unpaired.degrees_of_freedom or math.inf),
         measurement_stderr=measurement,
     )
 

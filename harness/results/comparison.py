@@ -185,14 +185,16 @@ def compare(rows: Sequence[Measured], seeds: int | None = None) -> Comparison:
     def array(numbers: Sequence[float | None], missing: float = math.inf) -> Floats:
         return np.array([missing if each is None else each for each in numbers])
 
-    own = array([row.example_variance for row in rows])
-    over_examples, loss = _sum_of_pairs(own), _sum_of_pairs(own**2 / array([row.degrees_of_freedom for row in rows]))
+    own, freedoms = array([row.example_variance for row in rows]), array([row.degrees_of_freedom for row in rows])
+    over_examples, loss = _sum_of_pairs(own), _sum_of_pairs(own**2 / freedoms)
     for key in {row.pairing for row in rows if row.pairing}:
         paired = [i for i, row in enumerate(rows) if row.pairing == key]
-        values = [rows[i].values if key[0] == "examples" else rows[i].group_values for i in paired]
-        freedom = key[1] - 1 if key[0] == "examples" else rows[paired[0]].degrees_of_freedom or key[1] - 1
-        variances = variances_of_gaps(np.stack([each for each in values if each is not None]))
-        over_examples[np.ix_(paired, paired)] = variances
+        given = [rows[i].values if key[0] == "examples" else rows[i].group_values for i in paired]
+        values = np.stack([each for each in given if each is not None])
+        freedom: float | Floats = key[1] - 1
+        if key[0] == "groups":
+            freedom = _freedom_of_paired(values.var(-1, ddof=1), np.minimum(freedom, freedoms[paired]))
+        over_examples[np.ix_(paired, paired)] = variances = variances_of_gaps(values)
         loss[np.ix_(paired, paired)] = variances**2 / freedom
     return compare_values(
         array([row.value for row in rows]),
@@ -472,6 +474,15 @@ def _critical_values(rows: int) -> tuple[Floats, Floats, Floats]:
     of_one_pair = 1 - (1 - confidence) / (rows * (rows - 1))
     of_pairs = stdtrit(1 / np.maximum(reciprocals, 1 / _many), of_one_pair)
     return reciprocals, np.log((low + high) / 2), np.log(of_pairs / of_pairs[0])
+
+
+def _freedom_of_paired(variances: Floats, freedoms: Floats) -> Floats:
+    """Return degrees of freedom of paired differences from those of the rows, ``(k,) -> (k, k)``.
+
+    1/ν is the mean of both rows' 1/ν, weighted by their variances. So ν is that of both if they agree, and never above
+    that of Satterthwaite (1946), which holds for independent rows.
+    """
+    return _ratio(_sum_of_pairs(variances), _sum_of_pairs(variances / freedoms))
 
 
 def _freedom_of_two(board_freedom: Floats, pair_freedom: Floats) -> Floats:

@@ -75,6 +75,25 @@ def test_two_rows_paired_on_groups_are_the_paired_t_test_over_their_pseudo_value
     assert interval(*rows) == pytest.approx((theirs.low, theirs.high))
 
 
+def test_rows_paired_on_groups_have_freedom_between_their_own_in_any_order() -> None:
+    skewed, plain = 3 * seeded.normal(size=100), seeded.normal(size=100)
+    rows = [Measured({0: 0.0}, (9.9,), own, group_values=each) for each, own in ((skewed, 3.0), (plain, 99.0))]
+    variances = skewed.var(ddof=1), plain.var(ddof=1)
+    freedom = sum(variances) / (variances[0] / 3 + variances[1] / 99)
+    margin = stats.t.ppf(0.975, freedom) * stats.sem(skewed - plain)
+    assert 3 < freedom < 99
+    for pair in (rows, rows[::-1]):
+        assert compare(pair).margin()[0, 1] == pytest.approx(margin)
+
+
+def test_pseudo_values_have_no_more_freedom_than_groups() -> None:
+    a, b = seeded.normal(size=(2, 10))
+    for stated in (None, 999.0):
+        rows = [Measured({0: each.mean()}, (9.9,), stated, group_values=each) for each in (a, b)]
+        theirs = stats.ttest_rel(a, b).confidence_interval(0.95)
+        assert interval(*rows) == pytest.approx((theirs.low, theirs.high))
+
+
 def test_two_rows_with_errors_of_their_own_are_welchs_test() -> None:
     a, b = seeded.normal(size=12), seeded.normal(1, 3, size=12)
     rows = [Measured({0: each.mean()}, (each.std(ddof=1) / 12**0.5,), 11) for each in (a, b)]

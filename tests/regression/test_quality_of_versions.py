@@ -70,6 +70,20 @@ def test_a_difference_is_the_paired_t_test_over_groups(compared: Compare) -> Non
     assert (finding.low, finding.high) == pytest.approx((interval.low, interval.high))
 
 
+@pytest.mark.parametrize(("old_freedom", "new_freedom"), [(15.0, 15.0), (3.0, 31.0), (31.0, 3.0)])
+def test_a_difference_over_groups_has_no_more_freedom_than_its_values(
+    compared: Compare, old_freedom: float, new_freedom: float
+) -> None:
+    old, new = np.random.default_rng(3).normal(5, 1, (2, 32))
+    given = {"stderr": 1.0, "estimator_stderr": 0.0, "depends_on_seed": False}
+    (finding,) = compared(
+        [cell(0, old.mean(), group_values=tuple(old), degrees_of_freedom=old_freedom, **given)],
+        [cell(0, new.mean(), group_values=tuple(new), degrees_of_freedom=new_freedom, **given)],
+    )
+    margin = stats.t.ppf(0.975, min(old_freedom, new_freedom)) * stats.sem(new - old)
+    assert (finding.high - finding.low) / 2 == pytest.approx(margin)
+
+
 def test_both_sources_of_error_are_added(compared: Compare) -> None:
     generator = np.random.default_rng(4)
     base, head = drawn(generator, [0.1, -0.2, 0.4, 0.0, 0.3]), drawn(generator, [0.0, -0.6, 0.5, 0.2, -0.4])
