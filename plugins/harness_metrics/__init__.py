@@ -110,7 +110,7 @@ def harness_metrics() -> list[MetricSpec]:
             "log-likelihood-mc",
             "harness_metrics.likelihood.monte_carlo:LogLikelihoodMC",
             "log-likelihood by sampling codes from the prior, in nats per image",
-            "2",
+            "3",
             tolerance=_nats,
         ),
         MetricSpec(

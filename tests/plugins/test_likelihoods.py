@@ -1,8 +1,10 @@
 """Estimates of log p(x), compared with exact values."""
 
+import copy
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,10 +13,12 @@ from small_models import in_double
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, MultivariateNormal, Normal
 
-from harness import Context, Data, Examples, Noise, NotApplicable, draw
+from harness import Context, Data, DataSource, Examples, Noise, NotApplicable, draw
 from harness.data.transforms import Binarize, Dequantize
+from harness.results.comparison import Measured, compare
 from harness.toolkit import ObservationSettings, PeakMemory, observed, sum_of_softplus
 from harness_autoencoders.mlp_ae import MLPAutoencoder
+from harness_datasets.toys import PPCAToy
 from harness_gan.dcgan import DCGAN
 from harness_gan.gan import GAN
 from harness_linear.factor_analysis import FactorAnalysis
@@ -105,6 +109,26 @@ def test_the_estimators_standard_error_is_its_spread_over_repetitions(dequantize
         spread = torch.tensor([each.value for each in found]).std()
         stated = torch.tensor([each.estimator_stderr for each in found]).mean()
         assert float(stated / spread) == pytest.approx(1, abs=0.35)
+
+
+def test_shared_samples_do_not_tell_equal_densities_apart() -> None:
+    data = PPCAToy(PPCAToy.Config(dim=4, noise=1.0, test=4000)).load(DataSource(None, None, print))
+    model, metric = fitted(PPCA, data), LogLikelihoodMC(LogLikelihoodMC.Config(samples=500))
+    model.loadings *= 0.7  # for the true density, the errors that images share cancel to first order
+    rotated = copy.deepcopy(model)
+    rotated.loadings.copy_(model.loadings @ torch.tensor([[0.6, -0.8], [0.8, 0.6]]))
+
+    def row(model: LinearGaussian, seed: int) -> Measured:
+        found = metric.measure(model, data, context(seed))
+        over_images = float(found.per_example.std() / found.n**0.5)
+        assert found.stderr == pytest.approx(math.hypot(over_images, found.estimator_stderr))
+        ids, values = np.arange(found.n), found.per_example.numpy()
+        shared = math.sqrt(max(0, found.stderr**2 - over_images**2))
+        return Measured({0: found.value}, (found.stderr,), found.n - 1, ids, values, measurement_stderr=shared)
+
+    compared = [compare([row(each, seed) for each in (model, rotated)]) for seed in range(30)]
+    squares = [float(each.difference[0, 1] ** 2 / each.variance[0, 1]) for each in compared]
+    assert sum(squares) / len(squares) < 1.7  # 1 if errors are told rightly, with an error of 0.26
 
 
 def test_with_the_exact_posterior_there_is_no_error_and_no_gap(dequantized: Data) -> None:

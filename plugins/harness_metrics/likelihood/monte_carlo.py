@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -30,8 +31,9 @@ class LogLikelihoodMC:
 
     Because images share the samples, their errors are correlated. ``estimator_stderr`` is that of the mean over images,
     by the delta method: √(B / (B − 1) Σ (a_b − f_b)²) over B = 32 blocks of samples, where a_b is the share of block b
-    in Σ p(x | zₘ), averaged over images, and f_b its share of the samples. It is None if the effective sample size is
-    so small that there is a warning: a few samples with all the weight say nothing about the regions not sampled.
+    in Σ p(x | zₘ), averaged over images, and f_b its share of the samples. The spread over images does not show it, so
+    it is added to ``stderr``. If the effective sample size is so small that there is a warning, ``estimator_stderr`` is
+    None and ``stderr`` too low: a few samples with all the weight say nothing about the regions not sampled.
     """
 
     @dataclass(frozen=True)
@@ -72,15 +74,18 @@ class LogLikelihoodMC:
                 context.progress(done / samples)
         sizes = torch.cat([each.effective_sizes for each in weights])
         log_sum = torch.cat([each.log_sum for each in weights])
-        has_stderr = len(blocks) > 1 and few_effective_samples(sizes) is None
-        return log_likelihood_estimate(
+        shared = _stderr(blocks, log_sum) if len(blocks) > 1 else None
+        found = log_likelihood_estimate(
             torch.cat([each.log_mean for each in weights]),
             sizes,
-            _stderr(blocks, log_sum) if has_stderr else None,
+            shared if few_effective_samples(sizes) is None else None,
             data.info,
             observation,
             target.description,
         )
+        if found.stderr is None or shared is None:
+            return found
+        return replace(found, stderr=math.hypot(found.stderr, shared))
 
 
 class _Block:
