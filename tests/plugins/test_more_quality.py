@@ -213,6 +213,15 @@ def test_set_metrics_equal_plain_loops() -> None:
     assert compared(OneNearestNeighbourAccuracy, samples, test) == pytest.approx(right / 17)
 
 
+@pytest.mark.parametrize(("dimensions", "known"), [(2, 0.59), (5, 0.6), (75, 0.38)])
+def test_samples_from_the_distribution_of_the_test_sets_cover_fewer_in_many_dimensions(
+    dimensions: int, known: float
+) -> None:
+    samples, test = Noise(dimensions).normal(2, 1000, dimensions)
+    metric = SetCoverage(SetCoverage.Config())
+    assert metric.of_distances(torch.cdist(samples, test), samples, test) == pytest.approx(known, abs=0.04)
+
+
 def test_samples_from_the_distribution_of_the_test_sets_cannot_be_told_apart_and_others_can() -> None:
     test = sets(120)
     assert compared(OneNearestNeighbourAccuracy, sets(120, seed=1), test) == pytest.approx(0.5, abs=0.13)

@@ -73,7 +73,9 @@ class MinimumMatchingDistance(_OfSets):
 class SetCoverage(_OfSets):
     """The share of test sets that are the nearest one to some sample (Achlioptas et al., 2018).
 
-    For as many samples from the distribution of the test sets it is about 1 − 1/e = 0.63 in many dimensions.
+    As many samples from the distribution of the test sets have 0.6 at most, and less in many dimensions, where a few
+    sets are the nearest ones to many samples (Radovanović, Nanopoulos and Ivanović, 2010): 1,000 draws from a Gaussian
+    in 75 dimensions cover 0.38 of 1,000 others. Compare with the part ``real images``.
     """
 
     unit: ClassVar = "share of test sets"
