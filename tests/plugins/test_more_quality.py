@@ -180,6 +180,11 @@ def test_features_that_are_constant_on_test_images_are_left_out() -> None:
     assert found == pytest.approx(compared(FeatureLikelihoodDivergence, *(x[:, :3] for x in (new, test, train))))
 
 
+def test_equal_test_images_have_no_units_for_the_divergence() -> None:
+    with pytest.raises(NotApplicable, match="all test images are equal"):
+        compared(FeatureLikelihoodDivergence, normal(200, 3), torch.ones(200, 3).double(), normal(200, 3, seed=1))
+
+
 # Point sets
 
 

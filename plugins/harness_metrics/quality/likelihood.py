@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from harness import Noise, derive_seed, setting
+from harness import Noise, NotApplicable, derive_seed, setting
 from harness_metrics.quality.resampling import Resampled, by_half_samples
 from harness_metrics.quality.sample_quality import QualitySettings, SampleQuality
 
@@ -45,7 +45,11 @@ class FeatureLikelihoodDivergence(SampleQuality):
         self.config = config
 
     def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
-        """Return the value for features of samples ``(m, d)``, test ``(n, d)`` and training images ``(N, d)``."""
+        """Return the value for features of samples ``(m, d)``, test ``(n, d)`` and training images ``(N, d)``.
+
+        Raises:
+            NotApplicable: all test images are equal.
+        """
         samples, test, train = self._standardized(samples, test, train)
         return _divergence(samples, test, _baseline(len(samples), test, train), train)
 
@@ -66,6 +70,8 @@ class FeatureLikelihoodDivergence(SampleQuality):
         train = train[order[: self.config.train_images]]
         mean, deviation = test.mean(0), test.std(0)
         varies = deviation > 0
+        if not varies.any():
+            raise NotApplicable("all test images are equal")
         samples, test, train = (((each - mean) / deviation)[:, varies] for each in (samples, test, train))
         return samples, test, train
 
