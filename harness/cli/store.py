@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -12,8 +13,10 @@ from harness.cli.output import notice, warn
 from harness.cli.stored import no_results
 from harness.errors import UsageError
 from harness.results.store import Store
+from harness.words import counted
 
 _damaged_exit = 1
+_many = 5  # problems of one kind in a merge; more are counted
 
 
 @click.group(epilog="Example:  harness store verify")
@@ -31,8 +34,11 @@ def verify(runs: Path) -> int:
     from harness.results.verification import verify as verify_store
 
     found = verify_store(_existing(runs), show_bar)
+    of_a_kind: dict[tuple[str, str], list[str]] = {}
     for each in found.damage:
-        print(f"{each.problem}\n  what it means: {each.meaning}\n  what to do: {each.remedy}")
+        of_a_kind.setdefault((each.meaning, each.remedy), []).append(each.problem)
+    for (meaning, remedy), problems in of_a_kind.items():
+        print(*problems, f"  what it means: {meaning}", f"  what to do: {remedy}", sep="\n")
     if found.without_digest:
         notice(f"written before digests were kept, so only their form was checked: {found.without_digest}")
     if found.damage:
@@ -88,8 +94,15 @@ def merge(sources: tuple[Path, ...], runs: Path) -> int:
     stores = [_existing(source) for source in sources]
     require_writable(runs, "--runs")
     found = merge_stores(Store(runs, warn), stores, show_bar)
-    for line in found.refused:
-        warn(f"not merged: {line}")
+    of_a_kind: dict[tuple[Path, str], list[str]] = {}
+    for each in found.refused:
+        of_a_kind.setdefault((each.store, each.kind), []).append(each.problem)
+    for (folder, kind), problems in of_a_kind.items():
+        for problem in problems[:_many]:
+            warn(f"not merged: {problem}")
+        if more := len(problems[_many:]):
+            command = shlex.join(["harness", "store", "verify", "--runs", str(folder)])
+            warn(f"not merged: {counted(more, f'more {kind}')}; '{command}' names all")
     print(f"added: {found.records} records and {found.fits} fits; there already: {found.known} records")
     return _damaged_exit if found.refused else 0
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness.atomic import create_folder, replacing, sync_file, sync_folder
 from harness.contracts.events import Record
@@ -27,6 +27,21 @@ if TYPE_CHECKING:
     from harness.data.source import Track
 
 
+@dataclass(frozen=True)
+class Refused:
+    """Something that was not merged.
+
+    Args:
+        store: the folder of the store that it is in.
+        kind: what it is, such as ``fit``.
+        problem: the file, and that it is damaged, missing or of a newer version.
+    """
+
+    store: Path
+    kind: Literal["record", "fit", "figure", "environment"]
+    problem: str
+
+
 @dataclass
 class Merged:
     """What was merged.
@@ -35,13 +50,13 @@ class Merged:
         records: how many records were added.
         known: how many were there already.
         fits: how many fits were added, or replaced since they were damaged.
-        refused: what is damaged or of a newer version, and was not merged, one line each.
+        refused: what was not merged.
     """
 
     records: int = 0
     known: int = 0
     fits: int = 0
-    refused: list[str] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
 
 
 def merge(target: Store, sources: Sequence[Store], track: Track) -> Merged:
@@ -77,12 +92,13 @@ def _merge_one(target: Store, source: Store, found: Merged, track: Track) -> Non
     contents, records = [], []
     for line in source.lines():
         if line.record is None:
-            found.refused.append(f"{source.records_file}, line {line.number}: {line.problem}")
+            problem = f"{source.records_file}, line {line.number}: {line.problem}"
+            found.refused.append(Refused(source.root, "record", problem))
             continue
         records.append(line.record)
         contents.append(line.content)
-    refused = _refuse_damaged_values(source, latest(records), found, track)
-    kept = [pair for pair in zip(contents, records, strict=True) if id(pair[1]) not in refused]
+    refused = _cells_with_damaged_values(source, latest(records), found, track)
+    kept = [pair for pair in zip(contents, records, strict=True) if pair[1].cell_key not in refused]
     new = {content: record for content, record in kept if content not in known}
     found.known += len(kept) - len(new)
     found.records += len(new)
@@ -104,15 +120,16 @@ def _merge_one(target: Store, source: Store, found: Merged, track: Track) -> Non
         write_titles(target, newly_named | titles(target))
 
 
-def _refuse_damaged_values(source: Store, records: Sequence[Record], found: Merged, track: Track) -> set[int]:
-    """Return the identities of records whose values are damaged; values of records that do not count are gone."""
+def _cells_with_damaged_values(source: Store, records: Sequence[Record], found: Merged, track: Track) -> set[str]:
+    """Return the keys of cells whose values are damaged, from their latest records; earlier ones have none any more."""
     refused = set()
     for record in track(records, f"reading {source.root}", len(records)):
         try:
             source.check_values(record)
         except StoreError as error:
-            found.refused.append(f"the record of cell {record.cell_key}: {error}")
-            refused.add(id(record))
+            problem = f"the record of cell {record.cell_key}: {error}"
+            found.refused.append(Refused(source.root, "record", problem))
+            refused.add(record.cell_key)
     return refused
 
 
@@ -133,12 +150,12 @@ def _copy_fits(target: Store, source: Store, found: Merged, track: Track) -> Non
             continue
         problem = problem_of_fit(source, key)
         if problem is not None:
-            found.refused.append(problem)
+            found.refused.append(Refused(source.root, "fit", problem))
             continue
         create_folder(target.fit_folder(key).parent)
         copy = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.fit_folder(key).parent))
         try:
-            _copy_files(source.fit_folder(key), copy, found)
+            _copy_files(source, key, copy, found)
             put_in_place(copy, target.fit_folder(key))
         except BaseException:
             shutil.rmtree(copy, ignore_errors=True)
@@ -146,15 +163,16 @@ def _copy_fits(target: Store, source: Store, found: Merged, track: Track) -> Non
         found.fits += 1
 
 
-def _copy_files(folder: Path, copy: Path, found: Merged) -> None:
+def _copy_files(source: Store, fit_key: str, copy: Path, found: Merged) -> None:
     """Copy the files of a fit, without figures that are damaged, and sync them."""
+    folder = source.fit_folder(fit_key)
     copy.chmod(0o755)
     for path in sorted([*folder.glob("[!.]*.json"), *folder.glob("[!.]*.safetensors")]):
         shutil.copyfile(path, copy / path.name)
         sync_file(copy / path.name)
     for path in sorted(folder.glob("figures/[!.]*.png")):
         if (problem := problem_of_figure(path)) is not None:
-            found.refused.append(f"{path} {problem}")
+            found.refused.append(Refused(source.root, "figure", f"{path} {problem}"))
             continue
         (copy / "figures").mkdir(exist_ok=True)
         for each in (path, digest_file_of(path)):
@@ -171,7 +189,7 @@ def _copy_environments(target: Store, source: Store, found: Merged) -> None:
         if copy.exists() and problem_of_environment(copy) is None:
             continue
         if (problem := problem_of_environment(path)) is not None:
-            found.refused.append(f"{path} {problem}")
+            found.refused.append(Refused(source.root, "environment", f"{path} {problem}"))
             continue
         create_folder(copy.parent)
         with replacing(copy) as temporary:

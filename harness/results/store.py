@@ -345,7 +345,11 @@ class Store:
                     pass
             elif digest_of_file(path) != digest:
                 raise StoreError(f"{path} {differs}")
-        except (OSError, SafetensorError) as error:
+        except FileNotFoundError as error:
+            raise StoreError(f"{path} is missing") from error
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        except SafetensorError as error:
             raise StoreError(f"{path} cannot be read: {error}") from error
 
     def _tensors(self, fit_key: str, name: str) -> dict[str, Tensor]:

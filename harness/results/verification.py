@@ -119,7 +119,9 @@ def _verify_fits(store: Store, found: Verification, track: Track) -> None:
         found.checked += 1
         problem = problem_of_fit(store, key)
         if problem is not None:
-            found.damage.append(Damage(problem, "the fit is not used; a run that needs it trains the model", _again))
+            meaning = "the fit is not used; a run that needs it trains the model"
+            remedy = f"{_again} as a fresh run, or merge a store that has the fit"
+            found.damage.append(Damage(problem, meaning, remedy))
         elif "digests" not in (store.read_fit(key) or {}):
             found.without_digest += 1
         for figure in sorted({*store.figures_folder(key).glob("*.png"), *_figures_with_digest(store, key)}):

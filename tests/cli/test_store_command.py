@@ -102,6 +102,18 @@ def test_a_damaged_result_is_named_and_the_same_command_repairs_it(call: Call, f
     assert "nothing is damaged" in call("store", "verify").out
 
 
+def test_weights_that_are_missing_are_trained_again_as_verify_says(call: Call, tmp_path: Path) -> None:
+    words = ("run", "--models", "pca", "--metric", "reconstruction-mse", "--dataset", "mnist-10k", "--seeds", "1")
+    assert call(*words, "--no-figures").code == 0
+    (weights,) = tmp_path.glob("runs/fits/*/weights.safetensors")
+    weights.unlink()
+    assert "what to do: run the command that wrote it again as a fresh run" in call("store", "verify").out
+    assert call(*words, "--no-figures").code == 0  # its result is stored, so that nothing needs the weights
+    assert call("store", "verify").code == 1
+    assert call(*words, "--no-figures", "--fresh").code == 0
+    assert call("store", "verify").code == 0
+
+
 def test_a_board_says_that_values_are_damaged(call: Call, tmp_path: Path) -> None:
     store_of(tmp_path / "runs", [result(0, "vae"), result(0, "iwae"), result(1, "vae"), result(1, "iwae")])
     flip(sorted((tmp_path / "runs" / "values").iterdir())[0])
@@ -264,6 +276,36 @@ def test_what_is_damaged_is_not_merged_and_named_line_by_line(call: Call, tmp_pa
     assert [record.seed for record in stored(tmp_path / "runs")] == [2, 3]
     assert Store(tmp_path / "runs").fit_keys() == ["vae-0", "vae-1", "vae-3"]
     assert "nothing is damaged" in call("store", "verify").out
+
+
+def test_a_cell_measured_twice_whose_values_are_damaged_costs_only_itself(call: Call, tmp_path: Path) -> None:
+    twice = [result(0, ended=f"2026-11-0{day}T00:00:00+00:00") for day in (1, 2)]
+    store = store_of(tmp_path / "a", [*twice, result(1)])
+    flip(store.values_file(twice[0][0].cell_key))
+    done = call("store", "merge", "a")
+    assert (done.code, done.err.count("warning: not merged: ")) == (1, 1)
+    assert [record.seed for record in stored(tmp_path / "runs")] == [1]
+    assert "nothing is damaged" in call("store", "verify").out
+
+
+def test_many_fits_without_their_weights_are_a_few_lines(call: Call, tmp_path: Path) -> None:
+    store = filled(tmp_path / "a", seeds=9)
+    for path in store.root.glob("fits/*/weights.safetensors"):
+        path.unlink()
+    flip(store.records_file, 300)
+    done = call("store", "merge", "a")
+    assert done.code == 1
+    assert "added: 8 records and 0 fits" in done.out
+    named = [line for line in done.err.splitlines() if "weights.safetensors is missing" in line]
+    assert named[0] == "warning: not merged: a/fits/vae-0/weights.safetensors is missing"
+    assert len(named) == 5
+    assert "warning: not merged: 4 more fits; 'harness store verify --runs a' names all" in done.err
+    assert len(done.err.splitlines()) == 7
+    assert "Errno" not in done.err
+
+    verified = call("store", "verify", "--runs", "a").out
+    assert verified.count("weights.safetensors is missing") == 9
+    assert verified.count("what it means: the fit is not used") == 1
 
 
 def test_a_damaged_fit_is_replaced_by_that_of_another_store(call: Call, tmp_path: Path) -> None:
