@@ -13,6 +13,7 @@ from harness.cli.main import load_registry
 from harness.cli.options import leaderboards_option, names_option, plugin_option, runs_option
 from harness.cli.output import notice, warn
 from harness.errors import UsageError, unknown
+from harness.words import counted
 
 if TYPE_CHECKING:
     from harness.data.source import DataSource
@@ -51,7 +52,7 @@ def figures(
     require_writable(runs, "--runs")
     require_writable(leaderboards, "--leaderboards")
     drawn = _draw(stored, figures_to_draw, store, registry, source_from(data_dir, notice))
-    print(f"drew {drawn} figures of {len(stored)} fits, in {runs}/fits/*/figures")
+    print(f"drew {counted(sum(drawn), 'figure')} of {counted(len(drawn), 'fit')}, in {runs}/fits/*/figures")
     names = {described["identity"]["dataset"]["name"] for described in stored.values()}
     written, _ = rewrite(names, store, leaderboards, registry, warn)
     for path in written:
@@ -83,16 +84,16 @@ def _draw(
     store: Store,
     registry: Registry,
     source: DataSource,
-) -> int:
-    """Draw the figures of stored fits; return how many were drawn."""
+) -> list[int]:
+    """Draw the figures of stored fits; return how many were drawn of each fit that could be loaded."""
     from rich.console import Console
     from rich.progress import track
 
     from harness.data.dataset import Data
     from harness.data.loading import load_dataset
-    from harness.execution.failure import Failure
+    from harness.execution.failure import failure_of
     from harness.execution.figures import draw_figures
-    from harness.execution.obtain_model import stored_model
+    from harness.execution.obtain_model import load_model
     from harness.machine.device import prepare_torch
     from harness.planning.identity import hash_of
     from harness.planning.plan import fit_from
@@ -100,7 +101,7 @@ def _draw(
     device = prepare_torch("auto", deterministic=True)
     loaded: dict[str, Data] = {}
     console = Console(stderr=True)
-    drawn = 0
+    drawn = []
     for key, described in track(stored.items(), "drawing", console=console, disable=not console.is_terminal):
         try:
             fit = fit_from(described, registry, source)
@@ -110,9 +111,13 @@ def _draw(
         dataset = hash_of(fit.dataset.identity)
         if dataset not in loaded:
             loaded[dataset] = load_dataset(fit.dataset.provided.spec, fit.dataset.config, source).to(device)  # type: ignore[arg-type]
-        model = stored_model(fit, loaded[dataset], store, warn)
-        if isinstance(model, Failure):
-            notice(f"skipped {key[:12]}: {model.reason}")
-        elif model is not None:
-            drawn += len(draw_figures(fit, model, loaded[dataset], store, figures, warn))
+        if described["status"] != "ok":
+            notice(f"skipped {key[:12]}: {described['reason']}")
+            continue
+        try:
+            model = load_model(fit, loaded[dataset], store)
+        except Exception as error:
+            notice(f"skipped {key[:12]}: {failure_of(error).reason}")
+            continue
+        drawn.append(len(draw_figures(fit, model, loaded[dataset], store, figures, warn)))
     return drawn

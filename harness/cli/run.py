@@ -145,8 +145,9 @@ def carry_out(request: Request, registry: Registry, values: Mapping[str, Any]) -
             raise HarnessError("a connection to another process of the run was lost") from error
         with suppress(BrokenPipeError):  # the exit code is that of the run
             boards, of_store = _write_boards(outcome.records, run, values)
-            if boards and not outcome.interrupted:
-                announce(f"next: {_next_command(boards, of_store, values['runs'])}")
+            next_command = _next_command(boards, of_store, values["runs"]) if boards else None
+            if next_command is not None and not outcome.interrupted:
+                announce(f"next: {next_command}")
     return outcome.exit_code
 
 
@@ -402,10 +403,16 @@ def _write_boards(
     return boards, of_store
 
 
-def _next_command(boards: Sequence[Board], of_store: Sequence[Board], runs: Path) -> str:
-    """Return the command that tells most about the boards of a run, which are parts of those of its store."""
-    if all(row.value is None for board in boards for row in board.rows):
+def _next_command(boards: Sequence[Board], of_store: Sequence[Board], runs: Path) -> str | None:
+    """Return the command that tells most about the boards of a run, which are parts of those of its store.
+
+    If all has failed there is none.
+    """
+    rows = [row for board in boards for row in board.rows]
+    if all(row.status == "n/a" for row in rows):
         return f"harness show {boards[0].metric}, which says what it needs of a model"
+    if all(row.value is None for row in rows):
+        return None
     if any(row.no_rank and row.seeds == 1 and not board.machine for board in boards for row in board.rows):
         return "the same command with --seeds 3, since a model with one seed has no rank"
     folder = [] if runs == Path("runs") else ["--runs", str(runs)]

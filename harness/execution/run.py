@@ -129,7 +129,7 @@ class Run:
 
     def is_fitted(self, fit: Fit) -> bool:
         """Return whether a fit is in the store and may be used."""
-        return not self.specification.fresh and self.store.fit(fit.key) is not None
+        return not self.specification.fresh and self.store.is_fitted(fit.key)
 
     @property
     def applicable(self) -> list[Cell]:

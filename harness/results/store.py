@@ -288,6 +288,13 @@ class Store:
             self.warn(f"{error}; the model is trained again")
             return None
 
+    def is_fitted(self, fit_key: str) -> bool:
+        """Return whether a fit is stored with its weights, or without any since it diverged."""
+        described = self.fit(fit_key)
+        if described is None or described["status"] != "ok":
+            return described is not None
+        return (self.fit_folder(fit_key) / "weights.safetensors").exists()
+
     def read_fit(self, fit_key: str) -> dict[str, Any] | None:
         """Return the description of a fit, or None if there is none.
 

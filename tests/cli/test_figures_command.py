@@ -47,6 +47,18 @@ def test_there_are_none_where_none_are_wanted(call: Call, faults: str, tmp_path:
     assert "src=" not in (tmp_path / "leaderboards" / "binarized-mnist-10k.md").read_text()
 
 
+def test_fits_without_weights_are_skipped_with_the_reason(call: Call, tmp_path: Path) -> None:
+    metric = ("--metric", "reconstruction-mse", "--dataset", "mnist-10k")
+    assert call("run", "--models", "pca", *metric, "--seeds", "2", "--no-figures").code == 0
+    weights = sorted(tmp_path.glob("runs/fits/*/weights.safetensors"))[0]
+    weights.unlink()
+    done = call("figures")
+    assert done.code == 0
+    assert "of 1 fit," in done.out
+    assert f"skipped {weights.parent.name[:12]}: {weights.relative_to(tmp_path)} is missing" in done.err
+    assert "trained again" not in done.err
+
+
 def test_a_figure_that_fails_is_told_of_and_costs_only_itself(call: Call, tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text(
         "import harness\n"

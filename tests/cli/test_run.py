@@ -59,6 +59,21 @@ def test_a_new_metric_trains_nothing_again(run: Call) -> None:
     assert [named(each)[1] for each in lines()] == ["reconstruction-mse"] * 2 + ["elbo"] * 2
 
 
+def test_a_fit_whose_weights_are_gone_is_trained_again_with_its_figures(run: Call) -> None:
+    assert run("scaled,pca", "reconstruction-mse").code == 0
+    weights = {path: path.read_bytes() for path in Path("runs").glob("fits/*/weights.safetensors")}
+    figures = sorted(Path("runs").glob("fits/*/figures/*.png"))
+    for path in (*weights, *figures):
+        path.unlink()
+    again = ("scaled,pca", "reconstruction-mse", "--split", "validation")
+    assert run(*again, "--dry-run").out.count("fit, measure") == 2
+    done = run(*again)
+    assert done.code == 0
+    assert done.err.count("weights.safetensors is missing); the model is trained again") == 2
+    assert {path: path.read_bytes() for path in weights} == weights
+    assert sorted(Path("runs").glob("fits/*/figures/*.png")) == figures
+
+
 def test_another_seed_computes_only_itself_and_shares_a_row_with_the_first(run: Call, call: Call) -> None:
     assert run("scaled", "reconstruction-mse").code == 0
     assert run("scaled", "reconstruction-mse", "--seeds", "2").code == 0
@@ -289,6 +304,7 @@ def test_a_finished_run_ends_with_its_files_and_the_next_command(run: Call, call
     exact = run("pca", "parameters", "--runs", "my runs")
     assert exact.err.splitlines()[-1] == "next: harness report --runs 'my runs', which shows all results as one page"
     assert run("pca", "elbo").err.splitlines()[-1] == "next: harness show elbo, which says what it needs of a model"
+    assert "next:" not in run("broken", "reconstruction-mse").err
 
 
 def test_the_next_command_names_rows_as_the_board_of_all_results_does(run: Call, call: Call) -> None:
