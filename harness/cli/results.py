@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from harness.cli.output import notice, output_console, warn
 from harness.cli.stored import no_results, selected
 from harness.contracts.events import Record, name_of_component
 from harness.errors import UsageError, unknown
+from harness.leaderboard.board import training
 from harness.planning.budget import in_words
 from harness.results import curation
 from harness.results.store import Store
+from harness.settings import show
 from harness.words import counted
 
-_shown_if_differing = ("split", "evaluation seed", "training")
+_shown_if_differing = ("weights", "split", "evaluation seed", "training", "engine", "machine")
+_columns = ("model", *_shown_if_differing, "version", "note", "seeds", "last ended")  # of a table
 
 
 @click.group(epilog="Example:  harness results hide --models tied-ae --older")
@@ -56,34 +60,59 @@ def list_(runs: Path, format_: str, **filters: Any) -> None:
         marks += [record.status] * (record.status != "ok")
         row = {
             **{kind: name_of_component(each) for kind, each in named.items()},
+            "weights": record.model.get("weights", ""),
             "split": record.split,
             "evaluation seed": record.evaluation_seed,
             "training": in_words(record.budget) if record.budget else "",
+            "engine": {name: value for name, value in training(record).items() if name not in (record.budget or {})},
+            "machine": record.machine or "",
             "version": named["model"]["version"],
             "note": ", ".join(marks),
         }
-        key = json.dumps([row, *named.values(), record.budget, record.engine, record.machine], sort_keys=True)
+        key = json.dumps([row, *named.values(), record.budget, record.engine], sort_keys=True)
         found = rows.setdefault(key, {**row, "seeds": [], "last ended": ""})
         found["seeds"].append(record.seed)
         found["last ended"] = max(found["last ended"], record.ended or "")
     if format_ == "json":
         print(json.dumps(list(rows.values()), indent=1))
         return
+    _show(list(rows.values()))
+
+
+def _show(rows: Sequence[dict[str, Any]]) -> None:
+    """Print a table for each data set and metric; what its rows have in common may be left out."""
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold")
-    headings = [
-        heading
-        for heading in next(iter(rows.values()))
-        if heading not in _shown_if_differing or len({row[heading] for row in rows.values()}) > 1
-    ]
-    for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("version", "seeds", "last ended"))
-    for row in rows.values():
-        seeds = ", ".join(map(str, sorted(row["seeds"])))
-        cells = row | {"version": row["version"][:8], "seeds": seeds, "last ended": row["last ended"][:10]}
-        table.add_row(*(str(cells[heading]) for heading in headings), style="dim" if row["note"] else "")
-    output_console().print(table)
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        tables.setdefault(f"{row['dataset']} · {row['metric']}", []).append(row)
+    console = output_console()
+    for title, those in tables.items():
+        engines = [row["engine"] for row in those]
+        names = dict.fromkeys(name for engine in engines for name in engine)
+        differing = [name for name in names if len({engine[name] for engine in engines if name in engine}) > 1]
+        lines = [
+            row
+            | {
+                "engine": " ".join(
+                    f"{name}={show(row['engine'][name])}" for name in differing if name in row["engine"]
+                ),
+                "version": row["version"][:8],
+                "seeds": ", ".join(map(str, sorted(row["seeds"]))),
+                "last ended": row["last ended"][:10],
+            }
+            for row in those
+        ]
+        table = Table(box=None, header_style="bold", title=title, title_justify="left", title_style="bold")
+        headings = [
+            each for each in _columns if each not in _shown_if_differing or len({line[each] for line in lines}) > 1
+        ]
+        for heading in headings:
+            table.add_column(heading, overflow="fold", no_wrap=heading in ("version", "seeds", "last ended"))
+        for line in lines:
+            table.add_row(*(str(line[heading]) for heading in headings), style="dim" if line["note"] else "")
+        console.print(table)
+        console.print()
 
 
 @results.command()

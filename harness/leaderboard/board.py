@@ -343,7 +343,7 @@ def _differing_settings(records: Sequence[Record]) -> dict[str, set[str]]:
     contents: dict[tuple[str, str], set[str | None]] = defaultdict(set)
     for record in {(id(record.budget), id(record.engine)): record for record in records}.values():
         lengths = dict.fromkeys(["epochs", "steps", "seconds"]) if record.budget is not None else {}
-        for name, value in {**lengths, **_training(record)}.items():
+        for name, value in {**lengths, **training(record)}.items():
             seen["", name].add(_key(value))
     for record in {id(record.model): record for record in records}.values():
         for name, value in record.model["settings"].items():
@@ -360,7 +360,7 @@ def _differing_settings(records: Sequence[Record]) -> dict[str, set[str]]:
     return differing
 
 
-def _training(record: Record) -> dict[str, Any]:
+def training(record: Record) -> dict[str, Any]:
     """Return the budget and the engine of a fit; records call the step mode ``execution``, unless it is eager.
 
     A fit in closed form takes no steps, so it has no setting of how steps are computed.
@@ -372,8 +372,8 @@ def _training(record: Record) -> dict[str, Any]:
 
 
 def _differences(record: Record, differing: Mapping[str, set[str]]) -> str:
-    training = _training(record)
-    label = _label(training, [name for name in training if name in differing.get("", ())])
+    how = training(record)
+    label = _label(how, [name for name in how if name in differing.get("", ())])
     if "version" in differing.get(record.model["name"], ()):
         label += f" version={record.model['version']}"
     if "weights" in record.model:

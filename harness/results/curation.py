@@ -241,6 +241,7 @@ def _cell_of(line: bytes) -> str | None:
 def _without_versions(record: Record) -> str:
     named = [(each["name"], each["settings"]) for each in (record.dataset, record.model, record.metric)]
     named.append((record.dataset.get("content"), None))  # other data are not another version of the same
+    named.append((record.model.get("weights"), None))  # nor is another file of weights
     how = [record.seed, record.budget, record.engine, record.machine, record.split, record.evaluation_seed]
     return json.dumps([named, how], sort_keys=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -97,6 +98,46 @@ def test_results_that_differ_in_what_was_asked_for_have_lines_of_their_own(call:
     ]
     assert [row["seeds"] for row in listed(call)] == [[0, 1]] * 4
     assert "3 steps" in call("results", "list").out
+
+
+def test_results_of_other_engines_and_of_other_files_of_weights_have_lines_of_their_own(
+    call: Call, faults: str, tmp_path: Path
+) -> None:
+    run = ("run", "--plugin", faults, "--models", "scaled", "--metric", "reconstruction-mse", "--dataset", "tiny",
+           "--no-figures", "--seeds", "1", "--epochs", "1")  # fmt: skip
+    assert call(*run).code == call(*run, "--threads", "2").code == 0
+    shown = call("results", "list").out
+    assert "engine" in shown
+    assert shown.count("threads=1") == shown.count("threads=2") == 1
+    assert "float32" not in shown  # all have it
+    for number, path in enumerate(sorted(tmp_path.glob("runs/fits/*/weights.safetensors"))):
+        weights = {name: value + number for name, value in load_file(path).items()}
+        save_file(weights, tmp_path / f"{number}.safetensors")
+        assert call(*run, "--weights", f"scaled={number}.safetensors").code == 0
+    assert [row["weights"] for row in listed(call)] == ["", "", "0.safetensors", "1.safetensors"]
+    assert "1.safetensors" in call("results", "list").out
+
+
+def test_other_weights_are_not_another_version_but_a_file_of_the_same_name_is(
+    call: Call, faults: str, tmp_path: Path
+) -> None:
+    run = ("run", "--plugin", faults, "--models", "pca", "--metric", "reconstruction-mse", "--dataset", "tiny",
+           "--no-figures", "--seeds", "1")  # fmt: skip
+    assert call(*run).code == 0
+    (trained,) = tmp_path.glob("runs/fits/*/weights.safetensors")
+    weights = load_file(trained)
+    for number, name in enumerate(("a", "b")):
+        save_file({key: value + number for key, value in weights.items()}, tmp_path / f"{name}.safetensors")
+        assert call(*run, "--weights", f"pca={name}.safetensors").code == 0
+    assert [row["note"] for row in listed(call)] == ["", "", ""]
+    save_file({key: value + 2 for key, value in weights.items()}, tmp_path / "b.safetensors")
+    assert call(*run, "--weights", "pca=b.safetensors").code == 0
+    assert [(row["weights"], row["note"]) for row in listed(call)] == [
+        ("", ""),
+        ("a.safetensors", ""),
+        ("b.safetensors", "older"),
+        ("b.safetensors", ""),
+    ]
 
 
 def test_hidden_results_are_not_on_boards_and_are_stored_all_the_same(call: Call, edited: Path) -> None:
