@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.words import counted
 
-_headings = ("fit", "metric", "action", "cell")
-_most_rows, _first_rows = 500, 50  # of a table; a longer one shows only the first
+_headings = ("model", "seeds", "metrics", "action")
+_most_rows, _first_rows = 200, 50  # of the tables together; of more than that only the first are shown
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group, RenderableType
 
     from harness.execution.run import Run
 
@@ -25,21 +27,39 @@ class PlannedCell:
     """A cell of a plan.
 
     Args:
-        fit: model, data set and seed, with the settings that are not at their defaults.
-        metric: name.
+        dataset: name, with the settings that are not at their defaults.
+        model: name, with such settings.
+        seed: of the training; None if the model comes from a file.
+        metric: name, with such settings.
         action: what would be done, such as ``fit, measure``, or why nothing would be.
         key: of the cell.
     """
 
-    fit: str
+    dataset: str
+    model: str
+    seed: int | None
     metric: str
     action: str
     key: str
 
 
+class _Row(NamedTuple):
+    """Cells of a model on a data set that have the same seeds and the same action."""
+
+    dataset: str
+    model: str
+    seeds: tuple[int | None, ...]
+    metrics: tuple[str, ...]
+    action: str
+
+    @property
+    def texts(self) -> tuple[str, str, str, str]:
+        return self.model, _in_ranges(self.seeds), ", ".join(self.metrics), self.action
+
+
 @dataclass(frozen=True, repr=False)
 class Preview:
-    """The cells of a run before any work; shows itself as a table.
+    """The cells of a run before any work; shows itself as a table for each data set.
 
     Args:
         cells: in the order in which they would be computed.
@@ -65,45 +85,81 @@ class Preview:
             file=StringIO(), width=110, highlight=False, markup=False, force_terminal=False, force_jupyter=False
         )
         with console.capture() as captured:
-            console.print(self.table())
-        return "\n".join(filter(None, [captured.get(), self.forecast]))
+            console.print(self.tables())
+        return captured.get().rstrip("\n")
 
     def _repr_html_(self) -> str:
         from tabulate import tabulate
 
-        rows = [[escape(entry) for entry in row] for row in self._rows()]
-        lines = [f"<strong>{escape(self.summary)}</strong>", tabulate(rows, _headings, "unsafehtml")]
-        return "\n".join([*lines, *([f"<small>{escape(self.forecast)}</small>"] if self.forecast else [])])
+        parts = [f"<strong>{escape(self.summary)}</strong>"]
+        for title, rows in self._sections():
+            lines = [[escape(text) for text in row] for row in rows]
+            parts += [f"<p>{escape(title)}</p>", tabulate(lines, _headings, "unsafehtml")]
+        return "\n".join([*parts, *(f"<small>{escape(each)}</small>" for each in self._below())])
 
-    def table(self) -> Table:
-        """Return the cells as a table; if there are many, the first ones, and how many others there are."""
+    def tables(self) -> Group:
+        """Return the summary, a table for each data set, and the forecast."""
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(box=None, header_style="bold", title=self.summary, title_justify="left")
-        for heading in _headings:
-            table.add_column(heading, overflow="fold")
-        for row in self._rows():
-            table.add_row(*row)
-        return table
+        parts: list[RenderableType] = [Text(self.summary)]
+        for title, rows in self._sections():
+            table = Table(box=None, header_style="bold")
+            for heading in _headings:
+                table.add_column(heading, overflow="fold", no_wrap=heading == "seeds")
+            for row in rows:
+                table.add_row(*row)
+            parts += [Text(f"\n{title}", "bold"), table]
+        return Group(*parts, *(Text(f"\n{each}") for each in self._below()))
 
-    def _rows(self) -> Iterator[tuple[str, str, str, str]]:
-        shown = self.cells if len(self.cells) <= _most_rows else self.cells[:_first_rows]
-        for cell in shown:
-            yield cell.fit, cell.metric, cell.action, cell.key[:12]
-        if len(shown) < len(self.cells):
-            others = Counter(cell.action for cell in self.cells[len(shown) :])
-            yield "…", "…", "\n".join(f"{n:,} more: {action}" for action, n in others.most_common()), "…"
+    def _sections(self) -> Iterator[tuple[str, list[tuple[str, str, str, str]]]]:
+        """Yield each data set with the rows of its table, as far as they are shown."""
+        shown = self._rows if len(self._rows) <= _most_rows else self._rows[:_first_rows]
+        for dataset, rows in itertools.groupby(shown, lambda row: row.dataset):
+            yield dataset, [row.texts for row in rows]
+
+    def _below(self) -> Iterator[str]:
+        """Yield what stands below the tables: what they leave out, and the forecast."""
+        if len(self._rows) > _most_rows:
+            others: Counter[str] = Counter()
+            for row in self._rows[_first_rows:]:
+                others[row.action] += len(row.seeds) * len(row.metrics)
+            yield "\n".join(f"{counted(n, 'more cell')}: {action}" for action, n in others.most_common())
+        if self.forecast is not None:
+            yield self.forecast
+
+    @cached_property
+    def _rows(self) -> list[_Row]:
+        """The rows of all tables, in the order of their first cells."""
+        seeds: dict[tuple[str, str, str, str], list[int | None]] = {}
+        for cell in self.cells:
+            seeds.setdefault((cell.dataset, cell.model, cell.action, cell.metric), []).append(cell.seed)
+        metrics: dict[tuple[str, str, str, tuple[int | None, ...]], list[str]] = {}
+        for (*named, metric), of_metric in seeds.items():
+            metrics.setdefault((*named, tuple(of_metric)), []).append(metric)  # type: ignore[arg-type]
+        return [
+            _Row(dataset, model, of_metrics, tuple(names), action)
+            for (dataset, model, action, of_metrics), names in metrics.items()
+        ]
+
+
+def _in_ranges(seeds: Sequence[int | None]) -> str:
+    """Write seeds, such as ``0–2, 5``; nothing for a model without one."""
+    known = [seed for seed in seeds if seed is not None]
+    ranges = [
+        [seed for _, seed in those] for _, those in itertools.groupby(enumerate(known), lambda each: each[1] - each[0])
+    ]
+    return ", ".join(str(each[0]) if len(each) == 1 else f"{each[0]}–{each[-1]}" for each in ranges)
 
 
 def preview_of(run: Run, jobs: int | None) -> Preview:
     """Return what a run would compute, with ``jobs`` processes or as many as keep the cores busy."""
-    from harness.cli.progress import name_of
     from harness.execution.durations import Durations, Forecast
     from harness.machine.cpu_load import cores
     from harness.machine.device import gpus
 
     pending = {cell.key for cell in run.pending}
-    names = {fit.key: name_of(fit) for fit in run.plan.fits}
     fitted = {key for key, fit in {cell.fit.key: cell.fit for cell in run.applicable}.items() if run.is_fitted(fit)}
     cells = []
     for cell in run.plan.cells:
@@ -113,7 +169,9 @@ def preview_of(run: Run, jobs: int | None) -> Preview:
             action = f"n/a: {cell.lacking}"
         else:
             action = "measure" if cell.fit.key in fitted else "fit, measure"
-        cells.append(PlannedCell(names[cell.fit.key], cell.metric.name, action, cell.key))
+        dataset, model, metric = (each.full_name for each in (cell.fit.dataset, cell.fit.model, cell.metric))
+        seed = None if cell.fit.is_given else cell.fit.seed
+        cells.append(PlannedCell(dataset, model, seed, metric, action, cell.key))
     engine = run.specification.engine
     at_once = jobs or max(1, cores() // engine.threads if engine.device == "cpu" else len(gpus(engine.device)))
     forecast = Forecast.of(run, Durations.before(run), at_once).in_words if run.applicable else None
@@ -126,5 +184,5 @@ def summary(run: Run) -> str:
     fits = len({cell.fit.key for cell in run.applicable})
     if not pending:
         return f"{counted(cells, 'cell')}, all stored already; use --fresh to compute again"
-    stored = f", {cells - len(pending)} of them stored already" if len(pending) < cells else ""
-    return f"{counted(cells, 'cell')}{stored}; {len(pending)} to compute from {counted(fits, 'fit')}"
+    stored = f", {cells - len(pending):,} of them stored already" if len(pending) < cells else ""
+    return f"{counted(cells, 'cell')}{stored}; {len(pending):,} to compute from {counted(fits, 'fit')}"

@@ -20,7 +20,6 @@ from harness.contracts.events import Record, failed, name_of_component
 from harness.leaderboard.text import decimals, number
 from harness.planning.budget import in_words
 from harness.planning.plan import Cell, Fit
-from harness.settings import name_with_settings
 
 _narrow = 70  # columns; bars are shorter, and the time that has passed is left out
 _long_bar, _short_bar = 20, 10
@@ -256,18 +255,16 @@ def reporter_for(cells: int, tracebacks: bool = False, time_left: TimeLeft | Non
 
 def name_of(*fits: Fit) -> str:
     """Name a fit, or fits that differ in the seed: model and data set with changed settings, and seeds if any."""
-    fit = fits[0]
-    model, dataset = (name_with_settings(each.name, each.settings, each.changed) for each in (fit.model, fit.dataset))
-    if fit.is_given:
-        return f"{model} on {dataset}"
+    name = f"{fits[0].model.full_name} on {fits[0].dataset.full_name}"
+    if fits[0].is_given:
+        return name
     seeds = ", ".join(str(each.seed) for each in fits)
-    return f"{model} on {dataset}, seed{'s' * (len(fits) > 1)} {seeds}"
+    return f"{name}, seed{'s' * (len(fits) > 1)} {seeds}"
 
 
 def measurement_of(cell: Cell) -> str:
     """Name a measurement: the metric with changed settings, and the fit."""
-    metric = cell.metric
-    return f"{name_with_settings(metric.name, metric.settings, metric.changed)} of {name_of(cell.fit)}"
+    return f"{cell.metric.full_name} of {name_of(cell.fit)}"
 
 
 def format_losses(losses: Mapping[str, float]) -> str:

@@ -130,10 +130,7 @@ def carry_out(request: Request, registry: Registry, values: Mapping[str, Any]) -
 
     run = run_of(request, registry, values)
     if values["dry_run"]:
-        found = preview_of(run, values["jobs"])
-        output_console().print(found.table())
-        if found.forecast:
-            print(f"\n{found.forecast}")
+        output_console().print(preview_of(run, values["jobs"]).tables())
         return 0
     require_writable(values["runs"], "--runs")
     require_writable(values["leaderboards"], "--leaderboards")

@@ -17,7 +17,7 @@ from harness.data.source import DataSource
 from harness.errors import DataError, UsageError, no_exit
 from harness.planning.identity import canonical, hash_of
 from harness.registry import Provided
-from harness.settings import build, config_type, describe, flatten, missing
+from harness.settings import build, config_type, describe, flatten, missing, name_with_settings
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Component:
     def name(self) -> str:
         """The name users type."""
         return self.provided.spec.name
+
+    @cached_property
+    def full_name(self) -> str:
+        """The name, with the settings that are not at their defaults."""
+        return name_with_settings(self.name, self.settings, self.changed)
 
     @cached_property
     def factory(self) -> Any:

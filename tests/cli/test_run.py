@@ -130,6 +130,39 @@ def test_a_dry_run_counts_what_would_be_computed_and_leaves_no_trace(run: Call, 
     assert traces(tmp_path) == before
 
 
+def test_a_dry_run_has_a_line_for_what_is_done_alike(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    metrics = "reconstruction-mse,reconstruction-bce,ssim,psnr,parameters,elbo"
+    models = ("--models", "denoising-cnn-ae,vae", "--set", "vae.latent_dim=2,10", "--set", "psnr.corruption=0,0.5")
+    done = call("run", *models, "--metric", metrics, "--dataset", "mnist-10k,binarized-mnist-10k",
+                "--seeds", "3", "--dry-run")  # fmt: skip
+    lines = done.out.splitlines()
+    assert lines[0] == "114 cells; 114 to compute from 18 fits"
+    assert all(len(line) <= 80 for line in lines)
+    assert len(lines) < 45
+    for dataset in ("mnist-10k", "binarized-mnist-10k"):
+        assert lines.count(dataset) == 1
+
+
+def test_a_dry_run_names_models_seeds_metrics_and_settings(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    assert run("scaled", "reconstruction-mse", "--seeds", "1").code == 0
+    settings = ("--set", "reconstruction-mse.corruption=0,0.5")
+    done = run("scaled,pca", "elbo,parameters,reconstruction-mse", "--seeds", "4", *settings, "--dry-run")
+    both = "reconstruction-mse, reconstruction-mse corruption=0.5"
+    expected = [
+        "model seeds metrics action",
+        "scaled 0 reconstruction-mse nothing: stored",
+        "scaled 0 parameters, reconstruction-mse corruption=0.5 measure",
+        f"scaled 1–3 {both} fit, measure",
+        "pca 0–3 elbo n/a: it has no posterior and no observation model",
+        "pca 0 parameters fit, measure",
+        f"pca 0–3 {both} fit, measure",
+    ]
+    text = " ".join(done.out.split())
+    assert all(line in text for line in expected), done.out
+
+
 def test_the_time_of_a_run_is_estimated_from_what_was_timed_before(run: Call) -> None:
     unknown = "how long it takes is not known: nothing like it was timed here before"
     assert unknown in run("pca", "reconstruction-mse", "--dry-run").out
