@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from harness.registry import Registry
     from harness.results.reproduction import Reproduction
 
-_many = 5  # results in a message; more are counted
+_many = 5  # results or differences in a message; more are counted
 _different_exit, _interrupted_exit = 1, 130
 
 
@@ -270,5 +270,8 @@ def _show(results: Sequence[Reproduction]) -> None:
         ("not compared", [line for each in results for line in each.not_compared]),
         ("other than before", [line for each in results for line in each.environment]),
     ):
-        for line in dict.fromkeys(lines):
+        different = list(dict.fromkeys(lines))
+        for line in different[:_many]:
             console.print(f"{heading}: {line} ({lines.count(line)} of {len(results)} results)", soft_wrap=True)
+        if more := len(different[_many:]):
+            console.print(f"{heading}: {more} more, which --format json lists")

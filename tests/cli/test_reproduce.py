@@ -160,6 +160,18 @@ def test_what_is_not_stored_is_said_not_to_be_compared(runs: Path, again: Store)
     )
 
 
+def test_many_missing_weights_are_a_few_lines(call: Call, tmp_path: Path, faults: str) -> None:
+    named = ("--plugin", faults, "--models", "pca", "--metric", "reconstruction-mse", "--dataset", "tiny")
+    assert call("run", *named, "--seeds", "7", "--no-figures").code == 0
+    for path in tmp_path.glob("runs/fits/*/weights.safetensors"):
+        path.unlink()
+    done = call("reproduce", *named, "--quiet")
+    assert done.code == 0
+    lines = [line for line in done.out.splitlines() if line.startswith("not compared: ")]
+    assert len(lines) == 6
+    assert lines[-1] == "not compared: 2 more, which --format json lists"
+
+
 def test_another_torch_machine_or_commit_is_named(runs: Path, again: Store) -> None:
     record = one(runs, "pca", "reconstruction-mse")
     environment = again.environment(record.environment or "")
