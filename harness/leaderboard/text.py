@@ -181,10 +181,9 @@ def decimals(value: float, stderr: float | None = None) -> int:
 
 
 def _budget(board: Board) -> str:
-    budgets = [dict(row.budget) for row in board.rows if row.budget]
-    if not budgets or any(budget != budgets[0] for budget in budgets):
-        return ""
-    return in_words(budgets[0])
+    budgets = [row.budget for row in board.rows if row.budget]
+    first = budgets[0] if budgets else {}
+    return in_words({name: value for name, value in first.items() if all(each.get(name) == value for each in budgets)})
 
 
 def _has_spread(board: Board) -> bool:

@@ -42,13 +42,15 @@ class Budget:
 
 
 def in_words(budget: Mapping[str, Any]) -> str:
-    """Write the identity of a budget in a few words."""
-    if "epochs" in budget:
-        length = counted(budget["epochs"], "epoch")
-    else:
-        length = counted(budget["steps"], "step") if "steps" in budget else f"{budget['seconds']:g} s of training"
-    best = ", best weights by validation loss" if budget.get("weights") == "best" else ""
-    return f"{length}, batch size {budget['batch_size']}{best}"
+    """Write the identity of a budget, or what several have in common, in a few words."""
+    words = [counted(budget[f"{unit}s"], unit) for unit in ("epoch", "step") if f"{unit}s" in budget]
+    if "seconds" in budget:
+        words.append(f"{budget['seconds']:g} s of training")
+    if "batch_size" in budget:
+        words.append(f"batch size {budget['batch_size']}")
+    if budget.get("weights") == "best":
+        words.append("best weights by validation loss")
+    return ", ".join(words)
 
 
 class BudgetProgress:

@@ -190,6 +190,19 @@ def test_captions_say_that_errors_are_not_known(store: Store) -> None:
     assert any("The error of some rows over test examples is not known" in line for line in captions(board))
 
 
+def test_captions_say_what_budgets_of_all_rows_have_in_common(store: Store) -> None:
+    def caption(*budgets: dict[str, object] | None) -> str:
+        (board,) = build_boards([record(f"m{n}", budget=budget) for n, budget in enumerate(budgets)], store)
+        return next(line for line in captions(board) if "n =" in line)
+
+    of_epochs = {"epochs": 20, "batch_size": 128, "weights": "best"}
+    of_steps = {"steps": 900, "batch_size": 128, "weights": "best"}
+    assert "; 20 epochs, batch size 128, best weights by validation loss." in caption(of_epochs, None)
+    assert "; batch size 128, best weights by validation loss." in caption(of_epochs, of_steps, None)
+    assert "; 20 epochs, batch size 128." in caption(of_epochs, {**of_epochs, "weights": "last"})
+    assert "batch size" not in caption(of_epochs, {**of_steps, "batch_size": 64, "weights": "last"})
+
+
 def test_captions_say_what_errors_are_over(store: Store) -> None:
     (board,) = build_boards([record("a", seed=seed, counted="samples") for seed in (0, 1)], store)
     assert any("n = 100 samples" in line for line in captions(board))
