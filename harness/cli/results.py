@@ -163,7 +163,7 @@ def rename(runs: Path, model: str, title: str | None) -> None:
         return
     if not curation.is_title(title):
         raise UsageError(f"title {title!r}: write one line of at most {curation.longest_title} characters")
-    if title in {*others.values(), *(name for name, keys in by_name.items() if not keys <= named)}:
+    if curation.is_taken(title, named, records, titles):
         raise UsageError(f"title {title!r}: another model of {runs} has this name")
     curation.write_titles(store, {**others, **dict.fromkeys(named, title)})
     notice(f"{model} is now {title}; files of leaderboards have the title when a run writes them again")

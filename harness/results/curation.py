@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.atomic import replacing
-from harness.contracts.events import Record
+from harness.contracts.events import Record, name_of_component
 from harness.errors import StoreError, UsageError
 from harness.planning.identity import hash_of
 from harness.results.checksums import has_checksum, object_from, with_checksum
@@ -122,6 +122,21 @@ def unknown_titles(by_key: Mapping[str, str], records: Sequence[Record]) -> str 
 def title_key(model: Mapping[str, Any]) -> str:
     """Return what a title belongs to: the name and the settings of the model of a record, in all versions."""
     return hash_of([model["name"], model["settings"], model.get("content")])
+
+
+def is_taken(title: str, keys: Collection[str], records: Sequence[Record], by_key: Mapping[str, str]) -> bool:
+    """Return whether a title is the name or the title of another model.
+
+    Args:
+        title: for models of one name.
+        keys: of these models.
+        records: of all models.
+        by_key: the titles that models have.
+    """
+    models = {id(record.model): record.model for record in records}.values()  # many records share one
+    names = {title_key(model): name_of_component(model) for model in models}
+    own = {names.get(key) for key in keys}
+    return any(title in (name, by_key.get(key)) for key, name in names.items() if name not in own)
 
 
 def is_title(value: Any) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.atomic import create_folder, replacing, sync_file, sync_folder
-from harness.contracts.events import Record
+from harness.contracts.events import Record, name_of_component
 from harness.errors import StoreError
-from harness.results.curation import alone, hidden_cells, hide, title_key, titles, write_titles
+from harness.results.curation import alone, hidden_cells, hide, is_taken, title_key, titles, write_titles
 from harness.results.store import (
     Store,
     digest_file_of,
@@ -34,11 +34,11 @@ class Refused:
     Args:
         store: the folder of the store that it is in.
         kind: what it is, such as ``fit``.
-        problem: the file, and that it is damaged, missing or of a newer version.
+        problem: the file, and that it is damaged, missing or of a newer version; or the title, which is taken.
     """
 
     store: Path
-    kind: Literal["record", "fit", "figure", "environment"]
+    kind: Literal["record", "fit", "figure", "environment", "title"]
     problem: str
 
 
@@ -115,9 +115,27 @@ def _merge_one(target: Store, source: Store, found: Merged, track: Track) -> Non
     newly_hidden = hidden & {record.cell_key for record in new.values()}
     if newly_hidden:
         hide(target, newly_hidden)
-    models = {title_key(record.model) for record in new.values()}
-    if newly_named := {key: title for key, title in titles(source).items() if key in models}:
-        write_titles(target, newly_named | titles(target))
+    _add_titles(target, source, list(new.values()), found)
+
+
+def _add_titles(target: Store, source: Store, added: Sequence[Record], found: Merged) -> None:
+    """Give models whose records were added the titles that they have in the source, unless another model has them."""
+    given, here = titles(source), titles(target)
+    if not given:
+        return
+    records = target.records()
+    names = {title_key(record.model): name_of_component(record.model) for record in added}
+    newly_named = {}
+    for key, title in given.items():
+        if key not in names or key in here:
+            continue
+        if is_taken(title, {key}, records, here):
+            problem = f"the title {title!r} of {names[key]}: another model of {target.root} has this name"
+            found.refused.append(Refused(source.root, "title", problem))
+        else:
+            newly_named[key] = title
+    if newly_named:
+        write_titles(target, newly_named | here)
 
 
 def _cells_with_damaged_values(source: Store, records: Sequence[Record], found: Merged, track: Track) -> set[str]:

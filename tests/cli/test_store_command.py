@@ -278,6 +278,18 @@ def test_what_is_damaged_is_not_merged_and_named_line_by_line(call: Call, tmp_pa
     assert "nothing is damaged" in call("store", "verify").out
 
 
+@pytest.mark.parametrize("title", ["Ours", "pca"])
+def test_a_title_that_another_model_has_is_not_merged(call: Call, tmp_path: Path, title: str) -> None:
+    for folder, model, name in (("runs", "pca", "Ours"), ("a", "vae", title)):
+        store = filled(tmp_path / folder, model)
+        write_titles(store, {title_key(store.records()[0].model): name})
+    done = call("store", "merge", "a")
+    assert done.code == 1
+    assert f"not merged: the title {title!r} of vae: another model of runs has this name" in done.err
+    assert list(titles(Store(tmp_path / "runs")).values()) == ["Ours"]
+    assert len(stored(tmp_path / "runs")) == 4
+
+
 def test_a_cell_measured_twice_whose_values_are_damaged_costs_only_itself(call: Call, tmp_path: Path) -> None:
     twice = [result(0, ended=f"2026-11-0{day}T00:00:00+00:00") for day in (1, 2)]
     store = store_of(tmp_path / "a", [*twice, result(1)])
