@@ -191,7 +191,7 @@ def test_a_fit_is_replaced_whole_and_tied_weights_are_kept(store: Store) -> None
     }
     store.write_fit("f", described_fit(status="diverged"), None)
     assert store.fit("f") == {**described_fit(status="diverged"), "digests": {}}
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="is missing"):
         store.weights("f")
 
 

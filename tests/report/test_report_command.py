@@ -7,11 +7,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from stored_models import Page, component, engine, record, small_store
 
+from harness.cli.preview import Preview, preview_of
 from harness.cli.run_commands import commands_of
 from harness.contracts.events import Record
 from harness.report.entries import entry_key
@@ -62,7 +63,14 @@ def test_a_wrong_argument_is_one_clear_line(call: Call, tmp_path: Path, words: l
     assert "Traceback" not in done.err
 
 
-def test_the_commands_compute_the_same_cells(call: Call, tmp_path: Path) -> None:
+def test_the_commands_compute_the_same_cells(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    previews: list[Preview] = []
+
+    def kept(*arguments: Any) -> Preview:
+        previews.append(preview_of(*arguments))
+        return previews[-1]
+
+    monkeypatch.setattr("harness.cli.run.preview_of", kept)
     run = "run --models pca,linear-ae --dataset ppca-toy --set linear-ae.latent_dim=2 --no-figures"
     for more in (
         "--metric reconstruction-mse,parameters --seeds 2 --steps 5",
@@ -80,10 +88,9 @@ def test_the_commands_compute_the_same_cells(call: Call, tmp_path: Path) -> None
             program, *words = shlex.split(command)
             done = call(*words, "--dry-run")
             assert (program, done.code) == ("harness", 0)
-            planned = [line.split() for line in done.out.splitlines() if " on ppca-toy" in line]
-            assert all("stored" in line for line in planned)
-            cells |= {line[-1] for line in planned}
-        assert cells == {each.cell_key[:12] for each in records}
+            assert {each.action for each in previews[-1]} == {"nothing: stored"}
+            cells |= {each.key for each in previews[-1]}
+        assert cells == {each.cell_key for each in records}
 
 
 def test_a_command_has_everything_that_is_not_at_its_default() -> None:
