@@ -127,6 +127,7 @@ def carry_out(request: Request, registry: Registry, values: Mapping[str, Any]) -
         UsageError: something in the request is wrong; nothing was computed.
     """
     from harness.atomic import require_writable
+    from harness.execution.workers import expect_work
 
     run = run_of(request, registry, values)
     if values["dry_run"]:
@@ -135,6 +136,7 @@ def carry_out(request: Request, registry: Registry, values: Mapping[str, Any]) -
     require_writable(values["runs"], "--runs")
     require_writable(values["leaderboards"], "--leaderboards")
     announce = run.reporter.announce
+    expect_work(trains=_trains(run), draws=run.specification.figures)
     with interruptible():
         try:
             outcome = execute(run, values)
@@ -200,11 +202,9 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
     from harness.cli.time_left import TimeLeft
     from harness.execution.durations import Durations, Forecast
     from harness.execution.jobs import jobs_for
-    from harness.execution.workers import expect_work
 
     announce = run.reporter.announce
     announce(summary(run))
-    expect_work(trains=_trains(run), draws=run.specification.figures)
     durations = Durations.before(run)
     run.prepare()
     check_new_plugins(run)

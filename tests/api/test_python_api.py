@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import harness
 from harness.api.options import RunOptions
 from harness.cli.run import run as command
+from harness.execution import workers
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -192,6 +193,11 @@ def test_every_option_of_the_command_has_an_argument_with_its_name_and_its_defau
     assert own["seeds"] == options["seeds"].default
     assert own["runs"] == str(options["runs"].default)
     assert (own["datasets"],) == options["datasets"].default
+
+
+def test_a_run_leaves_to_later_runs_what_workers_import(done: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "expect_work", lambda **expected: pytest.fail("the server is for one run only"))
+    harness.run(**comparison, runs=done.folder, quiet=True)
 
 
 def test_boards_of_a_run_have_the_titles_that_models_were_given(call: Call, done: Runs) -> None:
