@@ -66,10 +66,8 @@ class Results:
     def boards(self) -> list[BoardTable]:
         """The boards of these records, with ranks."""
         from harness.leaderboard.board import build_boards
-        from harness.results.curation import with_titles
 
-        boards = build_boards(with_titles(self.records, self._store), self._store)
-        return [BoardTable(**vars(board)) for board in boards]
+        return [BoardTable(**vars(board)) for board in build_boards(self.records, self._store)]
 
     def to_dataframe(self) -> pandas.DataFrame:
         """Return one row for each record, as a pandas DataFrame.

@@ -73,6 +73,7 @@ def run(
     from harness.cli.output import warn
     from harness.cli.run import execute
     from harness.leaderboard.files import rewrite
+    from harness.results.curation import with_titles
 
     own = {"seeds": seeds, "epochs": epochs, "runs": runs, "leaderboards": leaderboards, "quiet": quiet}
     named = {"models": models, "metrics": metrics, "datasets": datasets}
@@ -89,7 +90,8 @@ def run(
         raise KeyboardInterrupt
     if outcome.unrecorded:
         raise HarnessError(f"{len(outcome.unrecorded)} cells of the plan have no record, see above")
-    return Results([outcome.records[cell.key] for cell in begun.plan.cells], begun.store)
+    records = [outcome.records[cell.key] for cell in begun.plan.cells]
+    return Results(with_titles(records, begun.store), begun.store)
 
 
 def plan(
