@@ -51,7 +51,6 @@ class PPCAToy:
             z, rest = noise.normal(n, config.latent_dim), noise.normal(n, config.dim)
             return Examples(z @ weights.T + config.noise * rest)
 
-        @cache
         def density() -> Distribution:
             return MultivariateNormal(torch.zeros_like(exact[:, 0]), covariance)
 
@@ -84,7 +83,6 @@ class MixtureToy:
             label = (noise.uniform(n) * config.components).long()
             return Examples(means[label] + config.deviation * noise.normal(n, config.dim), label)
 
-        @cache
         def density() -> Distribution:
             shares = Categorical(torch.ones(config.components, dtype=torch.float64))
             return MixtureSameFamily(shares, Independent(Normal(means.double(), config.deviation), 1))
@@ -101,14 +99,16 @@ def _data(
 ) -> Data:
     """Draw each split from its own stream, so the size of one does not change the others.
 
-    ``density`` is called when it is needed: the first distribution makes torch import much.
+    ``density`` is called once, when it is needed: the first distribution makes torch import much.
     """
     train, validation, test = (
         draw(n, Noise(derive_seed(name, split, sizes.seed)))
         for split, n in (("train", sizes.train), ("validation", sizes.validation), ("test", sizes.test))
     )
 
+    known = cache(density)
+
     def log_prob(x: Tensor) -> Tensor:
-        return density().log_prob(x.double().cpu())
+        return known().log_prob(x.double().cpu())
 
     return Data.from_tensors(train, validation, test, classes=classes, log_prob=log_prob)
