@@ -405,13 +405,7 @@ def critical_value_of_pairs(rows: int, freedom: Floats) -> Floats:
 
 @lru_cache(maxsize=256)
 def _critical_values_of_pairs(rows: int) -> tuple[Floats, Floats]:
-    """Return reciprocals of degrees of freedom, and the logarithm of the critical value for each."""
-    import numpy as np
-    from scipy.special import stdtrit
-
-    reciprocals = np.linspace(0, 1, 1001)
-    level = _own_error_rate / (rows * (rows - 1))
-    return reciprocals, np.log(stdtrit(1 / np.maximum(reciprocals, 1 / _many), 1 - level))
+    return _quantiles_of_t(lambda freedom: _own_error_rate / (rows * (rows - 1)))
 
 
 def critical_value_alone(freedom: Floats) -> Floats:
@@ -429,14 +423,23 @@ def critical_value_alone(freedom: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def _critical_values_alone() -> tuple[Floats, Floats]:
-    """Return reciprocals of degrees of freedom, and the logarithm of the critical value for each."""
+    import numpy as np
+
+    return _quantiles_of_t(lambda freedom: (1 - confidence) * np.minimum(1, freedom / _enough) ** 2 / 2)
+
+
+def _quantiles_of_t(level: Callable[[Floats], Floats | float]) -> tuple[Floats, Floats]:
+    """Return reciprocals of degrees of freedom, and for each the logarithm of the quantile of Student's t.
+
+    Args:
+        level: on one side, from the degrees of freedom.
+    """
     import numpy as np
     from scipy.special import stdtrit
 
     reciprocals = np.linspace(0, 1, 1001)
     freedom = 1 / np.maximum(reciprocals, 1 / _many)
-    level = (1 - confidence) * np.minimum(1, freedom / _enough) ** 2
-    return reciprocals, np.log(stdtrit(freedom, 1 - level / 2))
+    return reciprocals, np.log(stdtrit(freedom, 1 - level(freedom)))
 
 
 def _interpolated(table: tuple[Floats, Floats], freedom: Floats) -> Floats:
