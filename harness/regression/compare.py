@@ -178,8 +178,13 @@ class Comparison:
         try:
             run_models(version, words, store)
         except HarnessError as error:
-            provided = provided_by(version)
-            lacking = [(kind, name) for kind, names in asked.items() for name in names if name not in provided[kind]]
+            try:
+                provided = provided_by(version)
+            except HarnessError:
+                raise error from None
+            lacking = [
+                (kind, name) for kind, names in asked.items() for name in names if name not in provided.get(kind, ())
+            ]
             if not lacking:
                 raise
             lacked = Lacked(version.name, lacking, error)

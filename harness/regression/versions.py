@@ -222,9 +222,8 @@ def run_models(version: Version, words: Sequence[str], store: Path) -> None:
     Raises:
         HarnessError: the version does not run at all; models that fail have a record instead.
     """
-    plugins = [word for file in version.plugin_files for word in ("--plugin", str(file))]
-    command = ["run", *words, *plugins, "--no-figures", "--runs", str(store)]
-    done = _harness(version, *command, "--leaderboards", str(store / "leaderboards"))
+    folders = ["--runs", str(store), "--leaderboards", str(store / "leaderboards")]
+    done = _harness(version, "run", *words, "--no-figures", *folders)
     if done.returncode not in (0, 3, 4):
         raise HarnessError(f"{version.name} cannot run:\n{_last_lines(done.stderr)}")
 
@@ -235,8 +234,7 @@ def provided_by(version: Version) -> dict[str, set[str]]:
     Raises:
         HarnessError: it does not run at all, or is too old to say.
     """
-    plugins = [word for file in version.plugin_files for word in ("--plugin", str(file))]
-    done = _harness(version, "list", "--format", "json", *plugins)
+    done = _harness(version, "list", "--format", "json")
     if done.returncode != 0:
         raise HarnessError(f"{version.name} cannot list what it has:\n{_last_lines(done.stderr)}")
     found: dict[str, set[str]] = {}
@@ -246,6 +244,7 @@ def provided_by(version: Version) -> dict[str, set[str]]:
 
 
 def _harness(version: Version, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the harness with a version."""
-    command = [sys.executable, "-m", "harness", *words]
+    """Run a command of the harness with a version and its plugin files."""
+    plugins = [word for file in version.plugin_files for word in ("--plugin", str(file))]
+    command = [sys.executable, "-m", "harness", *words, *plugins]
     return subprocess.run(command, env=version.environment, capture_output=True, text=True, check=False)
