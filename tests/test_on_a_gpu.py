@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ from harness.planning.budget import Budget
 from harness.planning.component import Component, resolve_component
 from harness.planning.plan import needs_of
 from harness.registry import Registry
+from harness.settings import show
 from harness.training.fit import fit_seed, fit_seeds, trainer_of
 from harness.training.loop import TrainingLoop
 from harness.training.recipe import Callbacks, Fitted, Recipe
@@ -208,6 +210,25 @@ def test_a_metric_has_the_same_value_on_a_gpu(model: str, kinds: list[Data], cac
         if not abs(ours.value - theirs.value) <= accepted(chosen.name, theirs):
             differing.append((chosen.name, theirs.value, ours.value, theirs.stderr))
     assert differing == []
+
+
+def choices() -> Iterator[tuple[str, str, str]]:
+    """Yield each setting of a model that has a choice of values, with each value that is not its default."""
+    for model in of_the_harness("model"):
+        default = component_of("model", model).config
+        for name, hint in get_type_hints(type(default)).items():
+            values = get_args(hint) if get_origin(hint) is Literal else (False, True) if hint is bool else ()
+            yield from ((model, name, show(value)) for value in values if value != getattr(default, name))
+
+
+@pytest.mark.parametrize("step_mode", ["eager", "captured"])
+@pytest.mark.parametrize(("model", "name", "value"), [*choices()])
+def test_every_choice_of_a_setting_can_be_trained(
+    model: str, name: str, value: str, step_mode: StepMode, kinds: list[Data]
+) -> None:
+    config = component_of("model", model, {**small.get(model, {}), name: value}).config
+    recipe = dataclasses.replace(on_gpu(recipe_of(model, kinds)), config=config, step_mode=step_mode)
+    assert [each.error for each in fit_seeds(recipe, range(2), vectorized=True)] == [None, None]
 
 
 def test_seeds_that_do_not_fit_into_the_memory_at_once_are_halved(kinds: list[Data]) -> None:

@@ -27,7 +27,8 @@ class DataInfo:
         shape: shape of one example, channels first: ``(1, 28, 28)``.
         support: ``binary`` {0, 1}; ``unit`` [0, 1]; ``real``; ``points``, a set of points as ``(1, features, points)``
             with features in [0, 1].
-        mean: mean training example, ``(*shape)``, on the scale of model inputs.
+        mean: mean training example, ``(*shape)``, on the scale of model inputs. When a model is built it is on the CPU,
+            whatever the device of the run; the model is moved to the device afterwards.
         scale: how stored values become inputs, such as ``pixel / 255``; a density depends on it.
         dequantized: whether uniform noise was added to discrete values, which makes densities proper.
         classes: number of label classes, or None without labels.
@@ -49,6 +50,10 @@ class DataInfo:
     def is_discrete(self) -> bool:
         """Whether values are discrete; a density of them can grow without bound."""
         return self.support == "binary" or (bool(self.scale) and not self.dequantized)
+
+    def to(self, device: torch.device | str) -> DataInfo:
+        """Return the same with its mean on ``device``."""
+        return replace(self, mean=self.mean.to(device))
 
     def as_vector(self) -> int:
         """Return the number of values of an example, for a model in which each value has a fixed position.
@@ -162,7 +167,7 @@ class Data:
     def to(self, device: torch.device | str) -> Data:
         """Return the data set with its splits on ``device``."""
         splits: dict[str, Any] = {name: split.to(device) for name, split in self.splits.items()}
-        return replace(self, info=replace(self.info, mean=self.info.mean.to(device)), **splits)
+        return replace(self, info=self.info.to(device), **splits)
 
     @property
     def splits(self) -> dict[SplitName, Split]:

@@ -84,7 +84,7 @@ def load_model(fit: Fit, data: Data, store: Store) -> nn.Module:
 
 
 def _loaded(fit: Fit, data: Data, state: Mapping[str, Tensor]) -> nn.Module:
-    model: nn.Module = fit.model.factory(data.info, fit.model.config)
+    model: nn.Module = fit.model.factory(data.info.to("cpu"), fit.model.config)
     model.load_state_dict(state)
     return model.to(data.test.stored.device).eval()
 

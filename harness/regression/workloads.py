@@ -88,7 +88,7 @@ def evaluation(request: Mapping[str, Any]) -> Workload:
         raise _DoesNotApplyError(reason)
     device = data.test.stored.device
     torch.manual_seed(0)
-    built = model.factory(data.info, model.config).to(device).eval()
+    built = model.factory(data.info.to("cpu"), model.config).to(device).eval()
     cache = Path(request["cache"])
 
     def call() -> None:

@@ -259,7 +259,7 @@ def built(recipe: Recipe, seed: int) -> nn.Module:
         UsageError: the weights cannot be read or do not fit the model.
     """
     with global_seed(derive_seed("initialisation", seed)):
-        model = recipe.factory(recipe.data.info, recipe.config)
+        model = recipe.factory(recipe.data.info.to("cpu"), recipe.config)
     if recipe.weights is not None:
         load_weights(model, recipe.weights)
     return model.to(recipe.data.train.stored.device)
