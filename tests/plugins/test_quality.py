@@ -27,6 +27,7 @@ from harness_metrics.quality.distances import distances, nearest, radii, sums_ov
 from harness_metrics.quality.features import feature_space
 from harness_metrics.quality.frechet import FrechetDistance, Moments, frechet_distance, moments, square_root
 from harness_metrics.quality.frechet import terms as terms_of_frechet
+from harness_metrics.quality.integrated import IntegratedAlphaPrecision, IntegratedBetaRecall
 from harness_metrics.quality.kernel import KernelDistance, cubic_kernel
 from harness_metrics.quality.kernel import terms as terms_of_kernel
 from harness_metrics.quality.modes import ModeCoverage
@@ -659,6 +660,25 @@ def test_a_density_of_zero_is_not_exact() -> None:
     real = normal(400, 3)
     far = measured(Density, CyclesThrough(real.float() + 100), vectors(real), features="pixels", samples=400)
     assert far.value == 0
+    assert 2 * 1.959964 * far.stderr == pytest.approx(0.0095123, rel=1e-4)
+
+
+def test_a_share_on_which_all_halves_agree_is_not_exact() -> None:
+    class LowerForAll(Precision):
+        def compare(self, samples: Tensor, test: Tensor, train: Tensor) -> float:
+            return 0.9 if len(samples) == 400 else 1.0
+
+    real = normal(400, 3)
+    found = measured(LowerForAll, CyclesThrough(real.float()), vectors(real), features="pixels", samples=400)
+    assert found.value == 0.9
+    assert 2 * 1.959964 * found.stderr == pytest.approx(0.0095123, rel=1e-4)
+
+
+@pytest.mark.parametrize("metric", [IntegratedAlphaPrecision, IntegratedBetaRecall])
+def test_integrated_shares_of_zero_are_not_exact(metric) -> None:
+    real = normal(400, 3)
+    far = measured(metric, CyclesThrough(real.float() + 100), vectors(real), features="pixels", samples=400)
+    assert far.value == -1 / 29
     assert 2 * 1.959964 * far.stderr == pytest.approx(0.0095123, rel=1e-4)
 
 

@@ -29,6 +29,7 @@ class IntegratedSettings(QualitySettings):
 class _Integrated(SampleQuality):
     Config = IntegratedSettings
     unit: ClassVar = "1 − twice the deviation"
+    sure_at: ClassVar = (-1 / steps,)  # where no row is near any other
 
     def __init__(self, config: IntegratedSettings) -> None:
         self.config = config
@@ -122,4 +123,4 @@ def quantiles(x: Tensor) -> Tensor:
 def integrated(shares: Tensor) -> float:
     """Return 1 − 2 Σₖ |αₖ − P(αₖ)| Δα of shares P at αₖ = 0, 1/29, … 1, ``(30,)``, as in the authors' code."""
     levels = torch.arange(steps + 1, dtype=shares.dtype, device=shares.device) / steps
-    return float(1 - 2 * (levels - shares).abs().sum() / steps)
+    return max(-1 / steps, float(1 - 2 * (levels - shares).abs().sum() / steps))

@@ -158,7 +158,7 @@ class SampleQuality(ABC):
     needs: ClassVar[tuple[Any, ...]] = (Samples,)
     uses_train: ClassVar = False
     has_error: ClassVar = True
-    sure_at: ClassVar[tuple[float, ...]] = ()  # values for which all rows must agree, so that halves do
+    sure_at: ClassVar[tuple[float, ...]] = ()  # of a share: values for which all rows must agree, so that halves do
     check_settings: ClassVar[Mapping[str, Any]] = {"features": "pixels"}
 
     config: Any  # settings derived from QualitySettings
@@ -232,7 +232,7 @@ class SampleQuality(ABC):
         )
 
     def _with_error(self, found: Resampled, n: int) -> Estimate:
-        if found.value in self.sure_at:
+        if self.sure_at and (found.value in self.sure_at or not found.stderr):  # halves may also agree by chance
             found = found._replace(rest=error_of_a_sure_share(n))
         return Estimate(
             value=found.value,
