@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from prepared import workload
+from two_nodes import needs_ray, two_nodes
 
 from harness.cli.progress import Lines
 from harness.contracts.engine import Engine
@@ -39,6 +40,21 @@ def test_seeds_in_parallel_compared_with_one_after_another(in_turns, tmp_path: P
         least_rounds=5,
         several_threads=True,
     )
+
+
+@needs_ray
+def test_two_nodes_of_a_cluster_compared_with_two_workers_here(in_turns, tmp_path: Path) -> None:
+    """Fits of ten seconds."""
+    fits = ("--seeds", "6", "--epochs", "15")
+    with two_nodes() as nodes:
+        in_turns(
+            "6 seeds on a Ray cluster of two nodes / by two workers of this machine",
+            lambda: run(tmp_path, *fits, "--executor", "ray", "--address", nodes.address),
+            lambda: run(tmp_path, *fits),
+            at_most=1.2,
+            least_rounds=4,
+            several_threads=True,
+        )
 
 
 @pytest.mark.parametrize(

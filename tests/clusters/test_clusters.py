@@ -10,27 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from two_nodes import needs_ray, two_nodes
 
 if TYPE_CHECKING:
     from tests.conftest import Call
 
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the package ray")
 needs_submitit = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs the package submitit")
 run = ("run", "--models", "pca,vae", "--metric", "reconstruction-mse", "--dataset", "mnist-10k", "--steps", "20")
-
-# Starts two nodes, says where they are, and after a line on standard input kills the second.
-cluster = """
-import sys
-from ray.cluster_utils import Cluster
-there = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 10**8})
-other = there.add_node(num_cpus=1, object_store_memory=10**8)
-print(there.address, flush=True)
-for line in sys.stdin:
-    if line.strip() == "kill":
-        there.remove_node(other, allow_graceful=False)
-        print("killed", flush=True)
-there.shutdown()
-"""
 
 
 def compared(folder: Path) -> dict[str, tuple[float, float, str]]:
@@ -45,12 +31,8 @@ def test_a_cluster_of_two_nodes_gives_the_same_board_also_when_a_node_is_lost(ha
     words = (*run, "--seeds", "3", "--no-figures")
     local = harness(*words, "--runs", "here", "--leaderboards", "boards-here", timeout=600)
     assert local.code == 0, local.err
-    with subprocess.Popen(
-        [sys.executable, "-c", cluster], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as nodes:
-        assert nodes.stdin and nodes.stdout
-        address = next(line for line in nodes.stdout if line[0].isdigit()).strip()
-        where = ("--executor", "ray", "--address", address, "--runs", "there", "--leaderboards", "boards-there")
+    with two_nodes() as nodes:
+        where = ("--executor", "ray", "--address", nodes.address, "--runs", "there", "--leaderboards", "boards-there")
         on_cluster = subprocess.Popen(
             [sys.executable, "-m", "harness", *words, *where],
             cwd=tmp_path,
@@ -63,8 +45,7 @@ def test_a_cluster_of_two_nodes_gives_the_same_board_also_when_a_node_is_lost(ha
         for line in on_cluster.stderr:
             seen.append(line)
             if "fitting vae" in line:
-                nodes.stdin.write("kill\n")
-                nodes.stdin.flush()
+                nodes.kill_the_second()
                 break
         seen += on_cluster.stderr
         on_cluster.stderr.close()
