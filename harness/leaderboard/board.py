@@ -20,8 +20,8 @@ from harness.errors import StoreError
 from harness.leaderboard.contradictions import with_contradictions
 from harness.results.comparison import (
     Measured,
-    compare,
     degrees_of_freedom_of,
+    rank_ranges,
     root_mean_square,
     stderr_not_over_examples,
 )
@@ -328,7 +328,7 @@ def _ranked(rows: Sequence[tuple[Row, Measured | None]], direction: str | None) 
     if len(compared) == 1 and valued[0][0].no_rank is not None:
         valued = [(replace(row, no_rank=row.no_rank or _alone), each) for row, each in valued]
         compared = []
-    ranks = iter(zip(*compare(compared).rank_ranges(direction), strict=True)) if compared else iter(())
+    ranks = iter(zip(*rank_ranges(compared, direction), strict=True)) if compared else iter(())
     ranked = []
     for row, _ in valued:
         low, high = next(ranks) if row.no_rank is None else (None, None)

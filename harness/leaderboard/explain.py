@@ -86,20 +86,20 @@ def _explained(measured_board: MeasuredBoard, a: Row, b: Row) -> dict[str, Any]:
             return {**explanation, "no_rank": f"{row.name} has no rank: {row.no_rank}"}
     ranked = [row for row in board.rows if row.rank is not None]
     i, j = ranked.index(a), ranked.index(b)
-    comparison = compare(measured)
-    simultaneous, single = (comparison.margin(simultaneous=each)[i, j] for each in (True, False))
-    difference = comparison.difference[i, j]
-    is_decided = bool(abs(difference) > simultaneous)
+    comparison = compare(measured, places=[i, j])
+    simultaneous, single = (float(comparison.margin(simultaneous=each)[0, 1]) for each in (True, False))
+    difference = float(comparison.difference[0, 1])
+    is_decided = abs(difference) > simultaneous
     pairing = measured[i].pairing if measured[i].pairing == measured[j].pairing else None
     return {
         **explanation,
         "is_decided": is_decided,
-        "simultaneous_interval": [float(difference - simultaneous), float(difference + simultaneous)],
-        "single_interval": [float(difference - single), float(difference + single)],
+        "simultaneous_interval": [difference - simultaneous, difference + simultaneous],
+        "single_interval": [difference - single, difference + single],
         "ranked_rows": len(ranked),
-        "stderr_over_examples": math.sqrt(comparison.over_examples[i, j]),
-        "stderr_over_seeds": math.sqrt(comparison.over_seeds[i, j]),
-        "stderr_of_measurement": math.sqrt(comparison.of_measurement[i, j]),
+        "stderr_over_examples": math.sqrt(comparison.over_examples[0, 1]),
+        "stderr_over_seeds": math.sqrt(comparison.over_seeds[0, 1]),
+        "stderr_of_measurement": math.sqrt(comparison.of_measurement[0, 1]),
         "paired_on": f"{pairing[1]:,} {_kind[pairing[0]]}" if pairing else None,
         "seeds": [a.seeds, b.seeds],
         "seeds_needed": None if is_decided else _seeds_needed(measured, i, j),
@@ -113,8 +113,8 @@ def _seeds_needed(measured: Sequence[Measured], i: int, j: int) -> int | None:
     """Return the least number of seeds that decides a difference of this size; None if none up to 1,000 does."""
 
     def decides(seeds: int) -> bool:
-        comparison = compare(measured, seeds)
-        return bool(abs(comparison.difference[i, j]) > comparison.margin()[i, j])
+        comparison = compare(measured, seeds, [i, j])
+        return bool(abs(comparison.difference[0, 1]) > comparison.margin()[0, 1])
 
     low, high = max(len(measured[i].by_seed), len(measured[j].by_seed)) - 1, _most_seeds
     if not decides(high):

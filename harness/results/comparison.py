@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from hashlib import sha256
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 confidence = 0.95
+_block = 500  # rows that are compared with as many others at once: more would leave the cache of a core
 _many = 1e8  # degrees of freedom; more make no difference
 _enough = 4  # degrees of freedom; with fewer, Welch's test is wrong too often if one row spreads more than the others
 _own_error_rate = 0.025  # of all intervals of a board that use the spread of their two rows alone
@@ -85,30 +87,60 @@ class Measured:
     def pairing(self) -> tuple[str, int, bytes] | None:
         """What the row is paired on, how many there are, and which; rows are paired if all three are equal."""
         if self.values is not None and self.ids is not None and len(self.values) > 1:
-            return "examples", len(self.values), self.ids.tobytes()
+            return "examples", len(self.values), sha256(self.ids.tobytes()).digest()
         if self.group_values is not None and len(self.group_values) > 1:
             return "groups", len(self.group_values), b""
         return None
 
+    @property
+    def paired_values(self) -> Floats | None:
+        """What is compared with that of rows with the same ``pairing``: ``values`` or ``group_values``, or None."""
+        if self.pairing is None:
+            return None
+        return self.values if self.pairing[0] == "examples" else self.group_values
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of rows of a board: each of some rows with each of others, or of the same.
+
+    Args:
+        first: the places of the former on the board, ``(a,)``.
+        second: those of the latter, ``(b,)``.
+    """
+
+    first: Integers
+    second: Integers
+
+    def sums(self, of_rows: Floats) -> Floats:
+        """Return the sums of what both rows of a pair have: ``(..., k) -> (..., a, b)``."""
+        sums: Floats = of_rows[..., self.first, None] + of_rows[..., None, self.second]
+        return sums
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences between the k rows of a board. Entry ``(i, j)`` of an array is about row i minus row j.
+    """Differences between rows of a board of k rows: of all of them, where a = b = k, or of some.
+
+    Entry ``(i, j)`` of an array is about the i-th of the first rows minus the j-th of the second ones. The difference
+    between a row and itself is 0; its errors have no meaning.
 
     Args:
-        difference: of the values, ``(..., k, k)``.
-        over_examples: the part of its variance that comes from the test examples, ``(..., k, k)``.
+        rows: k.
+        difference: of the values, ``(..., a, b)``.
+        over_examples: the part of its variance that comes from the test examples, ``(..., a, b)``.
         over_seeds: the part that comes from the seeds.
         of_measurement: the part that comes from the measurement itself and that the spread over seeds does not show.
         board_freedom: the degrees of freedom of the sum of the three, as far as it rests on estimates that all rows
-            share, ``(..., k, k)``.
+            share, ``(..., a, b)``.
         pair_freedom: the same as far as it rests on estimates of its own.
         least_margin: half the width of an interval that takes nothing from the other rows of the board,
-            ``(..., k, k)``; 0 if at most one row has a spread.
-        own_margin: the same so that all these intervals of a board hold at once, ``(..., k, k)``; infinite if one of
+            ``(..., a, b)``; 0 if at most one row has a spread.
+        own_margin: the same so that all these intervals of a board hold at once, ``(..., a, b)``; infinite if one of
             the two rows has too few seeds to know its spread.
     """
 
+    rows: int
     difference: Floats
     over_examples: Floats
     over_seeds: Floats
@@ -119,14 +151,14 @@ class Comparison:
     own_margin: Floats
 
     def margin(self, *, simultaneous: bool = True) -> Floats:
-        """Return half the widths of 95% intervals of the differences, ``(..., k, k)``.
+        """Return half the widths of 95% intervals of the differences, ``(..., a, b)``.
 
         Args:
             simultaneous: whether all intervals of a board hold at once with probability 95%, or each one on its own.
         """
         import numpy as np
 
-        rows = self.difference.shape[-1] if simultaneous else 2
+        rows = self.rows if simultaneous else 2
         pooled = critical_value(rows, self.board_freedom, self.pair_freedom) * np.sqrt(self.variance)
         if simultaneous:
             pooled = np.minimum(pooled, self.own_margin)
@@ -135,11 +167,11 @@ class Comparison:
 
     @property
     def variance(self) -> Floats:
-        """The squared standard errors of the differences, ``(..., k, k)``."""
+        """The squared standard errors of the differences, ``(..., a, b)``."""
         return self.over_examples + self.over_seeds + self.of_measurement
 
     def p_values(self, threshold: float) -> Floats:
-        """Return p-values of the hypotheses that each difference is at most ``threshold``, ``(..., k, k)``.
+        """Return p-values of the hypotheses that each difference is at most ``threshold``, ``(..., a, b)``.
 
         They are those of Student's t, with the degrees of freedom of the single intervals. They do not take into
         account that two rows may differ in their spread over seeds: at most one of them should have a spread. The
@@ -157,54 +189,115 @@ class Comparison:
         found: Floats = stdtr(_freedom_of_two(self.board_freedom, self.pair_freedom), -t)
         return found
 
-    def rank_ranges(self, direction: str) -> tuple[Integers, Integers]:
-        """Return the lowest and the highest rank of each row, ``(..., k)``, that the simultaneous intervals allow.
 
-        The lowest is one more than the number of rows that are better, the highest is k less the number of rows that
-        are worse. With probability 95% all ranges contain the true ranks (Al Mohamad, Goeman & van Zwet 2022).
+def rank_ranges(rows: Sequence[Measured], direction: str) -> tuple[Integers, Integers]:
+    """Return the lowest and the highest rank of each row, ``(k,)``, that the simultaneous intervals allow.
 
-        Args:
-            direction: ``higher`` or ``lower``, whichever is better.
-        """
-        advantage = self.difference if direction == "higher" else -self.difference
-        margin = self.margin()
-        worse = (advantage > margin).sum(-1)
-        better = (-advantage > margin).sum(-1)
-        return 1 + better, self.difference.shape[-1] - worse
-
-
-def compare(rows: Sequence[Measured], seeds: int | None = None) -> Comparison:
-    """Compare all rows of a board.
+    The lowest is one more than the number of rows that are better, the highest is k less the number of rows that are
+    worse. With probability 95% all ranges contain the true ranks (Al Mohamad, Goeman & van Zwet 2022). Blocks of rows
+    are compared with each other in turn, so that memory grows with k and not with its square.
 
     Args:
-        rows: at least one.
-        seeds: how many seeds each row with a spread is taken to have, to plan a run; None for those that it has.
+        rows: of a board, at least one.
+        direction: ``higher`` or ``lower``, whichever is better.
     """
     import numpy as np
 
-    def array(numbers: Sequence[float | None], missing: float = math.inf) -> Floats:
-        return np.array([missing if each is None else each for each in numbers])
+    compared = _Rows(rows)
+    better, worse = np.zeros((2, len(rows)), dtype=np.int64)  # the number of rows that are better than each, or worse
+    blocks = np.split(np.arange(len(rows)), range(_block, len(rows), _block))
+    for number, first in enumerate(blocks):
+        for second in blocks[number:]:
+            found = compared.compare(Pairs(first, second))
+            advantage, margin = found.difference if direction == "higher" else -found.difference, found.margin()
+            is_ahead, is_behind = advantage > margin, -advantage > margin
+            worse[first] += is_ahead.sum(1)
+            better[first] += is_behind.sum(1)
+            if second is not first:
+                worse[second] += is_behind.sum(0)
+                better[second] += is_ahead.sum(0)
+    return 1 + better, len(rows) - worse
 
-    own, freedoms = array([row.example_variance for row in rows]), array([row.degrees_of_freedom for row in rows])
-    over_examples, loss = _sum_of_pairs(own), _sum_of_pairs(own**2 / freedoms)
-    for key in {row.pairing for row in rows if row.pairing}:
-        paired = [i for i, row in enumerate(rows) if row.pairing == key]
-        given = [rows[i].values if key[0] == "examples" else rows[i].group_values for i in paired]
-        values = np.stack([each for each in given if each is not None])
-        freedom: float | Floats = key[1] - 1
-        if key[0] == "groups":
-            freedom = _freedom_of_paired(values.var(-1, ddof=1), np.minimum(freedom, freedoms[paired]))
-        over_examples[np.ix_(paired, paired)] = variances = variances_of_gaps(values)
-        loss[np.ix_(paired, paired)] = variances**2 / freedom
-    return compare_values(
-        array([row.value for row in rows]),
-        over_examples=over_examples,
-        example_freedom=_ratio(over_examples**2, loss),
-        seeds=np.array([seeds if seeds and row.spread else len(row.by_seed) for row in rows]),
-        spread=array([row.spread for row in rows], missing=0.0),
-        measurement_stderr=array([row.measurement_stderr for row in rows]),
-        measurement_freedom=array([row.degrees_of_freedom for row in rows]),
-    )
+
+def compare(rows: Sequence[Measured], seeds: int | None = None, places: Sequence[int] | None = None) -> Comparison:
+    """Compare rows of a board with each other.
+
+    Args:
+        rows: of the board, at least one.
+        seeds: how many seeds each row with a spread is taken to have, to plan a run; None for those that it has.
+        places: of the rows that are compared; None for all.
+    """
+    import numpy as np
+
+    compared = np.arange(len(rows)) if places is None else np.array(places)
+    return _Rows(rows, seeds).compare(Pairs(compared, compared))
+
+
+class _Rows:
+    """The rows of a board as arrays.
+
+    Args:
+        rows: at least one.
+        seeds: how many seeds each row with a spread is taken to have; None for those that it has.
+    """
+
+    def __init__(self, rows: Sequence[Measured], seeds: int | None = None) -> None:
+        import numpy as np
+
+        def array(numbers: Sequence[float | None], missing: float = math.inf) -> Floats:
+            return np.array([missing if each is None else each for each in numbers])
+
+        self._rows = rows
+        self._values = array([row.value for row in rows])
+        self._example_variances = array([row.example_variance for row in rows])
+        self._freedoms = array([row.degrees_of_freedom for row in rows])
+        self._seeds = np.array([seeds if seeds and row.spread else len(row.by_seed) for row in rows])
+        self._spread = array([row.spread for row in rows], missing=0.0)
+        self._measurement_stderr = array([row.measurement_stderr for row in rows])
+        numbers: dict[tuple[str, int, bytes] | None, int] = {None: 0}
+        self._pairings = np.array([numbers.setdefault(row.pairing, len(numbers)) for row in rows])
+
+    def compare(self, pairs: Pairs) -> Comparison:
+        import numpy as np
+
+        over_examples = pairs.sums(self._example_variances)
+        loss = pairs.sums(self._example_variances**2 / self._freedoms)
+        first_pairings, second_pairings = self._pairings[pairs.first], self._pairings[pairs.second]
+        for number in np.intersect1d(first_pairings, second_pairings):
+            if number:
+                places = np.ix_(first_pairings == number, second_pairings == number)
+                over_examples[places], loss[places] = self._paired(
+                    Pairs(pairs.first[first_pairings == number], pairs.second[second_pairings == number])
+                )
+        return compare_values(
+            self._values,
+            over_examples=over_examples,
+            example_freedom=_ratio(over_examples**2, loss),
+            seeds=self._seeds,
+            spread=self._spread,
+            measurement_stderr=self._measurement_stderr,
+            measurement_freedom=self._freedoms,
+            pairs=pairs,
+        )
+
+    def _paired(self, pairs: Pairs) -> tuple[Floats, Floats]:
+        """Return the variances of rows that are paired on the same, and their squares over their degrees of freedom."""
+        import numpy as np
+
+        def stacked(places: Integers) -> Floats:
+            return np.stack([each for place in places if (each := self._rows[place].paired_values) is not None])
+
+        kind, n, _ = self._rows[pairs.first[0]].pairing or ("", 0, b"")
+        is_same = np.array_equal(pairs.first, pairs.second)
+        values = stacked(pairs.first)
+        others = values if is_same else stacked(pairs.second)
+        found = variances_of_gaps(values, None if is_same else others)
+        freedom: float | Floats = n - 1
+        if kind == "groups":
+            variances = np.zeros(len(self._rows))
+            variances[pairs.first], variances[pairs.second] = (each.var(-1, ddof=1) for each in (values, others))
+            freedom = _freedom_of_paired(variances, np.minimum(freedom, self._freedoms), pairs)
+        return found, found**2 / freedom
 
 
 def compare_values(
@@ -216,8 +309,9 @@ def compare_values(
     spread: Floats,
     measurement_stderr: Floats,
     measurement_freedom: Floats,
+    pairs: Pairs | None = None,
 ) -> Comparison:
-    """Compare k rows, given as arrays that may have further dimensions in front.
+    """Compare rows of a board of k rows, given as arrays that may have further dimensions in front.
 
     The error of a measurement is part of the spread over seeds as far as it differs between seeds. So only what exceeds
     the spread is added: all of it for a row without spread, such as one timed with a single seed. Degrees of freedom
@@ -225,23 +319,37 @@ def compare_values(
 
     Args:
         values: means over seeds, ``(..., k)``.
-        over_examples: the variances of all differences that come from the test examples, ``(..., k, k)``.
-        example_freedom: their degrees of freedom, ``(..., k, k)``.
+        over_examples: the variances of the differences that come from the test examples, ``(..., a, b)``.
+        example_freedom: their degrees of freedom, ``(..., a, b)``.
         seeds: the number of seeds of each row, ``(k,)``.
         spread: the standard deviation over seeds, ``(..., k)``; 0 for a row without.
         measurement_stderr: the standard error of one measurement, ``(..., k)``.
         measurement_freedom: its degrees of freedom, ``(..., k)``.
+        pairs: the rows that are compared; None for all with all, where a = b = k.
     """
     import numpy as np
 
+    rows = values.shape[-1]
+    if pairs is None:
+        pairs = Pairs(np.arange(rows), np.arange(rows))
+
+    def without_seeds(seed_variance: Floats) -> tuple[Floats, Floats]:
+        """Return the variance of each pair that ``seed_variance`` of the rows does not show.
+
+        With it comes the sum of the squares of its parts over their degrees of freedom.
+        """
+        unseen = np.maximum(0, measurement_stderr**2 - seed_variance)
+        loss = _ratio(over_examples**2, example_freedom, 0) + pairs.sums(unseen**2 / measurement_freedom)
+        return over_examples + pairs.sums(unseen), loss
+
     variance, freedom = pooled_variances(spread**2, seeds - 1)
-    over_seeds = _sum_of_pairs(variance / seeds)
-    rest, rest_loss = _without_seeds(over_examples, example_freedom, measurement_stderr, measurement_freedom, variance)
+    over_seeds = pairs.sums(variance / seeds)
+    rest, rest_loss = without_seeds(variance)
     total = over_seeds + rest
 
     own = spread**2 / seeds
-    own_over_seeds = _sum_of_pairs(own)
-    own_freedom = _ratio(own_over_seeds**2, _sum_of_pairs(_ratio(own**2, (seeds - 1).astype(float), 0)))
+    own_over_seeds = pairs.sums(own)
+    own_freedom = _ratio(own_over_seeds**2, pairs.sums(_ratio(own**2, (seeds - 1).astype(float), 0)))
 
     def squared_margin(critical_value: Callable[[Floats], Floats], rest: Floats, rest_loss: Floats) -> Floats:
         of_rest = critical_value(_ratio(rest**2, rest_loss)) ** 2 * rest
@@ -250,15 +358,15 @@ def compare_values(
 
     least = squared_margin(critical_value_alone, rest, rest_loss)
     is_pooled = (spread > 0).sum(-1) > 1
-    rows = values.shape[-1]
     knows_its_spread = (spread == 0) | (seeds > _enough)
-    has_own = knows_its_spread[..., :, None] & knows_its_spread[..., None, :] & (own_over_seeds > 0) & (rows > 2)
+    both_know = knows_its_spread[..., pairs.first, None] & knows_its_spread[..., None, pairs.second]
+    has_own = both_know & (own_over_seeds > 0) & (rows > 2)
     of_own = np.full(has_own.shape, math.inf)
     if has_own.any():
-        own_rest = _without_seeds(over_examples, example_freedom, measurement_stderr, measurement_freedom, spread**2)
-        of_own[has_own] = squared_margin(partial(critical_value_of_pairs, rows), *own_rest)[has_own]
+        of_own[has_own] = squared_margin(partial(critical_value_of_pairs, rows), *without_seeds(spread**2))[has_own]
     return Comparison(
-        values[..., :, None] - values[..., None, :],
+        rows,
+        values[..., pairs.first, None] - values[..., None, pairs.second],
         over_examples,
         over_seeds,
         rest - over_examples,
@@ -267,24 +375,6 @@ def compare_values(
         least_margin=np.sqrt(least) * is_pooled[..., None, None],
         own_margin=np.sqrt(of_own),
     )
-
-
-def _without_seeds(
-    over_examples: Floats,
-    example_freedom: Floats,
-    measurement_stderr: Floats,
-    measurement_freedom: Floats,
-    seed_variance: Floats,
-) -> tuple[Floats, Floats]:
-    """Return the variance of each pair that ``seed_variance`` of the rows does not show.
-
-    With it comes the sum of the squares of its parts over their degrees of freedom.
-    """
-    import numpy as np
-
-    unseen = np.maximum(0, measurement_stderr**2 - seed_variance)
-    loss = _ratio(over_examples**2, example_freedom, 0) + _sum_of_pairs(unseen**2 / measurement_freedom)
-    return over_examples + _sum_of_pairs(unseen), loss
 
 
 def pooled_variances(variances: Floats, freedoms: Integers) -> tuple[Floats, Floats]:
@@ -351,15 +441,28 @@ def root_mean_square(numbers: Sequence[float]) -> float:
     return math.sqrt(fmean([each**2 for each in numbers])) if numbers else 0.0
 
 
-def variances_of_gaps(values: Floats) -> Floats:
-    """Return the variances of the mean differences between rows with paired values: ``(..., k, n) -> (..., k, k)``."""
+def variances_of_gaps(values: Floats, others: Floats | None = None) -> Floats:
+    """Return the variances of the mean differences between rows with paired values.
+
+    Args:
+        values: of some rows, ``(..., a, n)``.
+        others: of other rows, ``(..., b, n)``; None for the same.
+
+    Returns:
+        ``(..., a, b)``; for the same rows 0 between a row and itself.
+    """
     import numpy as np
 
     n = values.shape[-1]
     centred = values - values.mean(-1, keepdims=True)
-    covariances = centred @ np.swapaxes(centred, -1, -2) / (n - 1)
-    own = np.diagonal(covariances, axis1=-2, axis2=-1)
-    variances: Floats = np.maximum(0, _sum_of_pairs(own) - 2 * covariances) / n
+    if others is None:
+        covariances = centred @ np.swapaxes(centred, -1, -2) / (n - 1)
+        own = other = np.diagonal(covariances, axis1=-2, axis2=-1)
+    else:
+        others_centred = others - others.mean(-1, keepdims=True)
+        covariances = centred @ np.swapaxes(others_centred, -1, -2) / (n - 1)
+        own, other = (np.einsum("...n,...n->...", each, each) / (n - 1) for each in (centred, others_centred))
+    variances: Floats = np.maximum(0, own[..., :, None] + other[..., None, :] - 2 * covariances) / n
     return variances
 
 
@@ -479,13 +582,13 @@ def _critical_values(rows: int) -> tuple[Floats, Floats, Floats]:
     return reciprocals, np.log((low + high) / 2), np.log(of_pairs / of_pairs[0])
 
 
-def _freedom_of_paired(variances: Floats, freedoms: Floats) -> Floats:
-    """Return degrees of freedom of paired differences from those of the rows, ``(k,) -> (k, k)``.
+def _freedom_of_paired(variances: Floats, freedoms: Floats, pairs: Pairs) -> Floats:
+    """Return degrees of freedom of paired differences from those of the rows, ``(k,) -> (a, b)``.
 
     1/ν is the mean of both rows' 1/ν, weighted by their variances. So ν is that of both if they agree, and never above
     that of Satterthwaite (1946), which holds for independent rows.
     """
-    return _ratio(_sum_of_pairs(variances), _sum_of_pairs(variances / freedoms))
+    return _ratio(pairs.sums(variances), pairs.sums(variances / freedoms))
 
 
 def _freedom_of_two(board_freedom: Floats, pair_freedom: Floats) -> Floats:
@@ -495,16 +598,6 @@ def _freedom_of_two(board_freedom: Floats, pair_freedom: Floats) -> Floats:
     board_freedom, pair_freedom = (np.clip(each, 1, _many) for each in (board_freedom, pair_freedom))
     both: Floats = np.maximum(1, 1 / (1 / board_freedom + 1 / pair_freedom))
     return both
-
-
-def _sum_of_pairs(of_rows: Floats) -> Floats:
-    """Return the sums of what two different rows have: ``(..., k) -> (..., k, k)``, with zeros on the diagonal."""
-    import numpy as np
-
-    sums: Floats = of_rows[..., :, None] + of_rows[..., None, :]
-    rows = np.arange(of_rows.shape[-1])
-    sums[..., rows, rows] = 0
-    return sums
 
 
 def _ratio(a: Floats, b: Floats, otherwise: float = math.inf) -> Floats:

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from harness.results.comparison import (
     critical_value,
     critical_value_alone,
     pooled_variances,
+    rank_ranges,
     standard_deviation,
 )
 from harness.results.validation import largest
@@ -42,7 +44,7 @@ def interval(a: Measured, b: Measured) -> tuple[float, float]:
 
 
 def ranges(rows: Sequence[Measured], direction: str = "higher") -> list[tuple[int, int]]:
-    return [(int(low), int(high)) for low, high in zip(*compare(rows).rank_ranges(direction), strict=True)]
+    return [(int(low), int(high)) for low, high in zip(*rank_ranges(rows, direction), strict=True)]
 
 
 def test_the_largest_results_that_are_read_can_be_compared() -> None:
@@ -196,6 +198,34 @@ def test_what_cannot_be_told_apart_shares_its_ranks() -> None:
     rows = [over_examples(noise), close, over_examples(noise - 1 + 0.1 * seeded.normal(size=400))]
     assert ranges(rows, "higher") == [(1, 2), (1, 2), (3, 3)]
     assert ranges(rows, "lower") == [(2, 3), (2, 3), (1, 1)]
+
+
+@pytest.mark.parametrize("direction", ["higher", "lower"])
+def test_ranks_of_a_large_board_are_those_of_all_its_pairs(direction: str) -> None:
+    generator = np.random.default_rng(1)
+
+    def row(kind: int) -> Measured:
+        by_seed = dict(enumerate(generator.normal(3 * generator.normal(), 0.3, size=generator.integers(2, 8)).tolist()))
+        given = Measured(by_seed, (0.3,), generator.choice([2.0, 99.0]), measurement_stderr=0.1)
+        if kind == 0:
+            return replace(given, group_values=3 * generator.exponential() * generator.normal(size=10))
+        return replace(given, ids=np.arange(30) + kind, values=generator.normal(size=30)) if kind < 3 else given
+
+    rows = [row(kind) for kind in generator.integers(0, 4, size=1001)]
+    found = compare(rows)
+    is_ahead = found.difference > found.margin() if direction == "higher" else -found.difference > found.margin()
+    low, high = 1 + is_ahead.sum(0), len(rows) - is_ahead.sum(1)
+    assert ranges(rows, direction) == list(zip(low.tolist(), high.tolist(), strict=True))
+    assert 1 < np.median(high - low) < 1000
+
+
+def test_two_rows_are_compared_as_on_their_board() -> None:
+    rows = [over_seeds(each) for each in seeded.normal(size=(5, 3))] + [over_examples(seeded.normal(size=30))] * 2
+    board, two = compare(rows), compare(rows, places=[1, 5])
+    for simultaneous in (True, False):
+        ours = two.margin(simultaneous=simultaneous)
+        assert ours[0, 1] == pytest.approx(board.margin(simultaneous=simultaneous)[1, 5])
+    assert two.difference[0, 1] == board.difference[1, 5]
 
 
 def test_equal_values_without_any_error_tie_and_different_ones_do_not() -> None:

@@ -19,7 +19,7 @@ import torch
 
 from harness import Context, Data, Estimate, Noise
 from harness.conformance.tiny_data import kinds
-from harness.results.comparison import Measured, compare
+from harness.results.comparison import Measured, rank_ranges
 from harness_metrics.speed.latency import Latency
 from harness_metrics.speed.throughput import SamplingThroughput
 from harness_vae.vae import VAE
@@ -71,7 +71,7 @@ def main() -> None:
     wrong, errors = 0, []
     for _ in range(given.boards):
         rows = board(metrics[given.metric], given.rows, given.rounds)
-        low, high = compare(rows).rank_ranges("lower")
+        low, high = rank_ranges(rows, "lower")
         wrong += int(((low > 1) | (high < given.rows)).any())
         errors += [100 * row.stderr / row.value for row in rows if row.stderr is not None]
     print(

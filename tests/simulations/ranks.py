@@ -152,12 +152,12 @@ with_seeds = (
 
 
 def family_wise_error(scenario: Scenario, rows: int, seeds: int, boards: int) -> float:
-    """Return the share of boards of equal rows on which a rank excludes any other rank."""
+    """Return the share of boards of equal rows on which any rank excludes another one."""
     wrong = 0
     for comparison, number in _drawn(scenario, rows, seeds, boards, 0.0):
-        low, high = comparison.rank_ranges("higher")
-        wrong += int(((low > 1) | (high < rows)).any(-1).sum())
-        assert len(low) == number
+        is_different = abs(comparison.difference) > comparison.margin()
+        wrong += int(is_different.any((-2, -1)).sum())
+        assert len(is_different) == number
     return wrong / boards
 
 
@@ -165,8 +165,8 @@ def power(scenario: Scenario, rows: int, seeds: int, boards: int, advantage: flo
     """Return the share of rows that the first one is found to be better than."""
     found = 0
     for comparison, _ in _drawn(scenario, rows, seeds, boards, advantage):
-        _, high = comparison.rank_ranges("higher")
-        found += int((rows - high[:, 0]).sum())
+        is_ahead = comparison.difference > comparison.margin()
+        found += int(is_ahead[:, 0].sum())
     return found / boards / (rows - 1)
 
 
