@@ -8,8 +8,9 @@ those of the fit. Boards, rows and their values do not depend on the order of th
 from __future__ import annotations
 
 import json
+import operator
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -38,17 +39,21 @@ _alone = "no other row can be ranked, and one without a rank has a better value"
 
 def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
     """Group and rank records, paired by the per-example values in the store."""
-    return [board for board, _ in build_measured_boards(records, store)]
+    # What the rows of a board were compared by is dropped before those of the next one are read.
+    return sorted(map(operator.itemgetter(0), _measured_boards(records, store)), key=_place)
 
 
 def build_measured_boards(records: Iterable[Record], store: Store) -> list[tuple[Board, list[Measured]]]:
     """Group and rank records; return each board with what its rows with a rank are compared by, in their order."""
+    return sorted(_measured_boards(records, store), key=lambda each: _place(each[0]))
+
+
+def _measured_boards(records: Iterable[Record], store: Store) -> Iterator[tuple[Board, list[Measured]]]:
     keys = _Keys()
     groups: dict[Hashable, list[Record]] = defaultdict(list)
     known = with_contradictions(records, store)
     for record in sorted(known, key=lambda each: (each.model["name"], each.seed, each.cell_key)):
         groups[keys.comparable(record)].append(record)
-    boards = []
     for group in groups.values():
         by_measure: dict[Hashable, list[Record]] = defaultdict(list)
         for record in group:
@@ -62,8 +67,7 @@ def build_measured_boards(records: Iterable[Record], store: Store) -> list[tuple
         homes = {keys.row_of(record): family for record, family in with_value} if without_value else {}
         for record in without_value:
             homes.get(keys.row_of(record), families[0]).append(record)
-        boards += [_board(family, store, keys) for family in families]
-    return sorted(boards, key=lambda each: _place(each[0]))
+        yield from (_board(family, store, keys) for family in families)
 
 
 class _Keys:

@@ -58,6 +58,8 @@ from harness.results.validation import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 _attempts = 10
@@ -110,6 +112,7 @@ class Store:
         self.root = root
         self._warn = warn
         self._warned: set[str] = set()
+        self._ids: NDArray[np.int64] | None = None  # of the examples of the values that were read last
 
     def warn(self, line: str) -> None:
         """Show the user a line, unless it was shown before."""
@@ -240,9 +243,12 @@ class Store:
         if content is None:
             return None
         try:
-            return _values_in(content)
+            found = _values_in(content)
         except Exception as error:  # numpy raises many kinds for damaged files
             raise StoreError(f"{self.values_file(record.cell_key)} cannot be read: {error}") from error
+        if self._ids is None or not _is_same(self._ids, found.ids):
+            self._ids = found.ids
+        return Values(self._ids, found.values)  # the rows of a board share their ids
 
     def check_values(self, record: Record) -> None:
         """Check the per-example values of a cell, if it has any.
@@ -630,6 +636,10 @@ def problem_of_figure(path: Path) -> str | None:
 def digest_file_of(figure: Path) -> Path:
     """Return the file that has the digest of a figure."""
     return figure.with_name(f"{figure.name}.sha256")
+
+
+def _is_same(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
+    return a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
 def _values_in(content: bytes) -> Values:
