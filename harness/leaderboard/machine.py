@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from typing import Any
 
@@ -13,14 +13,14 @@ from harness.contracts.boards import Board, Row
 _formula_starts = tuple("=+-@＝＋－＠")  # full-width ones too: spreadsheets in East Asian languages take them
 
 
-def rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
-    """Return every row of every board as JSON values; ``value`` is null if there is none."""
-    return [_row(number, board, row) for number, board in enumerate(boards) for row in board.rows]
-
-
 def render_json(boards: Sequence[Board]) -> str:
     """Write the rows as one JSON list."""
-    return json.dumps(rows(boards), indent=1, ensure_ascii=False)
+    file = StringIO()
+    for row in _rows(boards):  # one at a time, since the encoder keeps every number as a text until it is done
+        file.write(",\n" if file.tell() else "[\n")
+        file.write(json.dumps([row], indent=1, ensure_ascii=False)[2:-2])
+    file.write("\n]" if file.tell() else "[]")
+    return file.getvalue()
 
 
 def render_csv(boards: Sequence[Board]) -> str:
@@ -30,12 +30,17 @@ def render_csv(boards: Sequence[Board]) -> str:
     formula. JSON has the text as it is.
     """
     file = StringIO()
-    listed = rows(boards)
-    writer = csv.DictWriter(file, fieldnames=list(listed[0]) if listed else ["dataset"], lineterminator="\n")
-    writer.writeheader()
-    for row in listed:
-        writer.writerow({name: _in_csv(each) for name, each in row.items()})
-    return file.getvalue().removesuffix("\n")
+    writer = csv.writer(file, lineterminator="\n")
+    for number, row in enumerate(_rows(boards)):
+        if not number:
+            writer.writerow(row)
+        writer.writerow(map(_in_csv, row.values()))
+    return file.getvalue().removesuffix("\n") or "dataset"
+
+
+def _rows(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
+    """Yield every row of every board as JSON values; ``value`` is null if there is none."""
+    return (_row(number, board, row) for number, board in enumerate(boards) for row in board.rows)
 
 
 def _in_csv(value: Any) -> Any:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_boards import named, record
+from test_boards import named, record, seeds_of
 
 from harness.contracts.events import Record, Values
 from harness.leaderboard.board import build_boards
+from harness.leaderboard.machine import render_csv, render_json
 from harness.results.comparison import Measured, rank_ranges
 from harness.results.store import Store
 
@@ -64,3 +65,11 @@ def test_values_of_the_same_examples_share_their_ids(store: Store) -> None:
     ids = [each.ids for each in found if each is not None]
     assert ids[0] is ids[1]
     assert [(each[0], each[-1]) for each in ids] == [(0, 19_999), (0, 19_999), (1, 20_000)]
+
+
+@pytest.mark.parametrize("render", [render_json, render_csv])
+def test_boards_for_programs_take_little_more_memory_than_their_text(
+    render: Callable[[Sequence[object]], str], store: Store
+) -> None:
+    boards = build_boards([each for row in range(500) for each in seeds_of(f"m{row}", float(row))], store)
+    assert peak_of(lambda: render(boards)) < 3 * len(render(boards))
