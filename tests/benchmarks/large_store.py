@@ -1,26 +1,39 @@
 """Makes stores with many valid records, and measures what commands need for them.
 
     python -m tests.benchmarks.large_store FOLDER 1000 10000 100000
+    python -m tests.benchmarks.large_store FOLDER 30000 --rows 10000 --seeds 3 --metrics 1
 
-The records are those of models with five seeds on data sets with four metrics, on boards of at most 1,000 rows. Values
-per example are left out. Times are CPU time, which other programs on the machine hardly change.
+The records are those of models with five seeds on data sets with four metrics, on boards of at most 1,000 rows, unless
+options say otherwise. Values per example are left out. Times are CPU time, which other programs on the machine hardly
+change.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.contracts.events import Record
 from harness.planning.identity import hash_of
 from harness.results.checksums import with_checksum
 from harness.results.store import line_of
 
-seeds, metrics, rows = 5, 4, 1000
+
+class Shape(NamedTuple):
+    """How many rows a board has, how many seeds a row, and how many boards a data set."""
+
+    rows: int = 1000
+    seeds: int = 5
+    metrics: int = 4
+
+
+usual = Shape()
 
 
 def component(name: str, **settings: int) -> dict[str, object]:
@@ -29,9 +42,9 @@ def component(name: str, **settings: int) -> dict[str, object]:
     return {**described, "changed": list(settings), "plugin_version": "0.3.0"}
 
 
-def records(n: int) -> Iterator[Record]:
-    """Yield the first ``n`` records of four boards with ``rows`` rows each."""
-    places = itertools.product(range(rows), range(seeds), range(metrics))
+def records(n: int, shape: Shape) -> Iterator[Record]:
+    """Yield the first ``n`` records of the boards of a data set."""
+    places = itertools.product(*map(range, shape))
     for model, seed, metric in itertools.islice(places, n):
         fit = hash_of(["fit", model, seed])
         yield Record(
@@ -59,13 +72,13 @@ def records(n: int) -> Iterator[Record]:
         )
 
 
-def write(folder: Path, n: int) -> Path:
-    """Write a store of ``n`` records, and return its folder; every 20,000 of them are on another data set."""
+def write(folder: Path, n: int, shape: Shape = usual) -> Path:
+    """Write a store of ``n`` records, and return its folder; there are as many data sets as are needed."""
     folder.mkdir(parents=True, exist_ok=True)
-    of_one = [line_of(record).decode().rpartition(', "checksum"')[0] + "}" for record in records(n)]
+    of_one = [line_of(record).decode().rpartition(', "checksum"')[0] + "}" for record in records(n, shape)]
     with (folder / "records.jsonl").open("w") as file:
         for number in range(n):
-            dataset, place = divmod(number, rows * seeds * metrics)
+            dataset, place = divmod(number, math.prod(shape))
             line = (
                 of_one[place].replace('_key": "', f'_key": "{dataset:02x}').replace("10000", f"{10_000 + dataset}", 1)
             )
@@ -102,12 +115,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where stores are made")
     parser.add_argument("sizes", type=int, nargs="+", help="numbers of records")
+    for (name, default), whose in zip(usual._asdict().items(), ("board", "row", "data set"), strict=True):
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"of a {whose} (default: {default})")
     given = parser.parse_args()
+    shape = Shape(given.rows, given.seeds, given.metrics)
     print(f"{'records':>9} {'file':>9}  " + "  ".join(f"{name:>22}" for name in ("open", "boards", "terminal", "json")))
     for n in given.sizes:
-        folder = given.folder / str(n)
+        folder = given.folder / "-".join(map(str, (n, *shape)))
         if not (folder / "records.jsonl").exists():
-            write(folder, n)
+            write(folder, n, shape)
         size = (folder / "records.jsonl").stat().st_size / 2**20
         found = [measure(folder, measured[name]) for name in ("open", "boards")]
         found += [measure(folder, measured["leaderboard"].replace("FORMAT", each)) for each in ("terminal", "json")]
