@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from harness import DataInfo, Noise, Split, setting
+from harness_linear.eigenpairs import leading_eigenpairs
 from harness_linear.linear_gaussian import LinearGaussian
 from harness_linear.moments import moments
 
@@ -63,9 +63,8 @@ def _best_loadings(covariance: Tensor, variance: Tensor, k: int) -> tuple[Tensor
     log-likelihood is d log 2π + Σ log ψ + Σ log λ + k + t.
     """
     scale = variance.sqrt()
-    values, vectors = torch.linalg.eigh(covariance / scale / scale.unsqueeze(1))  # in ascending order
-    kept, rest = values[-k:], values[:-k].sum()
+    kept, vectors, rest = leading_eigenpairs(covariance / scale / scale.unsqueeze(1), k)
     signal = (kept - 1).clamp(min=0)
-    loadings = (scale.unsqueeze(1) * vectors[:, -k:] * signal.sqrt()).flip(1)  # leading first
+    loadings = (scale.unsqueeze(1) * vectors * signal.sqrt()).flip(1)  # leading first
     deviance = variance.log().sum() + signal.log1p().sum() + (kept / (1 + signal)).sum() + rest
     return loadings, -0.5 * float(deviance + len(variance) * math.log(2 * math.pi))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import DataInfo, Noise, NotApplicable, Split, setting
+from harness_linear.eigenpairs import leading_eigenpairs
 from harness_linear.moments import moments
 
 
@@ -36,14 +37,14 @@ class PCA(nn.Module):
         self.register_buffer("components", torch.zeros(info.dim, config.latent_dim))  # (d, k), leading first
 
     def fit(self, train: Split, noise: Noise) -> None:
-        """Take the eigenvectors of the covariance, accumulated in float64."""
+        """Take the leading eigenvectors of the covariance, accumulated in float64."""
         k = self.components.shape[1]
         if k > len(train) - 1:
             raise NotApplicable(f"latent_dim={k} exceeds the rank of {len(train)} centred training examples")
         mean, covariance = moments(train, noise)
-        _, vectors = torch.linalg.eigh(covariance)  # in ascending order
+        _, vectors, _ = leading_eigenpairs(covariance, k)
         self.mean.copy_(mean)
-        self.components.copy_(vectors.flip(1)[:, :k])
+        self.components.copy_(vectors.flip(1))
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the k coordinates of each example, ``(N, k)``."""

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from harness import Context, Data, Examples, Noise, NotApplicable, Split
 from harness.data.transforms import Dequantize
-from harness.toolkit import elbo_terms, log_importance_weights
+from harness.toolkit import elbo_terms, log_importance_weights, using_threads
+from harness_linear.eigenpairs import leading_eigenpairs
 from harness_linear.factor_analysis import FactorAnalysis
 from harness_linear.linear_ae import LinearAutoencoder
 from harness_linear.linear_gaussian import LinearGaussian
@@ -207,3 +210,196 @@ def test_ppca_says_that_constant_data_leave_no_noise() -> None:
     data = Data.from_tensors(same, same, same)
     with pytest.raises(NotApplicable, match="vary in at most latent_dim=2 dimensions"):
         PPCA(data.info, PPCA.Config(latent_dim=2)).fit(data.train, Noise(0))
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every covariance of more than 20 k values be a large one, of which only k eigenpairs are computed."""
+    monkeypatch.setattr("harness_linear.eigenpairs._all", 0)
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the sizes of the covariances of which all eigenpairs are computed from now on."""
+    sizes: list[int] = []
+    eigh = torch.linalg.eigh
+
+    def counted(matrix: torch.Tensor):
+        sizes.append(len(matrix))
+        return eigh(matrix)
+
+    monkeypatch.setattr("torch.linalg.eigh", counted)
+    return sizes
+
+
+def with_spectrum(leading: list[float], rest: torch.Tensor) -> torch.Tensor:
+    """Return a symmetric matrix with these eigenvalues and random eigenvectors."""
+    values = torch.cat([torch.tensor(leading, dtype=torch.float64), rest])
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.linalg.qr(torch.randn(len(values), len(values), generator=generator, dtype=torch.float64)).Q
+    matrix = (vectors * values) @ vectors.T
+    return (matrix + matrix.T) / 2
+
+
+def descending(n: int) -> torch.Tensor:
+    return torch.linspace(0.9, 0.1, n, dtype=torch.float64)
+
+
+def nothing(n: int) -> torch.Tensor:
+    return torch.zeros(n, dtype=torch.float64)
+
+
+def of_examples(n: int, d: int, constant: int) -> torch.Tensor:
+    """Return the covariance of n random examples of d values, of which some are constant."""
+    x = torch.randn(n, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[:, :constant] = 0.5
+    return x.T.cov(correction=0)
+
+
+spectra = {
+    "no gap": with_spectrum([], 1 + 1e-3 * descending(300)),
+    "every eigenvalue is the same": with_spectrum([], torch.ones(300, dtype=torch.float64)),
+    "the identity": torch.eye(300, dtype=torch.float64),
+    "equal eigenvalues": with_spectrum([5.0] * 6 + [3.0] * 3, descending(291)),
+    "more equal eigenvalues than k": with_spectrum([5.0] * 15, descending(285)),
+    "one of n values is 1": torch.eye(300, dtype=torch.float64) / 300 - 1 / 300**2,
+    "rank 3": with_spectrum([3.0, 2.0, 1.0], nothing(297)),
+    "rank 3, uncorrelated": torch.cat([torch.tensor([3.0, 2.0, 1.0]), torch.zeros(297)]).double().diag(),
+    "rank k": with_spectrum([10.0 - i for i in range(10)], nothing(290)),
+    "ten decades": with_spectrum([10.0**-i for i in range(10)], 1e-11 * descending(290)),
+    "small units": 1e-30 * with_spectrum([], descending(300)),
+    "large units": 1e30 * with_spectrum([], descending(300)),
+    "fewer examples than k": of_examples(8, 300, constant=0),
+    "constant pixels": of_examples(500, 300, constant=100),
+    "just above 20 k values": of_examples(500, 201, constant=0),
+}
+
+
+@pytest.mark.parametrize("spectrum", spectra)
+def test_the_leading_eigenpairs_alone_are_those_of_the_full_decomposition(large, full, spectrum: str) -> None:
+    covariance, k = spectra[spectrum], 10
+    values, vectors, rest = leading_eigenpairs(covariance, k)
+    assert not full
+    expected = torch.linalg.eigvalsh(covariance)
+    scale = float(expected[-1])
+    torch.testing.assert_close(values, expected[-k:], rtol=1e-10, atol=1e-14 * scale)
+    torch.testing.assert_close(rest, expected[:-k].sum(), rtol=1e-10, atol=1e-13 * scale)
+    torch.testing.assert_close(vectors.T @ vectors, torch.eye(k, dtype=torch.float64), rtol=0, atol=1e-12)
+    torch.testing.assert_close(covariance @ vectors, vectors * values, rtol=0, atol=1e-8 * scale)
+    again = leading_eigenpairs(covariance, k)
+    assert all(map(torch.equal, (values, vectors, rest), again))  # though restarts of the method are random
+
+
+def test_the_leading_eigenvectors_span_the_same_subspace_if_there_is_a_gap(large, full) -> None:
+    covariance = with_spectrum([5.0] * 6 + [3.0] * 4, descending(290))
+    _, vectors, _ = leading_eigenpairs(covariance, 10)
+    assert not full
+    _, expected = torch.linalg.eigh(covariance)
+    cosines = torch.linalg.svdvals(vectors.T @ expected[:, -10:])
+    torch.testing.assert_close(cosines, torch.ones_like(cosines), rtol=0, atol=1e-13)
+    across = expected[:, :-10].T @ vectors  # the sines of the angles, which are more exact than the cosines
+    assert float(torch.linalg.matrix_norm(across, 2)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("covariance", "k"),
+    [
+        pytest.param(torch.zeros(300, 300, dtype=torch.float64), 10, id="constant examples"),
+        pytest.param(of_examples(500, 200, constant=0), 10, id="k is a 20th of the values"),
+        pytest.param(of_examples(500, 50, constant=0), 50, id="k is all values"),
+    ],
+)
+def test_all_eigenpairs_are_computed_where_the_leading_ones_alone_would_take_longer(
+    large, full, capfd: pytest.CaptureFixture[str], covariance: torch.Tensor, k: int
+) -> None:
+    values, vectors, rest = leading_eigenpairs(covariance, k)
+    assert full == [len(covariance)]
+    assert not capfd.readouterr().out
+    expected, directions = torch.linalg.eigh(covariance)
+    assert torch.equal(values, expected[-k:])
+    assert torch.equal(vectors, directions[:, -k:])
+    assert torch.equal(rest, expected[:-k].sum())
+
+
+def test_all_eigenpairs_are_computed_if_the_leading_ones_alone_take_too_long(large, full, monkeypatch) -> None:
+    covariance = spectra["no gap"]
+    expected = leading_eigenpairs(covariance, 10)
+    assert not full
+    monkeypatch.setattr("harness_linear.eigenpairs._products", 60)
+    values, vectors, rest = leading_eigenpairs(covariance, 10)
+    assert full == [300]
+    torch.testing.assert_close(values, expected[0], rtol=1e-12, atol=0)
+    torch.testing.assert_close((vectors * expected[1]).sum(0).abs(), torch.ones_like(values), rtol=1e-10, atol=0)
+    torch.testing.assert_close(rest, expected[2], rtol=1e-12, atol=0)
+
+
+def test_the_leading_eigenpairs_are_computed_with_the_threads_of_the_fit(large, full, monkeypatch) -> None:
+    seen: list[int] = []
+    usual = scipy.sparse.linalg.eigsh
+
+    def watched(*arguments, **options):
+        seen.extend(each["num_threads"] for each in threadpool_info() if each["prefix"] != "libiomp")
+        return usual(*arguments, **options)
+
+    monkeypatch.setattr("scipy.sparse.linalg.eigsh", watched)
+    with using_threads(1), threadpool_limits(2, "blas"):
+        leading_eigenpairs(spectra["no gap"], 10)
+    assert not full
+    assert set(seen) == {1}
+
+
+def test_all_eigenpairs_are_computed_up_to_the_size_of_the_built_in_data_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AllPairsError(Exception):
+        pass
+
+    def refused(matrix: torch.Tensor) -> None:
+        raise AllPairsError
+
+    monkeypatch.setattr("torch.linalg.eigh", refused)
+    covariance = torch.eye(3 * 32 * 32 + 1, dtype=torch.float64)
+    for d in (28 * 28, 3 * 32 * 32):
+        with pytest.raises(AllPairsError):
+            leading_eigenpairs(covariance[:d, :d], 10)
+    leading_eigenpairs(covariance, 10)
+
+
+@pytest.fixture
+def correlated() -> Data:
+    """Return examples of 120 correlated values: 300 for training, and 60 for validation and for testing."""
+    mixing = torch.randn(120, 120, generator=torch.Generator().manual_seed(0)) / torch.arange(1, 121)
+
+    def examples(n: int) -> Examples:
+        return Examples(torch.randn(n, 120, generator=torch.Generator().manual_seed(n)) @ mixing.T)
+
+    return Data.from_tensors(examples(300), examples(61), examples(60))
+
+
+def test_the_error_of_pca_on_large_examples_is_the_sum_of_the_trailing_eigenvalues(large, full, correlated) -> None:
+    model = PCA(correlated.info, PCA.Config(latent_dim=4)).double()
+    model.fit(correlated.train, Noise(0))
+    assert not full
+    x = correlated.train.all(Noise(0)).double()
+    error = (model.reconstruct(x) - x).square().sum(1).mean()
+    torch.testing.assert_close(error, torch.linalg.eigvalsh(x.T.cov(correction=0))[:-4].sum(), rtol=1e-10, atol=0)
+
+
+@linear_gaussian
+def test_a_linear_gaussian_model_of_large_examples_has_the_density_by_all_eigenpairs(
+    monkeypatch: pytest.MonkeyPatch, full, correlated: Data, factory
+) -> None:
+    x = correlated.test.all(Noise(0)).double()
+    expected = fitted_in_float64(factory, correlated).log_prob(x)
+    assert full
+    full.clear()
+    monkeypatch.setattr("harness_linear.eigenpairs._all", 0)
+    model = fitted_in_float64(factory, correlated)
+    assert not full
+    torch.testing.assert_close(model.log_prob(x), expected, rtol=1e-10, atol=0)
+
+
+def test_ppca_refuses_large_examples_without_noise(large, full) -> None:
+    few = Examples(torch.randn(5, 120, generator=torch.Generator().manual_seed(0)))
+    data = Data.from_tensors(few, few, few)
+    with pytest.raises(NotApplicable, match="vary in at most latent_dim=4 dimensions"):
+        fitted_in_float64(PPCA, data)
+    assert not full
