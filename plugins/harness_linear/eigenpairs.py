@@ -8,9 +8,7 @@ from torch import Tensor
 
 _all = 3072  # values of an example up to which all eigenpairs are computed: 32 × 32 in colour, which takes 8 s
 _ratio = 20  # values for each leading eigenpair from which on Lanczos' method is not slower, even without a gap
-_products = (
-    3000  # of a covariance and a vector, after which Lanczos' method is given up; about as long as all eigenpairs
-)
+_products = 3000  # of a covariance and a vector, in about the time that all eigenpairs take
 
 
 def leading_eigenpairs(covariance: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
