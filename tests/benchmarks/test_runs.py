@@ -44,15 +44,15 @@ def test_seeds_in_parallel_compared_with_one_after_another(in_turns, tmp_path: P
 
 @needs_ray
 def test_two_nodes_of_a_cluster_compared_with_two_workers_here(in_turns, tmp_path: Path) -> None:
-    """Fits of ten seconds."""
-    fits = ("--seeds", "6", "--epochs", "15")
+    """With fits of ten seconds; the nodes have one CPU each and are on this machine too."""
+    fits = ("--seeds", "6", "--epochs", "12")
     with two_nodes() as nodes:
         in_turns(
             "6 seeds on a Ray cluster of two nodes / by two workers of this machine",
             lambda: run(tmp_path, *fits, "--executor", "ray", "--address", nodes.address),
             lambda: run(tmp_path, *fits),
-            at_most=1.2,
-            least_rounds=4,
+            at_most=1.2,  # measured 1.09
+            least_rounds=5,
             several_threads=True,
         )
 
