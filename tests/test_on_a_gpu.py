@@ -57,6 +57,7 @@ quick = {
     "log-likelihood-ode": {"examples": "4"},
     "feature-likelihood-divergence": {"samples": "100", "train_images": "100"},
 }
+needs_a_file_or_hours = ("inception", "inception-fid", "dinov2", "published")  # values of settings
 accepts_or_rejects = ("log-likelihood-ais", "ais-gap")  # rounding may decide, and other chains follow
 # A binary pixel that rounding flips may change it by a third of its error.
 fits_a_bandwidth = ("feature-likelihood-divergence",)
@@ -116,9 +117,6 @@ def choices(components: list[Component]) -> Iterator[tuple[str, str, str]]:
             values = get_args(hint) if get_origin(hint) is Literal else (False, True) if hint is bool else ()
             found = [show(value) for value in values if value != getattr(each.config, name)]
             yield from ((each.name, name, value) for value in found if value not in needs_a_file_or_hours)
-
-
-needs_a_file_or_hours = ("inception", "inception-fid", "dinov2", "published")
 
 
 def digits(name: str, cache: Path) -> Data:

@@ -24,7 +24,7 @@ from harness.planning.plan import Fit
 from harness.results.checkpoint import FileCheckpoint
 from harness.results.store import Store
 from harness.training.fit import fit_seeds
-from harness.training.recipe import Callbacks, Fitted, Recipe
+from harness.training.recipe import Callbacks, Fitted, Recipe, new_model
 
 _compared = 16  # examples
 _remedy = "keep what a fit finds in parameters or buffers, as by self.register_buffer; plain attributes are not stored"
@@ -84,7 +84,7 @@ def load_model(fit: Fit, data: Data, store: Store) -> nn.Module:
 
 
 def _loaded(fit: Fit, data: Data, state: Mapping[str, Tensor]) -> nn.Module:
-    model: nn.Module = fit.model.factory(data.info.to("cpu"), fit.model.config)
+    model = new_model(fit.model.factory, fit.model.config, data)
     model.load_state_dict(state)
     return model.to(data.test.stored.device).eval()
 

@@ -81,6 +81,7 @@ def evaluation(request: Mapping[str, Any]) -> Workload:
     from harness.machine.fast_linear import fast_linear
     from harness.noise import Noise
     from harness.planning.plan import needs_of
+    from harness.training.recipe import new_model
 
     model, metric, data = _component("model", request), _component("metric", request), _data(request)
     reason = lacking(model.factory, needs_of(metric.factory))
@@ -88,7 +89,7 @@ def evaluation(request: Mapping[str, Any]) -> Workload:
         raise _DoesNotApplyError(reason)
     device = data.test.stored.device
     torch.manual_seed(0)
-    built = model.factory(data.info.to("cpu"), model.config).to(device).eval()
+    built: Any = new_model(model.factory, model.config, data).to(device).eval()
     cache = Path(request["cache"])
 
     def call() -> None:

@@ -22,7 +22,7 @@ from harness.training.given_weights import load_weights
 from harness.training.loop import TrainingLoop
 from harness.training.monitor import SeedMonitor
 from harness.training.pure_losses import Unsupported
-from harness.training.recipe import Callbacks, Fitted, Recipe
+from harness.training.recipe import Callbacks, Fitted, Recipe, new_model
 from harness.training.trainer import Trainer
 from harness.training.vectorized import VectorizedTrainer
 from harness.words import counted
@@ -259,7 +259,7 @@ def built(recipe: Recipe, seed: int) -> nn.Module:
         UsageError: the weights cannot be read or do not fit the model.
     """
     with global_seed(derive_seed("initialisation", seed)):
-        model = recipe.factory(recipe.data.info.to("cpu"), recipe.config)
+        model = new_model(recipe.factory, recipe.config, recipe.data)
     if recipe.weights is not None:
         load_weights(model, recipe.weights)
     return model.to(recipe.data.train.stored.device)

@@ -36,6 +36,11 @@ class Recipe:
         return cls(model.factory, model.config, data, budget, engine.precision, engine.step_mode, model.weights)
 
 
+def new_model(factory: Callable[..., nn.Module], config: Any, data: Data) -> nn.Module:
+    """Return a model that is built on the CPU, so that its first weights do not depend on the device of the data."""
+    return factory(data.info.to("cpu"), config)
+
+
 @dataclass
 class Fitted:
     """The result of the fit of one seed: a model in evaluation mode, or an error.
