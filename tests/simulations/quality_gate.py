@@ -32,8 +32,8 @@ from harness.results.store import Store
 # What is trained: the model, and the fault in its loss.
 variants = {
     "base": ("vae", ""),
-    "KL divergence weighted by 1.3": ("worse-vae", "kl_weight=1.3"),
-    "pixels smoothed by 0.006": ("worse-vae", "smoothing=0.006"),
+    "KL divergence weighted by 1.35": ("worse-vae", "kl_weight=1.35"),
+    "pixels smoothed by 0.007": ("worse-vae", "smoothing=0.007"),
     "another rounding": ("worse-vae", "factor=3"),
 }
 _rounding = "another rounding"
