@@ -177,19 +177,19 @@ def harness_metrics() -> list[MetricSpec]:
             "precision",
             "harness_metrics.quality.neighbours:Precision",
             "share of samples that lie among test images",
-            "2",
+            "3",
         ),
         MetricSpec(
             "recall",
             "harness_metrics.quality.neighbours:Recall",
             "share of test images that lie among samples",
-            "2",
+            "3",
         ),
         MetricSpec(
             "density",
             "harness_metrics.quality.neighbours:Density",
             "density of test images around samples",
-            "3",
+            "4",
         ),
         MetricSpec(
             "coverage",

@@ -215,7 +215,7 @@ def test_real_images_score_well_and_the_mean_image_badly(mnist: Data, tmp_path: 
 
 @pytest.mark.parametrize(
     ("metric", "values", "needed"),
-    [(FrechetDistance, {}, 35), (Precision, {"k": 28}, 60), (Coverage, {"k": 70}, 150), (KernelDistance, {}, 4)],
+    [(FrechetDistance, {}, 35), (Precision, {"k": 28}, 120), (Coverage, {"k": 70}, 150), (KernelDistance, {}, 4)],
 )
 def test_too_few_samples_are_refused_with_the_number_needed(small_data: Data, metric, values, needed: int) -> None:
     model = CyclesThrough(small_data.train.all(Noise(0)))
@@ -597,20 +597,40 @@ def test_the_error_is_the_scatter_over_fresh_samples_and_test_images(metric) -> 
     assert 0.75 < told / true < 1.4
 
 
-def test_the_error_of_a_density_is_its_scatter_where_few_test_images_are_near_most_samples() -> None:
-    """With the same k in halves it would be 0.76 of the scatter."""
-    density = Density(Density.Config())
-    sets = [(0.9 * normal(200, 64, seed=2 * i) + 0.125, normal(200, 64, seed=2 * i + 1)) for i in range(250)]
-    true = float(torch.tensor([density.compare(x, y, y[:0]) for x, y in sets]).std())
-    told = math.sqrt(sum(density.resample(x, y, y[:0]).stderr ** 2 for x, y in sets[:30]) / 30)
-    assert 0.82 < told / true < 1.3
+@pytest.mark.parametrize("metric", [Precision, Density])
+def test_the_error_is_the_scatter_where_few_test_images_are_near_most_samples(metric) -> None:
+    """If the variance fell in proportion to the number of rows, it would be 0.68 and 0.71 of the scatter."""
+    chosen = metric(metric.Config())
+    sets = [(0.7 * normal(200, 16, seed=seed) + 1.5, heavy_tailed(seed)) for seed in range(250)]
+    true = float(torch.tensor([chosen.compare(x, y, y[:0]) for x, y in sets]).std())
+    told = math.sqrt(sum(chosen.resample(x, y, y[:0]).stderr ** 2 for x, y in sets[:30]) / 30)
+    assert 0.8 < told / true < 1.3
 
 
+def heavy_tailed(seed: int) -> Tensor:
+    """Return rows of Student's t distribution with 3 degrees of freedom in 16 dimensions, ``(200, 16)``."""
+    return normal(200, 16, seed=seed + 1000) / normal(200, 3, seed=seed + 2000).square().mean(1, keepdim=True).sqrt()
+
+
+@pytest.mark.parametrize(("power", "factor"), [(0, 2), (1, 1), (2, 1)])
+def test_the_variance_of_all_rows_is_between_half_and_all_of_that_of_halves(power: float, factor: float) -> None:
+    """Values that scatter with the power −1/2 of the number of rows, or faster, have the error of the usual rate."""
+    x, y = normal(300, 1), normal(300, 1, seed=1)
+
+    def of(a: Tensor, b: Tensor) -> float:
+        return float(a.sum() + b.sum()) / len(a) ** ((1 + power) / 2)
+
+    usual, own = by_half_samples(x, y, of), by_half_samples(x, y, of, own_rate=True)
+    assert own.value == usual.value
+    assert own.stderr == pytest.approx(usual.stderr * factor**0.5, rel=0.2 if power == 1 else 1e-9)
+
+
+@pytest.mark.parametrize("metric", [Precision, Density])
 @pytest.mark.parametrize("k", [1, 2])
-def test_the_error_of_a_density_needs_no_more_neighbours_than_the_density(k: int) -> None:
-    density = Density(Density.Config(k=k))
-    n = density.least_with_error(3)
-    found = density.resample(normal(n, 3), normal(n, 3, seed=1), normal(0, 3))
+def test_the_error_needs_as_many_rows_as_quarters_with_k_neighbours(metric, k: int) -> None:
+    chosen = metric(metric.Config(k=k))
+    n = chosen.least_with_error(3)
+    found = chosen.resample(normal(n, 3), normal(n, 3, seed=1), normal(0, 3))
     assert math.isfinite(found.stderr)
 
 

@@ -1,6 +1,7 @@
 """Compares errors of sample quality with the scatter over fresh draws, for trained models.
 
     PYTHONPATH=.:plugins python -m tests.simulations.trained_samplers --data-dir DIR [--draws 60] [--epochs 20]
+        [--metric density]
 
 trains a ``vae`` and a ``gan`` on the first 10,000 images of MNIST. Each draw has fresh samples, and fresh test images
 out of the 60,000 others. ``DIR`` has MNIST in torchvision's layout. Two tables are written to standard output: how the
@@ -129,11 +130,12 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--metric", nargs="+", choices=metrics, default=list(metrics))
     given = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as runs:
         models = fitted(given.data_dir, given.epochs, Path(runs))
-    chosen = {name: kind(kind.Config()) for name, kind in metrics.items()}
+    chosen = {name: metrics[name](metrics[name].Config()) for name in given.metric}
     found: dict[str, dict[str, list[Resampled]]] = {name: {each: [] for each in samplers} for name in chosen}
     for drawn, test, train in feature_sets(given.data_dir, models, given.draws):
         for name, metric in chosen.items():

@@ -7,16 +7,14 @@ package prdc excludes it.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from harness import setting
 from harness_metrics.quality.distances import balls_containing, by_rows, distances, radii
-from harness_metrics.quality.resampling import Resampled, by_half_samples
 from harness_metrics.quality.sample_quality import QualitySettings, SampleQuality
 
 
@@ -53,6 +51,7 @@ class Precision(_Neighbours):
 
     Config = ThreeNeighbours
     unit: ClassVar = "share of samples"
+    own_rate: ClassVar = True
     sure_at: ClassVar = (0, 1)
     aspect: ClassVar = "fidelity"
     limits: ClassVar = (
@@ -72,6 +71,7 @@ class Recall(_Neighbours):
 
     Config = ThreeNeighbours
     unit: ClassVar = "share of test images"
+    own_rate: ClassVar = True
     sure_at: ClassVar = (0, 1)
     aspect: ClassVar = "diversity"
     limits: ClassVar = (
@@ -91,6 +91,7 @@ class Density(_Neighbours):
 
     Config = FiveNeighbours
     unit: ClassVar = "balls / k"
+    own_rate: ClassVar = True
     sure_at: ClassVar = (0,)
     aspect: ClassVar = "fidelity"
     limits: ClassVar = (
@@ -99,23 +100,6 @@ class Density(_Neighbours):
 
     def __init__(self, config: FiveNeighbours) -> None:
         self.config = config
-
-    def resample(self, samples: Tensor, test: Tensor, train: Tensor) -> Resampled:
-        """Return the value with its error; in halves, k is divided by √2, as a mean over the next whole numbers.
-
-        Half as many test images have balls with twice the share of all. In many dimensions few balls hold most samples,
-        the more so the smaller they are, and with the same k the error is up to a fifth too small. With half of k, the
-        radii vary more, and in few dimensions it is a third too large.
-        """
-        smaller = max(1.0, self.config.k / math.sqrt(2))
-        below = math.floor(smaller)
-        shares = {below: below + 1 - smaller, below + 1: smaller - below}
-        parts = [(share, Density(replace(self.config, k=k))) for k, share in shares.items() if share]
-
-        def of_half(some: Tensor, some_test: Tensor) -> float:
-            return math.fsum(share * each.compare(some, some_test, train) for share, each in parts)
-
-        return by_half_samples(samples, test, lambda some, those: self.compare(some, those, train), of_half)
 
     def counted(self, samples: Tensor, real: Tensor) -> Tensor:
         """Return the number of balls that contain each sample, divided by k, ``(m,)``."""

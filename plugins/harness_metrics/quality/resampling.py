@@ -65,10 +65,7 @@ def smallest_half(n: int) -> int:
 
 
 def by_half_samples(
-    samples: Tensor,
-    test: Tensor,
-    of: Callable[[Tensor, Tensor], float],
-    of_half: Callable[[Tensor, Tensor], float] | None = None,
+    samples: Tensor, test: Tensor, of: Callable[[Tensor, Tensor], float], own_rate: bool = False
 ) -> Resampled:
     """Return the value of samples ``(m, d)`` and test images ``(n, d)`` with the error by balanced half-samples.
 
@@ -81,13 +78,18 @@ def by_half_samples(
         samples: their features.
         test: those of the test images.
         of: the value.
-        of_half: the value of a half, if its settings depend on the number of rows.
+        own_rate: whether the variance may fall more slowly than in proportion to the number of rows, as where a few
+            rows decide a value. It then falls from halves to all rows as from quarters to halves, at most by half
+            (the rate of subsampling: Politis, Romano and Wolf, 1999, chapter 8).
     """
     value = of(samples, test)
-    of_half = of_half or of
-    halves = zip(_halves(samples), _halves(test), strict=True)
-    gaps = [(of_half(a, test_a) - of_half(b, test_b)) / 2 for (a, b), (test_a, test_b) in halves]
-    scale = math.sqrt(2 * len(gaps) - 1)
+    halves = [(*half, *test_half) for half, test_half in zip(_halves(samples), _halves(test), strict=True)]
+    gaps = [of(a, test_a) - of(b, test_b) for a, b, test_a, test_b in halves]
+    share = 0.5
+    if own_rate:
+        quarters = [(x[::2], x[1::2], y[::2], y[1::2]) for a, b, c, d in halves for x, y in ((a, c), (b, d))]
+        share = _fall_of_variance(gaps, [of(a, test_a) - of(b, test_b) for a, b, test_a, test_b in quarters])
+    scale = math.sqrt(share * (len(gaps) - 0.5))
     pseudo_values = [value + sign * scale * gap for gap in gaps for sign in (1, -1)]
     return Resampled(value, tuple(pseudo_values), min(strata, len(samples) // 2, len(test) // 2))
 
@@ -140,6 +142,12 @@ def each_left_out(x: Tensor, of: Callable[[Tensor], float]) -> list[float]:
 def error_of_a_sure_share(n: int) -> float:
     """Return the standard error of a share that is 0 or 1 in n cases: half of Wilson's interval (1927) over 1.96."""
     return _quantile / (2 * (n + _quantile**2))
+
+
+def _fall_of_variance(gaps: Sequence[float], gaps_of_quarters: Sequence[float]) -> float:
+    """Return the variance of halves divided by that of quarters, from differences of pairs: between 1/2 and 1."""
+    of_halves, of_quarters = (fmean(gap**2 for gap in each) for each in (gaps, gaps_of_quarters))
+    return min(max(0.5, of_halves / of_quarters), 1.0) if of_quarters else 0.5
 
 
 def _halves(x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -159,6 +159,7 @@ class SampleQuality(ABC):
     uses_train: ClassVar = False
     has_error: ClassVar = True
     sure_at: ClassVar[tuple[float, ...]] = ()  # of a share: values for which all rows must agree, so that halves do
+    own_rate: ClassVar = False  # whether the variance may fall more slowly than with 1 / n; see by_half_samples
     check_settings: ClassVar[Mapping[str, Any]] = {"features": "pixels"}
 
     config: Any  # settings derived from QualitySettings
@@ -172,7 +173,9 @@ class SampleQuality(ABC):
 
     def resample(self, samples: Tensor, test: Tensor, train: Tensor) -> Resampled:
         """Return the value with its error; arguments as in ``compare``."""
-        return by_half_samples(samples, test, lambda some, some_test: self.compare(some, some_test, train))
+        return by_half_samples(
+            samples, test, lambda some, some_test: self.compare(some, some_test, train), own_rate=self.own_rate
+        )
 
     def draw(self, model: Any, data: Data, reference: Reference, seed: int) -> Tensor:
         """Return as many samples as there are test images, ``(n, *shape)``."""
@@ -188,7 +191,7 @@ class SampleQuality(ABC):
 
     def least_with_error(self, dim: int) -> int:
         """Return how many of both a value with an error needs at least in ``dim`` dimensions."""
-        least = self.least(dim)
+        least = self.least(dim) * (2 if self.own_rate else 1)
         return next(n for n in itertools.count(2 * least) if smallest_half(n) >= least)
 
     def measure(self, model: Any, data: Data, context: Context) -> Estimate:
