@@ -116,17 +116,20 @@ def slowdown_of(times: Mapping[str, Sequence[float]]) -> float:
     """Return the observation of a block: the logarithm of the time of the head over that of the base.
 
     Rounds are compared one by one, since the machine may change between them, and the median is resistant to the few
-    rounds that something disturbed.
+    rounds that something disturbed. The head is compared with each process of the base, and not with the mean of both:
+    where rounds are often disturbed, that of a mean is more often than that of one process, and an equal head would
+    seem to be faster.
     """
-    return median(
-        math.log(head) - (math.log(base) + math.log(again)) / 2
-        for head, base, again in zip(times["head"], times["base"], times["again"], strict=True)
-    )
+    return fmean(_median_of_ratios(times["head"], times[arm]) for arm in ("base", "again"))
 
 
 def drift_of(times: Mapping[str, Sequence[float]]) -> float:
     """Return the same between the two processes of the base, which is 0 but for noise."""
-    return median(math.log(again / base) for again, base in zip(times["again"], times["base"], strict=True))
+    return _median_of_ratios(times["again"], times["base"])
+
+
+def _median_of_ratios(times: Sequence[float], others: Sequence[float]) -> float:
+    return median(math.log(one / other) for one, other in zip(times, others, strict=True))
 
 
 def _slowdown(blocks: Sequence[Mapping[str, Sequence[float]]]) -> _Contrast:

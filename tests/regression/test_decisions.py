@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytest
 
-from harness.regression.decisions import Block, Decision, control, decide, looks
+from harness.regression.decisions import Block, Decision, control, decide, looks, slowdown_of
 from harness.regression.findings import false_alarm_rate, holm
 
 Draw = Callable[[np.random.Generator], float]
@@ -131,6 +131,18 @@ def test_a_round_that_is_disturbed_changes_nothing() -> None:
         block["a"]["head"][3] += 0.5
         blocks.append(block)
     assert decide(blocks, ["a"], 1, slowdown=0.03, is_last=False)["a"].verdict == "same"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.7])
+def test_an_equal_head_seems_neither_slower_nor_faster_where_many_rounds_are_disturbed(share: float) -> None:
+    """Compared with the mean of both processes of the base, it would seem to be faster at 0.3, and slower at 0.7."""
+    generator = np.random.default_rng(9)
+
+    def times() -> list[float]:
+        return [math.exp(generator.normal(0, 0.01) + 0.3 * (generator.random() < share)) for _ in range(60)]
+
+    observed = [slowdown_of({arm: times() for arm in ("base", "again", "head")}) for _ in range(400)]
+    assert abs(np.mean(observed)) < 3 * np.std(observed) / math.sqrt(len(observed))
 
 
 def test_times_that_are_all_equal_have_a_verdict() -> None:
