@@ -1,0 +1,146 @@
+"""Gradients with and without reparameterisation, and of a saturating and a non-saturating generator.
+
+From the root of the repository,
+
+    PYTHONPATH=.:plugins python -m tests.simulations.gradients
+
+prints two tables of docs/findings.md, in about a minute on one core. Models are trained on binarized-mnist-10k.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+import harness
+from harness import Data, DataSource, Noise, draw
+from harness.data.transforms import Binarize
+from harness.toolkit import elbo_terms
+from harness_datasets.mnist_10k import MNIST10k
+from harness_gan.gan import GAN
+from harness_vae.vae import VAE
+
+dataset, batch, seeds = "binarized-mnist-10k", 128, (0, 1, 2)
+estimates = 200
+late = 70
+
+
+def reparameterised(model: VAE, x: Tensor, noise: Noise) -> Tensor:
+    """Return the negative ELBO, whose gradient flows through z = μ(x) + σ(x) ε."""
+    terms = elbo_terms(model, x, noise)
+    return (terms.kl - terms.reconstruction).mean()
+
+
+def by_score(model: VAE, x: Tensor, noise: Noise) -> Tensor:
+    """Return a loss with the same mean gradient for the encoder, from log p(x | z) ∇ log q(z | x) (Williams, 1992)."""
+    return _by_score(model, x, noise, baseline=False)
+
+
+def by_score_less_mean(model: VAE, x: Tensor, noise: Noise) -> Tensor:
+    """Return the same with log p(x | z) less its mean over the other images, which leaves the mean gradient alone."""
+    return _by_score(model, x, noise, baseline=True)
+
+
+def _by_score(model: VAE, x: Tensor, noise: Noise, baseline: bool) -> Tensor:
+    posterior = model.posterior(x)
+    z = draw(posterior, noise).detach()
+    reward = model.observation(z).log_prob(x).detach()
+    if baseline:
+        reward = (reward - reward.mean()) * len(reward) / (len(reward) - 1)
+    kl = torch.distributions.kl_divergence(posterior, model.prior())
+    return (kl - reward * posterior.log_prob(z)).mean()
+
+
+losses: dict[str, Callable[[VAE, Tensor, Noise], Tensor]] = {
+    "reparameterised": reparameterised,
+    "log p(x \\| z) ∇ log q(z \\| x)": by_score,
+    "the same, less the mean over other images": by_score_less_mean,
+}
+
+
+def deviation(
+    model: VAE, x: Tensor, loss: Callable[[VAE, Tensor, Noise], Tensor], mean: Tensor | None
+) -> tuple[float, Tensor]:
+    """Return the standard deviation of the encoder's gradient over its expected length, and the mean gradient.
+
+    The deviation is the root of the summed variances of all parameters, over draws of z for the same images.
+    """
+    parameters = [*model.encoder.parameters(), *model.posterior_head.parameters()]
+    found = torch.stack([
+        torch.cat([each.flatten() for each in torch.autograd.grad(loss(model, x, Noise(seed)), parameters)])
+        for seed in range(estimates)
+    ])  # fmt: skip
+    length = (found.mean(0) if mean is None else mean).norm()
+    return float(found.var(0).sum().sqrt() / length), found.mean(0)
+
+
+def rows_of_the_vae(data: Data, runs: Path) -> Iterator[str]:
+    """Yield the lines of a table: before training, and after an epoch."""
+    harness.run(["vae"], ["parameters"], dataset, seeds=1, epochs=1, runs=runs, quiet=True, figures=False)
+    stored = harness.open(runs)
+    torch.manual_seed(0)
+    models = [VAE(data.info, VAE.Config()), stored.load(stored.fits()[0].key)]
+    x = data.train.all(Noise(0))[:batch]
+    yield "| gradient of the encoder | before training | after an epoch |"
+    yield "|---|---|---|"
+    means: list[Tensor | None] = [None, None]
+    for name, loss in losses.items():
+        found = [deviation(model, x, loss, mean) for model, mean in zip(models, means, strict=True)]
+        if loss is reparameterised:
+            means = [mean for _, mean in found]
+        yield f"| {name} | " + " | ".join(f"{value:.3g}" for value, _ in found) + " |"
+
+
+def norms(data: Data, loss: str, seed: int) -> tuple[dict[int, float], dict[int, float]]:
+    """Train a GAN, and return the norms of its generator's gradients and the discriminator's losses, by step."""
+    torch.manual_seed(seed)
+    model, noise = GAN(data.info, GAN.Config(loss=loss)), Noise(seed)  # type: ignore[arg-type]
+    objectives = model.objectives()
+    optimizers = [each.optimizer.optimizer(list(each.parameters)) for each in objectives]
+    x = data.train.all(Noise(seed))[noise.permutation(len(data.train))]
+    gradients: dict[int, float] = {}
+    values: dict[int, float] = {}
+    for step, examples in enumerate(x[: late * batch].split(batch), 1):
+        for objective, optimizer in zip(objectives, optimizers, strict=True):
+            optimizer.zero_grad()
+            value = objective.loss(examples, noise)
+            value.backward(inputs=list(objective.parameters))
+            if objective.name == "generator":
+                gradients[step] = math.sqrt(sum(float(each.grad.square().sum()) for each in objective.parameters))
+            else:
+                values[step] = float(value.detach())
+            optimizer.step()
+    return gradients, values
+
+
+def rows_of_the_gan(data: Data) -> Iterator[str]:
+    """Yield the lines of a table: norms of gradients and losses of the discriminator at the first and a later step."""
+    steps = (1, late)
+    yield (
+        "| loss | " + " | ".join(f"{what}, step {n}" for what in ("norm", "discriminator's loss") for n in steps) + " |"
+    )
+    yield "|---|---|---|---|---|"
+    for loss in ("non-saturating", "saturating"):
+        found = [norms(data, loss, seed) for seed in seeds]
+        cells = [[each[place][step] for each in found] for place in (0, 1) for step in steps]
+        yield f"| {loss} | " + " | ".join(f"{fmean(c):.2f} ({min(c):.2f} to {max(c):.2f})" for c in cells) + " |"
+
+
+def main() -> None:
+    """Print the tables."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as runs:
+        folder = Path(runs)
+        grey = MNIST10k(MNIST10k.Config()).load(DataSource(folder, folder, print))
+        data = Binarize(Binarize.Config()).apply(grey)
+        print("\n".join([*rows_of_the_vae(data, folder), "", *rows_of_the_gan(data)]))
+
+
+if __name__ == "__main__":
+    main()
