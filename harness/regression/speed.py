@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any
 
@@ -227,13 +228,17 @@ def survey(benchmarks: Sequence[Benchmark], base: Version, head: Version) -> Sur
 
 
 def outcomes_of(benchmarks: Sequence[Benchmark], version: Version) -> dict[str, Outcome]:
-    """Count and time every benchmark once, all in one process as long as none fails."""
+    """Count and time every benchmark once, all in one process as long as none fails; one that fails is tried again."""
     found: dict[str, Outcome] = {}
+    failed: set[str] = set()
     while left := [each for each in benchmarks if each.name not in found]:
         with Worker(version) as worker:
             for benchmark in left:
-                found[benchmark.name] = _outcome(benchmark, worker)
-                if isinstance(found[benchmark.name], Failed):
+                outcome = _outcome(benchmark, worker)
+                if not isinstance(outcome, Failed) or benchmark.name in failed:
+                    found[benchmark.name] = outcome
+                if isinstance(outcome, Failed):
+                    failed.add(benchmark.name)
                     break  # the process may have ended, or may still be busy
     return found
 
@@ -296,7 +301,10 @@ def compare_speed(
             if is_last or not undecided:
                 break
         with CompetingLoad() as load:
-            taken = take_block(undecided, surveyed.units, {"base": base, "again": base, "head": head}, order)
+            arms = {"base": base, "again": base, "head": head}
+            taken = take_block(undecided, surveyed.units, arms, order)
+            if isinstance(taken, Finding):  # once more: what ends one process may have nothing to do with its version
+                taken = take_block(undecided, surveyed.units, arms, order)
         if isinstance(taken, Finding):
             decided[taken.name] = taken
             continue
@@ -305,7 +313,8 @@ def compare_speed(
         keep(taken)
         longest = max(longest, time.monotonic() - started)
     busy = sum(loads) / len(loads) if loads else 0.0
-    return [_finding(each.name, decided[each.name], slowdown, blocks, busy) for each in timed]
+    calls = {name: unit.calls for name, unit in surveyed.units.items()}
+    return [_finding(each.name, decided[each.name], slowdown, blocks, calls[each.name], busy) for each in timed]
 
 
 def take_block(
@@ -353,21 +362,23 @@ def _progress(blocks: int, names: Sequence[str], decided: Mapping[str, Decision 
     return f"after {blocks} blocks: {', '.join(ended) or 'nothing'} decided, {left} left"
 
 
-def _finding(name: str, decision: Decision | Finding, slowdown: float, blocks: Sequence[Block], busy: float) -> Finding:
+def _finding(
+    name: str, decision: Decision | Finding, slowdown: float, blocks: Sequence[Block], calls: int, busy: float
+) -> Finding:
+    """Return what is shown: the median of a call in the base, and that times the ratio, so that both columns agree."""
     if isinstance(decision, Finding):
         return decision
     reason = decision.reason
     if reason and busy > _busy_share:
         reason += f"; other processes used {busy:.0%} of the CPUs"
     assert decision.verdict is not None
-    base = [second for block in blocks if name in block for arm in ("base", "again") for second in block[name][arm]]
-    head = [second for block in blocks if name in block for second in block[name]["head"]]
+    base = [median(block[name][arm]) / calls for block in blocks if name in block for arm in ("base", "again")]
     return Finding(
         name=name,
         kind="speed",
         verdict=decision.verdict,
-        base=min(base, default=None),
-        head=min(head, default=None),
+        base=median(base) if base else None,
+        head=median(base) * decision.ratio if base else None,
         ratio=decision.ratio,
         low=decision.low,
         high=decision.high,

@@ -182,6 +182,7 @@ def test_a_slower_step_is_found_and_named(
     assert finding["name"] == "training step of toy"
     assert finding["verdict"] == "worse"
     assert 1.03 < finding["low"] < finding["ratio"] < finding["high"]
+    assert finding["head"] / finding["base"] == pytest.approx(finding["ratio"])
     assert finding["kind"] == "speed"
 
 

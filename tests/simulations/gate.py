@@ -28,7 +28,7 @@ from harness.regression.versions import Version, installed
 
 folder = Path(__file__).parents[2] / "docs" / "regression"
 slowdown = 0.03
-seconds_of_equal, seconds_of_slower = 120, 180
+seconds_of_a_run = 180
 kept_times = 16  # of a process; asv keeps about as many
 planted = {"10%": 1.10, "15%": 1.15}
 plant = """
@@ -105,11 +105,11 @@ def measure(kind: str, runs: int) -> None:
     base = installed(str(Path(__file__).parents[2]), cache_dir(), (), print)
     heads = {"the same": None} if kind == "equal" else planted
     versions = {name: copied(base, name, factor) for name, factor in heads.items()}
-    benchmarks, seconds = (hot_paths, seconds_of_equal) if kind == "equal" else ([step], seconds_of_slower)
+    benchmarks = hot_paths if kind == "equal" else [step]
     file = folder / f"{kind}.jsonl"
     for number in range(runs):
         for name, head in versions.items():
-            found = {"head": name, **run(benchmarks, base, head, seconds)}
+            found = {"head": name, **run(benchmarks, base, head, seconds_of_a_run)}
             with file.open("a") as lines:
                 lines.write(json.dumps(found, separators=(",", ":")) + "\n")
             shown = (found["verdicts"], found["ratios"], f"{len(found['blocks'])} blocks", f"others {found['others']}")
