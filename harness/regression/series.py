@@ -158,9 +158,9 @@ def _changes_of_count(series: Series) -> list[Change]:
 def _changes(series: Sequence[Series]) -> list[list[Change]]:
     """Return the changes of speeds and metrics.
 
-    Speeds are analysed as log ratios; their errors are independent from night to night. A metric has the same seeds and
-    test examples every night, so nights of the same code repeat the same error, and many nights do not make it smaller.
-    A change of a metric must therefore exceed the intervals of single comparisons as well.
+    Speeds are analysed as log ratios; their errors may resemble those of the night before. A metric has the same seeds
+    and test examples every night, so nights of the same code repeat the same error, and many nights do not make it
+    smaller. A change of a metric must therefore exceed the intervals of single comparisons as well.
     """
     import numpy as np
 

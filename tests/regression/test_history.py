@@ -47,6 +47,15 @@ def heavy(generator: np.random.Generator) -> Floats:
     return generator.standard_t(2, size=runs)
 
 
+def autocorrelated(generator: np.random.Generator, correlation: float) -> Floats:
+    """Return an autoregressive process of order 1."""
+    values = generator.normal(size=runs)
+    values[0] /= math.sqrt(1 - correlation**2)
+    for number in range(1, runs):
+        values[number] += correlation * values[number - 1]
+    return values
+
+
 def stepped(*steps: tuple[int, float]) -> Floats:
     """Return the levels of a series that shifts at some places by some sizes."""
     return np.sum([shift * (np.arange(runs) >= place) for place, shift in steps], axis=0)
@@ -60,6 +69,13 @@ def places(values: Floats, margins: Floats | None = None) -> list[int]:
 def test_series_without_a_change_have_one_in_a_hundredth_of_cases(draw: Draw) -> None:
     found = sum(bool(places(draw(np.random.default_rng(seed)))) for seed in range(200))
     assert found <= 5  # 2 are expected; 6 or more have a probability of 1.6%
+
+
+@pytest.mark.parametrize("correlation", [0.4, 0.6])
+def test_runs_that_resemble_their_neighbours_are_seldom_taken_for_changes(correlation: float) -> None:
+    """A test that takes them for exchangeable finds changes in 30% and in 66% of such series."""
+    found = sum(bool(places(autocorrelated(np.random.default_rng(seed), correlation))) for seed in range(150))
+    assert found <= 12  # 5 are expected
 
 
 def test_several_series_without_a_change_share_the_error_rate() -> None:
@@ -86,6 +102,18 @@ def test_two_shifts_are_found_also_if_the_second_reverts_the_first(sizes: tuple[
     levels = stepped((30, sizes[0]), (42, sizes[1]))
     found = [places(normal(np.random.default_rng(seed)) + levels) for seed in range(20)]
     assert sum(len(each) == 2 and abs(each[0] - 30) <= 2 and abs(each[1] - 42) <= 2 for each in found) >= 17
+
+
+def test_a_large_shift_is_found_in_few_runs_whatever_autocorrelation_seems_to_be() -> None:
+    found = [places((normal(np.random.default_rng(seed)) + stepped((15, 10)))[:30]) for seed in range(40)]
+    assert sum(15 in each for each in found) == 40
+
+
+def test_shifts_of_a_metric_are_found_among_its_levels_of_commits() -> None:
+    """Runs of the same code repeat a metric. A correction for autocorrelation would miss two thirds of these."""
+    levels = [np.repeat(np.random.default_rng(seed).normal(0, 0.1, 15), 4) for seed in range(20)]
+    found = [places(each + stepped((32, 0.4)), np.full(runs, 0.2)) for each in levels]
+    assert sum(each == [32] for each in found) >= 18
 
 
 def test_intervals_of_sizes_hold_the_true_size() -> None:
