@@ -350,13 +350,13 @@ def harness_metrics() -> list[MetricSpec]:
             "sampling-throughput",
             "harness_metrics.speed.throughput:SamplingThroughput",
             "sampled examples per second, over batch sizes",
-            "1",
+            "2",
         ),
         MetricSpec(
             "encoding-throughput",
             "harness_metrics.speed.throughput:EncodingThroughput",
             "encoded examples per second, over batch sizes",
-            "1",
+            "2",
         ),
         MetricSpec(
             "latency",

@@ -18,7 +18,7 @@ from harness import (
     setting,
 )
 from harness_metrics.speed import steps
-from harness_metrics.speed.timing import TimingSettings, Work, sweep, throughput
+from harness_metrics.speed.timing import TimingSettings, Work, sweep, throughput, timing
 
 
 class TrainingThroughput:
@@ -71,7 +71,9 @@ class SweepSettings(TimingSettings):
 class SamplingThroughput:
     """Examples per second that a model samples, at its fastest batch size.
 
-    The knee is the smallest batch size with 90% of that rate.
+    A sweep over batch sizes finds the fastest one, which is then timed again for the value: the best of several noisy
+    rates is too high, most of all where the rates are nearly equal. The knee is the smallest batch size with 90% of the
+    best rate of the sweep.
     """
 
     Config = SweepSettings
@@ -93,7 +95,9 @@ class SamplingThroughput:
 class EncodingThroughput:
     """Examples per second that a model encodes, to q(z | x) or to codes, at its fastest batch size.
 
-    The knee is the smallest batch size with 90% of that rate.
+    A sweep over batch sizes finds the fastest one, which is then timed again for the value: the best of several noisy
+    rates is too high, most of all where the rates are nearly equal. The knee is the smallest batch size with 90% of the
+    best rate of the sweep.
     """
 
     Config = SweepSettings
@@ -115,5 +119,5 @@ class EncodingThroughput:
 def _fastest(work_at: Callable[[int], Work], data: Data, config: SweepSettings) -> Estimate:
     device = data.test.stored.device
     timings = sweep(work_at, config.batch_sizes, device, config)
-    best = max(timings, key=lambda each: each.rate)
-    return throughput(timings, best, device, config)
+    best = max(timings, key=lambda each: each.rate).batch
+    return throughput(timings, timing(work_at(best), best, device, config), device, config)

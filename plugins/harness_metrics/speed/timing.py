@@ -150,14 +150,21 @@ def knee(rates: Mapping[int, float]) -> int:
 
 
 def throughput(timings: Sequence[Timing], reported: Timing, device: torch.device, settings: TimingSettings) -> Estimate:
-    """Return the rate of one timing of a sweep, in examples per second, with the whole sweep and its knee."""
+    """Return the rate of one timing, in examples per second, with a whole sweep and its knee.
+
+    Args:
+        timings: of the sweep.
+        reported: whose repeats become the estimate; one of the sweep, or another one of the same work.
+        device: on which they were taken.
+        settings: with which they were taken.
+    """
     by_batch = {each.batch: each for each in sorted(timings, key=lambda each: each.batch)}
     found = knee({batch: each.rate for batch, each in by_batch.items()})
     entries = [
         {"batch": batch, "median": each.rate, "quartiles": quartiles(each.rates), "competing_load": each.load}
         for batch, each in by_batch.items()
     ]
-    load = highest_load(each.load for each in timings)
+    load = highest_load(each.load for each in (*timings, reported))
     return of_repeats(
         reported.rates,
         device,
