@@ -1,16 +1,17 @@
 """Timings: taken in turn over several rounds, each in a fresh process, when nothing else of the run is computed.
 
 Repeats within a process share its memory layout and the state of the machine, so their spread says little about the
-next process. Here the unit of the error is the round. In each round every fit is timed once, in another order, so that
-a machine that becomes slower favours no row.
+next process. Here the unit of the error is the round. In each round every fit is timed once. The order is drawn at
+random, and the next round has its reverse. So a machine that becomes slower, over all rounds or within each, favours no
+row, and a row that slows the one after it does not slow the same one in all rounds.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import shutil
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
@@ -47,12 +48,13 @@ def time_in_rounds(cells: Sequence[Cell], specification: RunSpecification, event
     rounds = _Rounds(events, kept, cells)
     if rounds.finished:
         events.announce(f"resuming the timings after round {rounds.finished} of {specification.timing_rounds}")
-    tasks = [
-        Task((same[0].fit,), tuple(same), isolated=True)
-        for same in (list(found) for _, found in itertools.groupby(cells, lambda cell: cell.fit.key))
-    ]
+    cells_of: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        cells_of[cell.fit.key].append(cell)
+    tasks = {key: Task((same[0].fit,), tuple(same), isolated=True) for key, same in cells_of.items()}
     for number in range(specification.timing_rounds):
-        left = [task for task in (rounds.left_of(task, number) for task in _rotated(tasks, number)) if task.cells]
+        in_order = [tasks[key] for key in order_of_round(list(tasks), rounds.group, number)]
+        left = [task for task in (rounds.left_of(task, number) for task in in_order) if task.cells]
         if left:
             rounds.number = number + 1
             events.announce(f"timing round {rounds.number} of {specification.timing_rounds}: {_count(left)}")
@@ -113,11 +115,24 @@ def _warning(records: Sequence[Record]) -> str | None:
     return warnings[0] if len(warnings) == len(records) else f"{len(warnings)} of {len(records)} rounds: {warnings[0]}"
 
 
-def _rotated(tasks: Sequence[Task], by: int) -> list[Task]:
-    """Return the tasks in the order of a round: each is first in turn, and every other cycle is reversed."""
-    cycle, place = divmod(by, max(1, len(tasks)))
-    rotated = [*tasks[place:], *tasks[:place]]
-    return rotated[::-1] if cycle % 2 else rotated
+def order_of_round(fits: Sequence[str], group: str, number: int) -> list[str]:
+    """Return the order in which fits are timed in a round, which is the same when interrupted timings go on.
+
+    Orders are drawn for two rounds at a time; the second has the reverse of the first. They depend on the keys of the
+    fits one by one, so the order of some fits is the same without the others. Two fits alternate: the first one leads
+    in round 0, the other in rounds 1 and 2, the first one in rounds 3 and 4, and so on.
+
+    Args:
+        fits: their keys, all different.
+        group: the timing group, from which orders are drawn.
+        number: of the round, from 0.
+    """
+    pair, is_second = divmod(number, 2)
+    if len(fits) > 2:
+        order = sorted(fits, key=lambda fit: hash_of([group, pair, fit]))
+    else:
+        order = list(fits[::-1] if pair % 2 else fits)
+    return order[::-1] if is_second else order
 
 
 def _count(tasks: Sequence[Task]) -> str:

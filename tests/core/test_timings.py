@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 import pytest
+
+from harness.execution.timings import order_of_round
+from harness.results.comparison import Measured, rank_ranges
 
 plugin = '''
 import os
@@ -54,16 +59,16 @@ Timed = tuple[Any, Records, list[tuple[str, str]]]
 
 @pytest.fixture
 def timed(call, tmp_path: Path) -> Callable[..., Timed]:
-    """Return a function that times PCA and PPCA; it returns how it ended, the records and the measurements."""
+    """Return a function that times models; it returns how it ended, the records and the measurements."""
 
-    def timed(*words: str, at_round: str = "", resumed: bool = False) -> Timed:
+    def timed(*words: str, models: str = "pca,ppca", at_round: str = "", resumed: bool = False) -> Timed:
         log = tmp_path / "log"
         if not resumed:
             log.write_text("")
         file = tmp_path / "clock.py"
         file.write_text(plugin.replace("LOG", repr(str(log))).replace("AT_ROUND", at_round))
-        sizes = ("--set", "pca.latent_dim=2", "--set", "ppca.latent_dim=2")
-        chosen = ("--models", "pca,ppca", "--dataset", "ppca-toy", *sizes, "--no-figures")
+        sizes = [word for model in models.split(",") for word in ("--set", f"{model}.latent_dim=2")]
+        chosen = ("--models", models, "--dataset", "ppca-toy", *sizes, "--no-figures")
         resumes = () if resumed else ("--fresh",)
         done = call("run", "--plugin", str(file), *chosen, "--metric", "clock", *resumes, *words)
         file = tmp_path / "runs" / "records.jsonl"
@@ -156,6 +161,57 @@ def test_interrupted_timings_go_on_with_the_round_they_were_in(timed, tmp_path: 
     done, _, calls = timed("--timing-rounds", "3", at_round=interruption)
     assert done.code == 0
     assert len(calls) == 6  # --fresh begins again
+
+
+def test_the_orders_of_rounds_are_drawn_with_their_reverse_and_stay_when_timings_go_on(timed) -> None:
+    models = {"pca": "PCA", "ppca": "PPCA", "factor-analysis": "FactorAnalysis"}
+    given = {"models": ",".join(models), "at_round": interruption.replace("number == 2", "number == 4")}
+    assert timed("--timing-rounds", "5", **given)[0].code == 130
+    _, records, calls = timed("--timing-rounds", "5", **given, resumed=True)
+    (group,) = {record["timing_group"] for record in records.values()}
+    names = {record["fit_key"]: models[model] for (model, _, _), record in records.items()}
+    orders = [[names[fit] for fit in order_of_round(list(names), group, number)] for number in range(5)]
+    assert orders[1] == orders[0][::-1]
+    assert orders[3] == orders[2][::-1]
+    orders[3].insert(orders[3].index("PPCA"), "PPCA")  # interrupted, and timed once more
+    assert [name for _, name in calls] == [name for order in orders for name in order]
+
+
+def test_a_round_has_the_reverse_of_the_order_before_or_an_order_of_its_own() -> None:
+    rows = [f"row {number}" for number in range(6)]
+    orders = [order_of_round(rows, "group", number) for number in range(20)]
+    assert all(sorted(order) == rows for order in orders)
+    assert all(second == first[::-1] for first, second in zip(orders[::2], orders[1::2], strict=True))
+    after_the_first_row = {dict(pairwise(order)).get(rows[0]) for order in orders}
+    assert after_the_first_row == {*rows[1:], None}
+    assert orders != [order_of_round(rows, "another group", number) for number in range(20)]
+    of_some = [order_of_round(rows[1:], "group", number) for number in range(20)]
+    assert of_some == [[row for row in order if row != rows[0]] for order in orders]
+
+
+def test_two_rows_alternate() -> None:
+    assert ["".join(order_of_round("ab", "group", number)) for number in range(5)] == ["ab", "ba", "ba", "ab", "ab"]
+
+
+@pytest.mark.parametrize("rows", [2, 3, 10, 20])
+def test_a_machine_that_heats_up_within_each_round_causes_no_false_claims(rows: int) -> None:
+    """By 5% from the first process to the last, with 1% of noise; the bound is the level and two standard errors."""
+    names, rounds, boards = [str(row) for row in range(rows)], 5, 200
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for board in range(boards):
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        for number in range(rounds):
+            for place, name in enumerate(order_of_round(names, str(board), number)):
+                seconds[name].append(1 + 0.05 * place / (rows - 1) + rng.normal(0, 0.01))
+        errors = {name: stdev(each) / math.sqrt(rounds) for name, each in seconds.items()}
+        measured = [
+            Measured({0: fmean(seconds[name])}, (errors[name],), rounds - 1, measurement_stderr=errors[name])
+            for name in names
+        ]
+        low, high = rank_ranges(measured, "lower")
+        wrong += bool(((low > 1) | (high < rows)).any())
+    assert wrong / boards <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / boards)
 
 
 def test_what_is_kept_of_timings_is_verified_and_dropped_when_it_is_of_no_use(timed, call, tmp_path: Path) -> None:

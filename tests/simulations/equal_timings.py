@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import time
 from collections.abc import Callable
 from statistics import fmean, stdev
 
@@ -19,6 +20,7 @@ import torch
 
 from harness import Context, Data, Estimate, Noise
 from harness.conformance.tiny_data import kinds
+from harness.execution.timings import order_of_round
 from harness.results.comparison import Measured, rank_ranges
 from harness_metrics.speed.latency import Latency
 from harness_metrics.speed.throughput import SamplingThroughput
@@ -42,20 +44,19 @@ metrics: dict[str, Callable[[VAE, Data, Context], Estimate]] = {"latency": laten
 
 
 def board(measure: Callable[[VAE, Data, Context], Estimate], rows: int, rounds: int) -> list[Measured]:
-    """Return rows of equal models, timed in turn: each is first in turn, and every other cycle is reversed."""
+    """Return rows of equal models, timed in turn."""
     data = kinds()["large binary images"]
-    values: list[list[float]] = [[] for _ in range(rows)]
+    values: dict[str, list[float]] = {f"row {number}": [] for number in range(rows)}
+    group = str(time.time())
     for number in range(rounds):
-        cycle, place = divmod(number, rows)
-        order = [*range(place, rows), *range(place)]
-        for row in reversed(order) if cycle % 2 else order:
+        for row in order_of_round(list(values), group, number):
             torch.manual_seed(0)
             model = VAE(data.info, config)
             values[row].append(measure(model, data, Context(Noise(0), config, 128, 0)).value)
-    errors = [stdev(each) / math.sqrt(rounds) for each in values]
+    errors = [stdev(each) / math.sqrt(rounds) for each in values.values()]
     return [
         Measured({0: fmean(each)}, (error,), rounds - 1, measurement_stderr=error)
-        for each, error in zip(values, errors, strict=True)
+        for each, error in zip(values.values(), errors, strict=True)
     ]
 
 
