@@ -86,6 +86,7 @@ class Estimate:
         per_example: ``(n,)``, in the order of ``data.test.subset(n)``, which is the test split if n is its size; for
             paired comparisons.
         parts: named summands or components, in the same unit unless the name ends with another: ``peak memory (MiB)``.
+            Over rounds of a timing they are averaged; one that is a whole number in each round has the median.
         diagnostics: anything else worth keeping, as JSON values. Nothing here changes a rank.
         measure: the reference measure, for a metric with several kinds of values that must not be ranked together; for
             a likelihood, what ``likelihood_measure`` returns.

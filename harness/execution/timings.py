@@ -13,7 +13,7 @@ import math
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean, median_low, stdev
 
 from harness.contracts.events import Record, Values
 from harness.execution.events import Events
@@ -86,6 +86,9 @@ def _records_by_cell(kept: Store, cells: Sequence[Cell]) -> dict[str, list[Recor
 def combined(records: Sequence[Record]) -> Record:
     """Return the record of all rounds: the mean of their values, with its standard error over rounds.
 
+    A part has the mean too, unless it is a whole number in each round, such as a batch size: then it has the median, or
+    the lower of the two values in the middle. The mean of batch sizes may be far from all of them.
+
     Args:
         records: of the same cell, one for each round, at least two.
     """
@@ -97,7 +100,7 @@ def combined(records: Sequence[Record]) -> Record:
         stderr=stdev(values) / math.sqrt(len(values)),
         n=len(values),
         counted="rounds",
-        parts={name: fmean(record.parts[name] for record in records) for name in names},
+        parts={name: _over_rounds([record.parts[name] for record in records]) for name in names},
         samples=tuple(values),
         warning=_warning(records),
         estimator_stderr=None,
@@ -106,6 +109,11 @@ def combined(records: Sequence[Record]) -> Record:
         peak_memory=max(record.peak_memory or 0 for record in records),
         ended=now(),
     )
+
+
+def _over_rounds(parts: Sequence[float]) -> float:
+    """Return the mean of a part or, of whole numbers such as batch sizes, the lower median, which one round had."""
+    return median_low(parts) if all(float(each).is_integer() for each in parts) else fmean(parts)
 
 
 def _warning(records: Sequence[Record]) -> str | None:

@@ -40,7 +40,8 @@ class Clock:
         done = log.read_text().splitlines()
         number = sum(line.split()[1] == type(model).__name__ for line in done)
         AT_ROUND
-        return harness.Estimate(float(number**2), 0.0, 1, parts={"number": number}, threads=1,
+        return harness.Estimate(float(number**2), 0.0, 1, threads=1,
+                                parts={"batch size": 8**number, "share": 2**number / 10},
                                 warning="odd" if number % 2 else None)
 
 
@@ -95,11 +96,12 @@ def test_each_round_times_every_fit_in_a_process_of_its_own_and_in_another_order
         assert record["stderr"] == pytest.approx(stdev(values) / math.sqrt(3))
         assert (record["n"], record["counted"], record["degrees_of_freedom"]) == (3, "rounds", 2)
         assert record["samples"] == values
-        assert record["parts"] == {"number": 2}
+        assert record["parts"] == {"batch size": 64, "share": pytest.approx((0.2 + 0.4 + 0.8) / 3)}
         assert record["warning"] == "2 of 3 rounds: odd"
     (group,) = {record["timing_group"] for record in records.values()}
     _, later, _ = timed("--timing-rounds", "2")
     assert {record["timing_group"] for record in later.values()}.isdisjoint({group, None})
+    assert [record["parts"]["batch size"] for record in later.values()] == [8, 8]  # 36 was the size of no batch
 
 
 def test_a_metric_that_depends_on_the_seed_is_timed_for_each(timed) -> None:
