@@ -93,14 +93,14 @@ def combined(records: Sequence[Record]) -> Record:
         records: of the same cell, one for each round, at least two.
     """
     first, values = records[0], [record.value for record in records if record.value is not None]
-    names = [name for name in first.parts if all(name in record.parts for record in records)]
+    parts = {name: [record.parts.get(name) for record in records] for name in first.parts}
     return dataclasses.replace(
         first,
         value=fmean(values),
         stderr=stdev(values) / math.sqrt(len(values)),
         n=len(values),
         counted="rounds",
-        parts={name: _over_rounds([record.parts[name] for record in records]) for name in names},
+        parts={name: part for name, each in parts.items() if (part := _over_rounds(each)) is not None},
         samples=tuple(values),
         warning=_warning(records),
         estimator_stderr=None,
@@ -111,9 +111,15 @@ def combined(records: Sequence[Record]) -> Record:
     )
 
 
-def _over_rounds(parts: Sequence[float]) -> float:
-    """Return the mean of a part or, of whole numbers such as batch sizes, the lower median, which one round had."""
-    return median_low(parts) if all(float(each).is_integer() for each in parts) else fmean(parts)
+def _over_rounds(parts: Sequence[float | None]) -> float | None:
+    """Return the mean of a part or, of whole numbers such as batch sizes, the lower median, which one round had.
+
+    It is None if the part is missing in a round or not finite, for which a store has null.
+    """
+    known = [part for part in parts if part is not None and math.isfinite(part)]
+    if len(known) < len(parts):
+        return None
+    return median_low(known) if all(float(part).is_integer() for part in known) else fmean(known)
 
 
 def _warning(records: Sequence[Record]) -> str | None:

@@ -39,9 +39,9 @@ class Clock:
             print(os.getpid(), type(model).__name__, file=file)
         done = log.read_text().splitlines()
         number = sum(line.split()[1] == type(model).__name__ for line in done)
+        parts = {"batch size": 8**number, "share": 2**number / 10}
         AT_ROUND
-        return harness.Estimate(float(number**2), 0.0, 1, threads=1,
-                                parts={"batch size": 8**number, "share": 2**number / 10},
+        return harness.Estimate(float(number**2), 0.0, 1, threads=1, parts=parts,
                                 warning="odd" if number % 2 else None)
 
 
@@ -163,6 +163,14 @@ def test_interrupted_timings_go_on_with_the_round_they_were_in(timed, tmp_path: 
     done, _, calls = timed("--timing-rounds", "3", at_round=interruption)
     assert done.code == 0
     assert len(calls) == 6  # --fresh begins again
+
+
+def test_a_part_that_is_infinite_in_a_round_is_left_out_also_when_timings_go_on(timed) -> None:
+    given = {"at_round": f"parts['share'] = float('inf') if number == 1 else 0.5\n{interruption}"}
+    assert timed("--timing-rounds", "3", **given)[0].code == 130
+    done, records, _ = timed("--timing-rounds", "3", **given, resumed=True)
+    assert done.code == 0
+    assert [list(record["parts"]) for record in records.values()] == [["batch size"], ["batch size"]]
 
 
 def test_the_orders_of_rounds_are_drawn_with_their_reverse_and_stay_when_timings_go_on(timed) -> None:
