@@ -203,10 +203,11 @@ class Run:
             StoreError: a result could not be written; those before it are stored.
         """
         environment = self.specification.environment.as_json()
-        self.store.write_environment(hash_of(environment), environment)
         drop_leftovers(self.store)  # of a run that was killed
-        with in_use(self.store), self._leases:
-            outcome = self._execute(jobs)
+        with in_use(self.store):
+            self.store.write_environment(hash_of(environment), environment)
+            with self._leases:
+                outcome = self._execute(jobs)
         drop_leftovers(self.store)  # of workers that were ended
         return outcome
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.atomic import replacing
+from harness.atomic import create_folder, replacing
 from harness.contracts.events import Record, name_of_component
 from harness.errors import StoreError, UsageError
 from harness.planning.identity import hash_of
@@ -208,7 +208,7 @@ def older(records: Sequence[Record]) -> list[Record]:
 
 @contextmanager
 def in_use(store: Store) -> Iterator[None]:
-    """Mark a store as used by a run; several runs may use it at once."""
+    """Mark a store as used by a run; several runs may use it at once. This waits until no one has it alone."""
     with _locked(store, shared=True):
         yield
 
@@ -232,13 +232,15 @@ def _locked(store: Store, *, shared: bool) -> Iterator[bool]:
     try:
         import fcntl
 
+        if shared:
+            create_folder(store.root)
         file = (store.root / "in-use.lock").open("ab")
     except (ImportError, OSError):
         yield True
         return
     with file:
         try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         except OSError:

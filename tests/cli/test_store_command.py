@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from harness.atomic import replacing
 from harness.contracts.events import Record
 from harness.planning.identity import hash_of
 from harness.results.checkpoint import FileCheckpoint
-from harness.results.curation import hide, in_use, title_key, titles, write_titles
+from harness.results.curation import alone, hide, in_use, title_key, titles, write_titles
 from harness.results.garbage import drop_leftovers, find_garbage
 from harness.results.store import Store
 
@@ -199,6 +201,42 @@ def test_what_a_killed_process_leaves_of_any_file_is_dropped(tmp_path: Path, nam
     assert [each.path for each in find_garbage(store)[0]] == [left]
     drop_leftovers(store)
     assert not left.exists()
+
+
+def test_a_run_that_begins_to_write_is_not_disturbed_by_another_that_drops_what_is_left(
+    call: Call, faults: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Store.write_environment
+
+    def beside_another_run(self: Store, identifier: str, description: Mapping[str, Any]) -> None:
+        temporary = self.environment_file(".being-written")
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        drop_leftovers(Store(self.root))
+        assert temporary.exists()
+        temporary.unlink()
+        write(self, identifier, description)
+
+    monkeypatch.setattr(Store, "write_environment", beside_another_run)
+    words = ["--models", "pca", "--metric", "reconstruction-mse", "--dataset", "tiny", "--plugin", faults]
+    assert call("run", *words).code == 0
+
+
+def test_a_run_waits_while_another_process_has_the_store_alone(tmp_path: Path) -> None:
+    store = filled(tmp_path / "runs")
+    order = []
+
+    def use() -> None:
+        with in_use(store):
+            order.append("used")
+
+    with alone(store):
+        run = threading.Thread(target=use)
+        run.start()
+        time.sleep(0.2)
+        order.append("alone")
+    run.join(10)
+    assert order == ["alone", "used"]
 
 
 def test_damaged_lines_are_dropped_with_a_copy_and_what_they_may_need_is_kept(call: Call, tmp_path: Path) -> None:
