@@ -82,6 +82,7 @@ def decide(
     """
     spent = 0.0 if len(blocks) <= looks[0] else _share_spent(max(n for n in looks if n < len(blocks)))
     share = (1.0 if is_last else _share_spent(len(blocks))) - spent
+    too_few = f"{len(blocks)} blocks are too few for a verdict" if len(blocks) < looks[0] else None
     moved = _what_moved(blocks, slowdown)
     contrasts = {name: _slowdown([block[name] for block in blocks]) for name in undecided}
     bound = math.log1p(slowdown)
@@ -93,14 +94,14 @@ def decide(
         margin = contrast.margin((1 - confidence) / 2 * share)
         low, high = contrast.mean - margin, contrast.mean + margin
         its_blocks = [block[name] for block in blocks]
-        reason = moved or _moved_itself(its_blocks, slowdown)
-        if len(blocks) < looks[0]:
-            reason = f"{len(blocks)} blocks are too few for a verdict"
+        reason = too_few or moved or _moved_itself(its_blocks, slowdown)
         verdict: Verdict | None = None
         if reason is None and slower[name]:
             verdict = "worse"
-        elif reason is None and high < bound and (reason := _few_turns_are_slower(its_blocks, bound)) is None:
-            verdict = "better" if high < 0 and contrast.mean < -bound else "same"
+        elif reason is None and high < bound:
+            reason = _few_turns_are_slower(its_blocks, bound)
+            if reason is None:
+                verdict = "better" if high < 0 and contrast.mean < -bound else "same"
         if verdict is None and is_last:
             verdict = "inconclusive"
             reason = reason or f"{len(blocks)} blocks do not show whether it is slower by more than {slowdown:.0%}"

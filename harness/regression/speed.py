@@ -280,6 +280,7 @@ def compare_speed(
         keep: receives the times of each block.
     """
     timed = [each for each in benchmarks if each.name in surveyed.units]
+    arms = {"base": base, "again": base, "head": head}
     order = random.Random()
     blocks: list[Block] = []
     loads: list[float] = []
@@ -301,7 +302,6 @@ def compare_speed(
             if is_last or not undecided:
                 break
         with CompetingLoad() as load:
-            arms = {"base": base, "again": base, "head": head}
             taken = take_block(undecided, surveyed.units, arms, order)
             if isinstance(taken, Finding):  # once more: what ends one process may have nothing to do with its version
                 taken = take_block(undecided, surveyed.units, arms, order)
@@ -313,8 +313,8 @@ def compare_speed(
         keep(taken)
         longest = max(longest, time.monotonic() - started)
     busy = sum(loads) / len(loads) if loads else 0.0
-    calls = {name: unit.calls for name, unit in surveyed.units.items()}
-    return [_finding(each.name, decided[each.name], slowdown, blocks, calls[each.name], busy) for each in timed]
+    units = surveyed.units
+    return [_finding(each.name, decided[each.name], slowdown, blocks, units[each.name], busy) for each in timed]
 
 
 def take_block(
@@ -363,7 +363,7 @@ def _progress(blocks: int, names: Sequence[str], decided: Mapping[str, Decision 
 
 
 def _finding(
-    name: str, decision: Decision | Finding, slowdown: float, blocks: Sequence[Block], calls: int, busy: float
+    name: str, decision: Decision | Finding, slowdown: float, blocks: Sequence[Block], unit: Unit, busy: float
 ) -> Finding:
     """Return what is shown: the median of a call in the base, and that times the ratio, so that both columns agree."""
     if isinstance(decision, Finding):
@@ -372,7 +372,7 @@ def _finding(
     if reason and busy > _busy_share:
         reason += f"; other processes used {busy:.0%} of the CPUs"
     assert decision.verdict is not None
-    base = [median(block[name][arm]) / calls for block in blocks if name in block for arm in ("base", "again")]
+    base = [median(block[name][arm]) / unit.calls for block in blocks if name in block for arm in ("base", "again")]
     return Finding(
         name=name,
         kind="speed",

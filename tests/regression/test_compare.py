@@ -205,6 +205,15 @@ def test_a_process_that_ends_is_newly_failing(version: Write, compare: Callable[
     assert finding["reason"] == "its process ended with exit code 7: out of paper"
 
 
+def test_a_benchmark_that_fails_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[speed.Outcome] = [speed.Failed("once"), ({}, 1.0), speed.Failed("first"), speed.Failed("second")]
+    monkeypatch.setattr(speed, "_outcome", lambda benchmark, worker: found.pop(0))
+    benchmarks = [speed.Benchmark(name, {}) for name in ("a", "b")]
+    outcomes = speed.outcomes_of(benchmarks, Version("this one"))
+    assert outcomes["a"] == ({}, 1.0)
+    assert str(outcomes["b"]) == "second"
+
+
 def test_processes_that_are_timed_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -37,21 +38,15 @@ def reparameterised(model: VAE, x: Tensor, noise: Noise) -> Tensor:
     return (terms.kl - terms.reconstruction).mean()
 
 
-def by_score(model: VAE, x: Tensor, noise: Noise) -> Tensor:
-    """Return a loss with the same mean gradient for the encoder, from log p(x | z) ∇ log q(z | x) (Williams, 1992)."""
-    return _by_score(model, x, noise, baseline=False)
+def by_score(model: VAE, x: Tensor, noise: Noise, *, less_mean: bool) -> Tensor:
+    """Return a loss with the same mean gradient for the encoder, from log p(x | z) ∇ log q(z | x) (Williams, 1992).
 
-
-def by_score_less_mean(model: VAE, x: Tensor, noise: Noise) -> Tensor:
-    """Return the same with log p(x | z) less its mean over the other images, which leaves the mean gradient alone."""
-    return _by_score(model, x, noise, baseline=True)
-
-
-def _by_score(model: VAE, x: Tensor, noise: Noise, baseline: bool) -> Tensor:
+    With ``less_mean``, log p(x | z) is less its mean over the other images, which leaves the mean gradient alone.
+    """
     posterior = model.posterior(x)
     z = draw(posterior, noise).detach()
     reward = model.observation(z).log_prob(x).detach()
-    if baseline:
+    if less_mean:
         reward = (reward - reward.mean()) * len(reward) / (len(reward) - 1)
     kl = torch.distributions.kl_divergence(posterior, model.prior())
     return (kl - reward * posterior.log_prob(z)).mean()
@@ -59,8 +54,8 @@ def _by_score(model: VAE, x: Tensor, noise: Noise, baseline: bool) -> Tensor:
 
 losses: dict[str, Callable[[VAE, Tensor, Noise], Tensor]] = {
     "reparameterised": reparameterised,
-    "log p(x \\| z) ∇ log q(z \\| x)": by_score,
-    "the same, less the mean over other images": by_score_less_mean,
+    "log p(x \\| z) ∇ log q(z \\| x)": partial(by_score, less_mean=False),
+    "the same, less the mean over other images": partial(by_score, less_mean=True),
 }
 
 
