@@ -54,6 +54,7 @@ small = {
     "sparse-ae": {"hidden": "12"},
     "denoising-ae": {"hidden": "8-4"},
     "denoising-cnn-ae": {"latent_dim": "3", "channels": "4-6"},
+    "sampling-ae": {"latent_dim": "3", "hidden": "12"},
     "linear-ae": {"latent_dim": "3"},
     "convae": {"latent_dim": "3", "channels": "4-6", "dense": "12"},
     "convae-flow": {"latent_dim": "3", "channels": "4-6", "dense": "12", "flow_hidden": "8"},

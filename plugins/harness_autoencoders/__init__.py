@@ -39,4 +39,10 @@ def harness_models() -> list[ModelSpec]:
             "cnn-ae trained to reconstruct clean examples from noisy ones",
             version="1",
         ),
+        ModelSpec(
+            "sampling-ae",
+            "harness_autoencoders.sampling_ae:SamplingAutoencoder",
+            "autoencoder that draws codes from a Gaussian fitted to those of validation examples",
+            version="1",
+        ),
     ]

@@ -12,10 +12,18 @@ from harness.toolkit import ConvolutionalDecoder, ConvolutionalEncoder
 from harness_autoencoders.cnn_ae import CNNAutoencoder
 from harness_autoencoders.denoising import DenoisingAutoencoder, DenoisingCNNAutoencoder
 from harness_autoencoders.mlp_ae import MLPAutoencoder
+from harness_autoencoders.sampling_ae import SamplingAutoencoder
 from harness_autoencoders.sparse_ae import SparseAutoencoder
 
 digits = DataInfo(shape=(1, 28, 28), support="unit", mean=torch.zeros(1, 28, 28))
-every = [MLPAutoencoder, CNNAutoencoder, SparseAutoencoder, DenoisingAutoencoder, DenoisingCNNAutoencoder]
+every = [
+    MLPAutoencoder,
+    CNNAutoencoder,
+    SparseAutoencoder,
+    DenoisingAutoencoder,
+    DenoisingCNNAutoencoder,
+    SamplingAutoencoder,
+]
 
 
 def size(model: torch.nn.Module) -> int:
@@ -142,3 +150,26 @@ def test_a_heavier_penalty_makes_a_sparser_code(fit, small_data: Data) -> None:
     shares = [near_zero(l1) for l1 in (0.0, 0.1, 1.0)]
     assert shares == sorted(shares)
     assert shares[-1] > shares[0] + 0.2
+
+
+def test_samples_are_decoded_from_codes_with_the_moments_of_the_validation_images(fit, small_data: Data) -> None:
+    model = fit(SamplingAutoencoder, SamplingAutoencoder.Config(latent_dim=3, hidden=(20,)), small_data, epochs=2)
+    model.decoder, model.output = torch.nn.Identity(), torch.nn.Identity()
+    model.shape = (3,)  # a sample is its code
+    drawn = model.sample(100_000, Noise(0)).double()
+    codes = model.encode(small_data.validation.all(Noise(0))).double()
+    covariance = torch.cov(codes.T, correction=0)
+    scale = covariance.diag().sqrt()
+    torch.testing.assert_close(drawn.mean(0) / scale, codes.mean(0) / scale, atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        torch.cov(drawn.T) / scale / scale[:, None], covariance / scale / scale[:, None], atol=0.03, rtol=0
+    )
+
+
+def test_a_unit_that_is_the_same_for_all_images_is_the_same_in_all_samples(small_data: Data) -> None:
+    model = SamplingAutoencoder(small_data.info, SamplingAutoencoder.Config(latent_dim=3)).requires_grad_(False)
+    model.encoder[-1].weight[1] = 0
+    model.calibrate(small_data.validation, Noise(0))
+    drawn = Noise(0).normal(1000, 3) @ model.code_factor.T
+    assert float(drawn.std(0)[1]) == 0
+    assert float(drawn.std(0)[[0, 2]].min()) > 0
