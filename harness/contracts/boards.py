@@ -130,6 +130,21 @@ class Board:
         """The names of the parts that any row has, in order."""
         return list(dict.fromkeys(name for row in self.rows for name in row.parts))
 
+    @property
+    def is_led_without_rank(self) -> bool:
+        """Whether a row without a rank has a better value than all rows with one."""
+        return self.direction is not None and bool(self.rows) and self.rows[0].no_rank is not None
+
+    @property
+    def names_best(self) -> bool:
+        """Whether rows of rank 1 may be called the best: two rows have a rank, and none without has a better value."""
+        return sum(row.rank_low is not None for row in self.rows) > 1 and not self.is_led_without_rank
+
+    @property
+    def may_be_first(self) -> list[Row]:
+        """The rows that may be called the best."""
+        return [row for row in self.rows if row.rank_low == 1] if self.names_best else []
+
 
 class BoardFigure(Protocol):
     """A figure of boards: a function from the boards of a data set to a picture."""

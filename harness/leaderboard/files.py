@@ -68,7 +68,7 @@ def write_leaderboards(
             folder.mkdir(parents=True, exist_ok=True)
             drawn = _write_figures(draw_board_figures(its_boards, registry, warn), figures)
             copied = _copy_figures(its_boards, figures, store)
-            text = f"# {dataset}\n\n![The boards below as a picture]({picture.name})\n\n{markdown.render(its_boards)}"
+            text = f"# {dataset}\n\n[All boards as a picture]({picture.name})\n\n{markdown.render(its_boards)}"
             for path, content in (
                 (page, text + markdown.render_figures(drawn, copied)),
                 (picture, terminal.render_svg(its_boards)),

@@ -7,7 +7,7 @@ from html import escape
 
 from tabulate import tabulate
 
-from harness.contracts.boards import Board, Row
+from harness.contracts.boards import Board
 from harness.leaderboard.text import captions, cells, columns, printable, title
 
 
@@ -19,7 +19,11 @@ def render(boards: Sequence[Board]) -> str:
 def _section(board: Board) -> str:
     heads = columns(board)
     aligned = ["left" if head in ("model", "note") else "right" for head in heads]
-    rows = [[_marked(row, entry) for entry in entries] for row, entries in zip(board.rows, cells(board), strict=True)]
+    names_best = board.names_best
+    rows = [
+        [_marked(entry, is_best=names_best and row.rank_low == 1) for entry in entries]
+        for row, entries in zip(board.rows, cells(board), strict=True)
+    ]
     table = tabulate(rows, [escape(head) for head in heads], "unsafehtml", colalign=aligned, disable_numparse=True)
     lines = "".join(f"<br>{escape(printable(line))}" for line in captions(board))
     # Notebooks would take dollar signs for formulas.
@@ -29,6 +33,6 @@ def _section(board: Board) -> str:
     )
 
 
-def _marked(row: Row, entry: str) -> str:
+def _marked(entry: str, *, is_best: bool) -> str:
     text = escape(entry)
-    return f"<strong>{text}</strong>" if row.rank_low == 1 and text else text
+    return f"<strong>{text}</strong>" if is_best and text else text

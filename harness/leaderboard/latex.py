@@ -11,7 +11,8 @@ from textwrap import wrap
 from harness.contracts.boards import Board
 from harness.leaderboard.text import captions, cells, columns, printable, title
 
-_head_width, _name_width = 18, 20  # characters; longer heads and names are broken into lines
+_head_widths = (18, 12, 8)  # characters; longer heads are broken into lines, at the first width with which columns fit
+_name_width = 20  # characters; longer names are broken into lines
 _long_word = 16  # characters; longer ones may be broken
 _text_width = 345  # of a page of the class article, in points
 _character = 0.55  # the mean width of a bold character, in em
@@ -40,20 +41,30 @@ def _is_long(board: Board) -> bool:
 
 def _table(board: Board, label: str) -> list[str]:
     """Return the lines of a table. Below it are its captions, and the reasons of rows, which are marked by letters."""
-    heads = [_broken(head) for head in columns(board)]
-    if heads[-1] == ["note"] and any(row.reason for row in board.rows):
-        heads.pop()
-    rows = [entries[: len(heads)] for entries in cells(board)]
-    name = heads.index(["model"])
-    widths = [max(map(len, (*head, *column))) for head, *column in zip(heads, *rows, strict=True)]
-    is_wrapped = widths[name] > _name_width
-    widths[name] = min(widths[name], _name_width)
+    whole = columns(board)
+    if whole[-1] == "note" and any(row.reason for row in board.rows):
+        whole.pop()
+    rows = [entries[: len(whole)] for entries in cells(board)]
+    name = whole.index("model")
+    longest = max(len(entries[name]) for entries in rows)
+    is_wrapped = longest > _name_width
+    for head_width in _head_widths:
+        heads = [_broken(head, head_width) for head in whole]
+        widths = [max(map(len, (*head, *column))) for head, *column in zip(heads, *rows, strict=True)]
+        widths[name] = min(longest, _name_width)
+        size, separation, fits = _size_and_separation(widths)
+        if fits:
+            break
     layout = ["r"] * len(heads)
     layout[name] = f"p{{{_character * widths[name]:g}em}}" if is_wrapped else "l"
     marks: dict[str, str] = {}
+    names_best = board.names_best
     body = []
     for row, texts in zip(board.rows, rows, strict=True):
-        entries = [_bold(escaped(text)) if row.rank_low == 1 else escaped(text) for text in texts]
+        entries = [
+            _bold(escaped(text)) if names_best and row.rank_low == 1 and place in (name, name + 1) else escaped(text)
+            for place, text in enumerate(texts)
+        ]
         if row.reason:
             mark = marks.setdefault(printable(row.reason), _letter(len(marks)))
             entries[name] += _command("textsuperscript", mark)
@@ -61,10 +72,9 @@ def _table(board: Board, label: str) -> list[str]:
             entries[name] = rf"\raggedright\hangindent=1em {entries[name]}"
         body.append(" & ".join(entries) + r" \\")
     notes = [escaped(line) for line in captions(board)]
-    if any(row.rank_low == 1 for row in board.rows):
-        notes.append("Bold: rank 1 is possible.")
+    if names_best:
+        notes.append("Bold: may be the first.")
     notes += [_command("textsuperscript", mark) + rf"\,{escaped(reason)}." for reason, mark in marks.items()]
-    size, separation = _size_and_separation(widths)
     settings = [_command(size), _command("setlength", r"\tabcolsep", f"{separation}pt")]
     named = [_command("caption", escaped(title(board))), _command("label", f"tab:{label}")]
     head = " & ".join(_head(lines, side[0]) for lines, side in zip(heads, layout, strict=True))
@@ -78,19 +88,24 @@ def _table(board: Board, label: str) -> list[str]:
     return [*first, *top, *body, r"\bottomrule", r"\end{tabular}", "", r"\smallskip", *below, r"\end{table}"]
 
 
-def _size_and_separation(widths: Sequence[int]) -> tuple[str, int]:
-    """Return the largest size of the font in which columns fit on a page, and the space beside columns in points."""
+def _size_and_separation(widths: Sequence[int]) -> tuple[str, int, bool]:
+    """Return the largest font in which columns fit on a page, the space beside columns in points, and whether they fit.
+
+    If they fit in none, it is the smallest.
+    """
 
     def width(em: int, separation: int) -> float:
         return _character * em * sum(widths) + 2 * separation * (len(widths) - 1)
 
-    size = next((name for name, lengths in _sizes.items() if width(*lengths) <= _text_width), "scriptsize")
-    return size, _sizes[size][1]
+    fitting = (name for name, lengths in _sizes.items() if width(*lengths) <= _text_width)
+    size = next(fitting, None)
+    return size or "scriptsize", _sizes[size or "scriptsize"][1], size is not None
 
 
-def _broken(head: str) -> list[str]:
-    """Break a column head into lines, with the unit on a line of its own."""
-    return [line for part in head.replace(" (", "\n(").splitlines() for line in wrap(part, _head_width)]
+def _broken(head: str, width: int) -> list[str]:
+    """Break a column head into lines, with the unit on a line of its own; only words of a long line are broken."""
+    lines = [line for part in head.replace(" (", "\n(").splitlines() for line in wrap(part, _head_widths[0])]
+    return [piece for line in lines for piece in wrap(line, width, break_long_words=False)]
 
 
 def _head(lines: Sequence[str], side: str) -> str:

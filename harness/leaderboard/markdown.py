@@ -13,8 +13,8 @@ from harness.contracts.boards import Board
 from harness.leaderboard.summary import Entry, Summary, summaries
 from harness.leaderboard.text import captions, cells, columns, printable, title
 
-# An underscore within a word, as in ``latent_dim``, has no meaning, nor has # there.
-_special = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#")
+# An underscore within a word, as in ``latent_dim``, has no meaning, nor has # there. Code hosts link addresses.
+_special = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#|(?<=:)/(?=/)|(?<=www)\.", re.IGNORECASE)
 _start = re.compile(r"^(\d*)([-+=>#.)])")  # of a list, a quotation or a heading
 
 
@@ -48,7 +48,8 @@ def _section_of_summary(summary: Summary) -> str:
     ]
     aligned = ["left", *["right"] * len(summary.heads)]
     table = tabulate(rows, headers=heads, tablefmt="github", colalign=aligned, disable_numparse=True)
-    lines = ["Bold: may be the first of its board.", *summary.captions]
+    best = ["Bold: may be the first of its board."] * any(each.is_best for row in summary.entries for each in row)
+    lines = [*best, *summary.captions]
     return _text(summary.title, table, lines)
 
 

@@ -60,7 +60,8 @@ def _summary(boards: Sequence[Board]) -> Summary:
     for number_of_board, board in enumerate(boards):
         for key, row in _keyed(board):
             rows.setdefault(key, {})[number_of_board] = row
-    entries = [[_entry(found.get(place)) for place in range(len(boards))] for found in rows.values()]
+    names_best = [board.names_best for board in boards]
+    entries = [[_entry(found.get(place), names_best[place]) for place in range(len(boards))] for found in rows.values()]
     of_timings = "of timings over rounds, else " if any(board.machine for board in boards) else ""
     of_notes = ["†: has a note on its board."] * any(each.has_note for row in entries for each in row)
     return Summary(
@@ -108,12 +109,12 @@ def _keyed(board: Board) -> list[tuple[str, Row]]:
     ]
 
 
-def _entry(row: Row | None) -> Entry:
+def _entry(row: Row | None, names_best: bool) -> Entry:
     if row is None:
         return Entry("")
     if row.value is None:
         return Entry(row.status)
-    return Entry(value_in_words(row), row.rank_low == 1, row.reason is not None)
+    return Entry(value_in_words(row), names_best and row.rank_low == 1, row.reason is not None)
 
 
 def _key(value: object) -> str:

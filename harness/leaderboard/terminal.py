@@ -22,7 +22,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from harness.contracts.boards import Board, Row
+from harness.contracts.boards import Board
 from harness.leaderboard.summary import Entry, Summary, summaries
 from harness.leaderboard.text import captions, cells, columns, printable, title
 
@@ -161,7 +161,10 @@ def _cells_of(text: str) -> int:
 def _of_board(board: Board, width: int) -> Group:
     """Return a board with its title above and its captions below."""
     rows = cells(board)
-    styles = [_style(row) for row in board.rows]
+    names_best = board.names_best
+    styles = [
+        _style_of_best if names_best and row.rank_low == 1 else "dim" if row.value is None else "" for row in board.rows
+    ]
     every = [_column(head, [row[place] for row in rows]) for place, head in enumerate(columns(board))]
     notes = [printable(f"{row.name}: {row.reason}") for row in board.rows if row.reason]
     body: RenderableType
@@ -173,10 +176,6 @@ def _of_board(board: Board, width: int) -> Group:
         body, notes = _blocks([f"{rank}  {name}" for rank, name, *_ in rows], every[2:], styles, width), []
     below = [*(_lines(note, width) for note in notes), *(_lines(line, width, "dim") for line in captions(board))]
     return Group(_lines(title(board), width, "bold"), body, *below)
-
-
-def _style(row: Row) -> str:
-    return _style_of_best if row.rank_low == 1 else "dim" if row.value is None else ""
 
 
 def _of_summary(summary: Summary, width: int) -> Group:

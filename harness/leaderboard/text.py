@@ -131,6 +131,8 @@ def captions(board: Board) -> list[str]:
     if len(ranked) > 1 and any(row.stderr != 0 or row.spread for row in ranked):
         lines.append(_of_ranks(board, ranked))
     lines += _without_rank(valued)
+    if board.is_led_without_rank and any(row.rank is not None for row in valued):
+        lines.append("No row is called the best, since one without a rank has a better value.")
     if _has_spread(board):
         errors = f"Std. error is over {counted}, spread" if counted else "Spread"
         lines.append(f"{errors} is the standard deviation over seeds.")

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.contracts.boards import Board, Row
 from harness.contracts.events import Record
 from harness.leaderboard.board import build_boards
-from harness.leaderboard.index import may_be_first, most_names
+from harness.leaderboard.index import most_names
 from harness.leaderboard.text import (
     captions,
     dataset_name,
@@ -207,7 +207,7 @@ def _sections(
             dataset,
             dataset_name(first),
             its_boards,
-            {key: rows for key, board in its_boards.items() if (rows := may_be_first(board))},
+            {key: rows for key, board in its_boards.items() if (rows := board.may_be_first)},
             {
                 key: found
                 for key in its_boards

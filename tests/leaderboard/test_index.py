@@ -31,25 +31,39 @@ def write(store: Store, folder: Path, *datasets: str) -> str:
 
 
 def rows_of(text: str) -> list[list[str]]:
-    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| [")]
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith(("| [", "## "))]
     return [[cell.strip() for cell in line] for line in lines]
 
 
 def test_each_board_is_a_line_with_the_models_that_may_be_the_first(store: Store, tmp_path: Path) -> None:
     found = rows_of(write(store, tmp_path, "digits", "clothes"))
     assert found == [
-        ["[clothes](clothes.md)", "elbo (nats) ↑", "–", "−7.00 ± 0.50", "1", "1"],
-        ["[digits](digits.md)", "elbo (nats) ↑", "iwae", "−50.00 ± 0.76", "2", "3"],
-        ["[digits](digits.md)", "mse ↓", "–", "0.00 ± 0.50", "1", "3"],
+        ["## [clothes](clothes.md)"],
+        ["[elbo (nats) ↑](clothes.md#clothes--elbo)", "–", "–", "1", "1"],
+        ["## [digits](digits.md)"],
+        ["[elbo (nats) ↑](digits.md#digits--elbo)", "iwae", "−50.00 ± 0.76", "2", "3"],
+        ["[mse ↓](digits.md#digits--mse)", "–", "–", "1", "3"],
     ]
 
 
-def test_every_link_leads_to_a_page_even_if_only_one_data_set_is_written(store: Store, tmp_path: Path) -> None:
-    assert {row[0] for row in rows_of(write(store, tmp_path, "clothes"))} == {"[clothes](clothes.md)"}
+def test_nobody_is_the_first_where_a_row_without_a_rank_has_a_better_value(store: Store, tmp_path: Path) -> None:
+    store.append(record("better", value=-10.0, depends_on_seed=True))
+    text = write(store, tmp_path, "digits")
+    assert ["[elbo (nats) ↑](digits.md#digits--elbo)", "–", "–", "3", "1–3"] in rows_of(text)
+    page = (tmp_path / "digits.md").read_text()
+    assert "No row is called the best, since one without a rank has a better value." in page
+    assert "**" not in page
+
+
+def test_every_link_leads_to_a_heading_even_if_only_one_data_set_is_written(store: Store, tmp_path: Path) -> None:
+    assert rows_of(write(store, tmp_path, "clothes"))[0] == ["## [clothes](clothes.md)"]
     both = write(store, tmp_path, "digits")
-    links = set(re.findall(r"\]\((.*?)\)", both))
-    assert links == {"clothes.md", "digits.md"}
-    assert all((tmp_path / link).exists() for link in links)
+    links = [link.partition("#") for link in re.findall(r"\]\((.*?)\)", both)]
+    assert {page for page, _, _ in links} == {"clothes.md", "digits.md"}
+    for page, _, anchor in links:
+        headings = re.findall("^## (.*)$", (tmp_path / page).read_text(), re.MULTILINE)
+        slugs = [re.sub("[^a-z0-9 -]", "", each.lower()).replace(" ", "-") for each in headings]
+        assert not anchor or anchor in slugs
 
 
 def test_a_file_of_the_user_is_left_as_it_is(store: Store, tmp_path: Path) -> None:

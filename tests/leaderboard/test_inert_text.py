@@ -48,6 +48,7 @@ hostile = [
     "=1+1",
     "# heading #",
     "\\input{/etc/passwd} \\\\ $$",
+    "see https://a.test/x, HTTP://a.test and www.a.test",
 ]
 
 
@@ -98,6 +99,11 @@ def test_markdown_shows_text_as_it_is(boards: Boards, text: str) -> None:
     assert [each for each in texts_of(text) if each not in shown] == []
 
 
+def test_code_hosts_find_no_address_to_link(boards: Boards) -> None:
+    page = render_markdown(boards("see https://a.test/x, FTP://a.test and www.a.test"))
+    assert re.findall(r"https?://|ftp://|www\.", page, re.IGNORECASE) == []
+
+
 @given(st.text(st.one_of(st.characters(), st.sampled_from("\\`*_[]()<>|~$&#+-=!.:;1 \n")), min_size=1, max_size=20))
 def test_markdown_shows_any_text_as_it_is(text: str) -> None:
     tags, shown = tags_and_texts(render_markdown(boards_of(text, Store(Path("none")))))
@@ -112,7 +118,7 @@ def test_summaries_show_text_as_it_is(text: str, tmp_path: Path) -> None:
     other = record(model=one.model, **{**given, "measure": text * 2})
     summary, *_ = render_markdown(build_boards([one, other], Store(tmp_path))).split("\n## ")
     tags, shown = tags_and_texts(summary)
-    assert tags == plain_tags | {"strong"}
+    assert tags == plain_tags
     names = f"digits source={text} · summary of 2 boards", f"elbo a ({text}) ↑", f"elbo a: {text}."
     assert [each for each in map(printable, names) if each not in shown] == []
     terminal = render_terminal(build_boards([one, other], Store(tmp_path)))
