@@ -11,7 +11,7 @@ from harness.cli.data import cache_dir, data_dir_option
 from harness.cli.options import PathType, names_option, plugin_option, runs_option
 from harness.cli.output import notice, warn
 from harness.cli.stored import no_results, selected
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.words import counted
 
 if TYPE_CHECKING:
@@ -65,12 +65,19 @@ def save(
 
 
 def _counted(results: Baseline, data_dir: Path | None, plugin_files: tuple[Path, ...]) -> dict[str, dict[str, int]]:
-    """Count what the benchmarks of these results count, in the version that is installed."""
-    from harness.cli.compare import cell
+    """Count what the benchmarks of these results count, in the version that is installed.
+
+    Raises:
+        HarnessError: one fails; a comparison would not notice that it is left out.
+    """
     from harness.regression.compare import Comparison, counts_of, request_of
     from harness.regression.versions import Version
 
     asked = request_of(results)
-    benchmarks = Comparison("", "", cache_dir(), **asked, cell=cell, data=data_dir).benchmarks()
+    benchmarks = Comparison("", "", cache_dir(), **asked, kinds=("count",), data=data_dir).benchmarks()
     notice(f"counting: {len(benchmarks)} benchmarks")
-    return counts_of(benchmarks, Version("this version", plugin_files=plugin_files))
+    failed: list[str] = []
+    found = counts_of(benchmarks, Version("this version", plugin_files=plugin_files), failed.append)
+    if failed:
+        raise HarnessError(f"nothing was saved, since not all can be counted: {'; '.join(failed)}")
+    return found

@@ -38,7 +38,7 @@ _defaults: dict[str, Any] = {
     "seeds": 3,
     "epochs": 2,
 }
-cell = {"model": "pca", "metric": "reconstruction-mse"}
+cell = {"model": "pca", "metric": "reconstruction-mse", "dataset": default_dataset}
 
 
 @click.command(
@@ -140,7 +140,18 @@ def _comparison(values: Mapping[str, Any]) -> Comparison:
     if len(stored) == 1:
         asked |= request_of(stored[0])
     asked |= {name: values[name] for name in _defaults if values[name]}
-    asked["settings"] = {**asked.get("settings", {}), **settings}
+    if ":" in asked["dataset"]:
+        from harness.cli.run import named_with_values
+        from harness.registry import Registry
+
+        (asked["dataset"],), of_dataset = named_with_values([asked["dataset"]], Registry.load(values["plugin_files"]))
+        for (owner, name), (value,) in of_dataset.items():
+            settings.setdefault(owner, {})[name] = value
+    stored_settings = asked.get("settings", {})
+    asked["settings"] = {
+        owner: {**stored_settings.get(owner, {}), **settings.get(owner, {})}
+        for owner in {**stored_settings, **settings}
+    }
     return Comparison(
         base=base,
         head=head,

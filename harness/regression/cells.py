@@ -47,6 +47,8 @@ class SeedRecords:
         for kind in _components:
             component = getattr(record, kind)
             found |= {(kind, name): component[name] for name in ("distribution", "content") if name in component}
+            if kind == "model" or component.get("distribution", "").endswith(".py"):
+                found.pop((kind, "distribution"), None)  # a model is what is compared; the name of a file says nothing
             found |= {(kind, f".{name}"): value for name, value in component["settings"].items()}
         engine = {"step mode" if name == "execution" else name: value for name, value in record.engine.items()}
         found |= {("", name): value for name, value in ({"step mode": "eager"} | engine).items()}
@@ -144,6 +146,8 @@ def by_cell(records: Iterable[Record], note: Callable[[str], None]) -> list[Seed
 def match(base: Sequence[SeedRecords], head: Sequence[SeedRecords]) -> tuple[list[Match], list[SeedRecords]]:
     """Match each cell of the base with one of the head of the same names, those first that differ least.
 
+    A cell that differs in what the user asked for is matched only if no other cell of these names is found in the head.
+
     Returns:
         The matches, in the order of the base, and the cells that only the head has.
     """
@@ -155,10 +159,13 @@ def match(base: Sequence[SeedRecords], head: Sequence[SeedRecords]) -> tuple[lis
                 candidates.append((len(found.asked_for), len(found.of_defaults), i, j, found))
     matches = {}
     used = set()
-    for _, _, i, j, found in sorted(candidates, key=lambda each: each[:4]):
-        if i not in matches and j not in used:
+    found_again = set()
+    for differing, _, i, j, found in sorted(candidates, key=lambda each: each[:4]):
+        if i not in matches and j not in used and not (differing and base[i].names in found_again):
             matches[i] = Match(base[i], head[j], found)
             used.add(j)
+            if not differing:
+                found_again.add(base[i].names)
     return (
         [matches.get(i, Match(cell)) for i, cell in enumerate(base)],
         [cell for j, cell in enumerate(head) if j not in used],

@@ -15,11 +15,11 @@ from harness.errors import HarnessError, UsageError, unknown
 from harness.planning.budget import in_words
 from harness.registry import Registry
 from harness.regression import baseline
-from harness.regression.findings import Finding, kinds
+from harness.regression.findings import Finding, Kind, kinds
 from harness.regression.quality import Side, compare_quality
-from harness.regression.speed import Benchmark, compare_counts, compare_speed, outcomes_of, survey
+from harness.regression.speed import Benchmark, Failed, compare_counts, compare_speed, outcomes_of, survey
 from harness.regression.versions import Version, installed, options_of_run, provided_by, run_models
-from harness.regression.workloads import works
+from harness.regression.workloads import works, works_that_count
 from harness.results.store import Store
 from harness.settings import show
 from harness.specs import MetricSpec
@@ -67,7 +67,7 @@ class Comparison:
         tolerances: how much worse a metric may be, by name, in its unit.
         kinds: of findings.
         works: of benchmarks.
-        cell: the model and the metric of the benchmark ``cell``.
+        cell: the model, the metric and the data set of the benchmark ``cell``.
         slowdown: how much slower is accepted, as a share.
         more: how much more of what is counted is accepted, as a share.
         seconds: for the whole comparison.
@@ -178,13 +178,7 @@ class Comparison:
         try:
             run_models(version, words, store)
         except HarnessError as error:
-            try:
-                provided = provided_by(version)
-            except HarnessError:
-                raise error from None
-            lacking = [
-                (kind, name) for kind, names in asked.items() for name in names if name not in provided.get(kind, ())
-            ]
+            lacking = self._lacking(version)
             if not lacking:
                 raise
             lacked = Lacked(version.name, lacking, error)
@@ -247,10 +241,12 @@ class Comparison:
             chosen = {each.name for each in benchmarks}
             before = {name: counts for name, counts in stored[0].counts.items() if name in chosen}
             return compare_counts(before, counts_of(benchmarks, head), self.more)
+        kind: Kind = "speed" if "speed" in self.kinds else "count"
+        benchmarks, found = self._provided(benchmarks, base, head, kind, notes)
         self.announce(f"counting: {len(benchmarks)} benchmarks")
-        surveyed = survey(benchmarks, base, head)
+        surveyed = survey(benchmarks, base, head, kind)
         notes += surveyed.notes
-        found = list(surveyed.findings)
+        found += surveyed.findings
         if "count" in self.kinds:
             found += compare_counts(surveyed.counts["base"], surveyed.counts["head"], self.more)
         if "speed" in self.kinds:
@@ -265,8 +261,42 @@ class Comparison:
             )
         return found
 
+    def _provided(
+        self, benchmarks: Sequence[Benchmark], base: Version, head: Version, kind: Kind, notes: list[str]
+    ) -> tuple[list[Benchmark], list[Finding]]:
+        """Return the benchmarks of what both versions have, and what is missing in the head; notes get the rest.
+
+        Raises:
+            HarnessError: neither version has something that is asked for.
+        """
+        lacked = [Lacked(version.name, self._lacking(version)) for version in (base, head)]
+        notes += [line for line in _lines_about(lacked, []) if line not in notes]
+        in_base, in_head = ({*each.names} for each in lacked)
+        kept, missing = [], []
+        for benchmark in benchmarks:
+            needed = {
+                (part, benchmark.request[part]) for part in ("model", "metric", "dataset") if part in benchmark.request
+            }
+            if not needed & (in_base | in_head) or benchmark.request["work"] in _of_the_harness:
+                kept.append(benchmark)
+            elif not needed & in_base:
+                missing.append(Finding(benchmark.name, kind, "missing", reason=lacked[1].lines[0]))
+        return kept, missing
+
+    def _lacking(self, version: Version) -> list[tuple[str, str]]:
+        """Return the kinds and names of what a version lacks of what is asked for; nothing if it is too old to say."""
+        try:
+            provided = provided_by(version)
+        except HarnessError:
+            return []
+        asked = {"model": self.models, "metric": self.metrics, "dataset": [self.dataset]}
+        return [(kind, name) for kind, names in asked.items() for name in names if name not in provided.get(kind, ())]
+
     def benchmarks(self) -> list[Benchmark]:
-        """Return the benchmarks: of the models, of their metrics, and of the harness itself."""
+        """Return the benchmarks: of the models, of their metrics, and of the harness itself.
+
+        If speed is not compared, these are the ones that count something.
+        """
         requests: dict[str, dict[str, Any]] = {}
         for model in self.models:
             requests[f"training step of {model}"] = {"work": "step", "model": model}
@@ -292,7 +322,7 @@ class Comparison:
         return [
             Benchmark(name, {**common, **request})
             for name, request in requests.items()
-            if request["work"] in self.works
+            if request["work"] in self.works and ("speed" in self.kinds or request["work"] in works_that_count)
         ]
 
 
@@ -348,8 +378,8 @@ def _lines_about(lacked: Sequence[Lacked], stored: Sequence[Record]) -> list[str
     """
     found = {(kind, getattr(record, kind)["name"]) for record in stored for kind in ("model", "metric", "dataset")}
     nowhere = set.intersection(*({*each.names} for each in lacked)) - found if lacked else set()
-    if nowhere and lacked[0].error:
-        raise lacked[0].error
+    if nowhere:
+        raise lacked[0].error or HarnessError(f"neither version has the {' '.join(min(nowhere))}")
     return [line for each in lacked for line in each.lines]
 
 
@@ -371,9 +401,14 @@ def _require_epochs(records: Sequence[Record]) -> None:
         )
 
 
-def counts_of(benchmarks: Sequence[Benchmark], version: Version) -> dict[str, dict[str, int]]:
-    """Return what a version counts, by benchmark and by what is counted, for those that work."""
+def counts_of(
+    benchmarks: Sequence[Benchmark], version: Version, failed: Callable[[str], None] = lambda line: None
+) -> dict[str, dict[str, int]]:
+    """Return what a version counts, by benchmark and by what is counted; ``failed`` gets a line for each that fails."""
     outcomes = outcomes_of(benchmarks, version)
+    for name, outcome in outcomes.items():
+        if isinstance(outcome, Failed):
+            failed(f"{name} fails: {outcome}")
     return {name: outcome[0] for name, outcome in outcomes.items() if isinstance(outcome, tuple) and outcome[0]}
 
 

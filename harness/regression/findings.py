@@ -62,10 +62,10 @@ class Finding:
 
 def outcome(findings: Sequence[Finding]) -> Outcome:
     """Return what findings mean together; ``nothing`` if nothing was compared, as where all have failed in both."""
-    if all(each.verdict == "same" and each.base is None and each.head is None for each in findings):
-        return "nothing"
     if any(each.is_regression for each in findings):
         return "regression"
+    if all(each.ratio is None and each.difference is None and each.verdict != "better" for each in findings):
+        return "nothing"
     return "inconclusive" if any(each.verdict == "inconclusive" for each in findings) else "passed"
 
 

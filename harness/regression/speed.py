@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +22,7 @@ from harness.errors import HarnessError, on_one_line
 from harness.machine.cpu_load import CompetingLoad
 from harness.regression import workloads
 from harness.regression.decisions import Block, Decision, control, decide, looks
-from harness.regression.findings import Finding, Verdict
+from harness.regression.findings import Finding, Kind, Verdict
 from harness.regression.versions import Version
 
 _prepare_seconds, _call_seconds = 120.0, 60.0
@@ -204,22 +204,27 @@ Outcome = tuple[dict[str, int], float] | Failed | Inapplicable
 """The counts of a benchmark and the seconds of a call, or why there are none."""
 
 
-def survey(benchmarks: Sequence[Benchmark], base: Version, head: Version) -> Surveyed:
-    """Prepare every benchmark once in either version, count what can be counted, and see how long a call takes."""
+def survey(benchmarks: Sequence[Benchmark], base: Version, head: Version, kind: Kind = "speed") -> Surveyed:
+    """Prepare every benchmark once in either version, count what can be counted, and see how long a call takes.
+
+    ``kind`` is that of findings about benchmarks that cannot be compared.
+    """
     surveyed = Surveyed()
     outcomes = {"base": outcomes_of(benchmarks, base), "head": outcomes_of(benchmarks, head)}
     for benchmark in benchmarks:
         in_base, in_head = (outcomes[side][benchmark.name] for side in ("base", "head"))
-        left_out = next((each for each in (in_head, in_base) if isinstance(each, Inapplicable)), None)
-        if left_out is not None:
-            surveyed.notes.append(f"{benchmark.name} is left out: {left_out}")
-        elif isinstance(in_head, Failed):
-            fails_in_both = isinstance(in_base, Failed)
-            verdict: Verdict = "inconclusive" if fails_in_both else "newly failing"
-            reason = f"it fails in both: {in_head}" if fails_in_both else str(in_head)
-            surveyed.findings.append(Finding(benchmark.name, "speed", verdict, reason=reason))
+        verdict: Verdict | None = None
+        if isinstance(in_base, Inapplicable):
+            surveyed.notes.append(f"{benchmark.name} is left out: {in_base}")
         elif isinstance(in_base, Failed):
-            surveyed.notes.append(f"{benchmark.name} works in the head only; in the base: {in_base}")
+            in_both = isinstance(in_head, Failed)
+            verdict, reason = "inconclusive", f"it fails in {'both' if in_both else 'the base'}: {in_base}"
+        elif isinstance(in_head, Inapplicable):
+            verdict, reason = "newly failing", f"it no longer applies: {in_head}"
+        elif isinstance(in_head, Failed):
+            verdict, reason = "newly failing", str(in_head)
+        if verdict is not None:
+            surveyed.findings.append(Finding(benchmark.name, kind, verdict, reason=reason))
         elif isinstance(in_base, tuple) and isinstance(in_head, tuple):
             for side, (counts, _) in (("base", in_base), ("head", in_head)):
                 surveyed.counts[side][benchmark.name] = counts
@@ -293,7 +298,9 @@ def compare_speed(
             names = [each.name for each in undecided]
             is_last = is_late or len(blocks) == looks[-1]
             if len(blocks) < 2:
-                decided |= {name: Decision("inconclusive", 1, 0, float("inf"), 0, "time was up") for name in names}
+                busy = f"; {_used_by_others(loads)}" if loads else ""
+                late = {name: Finding(name, "speed", "inconclusive", reason=f"time was up{busy}") for name in names}
+                decided |= late
                 break
             found = decide(blocks, names, len(timed), slowdown=slowdown, is_last=is_last)
             decided |= {name: each for name, each in found.items() if each.verdict is not None}
@@ -312,9 +319,12 @@ def compare_speed(
         blocks.append(taken)
         keep(taken)
         longest = max(longest, time.monotonic() - started)
-    busy = sum(loads) / len(loads) if loads else 0.0
     units = surveyed.units
-    return [_finding(each.name, decided[each.name], slowdown, blocks, units[each.name], busy) for each in timed]
+    return [_finding(each.name, decided[each.name], slowdown, blocks, units[each.name], loads) for each in timed]
+
+
+def _used_by_others(loads: Sequence[float]) -> str:
+    return f"other processes used {fmean(loads):.0%} of the CPUs"
 
 
 def take_block(
@@ -363,14 +373,19 @@ def _progress(blocks: int, names: Sequence[str], decided: Mapping[str, Decision 
 
 
 def _finding(
-    name: str, decision: Decision | Finding, slowdown: float, blocks: Sequence[Block], unit: Unit, busy: float
+    name: str,
+    decision: Decision | Finding,
+    slowdown: float,
+    blocks: Sequence[Block],
+    unit: Unit,
+    loads: Sequence[float],
 ) -> Finding:
     """Return what is shown: the median of a call in the base, and that times the ratio, so that both columns agree."""
     if isinstance(decision, Finding):
         return decision
     reason = decision.reason
-    if reason and busy > _busy_share:
-        reason += f"; other processes used {busy:.0%} of the CPUs"
+    if reason and fmean(loads) > _busy_share:
+        reason += f"; {_used_by_others(loads)}"
     assert decision.verdict is not None
     base = [median(block[name][arm]) / unit.calls for block in blocks if name in block for arm in ("base", "again")]
     return Finding(

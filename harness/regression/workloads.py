@@ -69,6 +69,11 @@ def training_step(request: Mapping[str, Any]) -> Workload:
         with trainer.computing():
             trainer.step(next(batches))
 
+    if replicas > 1:
+        try:
+            call()
+        except Exception as error:
+            raise _DoesNotApplyError(f"seeds cannot be trained as one: {error}") from error
     return Workload(call, lambda: {"parameters": sum(each.numel() for each in network.parameters())})
 
 
@@ -81,15 +86,17 @@ def evaluation(request: Mapping[str, Any]) -> Workload:
     from harness.machine.fast_linear import fast_linear
     from harness.noise import Noise
     from harness.planning.plan import needs_of
-    from harness.training.recipe import new_model
+    from harness.training import recipe
 
+    new_model = getattr(recipe, "new_model", None)  # which older versions do not have
+    build = new_model or (lambda factory, config, data: factory(data.info, config))
     model, metric, data = _component("model", request), _component("metric", request), _data(request)
     reason = lacking(model.factory, needs_of(metric.factory))
     if reason is not None:
         raise _DoesNotApplyError(reason)
     device = data.test.stored.device
     torch.manual_seed(0)
-    built: Any = new_model(model.factory, model.config, data).to(device).eval()
+    built: Any = build(model.factory, model.config, data).to(device).eval()
     cache = Path(request["cache"])
 
     def call() -> None:
@@ -190,6 +197,7 @@ works: dict[str, Callable[[Mapping[str, Any]], Workload]] = {
     "boards": boards,
     "cell": cell,
 }
+works_that_count = ("step", "seeds", "evaluation", "start-up")
 _all_works = {**works, "control": control}
 
 
@@ -349,10 +357,10 @@ def _answers(requests: Iterator[str]) -> Iterator[dict[str, Any]]:
                 yield {"seconds": timed(workloads[request["time"]], request["calls"])}
             else:
                 yield {"counts": counted(workloads[request["count"]])}
-        except _DoesNotApplyError as error:
-            yield {"inapplicable": str(error)}
         except Exception as error:
-            yield {"error": f"{type(error).__name__}: {error}"}
+            name = type(error).__name__
+            applies = not isinstance(error, _DoesNotApplyError) and name != "NotApplicable"
+            yield {"error": f"{name}: {error}"} if applies else {"inapplicable": str(error)}
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from marks import needs_a_full_device
 from versions import cell, component, store_of
 
 from harness.errors import HarnessError
-from harness.regression import decisions, speed
+from harness.regression import decisions, speed, workloads
 from harness.regression.compare import Lacked, _lines_about
 from harness.regression.versions import Version, installed
+from harness.training import recipe
 
 if TYPE_CHECKING:
     from tests.conftest import Call, Result
@@ -148,15 +149,6 @@ def test_what_no_side_has_is_an_error() -> None:
     assert _lines_about([Lacked("a"), both[1]], []) == ["b has no model vea", "b has no metric new"]
 
 
-def test_more_memory_and_operators_are_found(version: Write, compare: Callable[..., Result]) -> None:
-    result = compare(version("a"), version("b", before="torch.ones(5_000_000) * 2"), "--only", "count")
-    assert result.code == 1
-    found = verdicts(result)
-    assert found["training step of toy: peak bytes"] == "worse"
-    assert found["training step of toy: operator calls"] == "worse"
-    assert found["training step of toy: parameters"] == "same"
-
-
 def test_counts_are_compared_with_a_baseline(call: Call, version: Write) -> None:
     words = ["--models", "toy", "--metric", "reconstruction-mse"]
     assert call("run", *words, "--epochs", "1", "--no-figures", "--plugin", version("a")).code == 0
@@ -165,7 +157,7 @@ def test_counts_are_compared_with_a_baseline(call: Call, version: Write) -> None
     result = call("compare", "released.jsonl", heavier, "--only", "count", "--benchmark", "step", "--format", "json")
     assert result.code == 1
     found = verdicts(result)
-    assert found["training step of toy: peak bytes"] == "worse"
+    assert found["training step of toy: peak bytes"] == found["training step of toy: operator calls"] == "worse"
     assert found["training step of toy: parameters"] == found["training step of toy: FLOPs"] == "same"
 
 
@@ -186,15 +178,19 @@ def test_a_slower_step_is_found_and_named(
     assert finding["kind"] == "speed"
 
 
-def test_a_step_that_fails_in_the_head_only_is_newly_failing(version: Write, compare: Callable[..., Result]) -> None:
-    result = compare(version("a"), version("b", before="raise ValueError('planted')"), "--only", "speed,count")
+def test_what_fails_in_one_version_is_no_comparison(version: Write, compare: Callable[..., Result]) -> None:
+    fails = "if type(self) is {}: raise ValueError('planted')"
+    base, head = version("a", before=fails.format("Other")), version("b", before=fails.format("Toy"))
+    result = compare(base, head, "--models", "toy,other", "--only", "count")
     assert result.code == 1
-    (finding,) = json.loads(result.out)
-    assert finding["verdict"] == "newly failing"
-    assert "planted" in finding["reason"]
-    result = compare(version("c", before="raise ValueError('planted')"), version("d"), "--only", "count")
-    assert result.code == 4  # nothing was compared
-    assert json.loads(result.out) == []
+    found = {each["name"]: each for each in json.loads(result.out)}
+    assert {name: each["verdict"] for name, each in found.items()} == {
+        "training step of toy": "newly failing",
+        "training step of other": "inconclusive",
+    }
+    assert {each["kind"] for each in found.values()} == {"count"}
+    assert all("planted" in each["reason"] for each in found.values())
+    assert found["training step of other"]["reason"].startswith("it fails in the base")
 
 
 def test_a_process_that_ends_is_newly_failing(version: Write, compare: Callable[..., Result]) -> None:
@@ -224,15 +220,53 @@ def test_processes_that_are_timed_leave_no_files(tmp_path: Path, monkeypatch: py
 
 def test_without_time_nothing_is_decided(version: Write, compare: Callable[..., Result]) -> None:
     result = compare(version("a"), version("b"), "--only", "speed", "--budget", "1s")
-    assert result.code == 5
-    assert set(verdicts(result).values()) == {"inconclusive"}
+    (finding,) = json.loads(result.out)
+    assert (result.code, finding["verdict"], finding["reason"]) == (4, "inconclusive", "time was up")
+    assert [finding[each] for each in ("ratio", "low", "high", "head")] == [None] * 4
 
 
-def test_what_is_inconclusive_may_pass(version: Write, compare: Callable[..., Result]) -> None:
-    fails = "raise ValueError('planted')"
-    result = compare(version("a", fails), version("b", fails), "--only", "count", "--inconclusive", "pass")
-    assert result.code == 0
-    assert set(verdicts(result).values()) == {"inconclusive"}
+def test_what_is_inconclusive_may_pass_but_not_if_it_is_all(call: Call, tmp_path: Path) -> None:
+    other = cell(metric=component("kl", samples=1))
+    store_of(tmp_path / "before", [cell(), other])
+    store_of(tmp_path / "after", [cell(), cell(metric=component("kl", samples=5))])
+    words = ("compare", "before", "after", "--inconclusive", "pass", "--format", "json")
+    result = call(*words)
+    assert (result.code, sorted(verdicts(result).values())) == (0, ["inconclusive", "same"])
+    assert call(*words, "--metric", "kl").code == 4
+
+
+def test_a_version_that_has_no_model_of_this_name_is_never_green(
+    version: Write, compare: Callable[..., Result]
+) -> None:
+    words = ("--models", "toyy", "--only", "count", "--inconclusive", "pass")
+    result = compare(version("a"), version("b"), *words)
+    assert (result.code, result.err.splitlines()[-1]) == (3, "harness: neither version has the model toyy")
+
+
+def test_a_metric_that_no_longer_applies_is_newly_failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    works, no_encoder = ({}, 1.0), speed.Inapplicable("it has no encoder")
+    outcomes: dict[str, dict[str, speed.Outcome]] = {
+        "base": {"lost": works, "gained": no_encoder, "neither": no_encoder},
+        "head": {"lost": no_encoder, "gained": works, "neither": no_encoder},
+    }
+    monkeypatch.setattr(speed, "outcomes_of", lambda benchmarks, version, *more: outcomes[version.name])
+    benchmarks = [speed.Benchmark(name, {}) for name in ("lost", "gained", "neither")]
+    surveyed = speed.survey(benchmarks, Version("base"), Version("head"))
+    assert [(each.name, each.verdict, each.reason) for each in surveyed.findings] == [
+        ("lost", "newly failing", "it no longer applies: it has no encoder")
+    ]
+    assert surveyed.notes == [f"{name} is left out: it has no encoder" for name in ("gained", "neither")]
+
+
+def test_benchmarks_run_on_versions_that_build_models_in_another_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delattr(recipe, "new_model")
+    common = {"dataset": "ppca-toy", "device": "cpu", "data": None, "cache": str(tmp_path), "plugins": []}
+    request = {"model": "pca", "metric": "reconstruction-mse", "settings": {"pca": {"latent_dim": "2"}}, **common}
+    workloads.evaluation(request).call()
+    (answer,) = workloads._answers(iter([json.dumps({"prepare": "a step", "work": "step", **request})]))
+    assert "closed form" in answer["inapplicable"]
 
 
 @pytest.mark.parametrize(

@@ -483,3 +483,21 @@ def test_equal_versions_raise_an_alarm_in_one_comparison_of_a_hundred(cells: int
 def test_a_drop_of_one_nat_is_found_with_five_seeds_in_95_percent() -> None:
     _, found = simulated(300, 1.0, 1, 0.25, 0.15)
     assert found >= 0.95
+
+
+def test_a_model_may_come_from_a_file_of_another_name(compared: Compare) -> None:
+    """Else two versions of a plugin would be compared only if their files have one name."""
+    old, new = (component("vae", latent_dim=2) | {"distribution": name} for name in ("old.py", "new.py"))
+    (finding,) = compared(
+        [cell(seed, -100.0 + seed, model=old, stderr=0.1) for seed in range(3)],
+        [cell(seed, -140.0 + seed, model=new, stderr=0.1) for seed in range(3)],
+    )
+    assert finding.verdict == "worse"
+
+
+def test_what_was_asked_for_and_is_gone_is_missing_though_the_head_has_other_settings(compared: Compare) -> None:
+    two, ten, twenty = (cell(model=component("vae", changed=("latent_dim",), latent_dim=n)) for n in (2, 10, 20))
+    found = compared([two, ten], [ten, twenty])
+    assert [each.verdict for each in found] == ["missing", "same"]
+    (alone,) = compared([two], [twenty])
+    assert (alone.verdict, outcome([alone])) == ("inconclusive", "nothing")
