@@ -44,6 +44,8 @@ class Row:
         rank_high: the number of ranked rows, less those that are worse.
         no_rank: why a row with a value has no rank, and how to get one; None if there is nothing to say.
         title: what the user calls the model with its settings, or None.
+        comparison_margin: half the width of the row's comparison interval: two rows whose intervals overlap do not
+            differ, as far as one interval a row can say so; None if no two rows have a rank, or this one has none.
     """
 
     model: str
@@ -72,6 +74,7 @@ class Row:
     rank_high: int | None = None
     no_rank: str | None = None
     title: str | None = None
+    comparison_margin: float | None = None
 
     @property
     def rank(self) -> int | None:

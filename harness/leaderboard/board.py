@@ -335,8 +335,11 @@ def _ranked(rows: Sequence[tuple[Row, Measured | None]], direction: str | None) 
     ranks = iter(zip(*rank_ranges(compared, direction), strict=True)) if compared else iter(())
     ranked = []
     for row, _ in valued:
-        low, high = next(ranks) if row.no_rank is None else (None, None)
-        ranked.append(replace(row, rank_low=low and int(low), rank_high=high and int(high)))
+        if row.no_rank is None:
+            low, high, margin = next(ranks)
+            known = float(margin) if len(compared) > 1 else None
+            row = replace(row, rank_low=int(low), rank_high=int(high), comparison_margin=known)
+        ranked.append(row)
     return [*ranked, *without_value], compared
 
 

@@ -108,8 +108,13 @@ def rank_range(row: Row) -> str:
     return str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
 
 
-def captions(board: Board) -> list[str]:
-    """Return what a reader must know to understand the values."""
+def captions(board: Board, *, over_seeds: bool = False) -> list[str]:
+    """Return what a reader must know to understand the values.
+
+    Args:
+        board: with any rows.
+        over_seeds: whether the error beside each value is over seeds too, as in ``value_in_words``.
+    """
     valued = [row for row in board.rows if row.value is not None]
     lines = []
     if board.measure:
@@ -134,7 +139,8 @@ def captions(board: Board) -> list[str]:
     if board.is_led_without_rank and any(row.rank is not None for row in valued):
         lines.append("No row is called the best, since one without a rank has a better value.")
     if _has_spread(board):
-        errors = f"Std. error is over {counted}, spread" if counted else "Spread"
+        over = " and ".join(filter(None, [counted, "seeds" * over_seeds]))
+        errors = f"Std. error is over {over}, spread" if over else "Spread"
         lines.append(f"{errors} is the standard deviation over seeds.")
     return [printable(line) for line in [*lines, *board.notes, board.limits] if line]
 

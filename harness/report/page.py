@@ -30,7 +30,7 @@ from harness.leaderboard.text import (
 from harness.planning.identity import hash_of
 from harness.report import plots
 from harness.report.entries import Commands, Entry, entries_of, entry_key
-from harness.report.plots import Chart, Costed, TradeOff, chart, intervals, margin, trade_off
+from harness.report.plots import Chart, Costed, TradeOff, chart, intervals, trade_off
 from harness.results.store import Store
 from harness.words import counted
 
@@ -109,9 +109,8 @@ def _templates() -> Environment:
         keep_trailing_newline=True,
     )
     templates.filters |= {
-        "captions": captions,
-        "words": partial(value_in_words, over_seeds=False),
-        "words_over_seeds": value_in_words,
+        "captions": partial(captions, over_seeds=True),
+        "words": value_in_words,
         "ranks": rank_range,
         "intervals": intervals,
     }
@@ -243,7 +242,7 @@ def _trade_offs(
             costs.append((_axis_title(titles[other_key], other), other.direction, values))
     for title, direction, by_entry in costs:
         models = [
-            Costed(entries[entry_of[row.fit_key]].name, row.value, margin(row), cost)
+            Costed(entries[entry_of[row.fit_key]].name, row.value, row.comparison_margin, cost)
             for row in board.rows
             if row.value is not None and (cost := by_entry.get(entry_of[row.fit_key])) is not None
         ]

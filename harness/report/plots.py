@@ -14,7 +14,6 @@ from itertools import accumulate, pairwise
 from harness.contracts.boards import Board, Row
 from harness.leaderboard.text import decimals, number
 from harness.report.axes import Axis, axis_for
-from harness.results.comparison import confidence
 
 width, height = 310, 225
 left, right, top, bottom = 46, 12, 10, 40
@@ -37,7 +36,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Intervals:
-    """The values of a board with their 95% intervals, by the index of the row."""
+    """The values of a board with their comparison intervals, by the index of the row."""
 
     axis: Axis
     rows: dict[int, Interval]
@@ -51,28 +50,10 @@ class Intervals:
         ]
 
 
-def margin(row: Row) -> float | None:
-    """Return half the width of the 95% interval of a row's value, over what is counted; None if it is not known.
-
-    It is that of Student's t. It does not include the spread over seeds.
-    """
-    from scipy.special import ndtri, stdtrit
-
-    if row.value is None or row.stderr is None:
-        return None
-    level = 0.5 + confidence / 2
-    freedom = row.degrees_of_freedom
-    return row.stderr * float(ndtri(level) if freedom is None else stdtrit(freedom, level))
-
-
 def intervals(board: Board) -> Intervals | None:
-    """Return the values of a board with their intervals on one axis; None if no row has a value."""
-    ends: list[float] = []
-    for row in board.rows:
-        if row.value is not None:
-            half = margin(row) or 0.0
-            ends += [row.value - half, row.value + half, *row.by_seed.values()]
-    axis = axis_for(ends)
+    """Return the values of a board with their comparison intervals on one axis; None if no row has a value."""
+    rows = [row for row in board.rows if row.value is not None]
+    axis = axis_of_values([(row.value or 0.0, row.comparison_margin) for row in rows], _of_seeds(rows))
     if axis is None:
         return None
     return Intervals(
@@ -80,10 +61,33 @@ def intervals(board: Board) -> Intervals | None:
     )
 
 
+def _of_seeds(rows: Sequence[Row]) -> list[float]:
+    return [value for row in rows for value in row.by_seed.values()]
+
+
+def axis_of_values(values: Sequence[tuple[float, float | None]], others: Sequence[float] = ()) -> Axis | None:
+    """Return an axis that shows values with their intervals; None if there are no values.
+
+    Values that are never negative, such as shares and distances, have no part of the axis below 0: intervals end there.
+    An interval down to 0 does not keep an axis from being logarithmic.
+
+    Args:
+        values: each with half the width of its interval, or None.
+        others: single values without an interval.
+    """
+    known = [value for value, _ in values] + list(others)
+    ends = [value + sign * (half or 0.0) for value, half in values for sign in (-1, 1)] + list(others)
+    if known and min(known) >= 0:
+        of_values = axis_for(known)
+        is_logarithmic = of_values is not None and of_values.is_logarithmic
+        ends = [end for end in ends if end > 0] if is_logarithmic else [max(0.0, end) for end in ends]
+    return axis_for(ends)
+
+
 def _interval(row: Row, axis: Axis) -> Interval:
     assert row.value is not None
-    half = margin(row)
-    digits = decimals(row.value, row.stderr)
+    half = row.comparison_margin
+    digits = decimals(row.value, row.stderr_over_all)
     line, words = None, number(row.value, digits)
     if half:
         line = _short(100 * axis.share(row.value - half)), _short(100 * axis.share(row.value + half))
@@ -131,7 +135,7 @@ class TradeOff:
 
 @dataclass(frozen=True)
 class Costed:
-    """A model with its quality and its cost; ``margin`` is half the width of the quality's 95% interval, or None."""
+    """A model with its quality and its cost; ``margin`` is half the width of its comparison interval, or None."""
 
     name: str
     quality: float
@@ -170,8 +174,8 @@ def trade_off(models: Sequence[Costed], quality: tuple[str, str], cost: tuple[st
     if len(models) < 2:
         return None
     front = pareto_front(models, quality[1], cost[1])
-    ends = [each.quality + sign * (each.margin or 0.0) for each in models for sign in (-1, 1)]
-    x_axis, y_axis = axis_for([each.cost for each in models]), axis_for(ends)
+    x_axis = axis_for([each.cost for each in models])
+    y_axis = axis_of_values([(each.quality, each.margin) for each in models])
     assert x_axis is not None
     assert y_axis is not None
     placed = [(model, _x(x_axis.share(model.cost)), _y(y_axis.share(model.quality))) for model in models]

@@ -190,12 +190,16 @@ class Comparison:
         return found
 
 
-def rank_ranges(rows: Sequence[Measured], direction: str) -> tuple[Integers, Integers]:
-    """Return the lowest and the highest rank of each row, ``(k,)``, that the simultaneous intervals allow.
+def rank_ranges(rows: Sequence[Measured], direction: str) -> tuple[Integers, Integers, Floats]:
+    """Return the lowest and highest rank of each row that the simultaneous intervals allow, and its margin, ``(k,)``.
 
     The lowest is one more than the number of rows that are better, the highest is k less the number of rows that are
     worse. With probability 95% all ranges contain the true ranks (Al Mohamad, Goeman & van Zwet 2022). Blocks of rows
     are compared with each other in turn, so that memory grows with k and not with its square.
+
+    A margin is half the width of a row's comparison interval: intervals around the values of two rows overlap if the
+    rows do not differ (Hochberg, Weiss & Hart 1982). The sums of two margins are those of the differences, by least
+    squares: exactly so for two rows, and for rows with equal errors. A single row has NaN.
 
     Args:
         rows: of a board, at least one.
@@ -205,6 +209,7 @@ def rank_ranges(rows: Sequence[Measured], direction: str) -> tuple[Integers, Int
 
     compared = _Rows(rows)
     better, worse = np.zeros((2, len(rows)), dtype=np.int64)  # the number of rows that are better than each, or worse
+    sums = np.zeros(len(rows))  # of the margins of the differences from all other rows
     blocks = np.split(np.arange(len(rows)), range(_block, len(rows), _block))
     for number, first in enumerate(blocks):
         for second in blocks[number:]:
@@ -213,10 +218,25 @@ def rank_ranges(rows: Sequence[Measured], direction: str) -> tuple[Integers, Int
             is_ahead, is_behind = advantage > margin, -advantage > margin
             worse[first] += is_ahead.sum(1)
             better[first] += is_behind.sum(1)
-            if second is not first:
+            if second is first:
+                np.fill_diagonal(margin, 0)
+            else:
                 worse[second] += is_behind.sum(0)
                 better[second] += is_ahead.sum(0)
-    return 1 + better, len(rows) - worse
+                sums[second] += margin.sum(0)
+            sums[first] += margin.sum(1)
+    return 1 + better, len(rows) - worse, _comparison_margins(sums)
+
+
+def _comparison_margins(sums: Floats) -> Floats:
+    """Return the margins of k rows from the sums of the margins of their differences from all others, ``(k,)``."""
+    import numpy as np
+
+    rows = len(sums)
+    if rows < 3:
+        return sums / 2 if rows == 2 else np.full(1, math.nan)
+    margins: Floats = np.maximum(0, (sums - sums.sum() / (2 * (rows - 1))) / (rows - 2))
+    return margins
 
 
 def compare(rows: Sequence[Measured], seeds: int | None = None, places: Sequence[int] | None = None) -> Comparison:

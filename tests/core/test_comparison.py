@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def interval(a: Measured, b: Measured) -> tuple[float, float]:
 
 
 def ranges(rows: Sequence[Measured], direction: str = "higher") -> list[tuple[int, int]]:
-    return [(int(low), int(high)) for low, high in zip(*rank_ranges(rows, direction), strict=True)]
+    return [(int(low), int(high)) for low, high in zip(*rank_ranges(rows, direction)[:2], strict=True)]
 
 
 def test_the_largest_results_that_are_read_can_be_compared() -> None:
@@ -52,6 +53,30 @@ def test_the_largest_results_that_are_read_can_be_compared() -> None:
     assert ranges([*rows, over_seeds([0, 1, 2])]) == [(1, 3)] * 3
     variances = np.full(10**6, np.var([largest, -largest], ddof=1))
     assert np.isfinite(pooled_variances(variances, np.full(10**6, 100))[0]).all()
+
+
+def test_comparison_intervals_overlap_where_rows_of_equal_errors_do_not_differ() -> None:
+    rows = [over_seeds([mean - 1, mean, mean + 1]) for mean in (0, 1, 4, 9, 9.5, 30, 32.9, 33.1)]
+    found = compare(rows)
+    margins = rank_ranges(rows, "higher")[2]
+    differ = np.abs(found.difference) > found.margin()
+    overlap = np.abs(found.difference) <= margins[:, None] + margins
+    assert (differ == ~overlap)[~np.eye(len(rows), dtype=bool)].all()
+    assert differ.any()
+
+
+def test_comparison_intervals_are_the_least_squares_fit_of_the_margins_of_differences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noise = np.random.default_rng(1)
+    rows = [over_examples(scale * noise.normal(size=50)) for scale in (1, 1.2, 1.5, 1.3, 0.9)]
+    pairs = list(combinations(range(len(rows)), 2))
+    design = np.array([[float(row in pair) for row in range(len(rows))] for pair in pairs])
+    expected = np.linalg.lstsq(design, [compare(rows).margin()[pair] for pair in pairs], rcond=None)[0]
+    for block in (500, 2):
+        monkeypatch.setattr("harness.results.comparison._block", block)
+        assert rank_ranges(rows, "higher")[2] == pytest.approx(expected)
+    assert rank_ranges(rows[:2], "higher")[2].sum() == pytest.approx(compare(rows[:2]).margin()[0, 1])
 
 
 near_each_other = st.builds(lambda middle, gap: middle + gap, st.just(-108.25), st.floats(-1e-9, 1e-9))

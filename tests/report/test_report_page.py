@@ -18,7 +18,7 @@ from harness.leaderboard.text import captions, decimals, number, rank_range, val
 from harness.planning.identity import hash_of
 from harness.report import pictures
 from harness.report.page import render
-from harness.report.plots import Costed, pareto_front
+from harness.report.plots import Costed, Intervals, axis_of_values, intervals, pareto_front
 from harness.results.store import Store
 
 fixtures = Path(__file__).parents[1] / "fixtures"
@@ -69,17 +69,61 @@ def test_every_value_can_be_read_without_scripts(tmp_path: Path) -> None:
     boards = build_boards(store.records(), store)
     assert len(boards) > 15
     for board in boards:
-        for line in captions(board):
+        for line in captions(board, over_seeds=True):
             assert " ".join(line.split()) in text
         for row in board.rows:
             assert row.name in text
             assert rank_range(row) in text
-            digits = decimals(row.value or 0.0, row.stderr)
-            assert (row.status if row.value is None else number(row.value, digits)) in text
-            assert number(row.stderr, digits) in text
-            assert number(row.spread, digits) in text
+            assert value_in_words(row) in text
+            assert number(row.spread, decimals(row.value or 0.0, row.stderr)) in text
             assert all(name in text for name in row.parts)
             assert " ".join((row.reason or "").split()) in text
+
+
+def test_errors_on_boards_are_over_seeds_and_lines_agree_with_ranks(tmp_path: Path) -> None:
+    """The seeds of one model differ widely, so the others differ from each other but not from it."""
+    store, records = Store(tmp_path), []
+    for model, value, gap in (("gan", 27.9, 21.0), ("vae", 7.7, 0.1), ("iwae", 9.9, 0.1), ("flow", 12.1, 0.1)):
+        for seed in range(6):
+            shifted = value + gap * (seed - 2.5) / 2.5
+            records.append(record(model, "fid", shifted, seed, direction="lower", stderr=0.05))
+    (board,) = build_boards(records, store)
+    by_name = {row.model: row for row in board.rows}
+    assert value_in_words(by_name["gan"]) == "27.9 ± 6.4"
+    found = intervals(board)
+    assert found is not None
+    text = page_of(store, records)
+    assert text.count(value_in_words(by_name["gan"])) >= 2
+    for row in board.rows:
+        line = found.rows[board.rows.index(row)].line
+        assert line is not None
+        others = [each for each in board.rows if each is not row]
+        apart = sum(row_line_is_apart(found, board.rows.index(row), board.rows.index(each)) for each in others)
+        assert row.rank_low is not None
+        assert row.rank_high is not None
+        assert apart == 3 - (row.rank_high - row.rank_low)
+
+
+def row_line_is_apart(found: Intervals, one: int, other: int) -> bool:
+    lines = found.rows[one].line, found.rows[other].line
+    assert lines[0] is not None
+    assert lines[1] is not None
+    (low, high), (other_low, other_high) = (tuple(map(float, line)) for line in lines)
+    return high < other_low or other_high < low
+
+
+def test_axes_of_values_that_are_never_negative_do_not_go_below_zero() -> None:
+    axis = axis_of_values([(0.01, 0.2), (0.3, 0.2)])
+    assert axis is not None
+    assert axis.ticks[0] == 0
+    assert axis.share(0.01 - 0.2) == 0
+    of_logarithms = axis_of_values([(-2.0, 0.2), (0.3, 0.2)])
+    assert of_logarithms is not None
+    assert of_logarithms.ticks[0] < -2
+    wide = axis_of_values([(1.0, 2.0), (900.0, 30.0)])
+    assert wide is not None
+    assert wide.is_logarithmic
+    assert wide.ticks[0] == 1
 
 
 def test_a_model_has_its_results_training_settings_command_and_environment(store: Store) -> None:
@@ -235,7 +279,7 @@ def test_each_data_set_begins_with_the_models_that_may_be_the_best(store: Store)
         best = [row for row in board.rows if row.rank_low == 1]
         assert any(
             f">{board.metric}" in line
-            and value_in_words(best[0]) in line  # with the error over seeds, which has no column here
+            and value_in_words(best[0]) in line
             and all(f">{row.model}<" in line for row in best[:3])
             for line in lines
         )

@@ -72,7 +72,7 @@ def main() -> None:
     wrong, errors = 0, []
     for _ in range(given.boards):
         rows = board(metrics[given.metric], given.rows, given.rounds)
-        low, high = rank_ranges(rows, "lower")
+        low, high, _ = rank_ranges(rows, "lower")
         wrong += int(((low > 1) | (high < given.rows)).any())
         errors += [100 * row.stderr / row.value for row in rows if row.stderr is not None]
     print(
