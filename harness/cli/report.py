@@ -70,7 +70,7 @@ def _write(store: Store, wanted: Mapping[str, tuple[str, ...]], output: Path) ->
     if output.is_dir():
         raise UsageError(f"--output {output}: this is a folder; name a file, such as {output / default_output.name}")
     require_writable(output.parent, "--output")
-    page = render(records, store, commands_of)
+    page = render(records, store, commands_of, _summaries())
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with replacing(output) as temporary:
@@ -80,12 +80,20 @@ def _write(store: Store, wanted: Mapping[str, tuple[str, ...]], output: Path) ->
     print(f"wrote {output}")
 
 
+def _summaries() -> dict[str, str]:
+    """Return what each metric of the installed plugins measures, by name."""
+    from harness.cli.main import load_registry
+
+    return {each.spec.name: each.spec.summary for each in load_registry(()).all("metric")}
+
+
 def _serve(store: Store, wanted: Mapping[str, tuple[str, ...]], port: int) -> None:
     from harness.cli.run_commands import commands_of
     from harness.report.page import render
     from harness.report.serve import Pages, serve
     from harness.results.curation import shown_records
 
+    summaries = _summaries()
     recorded = shown_records(store)
     if recorded:
         selected(recorded, wanted, store.root)
@@ -96,7 +104,7 @@ def _serve(store: Store, wanted: Mapping[str, tuple[str, ...]], port: int) -> No
             records = selected(records, wanted, store.root)
         except UsageError:  # a run that has just started has no results of this name yet
             records = []
-        return render(records, store, commands_of, is_served=True)
+        return render(records, store, commands_of, summaries, is_served=True)
 
     def announce(address: str) -> None:
         print(f"the report is at {address} until Ctrl-C", flush=True)

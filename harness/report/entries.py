@@ -25,7 +25,10 @@ Commands = Callable[[Sequence[Record]], list[str]]
 
 @dataclass(frozen=True)
 class Result:
-    """The row of a model on a board: the key and the title of the board, and the row in words."""
+    """The row of a model on a board: the key and the title of the board, and the row in words.
+
+    ``reason`` says why there is no value.
+    """
 
     board: str
     title: str
@@ -129,7 +132,8 @@ def entries_of(
 def _result(board_key: str, title: str, board: Board, row: Row) -> Result:
     unit = f" {board.unit}" if board.unit and row.value is not None else ""
     rank = rank_range(row) if row.rank_low is not None else ""
-    return Result(board_key, title, value_in_words(row) + unit, rank, row.reason)
+    value = value_in_words(row).replace(" ± ", "\u00a0±\u00a0") + unit
+    return Result(board_key, title, value, rank, row.reason if row.value is None else None)
 
 
 def _figures(rows: Sequence[Row], store: Store) -> list[Any]:
@@ -176,7 +180,6 @@ def _facts(
     records: Sequence[Record], fits: Mapping[int, Mapping[str, Any]], seconds: Sequence[float]
 ) -> Iterator[tuple[str, str]]:
     first = records[0]
-    yield "Data set", name_of_component(first.dataset)
     without = f"none: {first.model.get('note', 'it is fitted in closed form')}"
     yield "Budget", in_words(first.budget) if first.budget else without
     yield "Seeds", ", ".join(map(str, sorted({record.seed for record in records})))

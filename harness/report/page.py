@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import count
+from itertools import count, product
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -30,11 +30,14 @@ from harness.leaderboard.text import (
 from harness.planning.identity import hash_of
 from harness.report import plots
 from harness.report.entries import Commands, Entry, entries_of, entry_key
-from harness.report.plots import Chart, Costed, TradeOff, chart, intervals, trade_off
+from harness.report.labels import short_names
+from harness.report.plots import Chart, Costed, RateDistortion, TradeOff, chart, intervals, rate_distortion, trade_off
 from harness.results.store import Store
 from harness.words import counted
 
 _many = 4  # models named in the title; more are counted
+_fewest_ranked = 2  # rows of a board of quality that is drawn against costs
+comparable_loss = "negative ELBO"  # what models call the negative lower bound on log p(x); other losses differ in scale
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Section:
         boards: by their keys.
         first: the rows that may be the first of a board, by the key of the board, where there are any.
         trade_offs: quality against cost, by the key of the board of quality.
-        charts: losses of all models against seconds, one chart for each loss.
+        rate_distortions: distortion against rate.
+        chart: the comparable losses of all models against seconds, or None.
     """
 
     key: str
@@ -55,16 +59,25 @@ class Section:
     boards: Mapping[str, Board]
     first: Mapping[str, Sequence[Row]]
     trade_offs: Mapping[str, Sequence[TradeOff]]
-    charts: Sequence[Chart]
+    rate_distortions: Sequence[RateDistortion]
+    chart: Chart | None
 
 
-def render(records: Sequence[Record], store: Store, commands_of: Commands, *, is_served: bool = False) -> str:
+def render(
+    records: Sequence[Record],
+    store: Store,
+    commands_of: Commands,
+    summaries: Mapping[str, str],
+    *,
+    is_served: bool = False,
+) -> str:
     """Return the page of records, which may be none. The same records and fits give the same text.
 
     Args:
         records: of any data sets, models and metrics.
         store: has the fits, per-example values and environments of the records.
         commands_of: returns the commands that compute the records of one model again.
+        summaries: what each known metric measures, in one line, by name.
         is_served: whether the page asks its server for changes.
 
     Raises:
@@ -85,6 +98,7 @@ def render(records: Sequence[Record], store: Store, commands_of: Commands, *, is
             counts=_counts(records),
             models=models if len(models) > _many else [],
             titles=titles,
+            summaries=summaries,
             sections=list(_sections(boards, titles, entries, entry_of)),
             entries=entries,
             entry_of=entry_of,
@@ -110,12 +124,17 @@ def _templates() -> Environment:
     )
     templates.filters |= {
         "captions": partial(captions, over_seeds=True),
-        "words": value_in_words,
+        "words": _unbroken,
         "ranks": rank_range,
         "intervals": intervals,
     }
     templates.globals |= {"part": part_in_words, "spread": spread_in_words}
     return templates
+
+
+def _unbroken(row: Row) -> str:
+    """Write a value with its error so that no line ends between them."""
+    return value_in_words(row).replace(" ± ", "\u00a0±\u00a0")
 
 
 def _source(name: str) -> str:
@@ -212,7 +231,8 @@ def _sections(
                 for key in its_boards
                 if (found := list(_trade_offs(key, its_boards, titles, entries, entry_of)))
             },
-            list(_charts(its_entries)),
+            list(_rate_distortions(its_boards, titles)),
+            _shared_chart(its_entries),
         )
 
 
@@ -231,7 +251,8 @@ def _trade_offs(
 ) -> Iterator[TradeOff]:
     """Yield the charts of one board of quality against each cost of the same models."""
     board = boards[key]
-    if board.direction is None or is_cost(board):
+    ranked = [row for row in board.rows if row.rank_low is not None]
+    if board.direction is None or is_cost(board) or len(ranked) < _fewest_ranked:
         return
     costs: list[tuple[str, str, Mapping[str, float | None]]] = [
         ("training time (s)", "lower", {each: entry.seconds for each, entry in entries.items()})
@@ -241,10 +262,11 @@ def _trade_offs(
             values = {entry_of[row.fit_key]: row.value for row in other.rows}
             costs.append((_axis_title(titles[other_key], other), other.direction, values))
     for title, direction, by_entry in costs:
+        rows = [row for row in board.rows if row.value is not None and by_entry.get(entry_of[row.fit_key]) is not None]
         models = [
-            Costed(entries[entry_of[row.fit_key]].name, row.value, row.comparison_margin, cost)
-            for row in board.rows
-            if row.value is not None and (cost := by_entry.get(entry_of[row.fit_key])) is not None
+            Costed(name, row.value, row.comparison_margin, cost)
+            for row, name in zip(rows, short_names(rows), strict=True)
+            if row.value is not None and (cost := by_entry[entry_of[row.fit_key]]) is not None
         ]
         found = trade_off(models, (_axis_title(titles[key], board), board.direction), (title, direction))
         if found is not None:
@@ -255,18 +277,27 @@ def _axis_title(title: str, board: Board) -> str:
     return f"{title} ({board.unit})" if board.unit else title
 
 
-def _charts(entries: Iterable[Entry]) -> Iterator[Chart]:
-    """Yield one chart for each loss, with the first seed of every model."""
-    by_loss: dict[str, list[tuple[str, plots.Curve]]] = defaultdict(list)
-    for entry in entries:
-        for loss, curve in entry.curves.items():
-            by_loss[loss].append((entry.name, curve))
-    for loss, named in sorted(by_loss.items(), key=lambda each: -len(each[1])):
-        curves = [
-            replace(curve, name=name, colour=min(place, plots.colours)) for place, (name, curve) in enumerate(named)
-        ]
-        if len(curves) > 1 and (found := chart(loss, curves)) is not None:
-            yield found
+def _rate_distortions(boards: Mapping[str, Board], titles: Mapping[str, str]) -> Iterator[RateDistortion]:
+    """Yield a chart for each board of rates with a board of distortions of the same fits."""
+    by_metric: dict[str, list[tuple[str, Board]]] = defaultdict(list)
+    for key, board in boards.items():
+        by_metric[board.metric].append((key, board))
+    for (rate_key, rates), (key, distortions) in product(by_metric["rate"], by_metric["distortion"]):
+        values = {row.fit_key: row for row in distortions.rows if row.value is not None}
+        pairs = [(row, values[row.fit_key]) for row in rates.rows if row.value is not None and row.fit_key in values]
+        if (rates.split, rates.evaluation_seed) == (distortions.split, distortions.evaluation_seed):
+            axes = _axis_title(titles[rate_key], rates), _axis_title(titles[key], distortions)
+            if (found := rate_distortion(pairs, axes)) is not None:
+                yield found
+
+
+def _shared_chart(entries: Iterable[Entry]) -> Chart | None:
+    """Return the chart of the comparable losses of the first seeds of all models; None if fewer than two have one."""
+    curves = [
+        replace(entry.curves[comparable_loss], name=entry.name) for entry in entries if comparable_loss in entry.curves
+    ]
+    drawn = [replace(curve, colour=min(place, plots.colours)) for place, curve in enumerate(curves)]
+    return chart(comparable_loss, drawn) if len(drawn) > 1 else None
 
 
 def _flat(described: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

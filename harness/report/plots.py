@@ -1,4 +1,4 @@
-"""The geometry of plots: intervals beside the rows of a board, quality against cost, and curves of training.
+"""The geometry of plots: intervals beside the rows of a board, quality against cost, distortion against rate, curves.
 
 Charts are drawn on a canvas of ``width`` × ``height`` pixels, with room for axes on the left and at the bottom. The
 templates write the SVG.
@@ -7,31 +7,31 @@ templates write the SVG.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from harness.contracts.boards import Board, Row
-from harness.leaderboard.text import decimals, number
 from harness.report.axes import Axis, axis_for
+from harness.report.labels import Labels, labels_of, short_names
 
 width, height = 310, 225
+interval_width = 240  # pixels, of the axis of a board
 left, right, top, bottom = 46, 12, 10, 40
 colours = 8  # of lines that can be told apart; more lines are grey
 _points = 32  # of a line at most, after those are left out that do not show
 _tolerance = 0.5  # pixels, by which a line may be off
-_labels = 6  # of points in one chart
-_character = 6.2  # pixels, of a label
+_room = left - 4, 0, width, height - bottom  # for labels
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value on the axis of its board: positions in percent, and the interval in words."""
+    """A value on the axis of its board: positions in pixels."""
 
-    dot: str
-    line: tuple[str, str] | None
-    seeds: tuple[str, ...]
-    words: str
+    dot: int
+    line: tuple[int, int] | None
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,10 @@ class Intervals:
     rows: dict[int, Interval]
 
     @property
-    def ticks(self) -> list[tuple[str, str]]:
-        """Position in percent and label of each tick."""
+    def ticks(self) -> list[tuple[int, str]]:
+        """Position in pixels and label of each tick."""
         return [
-            (_short(100 * self.axis.share(tick)), label)
-            for tick, label in zip(self.axis.ticks, self.axis.labels, strict=True)
+            (_pixels(self.axis, tick), label) for tick, label in zip(self.axis.ticks, self.axis.labels, strict=True)
         ]
 
 
@@ -87,50 +86,58 @@ def axis_of_values(values: Sequence[tuple[float, float | None]], others: Sequenc
 def _interval(row: Row, axis: Axis) -> Interval:
     assert row.value is not None
     half = row.comparison_margin
-    digits = decimals(row.value, row.stderr_over_all)
-    line, words = None, number(row.value, digits)
-    if half:
-        line = _short(100 * axis.share(row.value - half)), _short(100 * axis.share(row.value + half))
-        words = f"{number(row.value - half, digits)} to {number(row.value + half, digits)}"
-    seeds = tuple(_short(100 * axis.share(value)) for value in row.by_seed.values()) if row.seeds > 1 else ()
-    return Interval(_short(100 * axis.share(row.value)), line, seeds, words)
+    line = (_pixels(axis, row.value - half), _pixels(axis, row.value + half)) if half else None
+    seeds = tuple(_pixels(axis, value) for value in row.by_seed.values()) if row.seeds > 1 else ()
+    return Interval(_pixels(axis, row.value), line, seeds)
+
+
+def _pixels(axis: Axis, value: float) -> int:
+    return round(interval_width * axis.share(value))
 
 
 @dataclass(frozen=True)
-class Point:
-    """A model in a chart of quality against cost, in pixels; ``words`` are its cost and its quality."""
+class Line:
+    """A curve as the path of an SVG, with the number of its colour."""
 
     name: str
-    words: str
-    x: str
-    y: str
-    error: tuple[str, str] | None
-    on_front: bool
-    label: tuple[str, str, str] | None = None
+    path: str
+    colour: int
+    is_dashed: bool = False
 
 
 @dataclass(frozen=True)
 class Ticks:
     """Ticks of a chart: position in pixels, and label."""
 
-    x: list[tuple[str, str]]
-    y: list[tuple[str, str]]
+    x: list[tuple[int, str]]
+    y: list[tuple[int, str]]
 
 
 @dataclass(frozen=True)
 class TradeOff:
-    """Quality against cost, with the Pareto front."""
+    """Quality against cost, with the Pareto front.
+
+    Args:
+        quality: the title of the axis.
+        cost: the title of the axis.
+        on_front: the names on the Pareto front, cheapest first.
+        front: the path through them, or nothing.
+        errors: a path with the comparison intervals of the quality.
+        best: a path with the points on the front.
+        others: a path with the other points.
+        labels: of all points.
+        ticks: of both axes.
+    """
 
     quality: str
     cost: str
-    points: tuple[Point, ...]
+    on_front: tuple[str, ...]
     front: str
+    errors: str
+    best: str
+    others: str
+    labels: Labels
     ticks: Ticks
-
-    @property
-    def on_front(self) -> list[str]:
-        """The models on the Pareto front, cheapest first."""
-        return [point.name for point in self.points if point.on_front]
 
 
 @dataclass(frozen=True)
@@ -174,69 +181,93 @@ def trade_off(models: Sequence[Costed], quality: tuple[str, str], cost: tuple[st
     if len(models) < 2:
         return None
     front = pareto_front(models, quality[1], cost[1])
+    models = [*front, *(model for model in models if not any(model is each for each in front))]
     x_axis = axis_for([each.cost for each in models])
     y_axis = axis_of_values([(each.quality, each.margin) for each in models])
     assert x_axis is not None
     assert y_axis is not None
-    placed = [(model, _x(x_axis.share(model.cost)), _y(y_axis.share(model.quality))) for model in models]
-    labels = _labels_of([(model.name, x, y) for model, x, y in placed if model in front])
-    order = {id(model): place for place, model in enumerate(front)}
-    placed.sort(key=lambda each: order.get(id(each[0]), len(front)))
-    points = tuple(
-        Point(
-            model.name,
-            f"{_number(model.cost)}, {_number(model.quality)}",
-            _short(x),
-            _short(y),
-            (
-                _short(_y(y_axis.share(model.quality - model.margin))),
-                _short(_y(y_axis.share(model.quality + model.margin))),
-            )
-            if model.margin
-            else None,
-            id(model) in order,
-            labels.get(model.name) if id(model) in order else None,
-        )
-        for model, x, y in placed
+    points = [(_x(x_axis.share(model.cost)), _y(y_axis.share(model.quality))) for model in models]
+    corners, others = points[: len(front)], points[len(front) :]
+    steps = "".join(f"H{round(x)}V{round(y)}" for x, y in corners[1:])
+    errors = [
+        f"M{round(x)} {round(_y(y_axis.share(model.quality - model.margin)))}"
+        f"V{round(_y(y_axis.share(model.quality + model.margin)))}"
+        for model, (x, _) in zip(models, points, strict=True)
+        if model.margin
+    ]
+    return TradeOff(
+        quality[0],
+        cost[0],
+        tuple(each.name for each in front),
+        f"M{round(corners[0][0])} {round(corners[0][1])}{steps}" if steps else "",
+        "".join(errors),
+        _dots(corners),
+        _dots(others),
+        labels_of([model.name for model in models], points, _room),
+        _ticks(x_axis, y_axis),
     )
-    corners = [(_x(x_axis.share(model.cost)), _y(y_axis.share(model.quality))) for model in front]
-    steps = "".join(f"H{_short(x)}V{_short(y)}" for x, y in corners[1:])
-    start = f"M{_short(corners[0][0])} {_short(corners[0][1])}"
-    return TradeOff(quality[0], cost[0], points, start + steps if steps else "", _ticks(x_axis, y_axis))
 
 
-def _labels_of(points: Iterable[tuple[str, float, float]]) -> dict[str, tuple[str, str, str]]:
-    """Place names beside their points, where they hide no other name; return x, y and the text anchor of each."""
-    taken: list[tuple[float, float, float, float]] = []
-    found: dict[str, tuple[str, str, str]] = {}
-    for name, x, y in points:
-        size = _character * len(name)
-        for anchor, at, start in (("start", x + 7, x + 7), ("end", x - 7, x - 7 - size)):
-            box = (start, y - 8, start + size, y + 6)
-            inside = start >= left and start + size <= width
-            free = all(
-                box[2] < other[0] or other[2] < box[0] or box[3] < other[1] or other[3] < box[1] for other in taken
-            )
-            if inside and free and len(found) < _labels:
-                taken.append(box)
-                found[name] = _short(at), _short(y + 4), anchor
-                break
-    return found
+def _dots(points: Iterable[tuple[float, float]]) -> str:
+    """Return a path with a dot, a line of no length, at each point."""
+    return "".join(f"M{round(x)} {round(y)}h0" for x, y in points)
 
 
 @dataclass(frozen=True)
-class Line:
-    """A curve as the path of an SVG, in tenths of pixels, with the number of its colour."""
+class RateDistortion:
+    """Distortion against rate: a line for each model, with its settings in the order of the rate.
 
-    name: str
-    path: str
-    colour: int
-    is_dashed: bool = False
+    Args:
+        rate: the title of the axis.
+        distortion: the title of the axis.
+        lines: the paths of models, with their names.
+        dots: a path with the points of each line.
+        labels: of all points.
+        ticks: of both axes.
+    """
+
+    rate: str
+    distortion: str
+    lines: tuple[Line, ...]
+    dots: tuple[str, ...]
+    labels: Labels
+    ticks: Ticks
+
+
+def rate_distortion(pairs: Sequence[tuple[Row, Row]], titles: tuple[str, str]) -> RateDistortion | None:
+    """Return the chart of distortion against rate; None if there are fewer than two points.
+
+    Args:
+        pairs: the rows of a rate and of a distortion of the same fits, both with a value.
+        titles: of the axes, of the rate and of the distortion.
+    """
+    if len(pairs) < 2:
+        return None
+    pairs = sorted(pairs, key=lambda pair: pair[0].value or 0.0)
+    x_axis, y_axis = (axis_for([pair[which].value or 0.0 for pair in pairs]) for which in (0, 1))
+    assert x_axis is not None
+    assert y_axis is not None
+    points = [(_x(x_axis.share(rate.value or 0.0)), _y(y_axis.share(value.value or 0.0))) for rate, value in pairs]
+    by_model: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for (rate, _), point in zip(pairs, points, strict=True):
+        by_model[rate.model].append(point)
+    lines = [
+        Line(model, "M" + "L".join(f"{round(x)} {round(y)}" for x, y in those), min(place, colours))
+        for place, (model, those) in enumerate(by_model.items())
+    ]
+    names = short_names([rate for rate, _ in pairs])
+    return RateDistortion(
+        *titles,
+        tuple(lines),
+        tuple(map(_dots, by_model.values())),
+        labels_of(names, points, _room),
+        _ticks(x_axis, y_axis),
+    )
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves of one loss against the seconds of training."""
+    """Curves of one loss against the seconds of training, in tenths of pixels."""
 
     title: str
     lines: tuple[Line, ...]
@@ -314,8 +345,8 @@ def _without_straight_parts(line: Sequence[tuple[float, float]], tolerance: floa
 
 def _ticks(x_axis: Axis, y_axis: Axis) -> Ticks:
     return Ticks(
-        [(_short(_x(x_axis.share(tick))), label) for tick, label in zip(x_axis.ticks, x_axis.labels, strict=True)],
-        [(_short(_y(y_axis.share(tick))), label) for tick, label in zip(y_axis.ticks, y_axis.labels, strict=True)],
+        [(round(_x(x_axis.share(tick))), label) for tick, label in zip(x_axis.ticks, x_axis.labels, strict=True)],
+        [(round(_y(y_axis.share(tick))), label) for tick, label in zip(y_axis.ticks, y_axis.labels, strict=True)],
     )
 
 
@@ -325,11 +356,3 @@ def _x(share: float) -> float:
 
 def _y(share: float) -> float:
     return height - bottom - share * (height - top - bottom)
-
-
-def _number(value: float) -> str:
-    return number(value, decimals(value))
-
-
-def _short(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

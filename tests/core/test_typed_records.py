@@ -79,7 +79,7 @@ def show_all(store: Store) -> None:
     boards = build_boards(found, store)
     for renderer in renderers:
         assert renderer(boards).encode()
-    assert render(found, store, commands_of).encode()
+    assert render(found, store, commands_of, {}).encode()
     older(found)
     Durations.of(store, "a machine")
 

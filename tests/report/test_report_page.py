@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -13,19 +14,27 @@ from stored_results import described_fit
 
 from harness.cli.run_commands import commands_of
 from harness.contracts.events import Record
+from harness.contracts.objectives import bound_name
 from harness.leaderboard.board import build_boards
 from harness.leaderboard.text import captions, decimals, number, rank_range, value_in_words
 from harness.planning.identity import hash_of
 from harness.report import pictures
-from harness.report.page import render
+from harness.report.page import comparable_loss, render
 from harness.report.plots import Costed, Intervals, axis_of_values, intervals, pareto_front
 from harness.results.store import Store
 
 fixtures = Path(__file__).parents[1] / "fixtures"
 
 
+summaries = {"elbo": "a lower bound on log p(x)"}
+
+
 def page_of(store: Store, records: list[Record] | None = None) -> str:
-    return render(store.records() if records is None else records, store, commands_of)
+    return render(store.records() if records is None else records, store, commands_of, summaries)
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
 
 
 @pytest.fixture
@@ -92,8 +101,8 @@ def test_errors_on_boards_are_over_seeds_and_lines_agree_with_ranks(tmp_path: Pa
     assert value_in_words(by_name["gan"]) == "27.9 ± 6.4"
     found = intervals(board)
     assert found is not None
-    text = page_of(store, records)
-    assert text.count(value_in_words(by_name["gan"])) >= 2
+    shown, models = page_of(store, records).split('<section id="models"')
+    assert all(value_in_words(by_name["gan"]) in plain(text) for text in (shown, models))
     for row in board.rows:
         line = found.rows[board.rows.index(row)].line
         assert line is not None
@@ -108,7 +117,7 @@ def row_line_is_apart(found: Intervals, one: int, other: int) -> bool:
     lines = found.rows[one].line, found.rows[other].line
     assert lines[0] is not None
     assert lines[1] is not None
-    (low, high), (other_low, other_high) = (tuple(map(float, line)) for line in lines)
+    (low, high), (other_low, other_high) = lines[0], lines[1]
     return high < other_low or other_high < low
 
 
@@ -164,9 +173,75 @@ def test_the_pareto_front_is_what_no_model_beats_in_both() -> None:
 
 def test_quality_is_drawn_against_costs_of_the_same_models(store: Store) -> None:
     text = page_of(store)
-    assert 'aria-label="elbo (nats) against training time (s). Pareto front: iwae."' in text
-    assert 'aria-label="elbo (nats) against parameters (count). Pareto front: vae, iwae."' in text
+    captions = {
+        label: re.search("<figcaption>(.*?)</figcaption>", rest, re.DOTALL)[1]  # type: ignore[index]
+        for label, rest in re.findall(r'aria-label="(elbo [^"]* against [^"]*)"(.*?</figure>)', text, re.DOTALL)
+    }
+    assert captions["elbo (nats) against training time (s)"].startswith("Pareto front: iwae.")
+    assert captions["elbo (nats) against parameters (count)"].startswith("Pareto front: vae, iwae.")
     assert "parameters (count) against" not in text
+
+
+def test_only_boards_with_two_ranked_rows_are_drawn_against_costs(tmp_path: Path) -> None:
+    records = []
+    for model, seeds in (("vae", 3), ("iwae", 1)):
+        records += [record(model, "elbo", -100.0 + seed, seed) for seed in range(seeds)]
+        records.append(exact(model, "parameters", 1000.0))
+    assert " against " not in page_of(Store(tmp_path), records).split("</script>")[0].split("<main")[1]
+    records += [record("iwae", "elbo", -90.0 + seed, seed) for seed in (1, 2)]
+    assert "elbo (nats) against parameters (count)" in page_of(Store(tmp_path), records)
+
+
+def test_distortion_is_drawn_against_rate_with_a_line_for_each_model(tmp_path: Path) -> None:
+    records = []
+    for model, beta in (("beta-vae", 4), ("beta-vae", 1), ("beta-vae", 2), ("vae", 1)):
+        described = component(model, {"beta": beta}, ["beta"] * (model != "vae"))
+        key = f"{model}-{beta}"
+        for metric, value in (("rate", 30.0 / beta), ("distortion", 60.0 + 7 * beta + 5 * (model == "vae"))):
+            given = {"model": described, "fit_key": key, "cell_key": f"{key}-{metric}"}
+            records.append(replace(record(model, metric, value), **given))
+    text = page_of(Store(tmp_path), records)
+    (svg,) = re.findall(r'<svg [^>]*aria-label="distortion \(nats\) against rate \(nats\)">.*?</svg>', text)
+    lines = re.findall('<path class="front" d="(.*?)"', svg)
+    assert sorted(line.count("L") for line in lines) == [0, 2]
+    (swept,) = (line for line in lines if "L" in line)
+    x, y = zip(*(map(int, point.split()) for point in swept[1:].split("L")), strict=True)
+    assert (list(x), list(y)) == (sorted(x), sorted(y))
+    assert sorted(re.findall("<text x=[0-9]+ y=[0-9]+[^>]*>(.*?)</text>", svg)) == [
+        *(f"beta-vae beta={b}" for b in (1, 2, 4)),
+        "vae",
+    ]
+    without = [each for each in records if each.metric["name"] == "rate"]
+    assert "against rate" not in page_of(Store(tmp_path), without)
+
+
+def test_only_losses_that_can_be_compared_share_a_chart(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    losses = {"negative ELBO": [3.0, 2.0], "loss": [200.0, 100.0]}
+    curves = {"train": losses, "validation": losses, "seconds": [1.0, 1.0], "steps": 2}
+    for model in ("vae", "flow"):
+        store.append(record(model, "elbo", -100.0))
+        store.write_fit(f"{model}-0", described_fit(curves=curves), None)
+    shown, models = page_of(store).split('<section id="models"')
+    titles = [re.findall(r'aria-label="(.*?) against seconds of training"', part) for part in (shown, models)]
+    assert titles == [["negative ELBO"], ["negative ELBO", "loss"] * 2]
+    assert comparable_loss == bound_name
+
+
+def test_metrics_are_explained_and_have_a_direction(store: Store) -> None:
+    text = page_of(store)
+    (board,) = re.findall("<h3>elbo</h3>(.*?)<table", text, re.DOTALL)
+    assert summaries["elbo"] in board
+    assert "nats, higher is better" in board
+    glances = plain("".join(re.findall('<table class="glance">.*?</table>', text, re.DOTALL)))
+    assert "nats, ↑ higher is better" in glances
+    assert "count, ↓ lower is better" in glances
+
+
+def test_the_page_says_what_made_it_and_how_to_install_that(store: Store) -> None:
+    (footer,) = re.findall("<footer>(.*?)</footer>", page_of(store), re.DOTALL)
+    (command,) = re.findall("<code>(python3.*?)</code>", footer)
+    assert unescape(command) in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 hostile = [
@@ -189,7 +264,8 @@ def test_markup_in_names_is_text(tmp_path: Path, name: str) -> None:
         }  # fmt: skip
         records.append(replace(record("a", "m", 1.0 + seed, seed, fit_key=f"f{seed}"), **changes))
     for place, model in enumerate((name, f"{name} 2")):
-        records.append(record(model, f"quality {name}", 1.0 + place, fit_key=f"{place}"))
+        quality = {"fit_key": f"{place}", "depends_on_seed": False}
+        records.append(record(model, f"quality {name}", 1.0 + place, **quality))
         records.append(exact(model, f"cost {name}", 2.0 + place, fit_key=f"{place}"))
     records.append(record("b", "m", None, reason=name, status="error", dataset=component(name)))
     store.write_environment(hash_of({name: name}), {name: name})
@@ -198,14 +274,15 @@ def test_markup_in_names_is_text(tmp_path: Path, name: str) -> None:
         described = described_fit(status="diverged", reason=name, fallback=name, curves=curves)
         store.write_fit(f"f{seed}", described, None)
     store.write_figure("f0", "samples", picture(0, 20, 20))
-    page = Page(render(records, store, commands_of))
+    page = Page(render(records, store, commands_of, {}))
     plain = {tag for tag, _ in Page(page_of(small_store(tmp_path / "plain"))).elements}
     assert {tag for tag, _ in page.elements} <= {*plain, "strong"}
     assert len(page.all("script")) == len(page.all("style")) == 1
     assert not any(attribute.startswith("on") for _, attributes in page.elements for attribute in attributes)
     assert page.text.count(name) > 15
     labels = [attributes["aria-label"] for attributes in page.all("svg") if "aria-label" in attributes]
-    assert f"quality {name} (nats) against cost {name} (count). Pareto front: {name}, {name} 2." in labels
+    assert f"quality {name} (nats) against cost {name} (count)" in labels
+    assert f"Pareto front: {name}, {name} 2." in page.text
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
@@ -233,6 +310,40 @@ def test_fifty_models_with_pictures_are_a_page_that_can_be_sent(tmp_path: Path) 
     assert len(Page(text).all("img")) == 100
     assert len(text.encode()) < 10e6
     assert len(re.sub(r"data:image/webp;base64,[^\"]+", "", text).encode()) < 300e3
+
+
+def test_a_page_of_four_data_sets_and_thirty_models_is_small(tmp_path: Path) -> None:
+    """It resembles the page of the project's own boards."""
+    store, records = Store(tmp_path), []
+    metrics = [
+        *("elbo", "iw-bound", "log-likelihood-iw", "rate", "distortion", "psnr", "ssim", "reconstruction-mse"),
+        *("frechet-distance", "kernel-distance", "precision", "recall", "coverage", "density", "memorisation"),
+        "active-units",
+    ]
+    for number_ in range(30):
+        dataset = component(["binarized-mnist-10k", "mnist-10k", "dequantized-mnist-10k", "superpixels"][number_ % 4])
+        settings = {f"setting_{n}": n / 10 for n in range(9)}
+        model = component(f"model-{number_ % 9}", {**settings, "latent_dim": number_}, ["latent_dim"])
+        for seed in range(3):
+            key = f"{number_}-{seed}"
+            described = {"dataset": dataset, "model": model, "fit_key": key, "limits": "Cannot see all of it."}
+            for place, metric in enumerate(metrics[: 9 + number_ % 8]):
+                given = {**described, "cell_key": f"{key}-{metric}", "direction": "higher" if place % 2 else "lower"}
+                given["parts"] = {"reconstruction": 81.5, "kl": 25.5} if place < 2 else {}
+                value = 20.0 + number_ * (place + 1) % 13 + seed / 7
+                records.append(replace(record("", metric, value, seed, stderr=0.3), **given))
+            given = {**described, "cell_key": f"{key}-parameters"}
+            records.append(replace(exact("", "parameters", 1000.0 + number_ * 7 % 11), **given, seed=seed))
+            losses = [80 / (epoch + 1) ** (1 + number_ / 30) + seed for epoch in range(20)]
+            both = {"negative ELBO": losses, "loss": losses} if number_ % 3 == 0 else {"negative ELBO": losses}
+            curves = dict.fromkeys(("train", "validation"), both)
+            curves |= {"seconds": [1.25] * 20}
+            store.write_fit(key, described_fit(parameters=1234, curves={**curves, "steps": 200}), None)
+    append_all(store, records)
+    text = page_of(store)
+    assert len(re.findall('<details class="entry"', text)) == 30
+    assert len(re.findall('<figure class="chart"', text)) > 150
+    assert len(text.encode()) < 480e3
 
 
 def test_pictures_share_the_room_that_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +390,7 @@ def test_each_data_set_begins_with_the_models_that_may_be_the_best(store: Store)
         best = [row for row in board.rows if row.rank_low == 1]
         assert any(
             f">{board.metric}" in line
-            and value_in_words(best[0]) in line
+            and value_in_words(best[0]) in plain(line)
             and all(f">{row.model}<" in line for row in best[:3])
             for line in lines
         )

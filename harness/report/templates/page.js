@@ -10,10 +10,12 @@ const report = (() => {
   let printing = false;
   let order = [];
 
-  const textOf = (element, extra) => {
+  const textOf = (element, extra = "") => {
     if (!texts.has(element)) texts.set(element, `${extra} ${element.textContent}`.toLowerCase());
     return texts.get(element);
   };
+
+  const numberOf = (cell) => (cell.tagName === "TD" ? parseFloat(cell.textContent.replace(/,/g, "").replace("−", "-")) : NaN);
 
   const nameOf = (entry) => [...entry.firstElementChild.children].map((each) => each.textContent).join(" · ");
 
@@ -22,9 +24,8 @@ const report = (() => {
     const sign = order === "ascending" ? 1 : -1;
     const rows = [...body.rows].map((row, place) => {
       const cell = row.cells[column];
-      const text = cell.dataset.v ?? cell.textContent.trim();
-      const value = Number(text);
-      return { row, place, text, value: text !== "" && !Number.isNaN(value) ? value : null };
+      const value = numberOf(cell);
+      return { row, place, text: cell.textContent.trim(), value: Number.isNaN(value) ? null : value };
     });
     const numbers = rows.some((each) => each.value !== null);
     const isEmpty = (each) => (numbers ? each.value === null : each.text === "");
@@ -42,7 +43,7 @@ const report = (() => {
   function sortBy(button) {
     const head = button.closest("th");
     const table = head.closest("table");
-    const first = button.dataset.first === "desc" ? "descending" : "ascending";
+    const first = head.dataset.first === "desc" ? "descending" : "ascending";
     const other = first === "ascending" ? "descending" : "ascending";
     const order = head.getAttribute("aria-sort") === first ? other : first;
     sort(table, head.cellIndex, order);
@@ -58,7 +59,7 @@ const report = (() => {
     const isWhole = printing || whole.has(board.id);
     let found = 0;
     for (const row of table.tBodies[0].rows) {
-      const isFound = matches(textOf(row, table.dataset.of));
+      const isFound = matches(textOf(row, table.caption.textContent));
       row.hidden = !isFound || (!isWhole && found >= most);
       found += isFound;
     }
@@ -85,8 +86,21 @@ const report = (() => {
       const text = `${nameOf(entry)} ${[...find("tbody th", entry)].map((e) => e.textContent).join(" ")}`;
       entry.hidden = both ? !both.includes(entry) : !matches(text.toLowerCase());
     }
+    for (const section of find(".dataset")) {
+      hideWithout(find(".glance tbody tr", section), section.querySelector("h2").textContent, section.querySelector(".scroll:has(.glance)"));
+      for (const figures of find(".figures", section)) {
+        hideWithout(find("figure", figures), `${section.querySelector("h2").textContent} ${figures.querySelector("h3").textContent}`, figures);
+      }
+      section.hidden = !section.querySelector(".board:not([hidden])");
+    }
+    if (one("models")) one("models").hidden = order.every((entry) => entry.hidden);
     const counted = `${shown.toLocaleString("en")} of ${total.toLocaleString("en")} rows`;
     one("shown").textContent = one("filter").value.trim() ? counted : "";
+  }
+
+  function hideWithout(parts, extra, whole) {
+    for (const part of parts) part.hidden = !matches(textOf(part, extra));
+    if (whole) whole.hidden = parts.every((part) => part.hidden);
   }
 
   function showAll(board) {
@@ -139,6 +153,7 @@ const report = (() => {
       mark(both);
       tabulate(both);
     }
+    if (first && first === second) one("both").replaceChildren(make("p", "Choose two different models."));
     filter();
   }
 
@@ -164,7 +179,7 @@ const report = (() => {
     for (const [key, row] of left) {
       if (!right.has(key)) continue;
       const words = [row, right.get(key)].map(
-        (each) => each.cells[1].firstChild.textContent + (each.cells[2].textContent ? `, rank ${each.cells[2].textContent}` : ""),
+        (each) => each.cells[1].firstChild.textContent + (each.cells[2].textContent.trim() && `, rank ${each.cells[2].textContent.trim()}`),
       );
       body.insertRow().append(make("th", row.cells[0].textContent, "row"), ...words.map((each) => make("td", each)));
     }
@@ -172,6 +187,11 @@ const report = (() => {
   }
 
   function prepare() {
+    for (const head of find(".board thead th:not(.i)")) {
+      const button = make("button", head.textContent.trim());
+      button.type = "button";
+      head.replaceChildren(button);
+    }
     for (const command of find(".command")) {
       const button = make("button", "Copy");
       button.type = "button";
