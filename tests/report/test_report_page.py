@@ -336,9 +336,8 @@ def test_a_page_of_four_data_sets_and_thirty_models_is_small(tmp_path: Path) -> 
             records.append(replace(exact("", "parameters", 1000.0 + number_ * 7 % 11), **given, seed=seed))
             losses = [80 / (epoch + 1) ** (1 + number_ / 30) + seed for epoch in range(20)]
             both = {"negative ELBO": losses, "loss": losses} if number_ % 3 == 0 else {"negative ELBO": losses}
-            curves = dict.fromkeys(("train", "validation"), both)
-            curves |= {"seconds": [1.25] * 20}
-            store.write_fit(key, described_fit(parameters=1234, curves={**curves, "steps": 200}), None)
+            curves = {"train": both, "validation": both, "seconds": [1.25] * 20, "steps": 200}
+            store.write_fit(key, described_fit(parameters=1234, curves=curves), None)
     append_all(store, records)
     text = page_of(store)
     assert len(re.findall('<details class="entry"', text)) == 30
