@@ -73,6 +73,9 @@ class Lines:
         done = "read" if fits[0].is_given else "fitted"
         self.announce(f"  {name_of(*fits)}: {done if status == 'ok' else status} in {seconds:.1f} s")
 
+    def cell_started(self, cell: Cell) -> None:
+        """Show nothing: the outcome follows."""
+
     def cell_progressed(self, cell: Cell, progress: float) -> None:
         """Show the progress about five times per measurement."""
         if self._is_due(cell.key, progress) and progress < 1:
@@ -157,13 +160,18 @@ class Bars(Lines):
             self.time_left.fit_ended(fits, status, seconds)
         self.progress.remove_task(self._bars.pop(fits[0].key))
 
+    def cell_started(self, cell: Cell) -> None:
+        """Note when the measurement begins, except of a timing: many of these are in progress at once."""
+        if cell.machine is None and self.time_left:
+            self.time_left.cell_started(cell)
+
     def cell_progressed(self, cell: Cell, progress: float) -> None:
-        """Show a bar for the measurement."""
+        """Advance the bar of the measurement."""
         if self.time_left:
             self.time_left.cell_progressed(cell, progress)
         if cell.key not in self._bars:
-            self._add_bar(cell.key, measurement_of(cell), 1.0)
-        self.progress.update(self._bars[cell.key], completed=progress)
+            self._add_bar(cell.key, measurement_of(cell), None)
+        self.progress.update(self._bars[cell.key], total=1.0, completed=progress)
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
         """Show the outcome, and advance the bar of the cells."""
@@ -175,6 +183,8 @@ class Bars(Lines):
         self.progress.update(self._cells_bar, completed=self.ended, details=f"{self.ended} of {self.cells}")
 
     def _add_bar(self, key: str, name: str, total: float | None) -> None:
+        if (before := self._bars.pop(key, None)) is not None:  # of a worker that has died
+            self.progress.remove_task(before)
         time_left = partial(self.time_left.of, key) if self.time_left else None
         self._bars[key] = self.progress.add_task(name, total=total, details="", time_left=time_left)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -13,41 +14,43 @@ from harness.execution.run import Run
 from harness.planning.plan import Cell, Fit
 
 Clock = Callable[[], float]
-_moment = 10.0  # seconds
-_Estimate = Callable[[], float | None]
+_most = 0.8  # of what was expected of a part after its last report; one that has used this up may take any time
+_largest_doubt = 0.25  # of the time left of a run, in one part that may take any time
+_Estimate = Callable[[float], float | None]  # the seconds that are left of a part after a share of it is done
 
 
 class Pace:
-    """The speed of a fit or a measurement, from the shares of it that were reported as done.
+    """The speed of a fit or a measurement between the first and the last report of the share that is done.
+
+    What was before the first report is not counted: it may have the start of a process, compilation or the loading of
+    a checkpoint in it.
 
     Args:
-        started: when it began; None if that is not known.
+        started: when it began.
     """
 
-    def __init__(self, started: float | None = None) -> None:
-        self.started = started
+    def __init__(self, started: float) -> None:
+        self.latest = started
+        self.share = 0.0
         self.was_resumed = False
-        self._reports: list[tuple[float, float]] = []  # time and share, the first and the last
-        self._is_repeated = False
+        self.is_repeated = False
+        self._first: tuple[float, float] | None = None  # time and share
 
-    def report(self, now: float, share: float, *, is_first: bool = False) -> None:
+    def report(self, now: float, share: float, *, is_first: bool = True) -> None:
         """Note that a share is done; ``is_first`` if all of it was done since the start."""
-        if not self._reports:
+        if self._first is None:
             self.was_resumed = not is_first
-            self._reports = [(now, share) if self.started is None or not is_first else (self.started, 0.0)]
-        elif share < self._reports[-1][1]:
-            self._is_repeated = True  # as by seeds that are trained one by one, since they cannot be together
-        self._reports[1:] = [(now, share)]
+            self._first = now, share
+        elif share < self.share:
+            self.is_repeated = True  # as by seeds that are trained one by one, since they cannot be together
+        self.latest, self.share = now, share
 
-    def left(self, now: float) -> float | None:
-        """Return the seconds that are left, or None if that is not known."""
-        if not self._reports or self._is_repeated:
+    @property
+    def whole(self) -> float | None:
+        """The seconds that all of it takes without its start, or None if that is not known."""
+        if self._first is None or self.is_repeated or self.share <= self._first[1]:
             return None
-        (first, before), (last, share) = self._reports
-        if share <= before:
-            return None
-        left = (1 - share) * (last - first) / (share - before) - (now - last)
-        return left if left >= 0 else None
+        return (self.latest - self._first[0]) / (self.share - self._first[1])
 
 
 class TimeLeft:
@@ -70,17 +73,17 @@ class TimeLeft:
         for place, task in enumerate(run.tasks):
             missing = [fit for fit in task.fits if not run.is_fitted(fit)]
             fits = {missing[0].key: partial(self._of_fits, missing)} if missing else {}
-            self._parts.append({**fits, **{cell.key: partial(durations.of_cell, cell, 1) for cell in task.cells}})
+            self._parts.append({**fits, **{cell.key: partial(self._of_cell, cell, 1) for cell in task.cells}})
             self._places |= dict.fromkeys([*fits, *(cell.key for cell in task.cells)], place)
         timings = [cell for cell in run.applicable if cell.machine is not None]
-        self._timings = {cell.key: partial(durations.of_cell, cell, rounds) for cell in timings}
-        self._paces: dict[str, Pace] = {}
-        self._latest: dict[int, float] = {}  # event of each task that has begun
+        self._timings = {cell.key: partial(self._of_cell, cell, rounds) for cell in timings}
+        self._paces: dict[str, Pace] = {}  # of the parts in progress
+        self._begun: set[int] = set()  # tasks
+        self._last_end: float | None = None
 
     def fit_started(self, fits: Sequence[Fit]) -> None:
         """Note that a fit begins."""
-        self._paces[fits[0].key] = Pace(self.clock())
-        self._note(fits[0].key)
+        self._begin(fits[0].key)
 
     def epoch_ended(self, fits: Sequence[Fit], epoch: int, share: float) -> None:
         """Note which share of its budget a fit has spent."""
@@ -88,67 +91,103 @@ class TimeLeft:
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Learn how long a fit took, unless it was resumed or failed."""
-        if status == "ok" and not self._paces.pop(fits[0].key).was_resumed:
+        pace = self._end(fits[0].key)
+        if status == "ok" and not pace.was_resumed:
+            start = 0.0 if pace.whole is None else max(0.0, seconds - pace.whole)
             for fit in fits:
-                self.durations.add_fit(fit.identity, seconds / len(fits))
-        self._end(fits[0].key)
+                self.durations.add_fit(fit.identity, seconds / len(fits), start=start / len(fits))
+
+    def cell_started(self, cell: Cell) -> None:
+        """Note that a measurement begins."""
+        self._begin(cell.key)
 
     def cell_progressed(self, cell: Cell, share: float) -> None:
         """Note which share of a measurement is done."""
-        self._paces.setdefault(cell.key, Pace()).report(self.clock(), share)
+        self._paces.setdefault(cell.key, Pace(self.clock())).report(self.clock(), share)
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
         """Learn how long a measurement took."""
         self.durations.add_record(record)
-        self._paces.pop(cell.key, None)
         self._timings.pop(cell.key, None)
         self._end(cell.key)
 
     def of(self, key: str) -> float | None:
-        """Return the seconds that are left of a fit or a measurement in progress, by its key."""
-        pace = self._paces.get(key)
-        return None if pace is None else pace.left(self.clock())
+        """Return the seconds that are left of a fit or a measurement in progress, by its key, or None if not known."""
+        found = self._in_progress(key)
+        return None if found is None or found.is_doubtful else found.left
 
     def of_run(self) -> float | None:
         """Return the seconds that are left of the run, or None if the time of any part is not known."""
-        begun = [place for place in self._latest if self._parts[place]]
-        waiting = [place for place, parts in enumerate(self._parts) if parts and place not in self._latest]
+        begun = [place for place in self._begun if self._parts[place]]
+        waiting = [place for place, parts in enumerate(self._parts) if parts and place not in self._begun]
         tasks = [self._of_task(place) for place in (*begun, *waiting)]
-        timings = [estimate() for estimate in self._timings.values()]
-        known = [each for each in (*tasks, *timings) if each is not None]
-        if len(known) < len(tasks) + len(timings):
+        timings = self._of_timings(begins=not tasks)
+        known = [each for each in tasks if each is not None]
+        if timings is None or len(known) < len(tasks):
             return None
-        left = makespan(known[: len(tasks)], self.jobs) + sum(known[len(tasks) :])
-        if not tasks and self._latest:
-            left -= self.clock() - max(self._latest.values())
-        return _until(left)
+        left = makespan([each.left for each in known], self.jobs) + timings.left
+        doubt = max(each.doubt for each in (*known, timings))
+        return left if doubt <= _largest_doubt * left else None
 
-    def _of_fits(self, fits: Sequence[Fit]) -> float | None:
-        return _sum(self.durations.of_fit(fit) for fit in fits)
+    def _of_fits(self, fits: Sequence[Fit], done: float) -> float | None:
+        return _sum(self.durations.of_fit(fit, done) for fit in fits)
 
-    def _of_task(self, place: int) -> float | None:
+    def _of_cell(self, cell: Cell, rounds: int, done: float) -> float | None:
+        seconds = self.durations.of_cell(cell, rounds)
+        return None if seconds is None else (1 - done) * seconds
+
+    def _of_task(self, place: int) -> _Left | None:
         (key, estimate), *rest = self._parts[place].items()
-        first = estimate()
-        if place in self._latest:
-            measured = self.of(key)
-            passed = self.clock() - self._latest[place]
-            expected = None if first is None else _until(first - passed)
-            first = expected if measured is None else measured
-        return _sum([first, *(estimate() for _, estimate in rest)])
+        first = self._in_progress(key) if key in self._paces else _expected(estimate(0.0))
+        after = _sum(each(0.0) for _, each in rest)
+        return None if first is None or after is None else _Left(first.left + after, first.doubt)
 
-    def _note(self, key: str) -> None:
-        if key in self._places:
-            self._latest[self._places[key]] = self.clock()
+    def _of_timings(self, *, begins: bool) -> _Left | None:
+        passed = 0.0 if self._last_end is None or not begins else self.clock() - self._last_end
+        return _expected(_sum(estimate(0.0) for estimate in self._timings.values()), passed)
 
-    def _end(self, key: str) -> None:
-        self._note(key)
+    def _in_progress(self, key: str) -> _Left | None:
+        """Return what is left of a part by its speed, or else by what was measured before."""
+        pace = self._paces.get(key)
+        if pace is None or pace.is_repeated:
+            return None
+        expected = None
+        if pace.whole is not None:
+            expected = (1 - pace.share) * pace.whole
+        elif key in self._places and key in (parts := self._parts[self._places[key]]):
+            expected = parts[key](pace.share)
+        return _expected(expected, self.clock() - pace.latest)
+
+    def _begin(self, key: str) -> None:
+        self._paces[key] = Pace(self.clock())
         if key in self._places:
+            self._begun.add(self._places[key])
+
+    def _end(self, key: str) -> Pace:
+        self._last_end = self.clock()
+        if key in self._places:
+            self._begun.add(self._places[key])
             self._parts[self._places[key]].pop(key, None)
+        return self._paces.pop(key, Pace(self._last_end))
 
 
-def _until(left: float) -> float | None:
-    """Return no time for what should have ended a moment ago, and None if it was longer ago."""
-    return max(0.0, left) if left > -_moment else None
+@dataclass(frozen=True)
+class _Left:
+    """The seconds that are left of something, and of these what may be any other number: what has overrun."""
+
+    left: float
+    doubt: float = 0.0
+
+    @property
+    def is_doubtful(self) -> bool:
+        return self.doubt > 0
+
+
+def _expected(seconds: float | None, passed: float = 0.0) -> _Left | None:
+    """Return what is left of some seconds, of which ``passed`` have passed since a report; None for None."""
+    if seconds is None:
+        return None
+    return _Left(max(0.0, seconds - passed), max(seconds, passed) if passed > _most * seconds else 0.0)
 
 
 def in_digits(seconds: float | None) -> str:

@@ -25,8 +25,9 @@ class Durations:
     """Learns from times, and estimates others of the same kind.
 
     A fit takes as long per epoch or step as earlier fits of the model with the same settings, or else of the model, on
-    the same data set, with the same engine and batch size. A measurement takes as long as earlier ones of the same
-    metric with the same settings: of the model with the same settings, or else of the model, or else of any model.
+    the same data set, with the same engine and batch size; its start takes as long as theirs. A measurement takes as
+    long as earlier ones of the same metric with the same settings: of the model with the same settings, or else of the
+    model, or else of any model.
     """
 
     def __init__(self) -> None:
@@ -51,17 +52,28 @@ class Durations:
         """Learn from the results in the store of a run, if there is anything left to train or to measure."""
         return cls.of(run.store, run.specification.environment.machine) if run.applicable else cls()
 
-    def add_fit(self, identity: Mapping[str, Any], seconds: float, steps: int | None = None) -> None:
-        """Learn how many seconds the fit of one seed took, and how many steps these were if that is known."""
+    def add_fit(
+        self, identity: Mapping[str, Any], seconds: float, steps: int | None = None, start: float = 0.0
+    ) -> None:
+        """Learn how long the fit of one seed took.
+
+        Args:
+            identity: of the fit.
+            seconds: it took.
+            steps: it took, if that is known.
+            start: seconds of these before the first step and after the last one.
+        """
         budget = identity["budget"] or {}
         epochs, steps = budget.get("epochs"), steps or budget.get("steps")
         for kind in _kinds_of_fit(identity):
             if not budget:
                 self._add(kind, seconds)
+                continue
+            self._add([*kind, "start"], start)
             if epochs:
-                self._add([*kind, "epochs"], seconds / epochs)
+                self._add([*kind, "epochs"], (seconds - start) / epochs)
             if steps:
-                self._add([*kind, "steps"], seconds / steps)
+                self._add([*kind, "steps"], (seconds - start) / steps)
         if epochs and steps:
             self._add(_epoch_of(identity), steps / epochs)
 
@@ -73,42 +85,47 @@ class Durations:
         for kind in _kinds_of_cell(record.metric, record.model, record.dataset, record.engine):
             self._add(kind, seconds)
 
-    def of_fit(self, fit: Fit) -> float | None:
-        """Return the seconds that a fit will take, or None if nothing like it was timed."""
-        identity, budget = fit.identity, fit.budget
+    def of_fit(self, fit: Fit, done: float = 0.0) -> float | None:
+        """Return the seconds that a fit takes after a share ``done`` of it, or None if nothing like it was timed."""
+        kinds, budget = _kinds_of_fit(fit.identity), fit.budget
+        start = 0.0 if done else self._first_of([[*kind, "start"] for kind in kinds]) or 0.0
         if budget is not None and budget.seconds:
-            return budget.seconds
-        for kind in _kinds_of_fit(identity):
+            return start + (1 - done) * budget.seconds
+        for kind in kinds:
             if budget is None:
                 found = self._typical(kind)
             elif budget.epochs:
-                per_step, steps = self._typical([*kind, "steps"]), self._typical(_epoch_of(identity))
+                per_step, steps = self._typical([*kind, "steps"]), self._typical(_epoch_of(fit.identity))
                 of_steps = per_step * steps if per_step and steps else None
                 found = _times(self._typical([*kind, "epochs"]) or of_steps, budget.epochs)
             else:
                 found = _times(self._typical([*kind, "steps"]), budget.steps or 0)
             if found is not None:
-                return found
+                return start + (1 - done) * found
         return None
 
     def of_cell(self, cell: Cell, rounds: int) -> float | None:
         """Return the seconds that a cell will be measured, a timing in ``rounds``, or None if none like it was."""
         fit = cell.fit.identity
         kinds = _kinds_of_cell(cell.metric.identity, fit["model"], fit["dataset"], fit["engine"])
-        known = (self._typical(kind) for kind in kinds)
-        return _times(next((each for each in known if each is not None), None), rounds if cell.machine else 1)
+        return _times(self._first_of(kinds), rounds if cell.machine else 1)
 
     def _add_stored_fit(self, described: Mapping[str, Any]) -> None:
         identity, curves = described["identity"], described["curves"]
         training = sum(curves["seconds"])
         if identity["engine"]["path"] == "vectorized":
-            seconds = training / len(described["group"])  # ``seconds`` is the time of all seeds
+            seconds = training = training / len(described["group"])  # ``seconds`` is the time of all seeds
         else:
             seconds = max(described["seconds"], training)  # of a fit that was resumed, the former is the last part
-        self.add_fit(identity, seconds, curves["steps"])
+        self.add_fit(identity, seconds, curves["steps"], seconds - training if training else 0.0)
 
     def _add(self, kind: Sequence[Any], number: float) -> None:
         self._times[json.dumps(kind, sort_keys=True)].append(number)
+
+    def _first_of(self, kinds: Sequence[Sequence[Any]]) -> float | None:
+        """Return the typical time of the first kind that has one."""
+        known = (self._typical(kind) for kind in kinds)
+        return next((each for each in known if each is not None), None)
 
     def _typical(self, kind: Sequence[Any]) -> float | None:
         times = self._times.get(json.dumps(kind, sort_keys=True)) if self._times else None

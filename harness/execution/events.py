@@ -48,5 +48,8 @@ class Events(Messages, Protocol):
 class Reporter(Messages, Protocol):
     """Shows the user the whole run."""
 
+    def cell_started(self, cell: Cell) -> None:
+        """Show that a cell is about to be computed."""
+
     def cell_reported(self, cell: Cell, record: Record) -> None:
         """Show the outcome of a cell, whose record is on disk."""

@@ -340,9 +340,10 @@ class Run:
         self._failed[fit.key] = failure
 
     def cell_started(self, cell: Cell) -> None:
-        """Notify the plugins."""
+        """Show it to the user and notify the plugins."""
         self._cells_begun[cell.key] = cell
         self._leases.release([cell.fit.key])  # the fit is stored, or has failed
+        self.reporter.cell_started(cell)
         self.registry.notify("harness_cell_started", self.reporter.warn, cell=cell)
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:

@@ -17,6 +17,7 @@ from harness.contracts.events import Record
 from harness.execution.durations import Durations
 from harness.execution.records import record_of
 from harness.execution.run import Run
+from harness.planning.budget import Budget
 from harness.planning.plan import Cell
 
 
@@ -41,16 +42,75 @@ def test_the_time_left_of_a_fit_is_that_of_its_epochs_so_far(tmp_path: Path) -> 
     time_left, clock = followed(run)
     (fit,) = run.plan.fits
     time_left.fit_started([fit])
-    clock.now = 10
-    assert time_left.of(fit.key) is None
+    clock.now = 50  # the start is no part of the speed
     time_left.epoch_ended([fit], 1, 0.2)
-    assert time_left.of(fit.key) == pytest.approx(40)
-    clock.now = 15
-    assert time_left.of(fit.key) == pytest.approx(35)
-    time_left.epoch_ended([fit], 2, 0.5)
-    assert time_left.of(fit.key) == pytest.approx(15)
-    clock.now = 31
-    assert time_left.of(fit.key) is None  # it should have ended
+    assert time_left.of(fit.key) is None
+    clock.now = 60
+    time_left.epoch_ended([fit], 2, 0.4)
+    assert time_left.of(fit.key) == pytest.approx(30)
+    clock.now = 65
+    assert time_left.of(fit.key) == pytest.approx(25)
+    time_left.epoch_ended([fit], 3, 0.8)
+    assert time_left.of(fit.key) == pytest.approx(5)
+    clock.now = 69.5
+    assert time_left.of(fit.key) is None  # it should end soon, but may not
+
+
+def test_a_fit_of_three_epochs_with_a_slow_start_never_has_a_wrong_time_left(tmp_path: Path) -> None:
+    start, epoch = 15.0, 4.0
+    earlier = timed_run(tmp_path, settings={("vae", "latent_dim"): [5]}, budget=Budget(epochs=3))
+    stored_fit(earlier, seconds=16.0, steps=237, by_epoch=(4.0, 4.0, 4.0))
+    stored_record(earlier, seconds=1.0)
+    run = timed_run(tmp_path, budget=Budget(epochs=3))
+    time_left, clock = followed(run)
+    (fit,) = run.plan.fits
+    assert time_left.of_run() == pytest.approx(17)
+    time_left.fit_started([fit])
+    ends = [start + epoch * number for number in (1, 2, 3)]
+    shown = []
+    for tenth in range(int(10 * ends[-1])):
+        clock.now = tenth / 10
+        if clock.now in ends:
+            number = ends.index(clock.now) + 1
+            time_left.epoch_ended([fit], number, number / 3)
+        left, left_of_run = time_left.of(fit.key), time_left.of_run()
+        if left_of_run is not None:
+            assert left_of_run >= 1
+        if clock.now >= ends[0] and left is not None:
+            shown.append(left)
+            assert left == pytest.approx(ends[-1] - clock.now)
+        elif left is not None:
+            assert left > 2
+    assert len(shown) > 50
+
+
+def test_a_short_part_that_overruns_does_not_hide_the_time_of_a_long_run(tmp_path: Path) -> None:
+    run = timed_run(tmp_path, seeds=20)
+    stored_fit(timed_run(tmp_path, settings={("vae", "latent_dim"): [5]}), seconds=30.0, steps=158)
+    stored_record(timed_run(tmp_path, settings={("vae", "latent_dim"): [5]}), seconds=2.0)
+    time_left, clock = followed(run)
+    time_left.fit_started([run.plan.fits[0]])
+    clock.now = 30
+    time_left.fit_ended([run.plan.fits[0]], "ok", 30.0)
+    time_left.cell_started(run.plan.cells[0])
+    clock.now = 33
+    assert time_left.of(run.plan.cells[0].key) is None
+    assert time_left.of_run() == pytest.approx(19 * 32)
+    clock.now = 300
+    assert time_left.of_run() is None
+
+
+def test_times_of_this_run_tell_the_start_from_the_epochs(tmp_path: Path) -> None:
+    run = timed_run(tmp_path, seeds=2, budget=Budget(epochs=4))
+    time_left, clock = followed(run)
+    first, second = run.plan.fits
+    time_left.fit_started([first])
+    for number in (1, 2, 3, 4):
+        clock.now = 20 + 5 * number
+        time_left.epoch_ended([first], number, number / 4)
+    time_left.fit_ended([first], "ok", 40.0)
+    assert time_left.durations.of_fit(second) == pytest.approx(40)
+    assert time_left.durations.of_fit(second, 0.25) == pytest.approx(15)
 
 
 def test_the_epochs_before_an_interruption_took_no_time_now(tmp_path: Path) -> None:
@@ -101,8 +161,8 @@ def test_the_time_left_of_a_run_is_learnt_from_its_first_fit_and_measurement(tmp
     time_left.fit_started([fits[1]])
     clock.now = 42
     assert time_left.of_run() == pytest.approx(54)
-    time_left.epoch_ended([fits[1]], 1, 0.5)  # faster than the first: ten more seconds
-    assert time_left.of_run() == pytest.approx(10 + 2 + 32)
+    time_left.epoch_ended([fits[1]], 1, 0.5)
+    assert time_left.of_run() == pytest.approx(15 + 2 + 32)
     clock.now = 80
     assert time_left.of_run() is None  # this fit takes longer than was expected
 
@@ -138,10 +198,8 @@ def test_timings_are_the_last_part_of_the_time_left(tmp_path: Path) -> None:
     time_left.fit_ended([fit], "ok", 30.0)
     clock.now = 33
     assert time_left.of_run() == pytest.approx(7)
-    clock.now = 41
-    assert time_left.of_run() == 0
-    clock.now = 51
-    assert time_left.of_run() is None
+    clock.now = 39
+    assert time_left.of_run() is None  # they should end soon, but may not
 
 
 def lines_of(width: int, *tasks: tuple[str, float, str, float | None]) -> list[str]:

@@ -30,6 +30,15 @@ def test_the_time_of_a_fit_grows_with_its_budget(tmp_path: Path) -> None:
     assert seconds_of_fit(timed_run(tmp_path, budget=Budget(epochs=20, batch_size=32))) is None
 
 
+def test_the_start_of_a_fit_does_not_grow_with_its_budget(tmp_path: Path) -> None:
+    stored_fit(timed_run(tmp_path, budget=Budget(epochs=2)), seconds=18.0, steps=158, by_epoch=(4.0, 4.0))
+    assert seconds_of_fit(timed_run(tmp_path, budget=Budget(epochs=20))) == pytest.approx(10 + 80)
+    assert seconds_of_fit(timed_run(tmp_path, budget=Budget(seconds=30))) == pytest.approx(10 + 30)
+    longer = timed_run(tmp_path, budget=Budget(steps=79))
+    assert seconds_of_fit(longer) == pytest.approx(10 + 4)
+    assert durations(longer).of_fit(longer.plan.fits[0], 0.5) == pytest.approx(2)
+
+
 def test_steps_are_counted_in_epochs_if_an_epoch_of_the_data_is_known(tmp_path: Path) -> None:
     stored_fit(timed_run(tmp_path, budget=Budget(steps=100)), seconds=10.0, steps=100)
     longer = timed_run(tmp_path, budget=Budget(epochs=3))
