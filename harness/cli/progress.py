@@ -161,9 +161,11 @@ class Bars(Lines):
         self.progress.remove_task(self._bars.pop(fits[0].key))
 
     def cell_started(self, cell: Cell) -> None:
-        """Note when the measurement begins, except of a timing: many of these are in progress at once."""
-        if cell.machine is None and self.time_left:
-            self.time_left.cell_started(cell)
+        """Show a bar for the measurement, except of a timing: many of these are in progress at once."""
+        if cell.machine is None:
+            if self.time_left:
+                self.time_left.cell_started(cell)
+            self._add_bar(cell.key, measurement_of(cell), None)
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:
         """Advance the bar of the measurement."""

@@ -246,15 +246,20 @@ def test_the_classifier_is_deterministic_and_trained_once(small_data: Data, tmp_
 @pytest.mark.usefixtures("quick")
 def test_training_the_classifier_is_announced_and_loading_it_is_not(small_data: Data, tmp_path: Path) -> None:
     lines: list[str] = []
+    shares: list[float] = []
     model = CyclesThrough(small_data.train.all(Noise(0)))
     for _ in range(2):
         classifier_of.cache_clear()
         reference_of.cache_clear()
         for _ in range(2):
             announce = functools.partial(list.append, lines)  # another function for each measurement
-            context = Context(Noise(0), None, None, 0, cache=tmp_path, announce=announce)
+            progress = functools.partial(list.append, shares)
+            context = Context(Noise(0), None, None, 0, cache=tmp_path, announce=announce, progress=progress)
             with torch.no_grad():
                 KernelDistance(KernelDistance.Config(samples=20)).measure(model, small_data, context)
+    assert len(shares) > 1
+    assert shares == sorted(set(shares))
+    assert 0 < shares[0] < shares[-1] <= 1
     assert lines == ["trains the classifier whose features are compared, once for this data set"]
     assert reference_of.cache_info().misses == 1
 

@@ -19,6 +19,7 @@ from harness.toolkit import digest_of, using_threads
 version = "2"  # raised when the network or its training changes
 width = 64
 steps, batch, learning_rate = 1500, 64, 5e-3
+share_of_training = 0.9  # of a measurement, about
 
 
 class Network(nn.Module):
@@ -58,9 +59,13 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Announcer:
-    """Shows the user a line. All announcers are equal, so that they make no difference to a cache of results."""
+    """Shows the user a line, and which share of a measurement is done.
+
+    All announcers are equal, so that they make no difference to a cache of results.
+    """
 
     announce: Callable[[str], None] = field(default=lambda line: None, compare=False)
+    progress: Callable[[float], None] = field(default=lambda share: None, compare=False)
 
 
 silent = Announcer()
@@ -71,7 +76,7 @@ def classifier_of(data: Data, cache: Path | None, announcer: Announcer = silent)
     """Return the classifier of a data set, loaded from the cache folder or trained (half a minute on one core).
 
     It is trained on the CPU from fixed seeds, so that it depends on no model, seed, evaluation or device. That it is
-    trained is announced.
+    trained is announced, and how far it is.
 
     Raises:
         NotApplicable: the examples are not images, or have no labels.
@@ -85,7 +90,7 @@ def classifier_of(data: Data, cache: Path | None, announcer: Announcer = silent)
 
     def trained() -> dict[str, Tensor]:
         announcer.announce("trains the classifier whose features are compared, once for this data set")
-        return _trained(network, data.train.to("cpu"))
+        return _trained(network, data.train.to("cpu"), announcer.progress)
 
     if cache is None:
         weights: Mapping[str, Tensor] = trained()
@@ -104,8 +109,11 @@ def _new(info: DataInfo, classes: int) -> Network:
         return Network(info, classes)
 
 
-def _trained(network: Network, train: Split) -> dict[str, Tensor]:
-    """Train with Adam on a one-cycle schedule (Smith and Topin, 2017); return the weights."""
+def _trained(network: Network, train: Split, progress: Callable[[float], None]) -> dict[str, Tensor]:
+    """Train with Adam on a one-cycle schedule (Smith and Topin, 2017); return the weights.
+
+    ``progress`` is called after each step with the share of the measurement that is done.
+    """
     assert train.labels is not None
     order, noise = (Noise(derive_seed("classifier", each)) for each in ("batches", "noise"))
     optimizer = torch.optim.Adam(network.parameters(), learning_rate)
@@ -113,11 +121,12 @@ def _trained(network: Network, train: Split) -> dict[str, Tensor]:
     epochs = -(-steps * batch // len(train))
     shown = torch.cat([order.permutation(len(train)) for _ in range(epochs)])
     with torch.enable_grad(), using_threads(1):  # the last digits depend on the threads
-        for index in shown[: steps * batch].split(batch):
+        for step, index in enumerate(shown[: steps * batch].split(batch), 1):
             optimizer.zero_grad()
             F.cross_entropy(network(train.batch(index, noise)), train.labels[index]).backward()
             optimizer.step()
             schedule.step()
+            progress(share_of_training * step / steps)
     return {name: each.detach() for name, each in network.state_dict().items()}
 
 

@@ -203,7 +203,7 @@ class SampleQuality(ABC):
         """
         try:
             config = self.config
-            place = context.cache, config.weights, Announcer(context.announce)
+            place = context.cache, config.weights, Announcer(context.announce, context.progress)
             reference = reference_of(data, config.features, config.samples, *place)
         except NotApplicable as error:
             if self.config.features != "classifier" or data.info.support == "points":
