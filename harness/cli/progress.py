@@ -14,9 +14,11 @@ from rich.progress import BarColumn, Progress, Task, TaskID
 from rich.table import Table
 from rich.text import Text
 
+from harness.cli.best_so_far import BestSoFar
 from harness.cli.output import notice, warn
 from harness.cli.time_left import TimeLeft, in_digits
 from harness.contracts.events import Record, failed, name_of_component
+from harness.execution.durations import in_words as roughly
 from harness.leaderboard.text import decimals, number
 from harness.planning.budget import in_words
 from harness.planning.plan import Cell, Fit
@@ -27,18 +29,29 @@ _shortest_name, _shortest_details = 16, 12
 
 
 class Lines:
-    """Writes a line for each fit and cell that ends, and for some of the epochs.
+    """Writes a line for each fit and cell that ends, and for some of the epochs, with the time left.
 
     Args:
         cells: the number of cells to be computed.
         tracebacks: whether to show the traceback of a cell that fails.
+        time_left: of the run; None to show none.
+        best: of the values so far; None to show none.
     """
 
-    def __init__(self, cells: int, tracebacks: bool = False) -> None:
+    def __init__(
+        self,
+        cells: int,
+        tracebacks: bool = False,
+        time_left: TimeLeft | None = None,
+        best: BestSoFar | None = None,
+    ) -> None:
         self.cells = cells
         self.tracebacks = tracebacks
+        self.time_left = time_left
+        self.best = best
         self.ended = 0
         self._shown: dict[str, float] = {}
+        self._shown_best = best.in_words if best else None
         self._last_traceback: str | None = None
 
     def __enter__(self) -> Lines:
@@ -57,29 +70,46 @@ class Lines:
         """Write a warning."""
         self.announce(f"warning: {line}")
 
+    def show_progress(self, line: str) -> None:
+        """Write a line that says no more than a bar would."""
+        self.announce(line)
+
     def fit_started(self, fits: Sequence[Fit]) -> None:
         """Show which model is being fitted."""
+        if self.time_left:
+            self.time_left.fit_started(fits)
         budget, content = fits[0].budget, fits[0].model.content
         how = f"for {in_words(budget.identity)}" if budget else "in closed form"
-        self.announce(f"reading {name_of(*fits)}: {content.note}" if content else f"fitting {name_of(*fits)} {how}")
+        self.show_progress(
+            f"reading {name_of(*fits)}: {content.note}" if content else f"fitting {name_of(*fits)} {how}"
+        )
 
     def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
         """Show the losses about five times per fit."""
+        if self.time_left:
+            self.time_left.epoch_ended(fits, epoch, progress)
         if self._is_due(fits[0].key, progress):
-            self.announce(f"  {name_of(*fits)}: epoch {epoch}, {progress:.0%}: {format_losses(losses)}")
+            losses_so_far = f"epoch {epoch}, {progress:.0%}: {format_losses(losses)}"
+            self.show_progress(f"  {name_of(*fits)}: {losses_so_far}{self._left()}")
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Show how long the fit took."""
+        if self.time_left:
+            self.time_left.fit_ended(fits, status, seconds)
         done = "read" if fits[0].is_given else "fitted"
-        self.announce(f"  {name_of(*fits)}: {done if status == 'ok' else status} in {seconds:.1f} s")
+        self.show_progress(f"  {name_of(*fits)}: {done if status == 'ok' else status} in {seconds:.1f} s")
 
     def cell_started(self, cell: Cell) -> None:
-        """Show nothing: the outcome follows."""
+        """Note when it begins, except of a timing: many of these are in progress at once."""
+        if self.time_left and cell.machine is None:
+            self.time_left.cell_started(cell)
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:
         """Show the progress about five times per measurement."""
+        if self.time_left:
+            self.time_left.cell_progressed(cell, progress)
         if self._is_due(cell.key, progress) and progress < 1:
-            self.announce(f"  {measurement_of(cell)}: {progress:.0%}")
+            self.show_progress(f"  {measurement_of(cell)}: {progress:.0%}{self._left()}")
 
     def _is_due(self, key: str, progress: float) -> bool:
         if progress < min(1.0, self._shown.get(key, 0.0) + 0.2):
@@ -88,10 +118,24 @@ class Lines:
         return True
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
-        """Show the outcome."""
+        """Show the outcome, and the best value so far if it has changed."""
+        if self.time_left:
+            self.time_left.cell_reported(cell, record)
+        if self.best:
+            self.best.add(cell, record)
         self.ended += 1
-        self.announce(f"[{self.ended}/{self.cells}] {name_of(cell.fit)}, {outcome_of(record)}")
+        left = self._left() if self.ended < self.cells else ""
+        self.announce(f"[{self.ended}/{self.cells}] {name_of(cell.fit)}, {outcome_of(record)}{left}")
         self.show_traceback(record, self.announce)
+        if self.best and self.best.in_words != self._shown_best:
+            self._shown_best = self.best.in_words
+            if self._shown_best:
+                self.show_progress(f"  {_best_in_words(self._shown_best)}")
+
+    def _left(self) -> str:
+        """Write the time left of the run as the end of a line; nothing if it is not known."""
+        seconds = self.time_left.of_run() if self.time_left else None
+        return "" if seconds is None else f"; {roughly(seconds)} left"
 
     def show_traceback(self, record: Record, show: Callable[[str], None]) -> None:
         """Show the traceback of a failure if they are wanted, unless it is that of the cell before."""
@@ -118,12 +162,25 @@ class Quiet(Lines):
 
 
 class Bars(Lines):
-    """Shows a bar for all cells and one for each current fit or long measurement, with the time left."""
+    """Shows a bar for all cells and one for each current fit or measurement, with the time left.
 
-    def __init__(self, cells: int, tracebacks: bool = False, time_left: TimeLeft | None = None) -> None:
-        super().__init__(cells, tracebacks)
-        self.time_left = time_left
+    Args:
+        cells: the number of cells to be computed.
+        tracebacks: whether to show the traceback of a cell that fails.
+        time_left: of the run and its parts; None to show none.
+        best: of the values so far; None to show none.
+    """
+
+    def __init__(
+        self,
+        cells: int,
+        tracebacks: bool = False,
+        time_left: TimeLeft | None = None,
+        best: BestSoFar | None = None,
+    ) -> None:
+        super().__init__(cells, tracebacks, time_left, best)
         self.progress = Display(Console(stderr=True, highlight=False))
+        self.progress.line_below = _best_in_words(self._shown_best)
         of_run = time_left.of_run if time_left else None
         self._cells_bar = self.progress.add_task("cells", total=cells, details="", time_left=of_run)
         self._bars: dict[str, TaskID] = {}
@@ -141,48 +198,49 @@ class Bars(Lines):
         """Write a line above the bars."""
         self.progress.console.print(line, markup=False)
 
+    def show_progress(self, line: str) -> None:
+        """Write nothing."""
+
     def fit_started(self, fits: Sequence[Fit]) -> None:
         """Show a bar for its budget."""
-        if self.time_left:
-            self.time_left.fit_started(fits)
+        super().fit_started(fits)
         self._add_bar(fits[0].key, name_of(*fits), 1.0 if fits[0].budget else None)
 
     def epoch_ended(self, fits: Sequence[Fit], epoch: int, losses: Mapping[str, float], progress: float) -> None:
         """Advance the bar."""
-        if self.time_left:
-            self.time_left.epoch_ended(fits, epoch, progress)
+        super().epoch_ended(fits, epoch, losses, progress)
         bar = self._bars[fits[0].key]
         self.progress.update(bar, completed=progress, details=f"epoch {epoch}: {format_losses(losses)}")
 
     def fit_ended(self, fits: Sequence[Fit], status: str, seconds: float) -> None:
         """Remove the bar."""
-        if self.time_left:
-            self.time_left.fit_ended(fits, status, seconds)
+        super().fit_ended(fits, status, seconds)
         self.progress.remove_task(self._bars.pop(fits[0].key))
 
     def cell_started(self, cell: Cell) -> None:
-        """Show a bar for the measurement, except of a timing: many of these are in progress at once."""
+        """Show a bar for the measurement, except of a timing."""
+        super().cell_started(cell)
         if cell.machine is None:
-            if self.time_left:
-                self.time_left.cell_started(cell)
             self._add_bar(cell.key, measurement_of(cell), None)
 
     def cell_progressed(self, cell: Cell, progress: float) -> None:
         """Advance the bar of the measurement."""
-        if self.time_left:
-            self.time_left.cell_progressed(cell, progress)
+        super().cell_progressed(cell, progress)
         if cell.key not in self._bars:
             self._add_bar(cell.key, measurement_of(cell), None)
         self.progress.update(self._bars[cell.key], total=1.0, completed=progress)
 
     def cell_reported(self, cell: Cell, record: Record) -> None:
         """Show the outcome, and advance the bar of the cells."""
-        if self.time_left:
-            self.time_left.cell_reported(cell, record)
         super().cell_reported(cell, record)
         if (bar := self._bars.pop(cell.key, None)) is not None:
             self.progress.remove_task(bar)
         self.progress.update(self._cells_bar, completed=self.ended, details=f"{self.ended} of {self.cells}")
+        self.progress.line_below = _best_in_words(self._shown_best)
+
+    def _left(self) -> str:
+        """Write nothing: the bar of the cells has the time left."""
+        return ""
 
     def _add_bar(self, key: str, name: str, total: float | None) -> None:
         if (before := self._bars.pop(key, None)) is not None:  # of a worker that has died
@@ -194,12 +252,20 @@ class Bars(Lines):
 class Display(Progress):
     """Bars with names and details, of which the names are shortened first if there is no room.
 
-    Each task has the fields ``details`` and ``time_left``, a function that returns seconds or None.
+    Each task has the fields ``details`` and ``time_left``, a function that returns seconds or None. ``line_below`` is
+    shown below the bars.
     """
 
     def __init__(self, console: Console) -> None:
         self._output = console  # ``self.console`` is not set when the first table is made
+        self.line_below = ""
         super().__init__(console=console, transient=True)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the bars, and the line below them."""
+        yield from super().get_renderables()
+        if self.line_below:
+            yield Text(self.line_below, no_wrap=True, overflow="ellipsis")
 
     def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
         """Return the bars of the tasks, in lines as wide as the console."""
@@ -238,6 +304,10 @@ class Display(Progress):
         return str(timedelta(seconds=int(task.elapsed or 0)))
 
 
+def _best_in_words(best: str | None) -> str:
+    return f"best so far: {best}" if best else ""
+
+
 def _time_left(task: Task) -> float | None:
     function = task.fields["time_left"]
     return function() if function else None
@@ -258,11 +328,17 @@ def shortened(name: str, width: int) -> str:
     return f"{name[: width - end - 1]}…{name[len(name) - end :]}"
 
 
-def reporter_for(cells: int, tracebacks: bool = False, time_left: TimeLeft | None = None, quiet: bool = False) -> Lines:
+def reporter_for(
+    cells: int,
+    tracebacks: bool = False,
+    time_left: TimeLeft | None = None,
+    best: BestSoFar | None = None,
+    quiet: bool = False,
+) -> Lines:
     """Return bars if standard error is a terminal, else plain lines; or one that shows only what fails."""
     if quiet:
         return Quiet(cells, tracebacks)
-    return Bars(cells, tracebacks, time_left) if sys.stderr.isatty() else Lines(cells, tracebacks)
+    return (Bars if sys.stderr.isatty() else Lines)(cells, tracebacks, time_left, best)
 
 
 def name_of(*fits: Fit) -> str:

@@ -198,6 +198,7 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
         DataError: all data sets are missing, incomplete or corrupt.
         StoreError: a result could not be written; those before it are stored.
     """
+    from harness.cli.best_so_far import BestSoFar
     from harness.cli.progress import measurement_of, reporter_for
     from harness.cli.time_left import TimeLeft
     from harness.execution.durations import Durations, Forecast
@@ -215,7 +216,8 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
         if run.applicable:
             announce(Forecast.of(run, durations, jobs.usual).in_words)
         time_left = TimeLeft(run, durations, jobs.usual)
-        with reporter_for(len(run.pending), values["traceback"], time_left, values["quiet"]) as run.reporter:
+        tracebacks, quiet = values["traceback"], values["quiet"]
+        with reporter_for(len(run.pending), tracebacks, time_left, BestSoFar(run), quiet) as run.reporter:
             outcome = run.execute(jobs)
     failures = sum(record.traceback is not None for record in outcome.records.values())
     if failures and not values["traceback"]:
