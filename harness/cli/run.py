@@ -39,6 +39,7 @@ from harness.words import counted
 if TYPE_CHECKING:
     from harness.contracts.boards import Board
     from harness.contracts.events import Record
+    from harness.execution.durations import Forecast
     from harness.execution.jobs import Jobs
     from harness.execution.run import Outcome, Run
     from harness.planning.plan import Request
@@ -214,7 +215,7 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
         if (line := _advice(run, jobs)) is not None:
             announce(line)
         if run.applicable:
-            announce(Forecast.of(run, durations, jobs.usual).in_words)
+            announce(_forecast(run, Forecast.of(run, durations, jobs.usual)))
         time_left = TimeLeft(run, durations, jobs.usual)
         tracebacks, quiet = values["traceback"], values["quiet"]
         with reporter_for(len(run.pending), tracebacks, time_left, BestSoFar(run), quiet) as run.reporter:
@@ -343,6 +344,15 @@ def _target(target: str, metrics: Sequence[str], settings: Settings, registry: R
 def _trains(run: Run) -> bool:
     """Whether a model will be trained, not only fitted in closed form or measured."""
     return any(fit.budget for task in run.tasks for fit in task.fits)
+
+
+def _forecast(run: Run, forecast: Forecast) -> str:
+    """Say how long a run takes or, if that is not known, when it will be."""
+    line = forecast.in_words
+    has_more_seeds = len({fit.seed for task in run.tasks for fit in task.fits}) > 1
+    if forecast.unknown and has_more_seeds:
+        line += ". The time left is shown once the first seed of each model is measured"
+    return line
 
 
 def _advice(run: Run, jobs: Jobs) -> str | None:

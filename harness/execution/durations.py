@@ -174,10 +174,11 @@ class Forecast:
         """The time, and how many cells it leaves out."""
         if not self.known:
             return "how long it takes is not known: nothing like it was timed here before"
+        takes = f"it takes {in_words(self.seconds)}"
         if not self.unknown:
-            return in_words(self.seconds)
-        never = f"{self.unknown} cell{'s were' if self.unknown > 1 else ' was'} never timed"
-        return f"{in_words(self.seconds)} for {self.known} of {self.known + self.unknown} cells; {never}"
+            return takes
+        others = f"the other {self.unknown} were" if self.unknown > 1 else "the other one was"
+        return f"{takes} for {self.known} of {self.known + self.unknown} cells; {others} never timed here"
 
 
 def makespan(seconds: Sequence[float], jobs: int) -> float:

@@ -138,7 +138,11 @@ class Run:
 
     @cached_property
     def tasks(self) -> list[Task]:
-        """The work that was pending at first, except timings: fits, or seeds trained as one, with their cells."""
+        """The work that was pending at first, except timings: fits, or seeds trained as one, with their cells.
+
+        On each data set, the first seed of every model comes before the second one of any, so that models can be
+        compared, and the time of the rest be estimated, as soon as possible.
+        """
         pending = self.applicable
         by_fit = {cell.fit.key: cell.fit for cell in pending}
         cells: dict[str, list[Cell]] = {key: [] for key in by_fit}
@@ -147,6 +151,8 @@ class Run:
                 cells[cell.fit.key].append(cell)
         wanted = [fit for fit in by_fit.values() if cells[fit.key] or not self.is_fitted(fit)]
         groups = [tuple(group) for _, group in itertools.groupby(wanted, _trained_together)]
+        datasets = [dataset.canonical_identity for dataset in self.plan.datasets]
+        groups.sort(key=lambda fits: (datasets.index(fits[0].dataset.canonical_identity), fits[0].seed))
         return [self._task(group, tuple(cell for fit in group for cell in cells[fit.key])) for group in groups]
 
     def _task(self, fits: tuple[Fit, ...], cells: tuple[Cell, ...]) -> Task:

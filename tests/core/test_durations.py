@@ -108,7 +108,7 @@ def test_a_forecast_says_what_it_leaves_out(tmp_path: Path) -> None:
     assert forecast().in_words == "how long it takes is not known: nothing like it was timed here before"
     stored_fit(timed_run(tmp_path, models=("vae",), budget=Budget(epochs=4)), seconds=598.0, steps=316)
     stored_record(timed_run(tmp_path, models=("vae",), budget=Budget(epochs=4)), seconds=1.0)
-    assert forecast().in_words == "about 10 minutes for 2 of 8 cells; 6 cells were never timed"
+    assert forecast().in_words == "it takes about 10 minutes for 2 of 8 cells; the other 6 were never timed here"
     assert forecast(jobs=2).seconds == pytest.approx(300)
 
 
