@@ -23,6 +23,7 @@ from harness.settings import show
 from harness.words import counted
 
 _shown_if_differing = ("weights", "split", "evaluation seed", "training", "engine", "machine")
+_files = "files of leaderboards change when a run on their data set writes them again"
 _columns = ("model", *_shown_if_differing, "version", "note", "seeds", "last ended")  # of a table
 
 
@@ -121,7 +122,7 @@ def hide(runs: Path, **filters: Any) -> None:
     """Leave results out of leaderboards; they stay stored."""
     store, records = _chosen(runs, required=True, **filters)
     curation.hide(store, {record.cell_key for record in records})
-    notice(f"hidden: {_count(records)}; 'harness results unhide' shows them again")
+    notice(f"hidden: {_count(records)}; {_files}; 'harness results unhide' shows them again")
 
 
 @results.command()
@@ -132,7 +133,7 @@ def unhide(runs: Path, **filters: Any) -> None:
     hidden = curation.hidden_cells(store)
     found = [record for record in records if record.cell_key in hidden]
     curation.unhide(store, {record.cell_key for record in found})
-    notice(f"shown again: {_count(found)}")
+    notice(f"shown again: {_count(found)}" + (f"; {_files}" if found else ""))
 
 
 @results.command(epilog="Example:  harness results rename 'vae beta=0.5' 'VAE, β = ½'")
@@ -159,14 +160,14 @@ def rename(runs: Path, model: str, title: str | None) -> None:
     others = {key: given for key, given in titles.items() if key not in named}
     if title is None:
         curation.write_titles(store, others)
-        notice(f"{model} has its own name again")
+        notice(f"{model} has its own name again; {_files}")
         return
     if not curation.is_title(title):
         raise UsageError(f"title {title!r}: write one line of at most {curation.longest_title} characters")
     if curation.is_taken(title, named, records, titles):
         raise UsageError(f"title {title!r}: another model of {runs} has this name")
     curation.write_titles(store, {**others, **dict.fromkeys(named, title)})
-    notice(f"{model} is now {title}; files of leaderboards have the title when a run writes them again")
+    notice(f"{model} is now {title}; {_files}")
 
 
 @results.command()
@@ -185,7 +186,7 @@ def remove(runs: Path, yes: bool, **filters: Any) -> None:
             notice("nothing was removed")
             return
     copy = curation.remove(store, {record.cell_key for record in records})
-    notice(f"removed: {_count(records)}; the records before are in {copy}")
+    notice(f"removed: {_count(records)}; the records before are in {copy}; {_files}")
 
 
 def _chosen(

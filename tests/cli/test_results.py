@@ -153,6 +153,19 @@ def test_hidden_results_are_not_on_boards_and_are_stored_all_the_same(call: Call
     assert models_of(call) == ["mine", "mine", "pca"]
 
 
+def test_whoever_changes_what_is_shown_hears_that_files_of_leaderboards_do_not_change_yet(
+    call: Call, edited: Path
+) -> None:
+    sentence = "files of leaderboards change when a run on their data set writes them again"
+    for words in (
+        *(("hide", "--older"), ("unhide",)),
+        *(("rename", "pca", "PCA"), ("rename", "pca")),
+        ("remove", "--older", "--yes"),
+    ):
+        assert sentence in call("results", *words).err, words
+    assert call("results", "unhide").err == "shown again: 0 results\n"
+
+
 def test_pages_leave_out_what_is_hidden(call: Call, edited: Path, faults: str) -> None:
     call("results", "hide", "--models", "mine")
     done = call(
