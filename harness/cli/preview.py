@@ -100,17 +100,13 @@ class Preview:
     def tables(self) -> Group:
         """Return the summary, a table for each data set, and the forecast."""
         from rich.console import Group
-        from rich.table import Table
         from rich.text import Text
+
+        from harness.leaderboard.terminal import TableOfWords
 
         parts: list[RenderableType] = [Text(self.summary)]
         for title, rows in self._sections():
-            table = Table(box=None, header_style="bold")
-            for heading in _headings:
-                table.add_column(heading, overflow="fold", no_wrap=heading == "seeds")
-            for row in rows:
-                table.add_row(*row)
-            parts += [Text(f"\n{title}", "bold"), table]
+            parts += [Text(f"\n{title}", "bold"), TableOfWords(_headings, rows, [""] * len(rows))]
         return Group(*parts, *(Text(f"\n{each}") for each in self._below()))
 
     def _sections(self) -> Iterator[tuple[str, list[tuple[str, str, str, str]]]]:

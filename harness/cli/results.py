@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from harness.results.store import Store
 from harness.settings import show
 from harness.words import counted
 
+_long_digest = re.compile(r"(sha256:[0-9a-f]{8})[0-9a-f]+")
 _shown_if_differing = ("weights", "split", "evaluation seed", "training", "engine", "machine")
 _files = "files of leaderboards change when a run on their data set writes them again"
 _columns = ("model", *_shown_if_differing, "version", "note", "seeds", "last ended")  # of a table
@@ -82,7 +84,9 @@ def list_(runs: Path, format_: str, **filters: Any) -> None:
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
     """Print a table for each data set and metric; what its rows have in common may be left out."""
-    from rich.table import Table
+    from rich.text import Text
+
+    from harness.leaderboard.terminal import TableOfWords
 
     tables: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -98,21 +102,19 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
                 "engine": " ".join(
                     f"{name}={show(row['engine'][name])}" for name in differing if name in row["engine"]
                 ),
-                "version": row["version"][:8],
+                "version": _long_digest.sub(r"\1", row["version"]),
                 "seeds": ", ".join(map(str, sorted(row["seeds"]))),
                 "last ended": row["last ended"][:10],
             }
             for row in those
         ]
-        table = Table(box=None, header_style="bold", title=title, title_justify="left", title_style="bold")
         headings = [
             each for each in _columns if each not in _shown_if_differing or len({line[each] for line in lines}) > 1
         ]
-        for heading in headings:
-            table.add_column(heading, overflow="fold", no_wrap=heading in ("version", "seeds", "last ended"))
-        for line in lines:
-            table.add_row(*(str(line[heading]) for heading in headings), style="dim" if line["note"] else "")
-        console.print(table)
+        texts = [[str(line[heading]) for heading in headings] for line in lines]
+        console.print(
+            Text(title, "bold"), TableOfWords(headings, texts, ["dim" if line["note"] else "" for line in lines])
+        )
         console.print()
 
 

@@ -178,6 +178,29 @@ def _of_board(board: Board, width: int) -> Group:
     return Group(_lines(title(board), width, "bold"), body, *below)
 
 
+@dataclass(frozen=True)
+class TableOfWords:
+    """A table of words, as wide as its console; a block of lines for each row where there is no room.
+
+    Args:
+        heads: of the columns.
+        rows: texts of the columns, of which the first one names the row.
+        styles: of the rows.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    styles: Sequence[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Yield the table or the blocks."""
+        width = options.max_width
+        rows = [[printable(text) for text in row] for row in self.rows]
+        columns = [_words(head, [row[place] for row in rows]) for place, head in enumerate(self.heads)]
+        table = _table(columns, self.styles, width, heads=_heads[-1:])
+        yield table or _blocks(columns[0].entries, columns[1:], self.styles, width)
+
+
 def _of_summary(summary: Summary, width: int) -> Group:
     """Return a summary, as several tables below each other if one would be too wide."""
     names = _column("model", summary.names)
@@ -218,11 +241,14 @@ def _part(names: _Column, values: Sequence[_Column], width: int) -> _Table | Non
 
 
 def _column(head: str, entries: Sequence[str]) -> _Column:
-    none = [False] * len(entries)
     if head not in ("model", "note"):
-        return _Column(head, entries, none)
+        return _Column(head, entries, [False] * len(entries))
+    return _words(head, entries, _narrowest_note if head == "note" else 0)
+
+
+def _words(head: str, entries: Sequence[str], narrowest: int = 0) -> _Column:
     longest = max(_cells_of(word) for text in (head, *entries) for word in text.split())
-    return _Column(head, entries, none, max(longest, _narrowest_note) if head == "note" else longest)
+    return _Column(head, entries, [False] * len(entries), max(longest, narrowest))
 
 
 def _table(
@@ -240,15 +266,17 @@ def _table(
 
 
 def _widths(columns: Sequence[_Column], heads: Sequence[str], width: int) -> list[int] | None:
-    """Return widths of columns that are ``width`` together at most, or None; those of words share what others leave."""
+    """Return widths of columns that are ``width`` together at most, or None; those of words share what others leave.
+
+    Of these, the narrowest gets more first.
+    """
     wanted = [max(column.width, *map(cell_len, head.split("\n"))) for column, head in zip(columns, heads, strict=True)]
     widths = [wide if each.least is None else min(wide, each.least) for each, wide in zip(columns, wanted, strict=True)]
     if (left := width - sum(widths)) < 0:
         return None
-    for place, wide in enumerate(wanted):
-        more = min(left, wide - widths[place])
-        widths[place] += more
-        left -= more
+    while left and (short := [place for place, wide in enumerate(wanted) if widths[place] < wide]):
+        widths[min(short, key=widths.__getitem__)] += 1
+        left -= 1
     return widths
 
 
@@ -257,8 +285,8 @@ def _head(column: _Column, most: int) -> str:
     parts = [
         part.replace(" ↑", "\xa0↑").replace(" ↓", "\xa0↓") for part in column.head.replace(" (", "\n(").splitlines()
     ]
-    words = [len(word) for part in parts for word in wrap(part, 1, break_long_words=False)]
-    lines = [line for part in parts for line in wrap(part, most or max(column.width, *words), break_long_words=False)]
+    words = [len(word) for part in parts for word in part.split(" ")]
+    lines = [line for part in parts for line in _wrapped(part, most or max(column.width, *words))]
     return "\n".join(lines).replace("\xa0", " ")
 
 
@@ -277,13 +305,9 @@ def _blocks(names: Sequence[str], columns: Sequence[_Column], styles: Sequence[s
 
 
 def _lines(text: str, width: int, style: str | Style = "", indent: str = "") -> Text:
-    """Break a text between words; a word that is longer than a line is left whole."""
-    lines = wrap(
-        text,
-        width,
-        initial_indent=indent,
-        subsequent_indent=2 * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return Text("\n".join(lines), style, no_wrap=True, overflow="ignore")
+    """Break a text between words, but not next to ±; a word that is longer than a line is left whole."""
+    lines = _wrapped(text.replace(" ± ", "\xa0±\xa0"), width, initial_indent=indent, subsequent_indent=2 * indent)
+    return Text("\n".join(lines).replace("\xa0", " "), style, no_wrap=True, overflow="ignore")
+
+
+_wrapped = partial(wrap, break_long_words=False, break_on_hyphens=False)

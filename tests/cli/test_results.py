@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,7 +81,21 @@ def test_results_of_earlier_versions_are_listed_and_can_be_chosen(call: Call, ed
     assert len(listed(call, "--older")) == 2
     assert len(listed(call, "--models", "mine", "--metric", "parameters")) == 2
     shown = call("results", "list").out
-    assert all(word in shown for word in ("mine", "older", "reconstruction-mse", rows[0]["version"][:6]))
+    assert all(word in shown for word in ("mine", "older", "reconstruction-mse"))
+    kind, digits = rows[0]["version"].split(":")
+    assert kind == "sha256"
+    assert re.search(rf"sha256:{digits[:8]}(?!\w)", shown)
+
+
+@pytest.mark.parametrize("width", [25, 40, 80])
+def test_words_of_the_list_are_whole_on_a_terminal_of_any_width(
+    call: Call, edited: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    call("results", "hide", "--older")
+    words = call("results", "list").out.replace(":", " ").split()
+    assert {"mine", "pca", "hidden,", "older", "version", "seeds", "last", "ended"} <= set(words)
+    assert max(map(len, call("results", "list").out.splitlines())) <= max(width, len("tiny · reconstruction-mse"))
 
 
 def test_results_that_differ_in_what_was_asked_for_have_lines_of_their_own(call: Call, faults: str) -> None:

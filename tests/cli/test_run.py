@@ -139,9 +139,19 @@ def test_a_dry_run_has_a_line_for_what_is_done_alike(call: Call, monkeypatch: py
     lines = done.out.splitlines()
     assert lines[0] == "114 cells; 114 to compute from 18 fits"
     assert all(len(line) <= 80 for line in lines)
-    assert len(lines) < 45
+    assert len(lines) < 50
     for dataset in ("mnist-10k", "binarized-mnist-10k"):
         assert lines.count(dataset) == 1
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80])
+def test_words_of_a_dry_run_are_whole_on_a_terminal_of_any_width(
+    run: Call, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    done = run("pca,scaled", "log-likelihood-exact,reconstruction-mse", "--dry-run")
+    assert {"log-likelihood-exact", "reconstruction-mse", "scaled", "pca"} <= set(done.out.replace(",", " ").split())
+    assert max(map(len, done.out.splitlines())) <= width
 
 
 def test_a_dry_run_names_models_seeds_metrics_and_settings(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
