@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +39,7 @@ from harness.errors import HarnessError, UsageError, unknown
 from harness.words import counted
 
 if TYPE_CHECKING:
-    from harness.contracts.boards import Board
-    from harness.contracts.events import Record
+    from harness.contracts.boards import Board, Row
     from harness.execution.durations import Forecast
     from harness.execution.jobs import Jobs
     from harness.execution.run import Outcome, Run
@@ -144,7 +145,7 @@ def carry_out(request: Request, registry: Registry, values: Mapping[str, Any]) -
         except BrokenPipeError as error:  # nothing was written to standard output yet
             raise HarnessError("a connection to another process of the run was lost") from error
         with suppress(BrokenPipeError):  # the exit code is that of the run
-            boards, of_store = _write_boards(outcome.records, run, values)
+            boards, of_store = _write_boards(outcome, run, values)
             next_command = _next_command(boards, of_store, values["runs"]) if boards else None
             if next_command is not None and not outcome.interrupted:
                 announce(f"next: {next_command}")
@@ -375,8 +376,9 @@ def _show_interruption(run: Run) -> None:
     """Show what is kept, and where work that had begun will resume."""
     from harness.cli.progress import measurement_of, name_of
 
-    again = "the same command without --fresh" if run.specification.fresh else "the same command"
-    notice(f"interrupted: {counted(run.outcome.computed, 'finished cell')} stored; {again} resumes the run")
+    notice(
+        f"interrupted: {counted(run.outcome.computed, 'finished cell')} stored; {_same_command(run)} resumes the run"
+    )
     for fits, places in run.begun_fits():
         place = f"resumes after {'; '.join(places)}" if places else "has no checkpoint yet and starts again"
         notice(f"  {name_of(*fits)}: {place}")
@@ -386,9 +388,12 @@ def _show_interruption(run: Run) -> None:
         notice(f"  timings: resume after round {done} of {run.specification.timing_rounds}")
 
 
-def _write_boards(
-    records: Mapping[str, Record], run: Run, values: Mapping[str, Any]
-) -> tuple[list[Board], list[Board]]:
+def _same_command(run: Run) -> str:
+    """Name the command that resumes an interrupted run."""
+    return "the same command without --fresh" if run.specification.fresh else "the same command"
+
+
+def _write_boards(outcome: Outcome, run: Run, values: Mapping[str, Any]) -> tuple[list[Board], list[Board]]:
     """Write the boards of all stored results on the run's data sets; print those of the run.
 
     Return the boards of the run, and those of all stored results.
@@ -399,9 +404,12 @@ def _write_boards(
     from harness.leaderboard.terminal import render
     from harness.results.curation import with_titles
 
-    datasets = {record.dataset["name"] for record in records.values()}
+    records = list(outcome.records.values())
+    datasets = {record.dataset["name"] for record in records}
     written, of_store = rewrite(datasets, run.store, values["leaderboards"], run.registry, warn)
-    boards = build_boards(with_titles(list(records.values()), run.store), run.store)
+    boards = build_boards(with_titles(records, run.store), run.store)
+    if outcome.interrupted and len({fit.seed for fit in run.plan.fits}) > 1:
+        boards = [_interrupted(board, run) for board in boards]
     if values["as_json"]:
         print(render_json(boards))
     else:
@@ -412,6 +420,15 @@ def _write_boards(
     return boards, of_store
 
 
+def _interrupted(board: Board, run: Run) -> Board:
+    """Return a board on which rows have no rank because the run was interrupted, not because it has too few seeds."""
+    from harness.leaderboard.board import one_seed
+
+    reason = f"one seed when the run was interrupted; {_same_command(run)} resumes it"
+    rows = (replace(row, no_rank=reason) if row.no_rank == one_seed else row for row in board.rows)
+    return replace(board, rows=tuple(rows))
+
+
 def _next_command(boards: Sequence[Board], of_store: Sequence[Board], runs: Path) -> str | None:
     """Return the command that tells most about the boards of a run, which are parts of those of its store.
 
@@ -419,6 +436,9 @@ def _next_command(boards: Sequence[Board], of_store: Sequence[Board], runs: Path
     """
     rows = [row for board in boards for row in board.rows]
     if all(row.status == "n/a" for row in rows):
+        if settings := _settings_in_reasons(rows):
+            others = " ".join(f"--set {model}.{name}=V" for model, name in settings)
+            return f"the same command with {others}; harness show {settings[0][0]} describes the setting"
         return f"harness show {boards[0].metric}, which says what it needs of a model"
     if all(row.value is None for row in rows):
         return None
@@ -431,6 +451,13 @@ def _next_command(boards: Sequence[Board], of_store: Sequence[Board], runs: Path
             compared = ["--dataset", board.dataset, "--metric", board.metric, "--explain", *names]
             return shlex.join(["harness", "leaderboard", *compared, *folder])
     return f"{shlex.join(['harness', 'report', *folder])}, which shows all results as one page"
+
+
+def _settings_in_reasons(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Return the settings of models that are the reasons why rows have no value, with the models."""
+    return sorted(
+        {(row.model, name) for row in rows for name in row.settings if re.search(rf"\b{name}=", row.reason or "")}
+    )
 
 
 def _names_of_the_best(board: Board, of_store: Sequence[Board]) -> list[str]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+one_seed = "one seed; run with 3 seeds"  # why a row has no rank
 _contradicted = "its value contradicts another one, so that one of them is wrong"
 _alone = "no other row can be ranked, and one without a rank has a better value"
 
@@ -246,7 +247,7 @@ def _no_rank(records: Sequence[Record], others: Sequence[Record], measured: Meas
     if any(record.machine and record.timing_group != newest for record in records):
         return "timed at another time; time all rows in one fresh run"
     if len(records) == 1 and records[0].depends_on_seed:
-        return "one seed; run with 3 seeds"
+        return one_seed
     if measured.stderr is None and not measured.spread:
         return "its error is not known"
     return None

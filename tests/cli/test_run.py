@@ -305,6 +305,28 @@ def test_an_interrupted_fit_leaves_nothing_half_done_and_the_same_command_comple
     assert lines("undisturbed")[0]["value"] == lines()[1]["value"]
 
 
+def test_boards_of_an_interrupted_run_do_not_ask_for_the_seeds_that_it_has(run: Call) -> None:
+    Path("stop").touch()
+    done = run("pca,stoppable", "reconstruction-mse", "--seeds", "2")
+    assert done.code == 130
+    assert "No ranks: one seed when the run was interrupted; the same command resumes it." in done.out
+    fresh = run("pca,stoppable", "reconstruction-mse", "--seeds", "2", "--fresh")
+    assert "the same command without --fresh resumes it." in " ".join(fresh.out.split())
+    assert "run with 3 seeds" not in done.out + fresh.out
+    one = run("pca,stoppable", "reconstruction-mse", "--seeds", "1", "--runs", "other")
+    assert "No ranks: one seed; run with 3 seeds." in one.out
+
+
+def test_the_next_command_names_settings_that_are_the_reason_for_no_value(run: Call) -> None:
+    done = run("pca,ppca", "reconstruction-mse,log-likelihood-exact", "--set", "pca.latent_dim=200",
+               "--set", "ppca.latent_dim=200", "--seeds", "2")  # fmt: skip
+    assert done.code == 4
+    assert done.err.splitlines()[-1] == (
+        "next: the same command with --set pca.latent_dim=V --set ppca.latent_dim=V; harness show pca describes the "
+        "setting"
+    )
+
+
 @pytest.mark.parametrize("fresh", [(), ("--fresh",)])
 def test_an_interruption_says_from_where_the_fit_will_resume(run: Call, fresh: tuple[str, ...]) -> None:
     Path("stop").write_text("3")
