@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from harness.contracts.events import Record
@@ -18,7 +18,8 @@ from harness.words import counted
 if TYPE_CHECKING:
     from harness.execution.run import Run
 
-_newest = 5  # of the times of one kind, whose median counts
+_newest = 5  # of the times of one kind, whose lower median counts
+_much_longer = 5
 
 
 class Durations:
@@ -108,7 +109,18 @@ class Durations:
         """Return the seconds that a cell will be measured, a timing in ``rounds``, or None if none like it was."""
         fit = cell.fit.identity
         kinds = _kinds_of_cell(cell.metric.identity, fit["model"], fit["dataset"], fit["engine"])
-        return _times(self._first_of(kinds), rounds if cell.machine else 1)
+        seconds = self._first_of(kinds)
+        if seconds is None or self._is_alone(seconds, kinds):
+            return None
+        return seconds * (rounds if cell.machine else 1)
+
+    def _is_alone(self, seconds: float, kinds: Sequence[Sequence[Any]]) -> bool:
+        """Return whether the only time of its kind is much longer than the others of the metric.
+
+        It may have in it what is done once for all models, such as the training of a classifier.
+        """
+        of_kind, of_metric = (self._newest_of(kind) for kind in (next(filter(self._newest_of, kinds)), kinds[-1]))
+        return len(of_kind) == 1 and len(of_metric) > 1 and seconds > _much_longer * min(of_metric)
 
     def _add_stored_fit(self, described: Mapping[str, Any]) -> None:
         identity, curves = described["identity"], described["curves"]
@@ -128,8 +140,11 @@ class Durations:
         return next((each for each in known if each is not None), None)
 
     def _typical(self, kind: Sequence[Any]) -> float | None:
-        times = self._times.get(json.dumps(kind, sort_keys=True)) if self._times else None
-        return median(times[-_newest:]) if times else None
+        times = self._newest_of(kind)
+        return median_low(times) if times else None
+
+    def _newest_of(self, kind: Sequence[Any]) -> list[float]:
+        return self._times.get(json.dumps(kind, sort_keys=True), [])[-_newest:] if self._times else []
 
 
 @dataclass(frozen=True)

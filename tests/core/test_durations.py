@@ -93,6 +93,16 @@ def test_a_measurement_takes_as_long_as_those_of_the_model_or_else_of_any_model(
     assert durations(other).of_cell(other.plan.cells[0], 5) is None
 
 
+def test_a_measurement_with_work_in_it_that_is_done_once_is_no_estimate_of_others(tmp_path: Path) -> None:
+    run = timed_run(tmp_path, models=("vae", "iwae"))
+    stored_record(run, seconds=200.0)  # of vae, with the training of a classifier
+    of_vae, of_iwae = run.plan.cells
+    stored_record(timed_run(tmp_path, models=("iwae",)), seconds=3.0)
+    assert [durations(run).of_cell(cell, 5) for cell in (of_vae, of_iwae)] == [None, 3]
+    stored_record(run, seconds=4.0)
+    assert [durations(run).of_cell(cell, 5) for cell in (of_vae, of_iwae)] == [4, 3]
+
+
 def test_a_timing_takes_as_long_as_its_rounds(tmp_path: Path) -> None:
     run = timed_run(tmp_path, metrics=("latency",))
     stored_record(run, seconds=10.0, n=5, counted="rounds")
