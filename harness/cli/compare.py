@@ -16,6 +16,7 @@ from harness.atomic import require_writable_file
 from harness.cli.data import cache_dir, data_dir_option, default_dataset
 from harness.cli.engine import Seconds
 from harness.cli.history import require_history
+from harness.cli.interruption import interruptible
 from harness.cli.options import PathType, WholeNumber, names_option, plugin_option
 from harness.cli.output import notice, output_console, warn
 from harness.cli.pictures import require_picture, save_picture
@@ -105,7 +106,8 @@ def compare(**values: Any) -> int:
         require_history(values["history"])
     comparison = _comparison(values)
     entry = entry_of(comparison, values["base"], values["head"]) if values["history"] else None
-    findings, notes = comparison.carry_out()
+    with interruptible():
+        findings, notes = comparison.carry_out()
     _report(findings, notes, outputs, values)
     if entry and findings:
         append(values["history"], replace(entry, findings=tuple(findings)))

@@ -12,19 +12,24 @@ import importlib.metadata
 import io
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError, UsageError
+from harness.execution.interruption import held_back
+from harness.execution.processes import Leader, Watchdog
 from harness.git import git, git_line
 
 _build_seconds = 600
+_grace = 5.0  # seconds between SIGTERM and SIGKILL, in which a run ends its workers
 
 
 @dataclass(frozen=True)
@@ -244,7 +249,28 @@ def provided_by(version: Version) -> dict[str, set[str]]:
 
 
 def _harness(version: Version, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the harness with a version and its plugin files."""
+    """Run a command of the harness with a version and its plugin files; what it has started ends with this function."""
     plugins = [word for file in version.plugin_files for word in ("--plugin", str(file))]
     command = [sys.executable, "-m", "harness", *words, *plugins]
-    return subprocess.run(command, env=version.environment, capture_output=True, text=True, check=False)
+    watchdog = Watchdog()  # ends the command even if this process is killed
+    try:
+        with held_back():
+            process = subprocess.Popen(
+                command,
+                env=version.environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            watchdog.watch(Leader(process.pid, secrets.token_hex()))
+        try:
+            out, errors = process.communicate()
+        except BaseException:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=_grace)
+            raise
+    finally:
+        watchdog.close()
+    return subprocess.CompletedProcess(command, process.returncode, out, errors)
