@@ -64,8 +64,9 @@ report cannot be written; 4 nothing was compared; 5 inconclusive; 130 interrupte
 @click.option("--seeds", type=WholeNumber(min=1), metavar="N", help="Train each model N times. [default: 3]")
 @click.option("--epochs", type=WholeNumber(min=1), metavar="N", help="Passes over the training data. [default: 2]")
 @set_option("a model, metric or data set", "NAME.PARAM=V")
-@click.option("--budget", type=Seconds(), default="10m", show_default=True, metavar="TIME",
-              help="Time for the whole comparison. What is not decided by then is inconclusive.")  # fmt: skip
+@click.option("--budget", type=Seconds(), metavar="TIME",
+              help="Time for the whole comparison. What is not decided by then is inconclusive. [default: no limit of "
+              "training, 10m for timings]")  # fmt: skip
 @names_option("--only", metavar="KIND[,KIND]", help=f"Compare only these of {', '.join(kinds)}.")
 @names_option("--benchmark", "--benchmarks", "benchmarks", metavar="W[,W]", help=f"Time only these of "
               f"{', '.join(works)}.")  # fmt: skip

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,16 @@ from harness.registry import Registry
 from harness.regression import baseline
 from harness.regression.findings import Finding, Kind, kinds
 from harness.regression.quality import Side, compare_quality
-from harness.regression.speed import Benchmark, Failed, compare_counts, compare_speed, outcomes_of, survey
+from harness.regression.speed import (
+    Benchmark,
+    Failed,
+    Outcome,
+    TimeUp,
+    compare_counts,
+    compare_speed,
+    outcomes_of,
+    survey,
+)
 from harness.regression.versions import Version, installed, options_of_run, provided_by, run_models
 from harness.regression.workloads import works, works_that_count
 from harness.results.store import Store
@@ -26,6 +36,7 @@ from harness.specs import MetricSpec
 
 Stored = Store | baseline.Baseline
 _replicas = 5
+_timing_seconds = 600.0  # after the start, if no time is given
 _of_the_harness = {
     "start-up": "start-up",
     "append": "appending a record",
@@ -70,7 +81,8 @@ class Comparison:
         cell: the model, the metric and the data set of the benchmark ``cell``.
         slowdown: how much slower is accepted, as a share.
         more: how much more of what is counted is accepted, as a share.
-        seconds: for the whole comparison.
+        seconds: for the whole comparison; None for training and counting without a limit, and benchmarks that are
+            timed until ten minutes have passed.
         device: of training and benchmarks.
         data: the user's folder of data sets, or None.
         plugin_files: plugins that both versions are used with.
@@ -94,7 +106,7 @@ class Comparison:
     cell: Mapping[str, str] = field(default_factory=dict)
     slowdown: float = 0.03
     more: float = 0.02
-    seconds: float = 600.0
+    seconds: float | None = None
     device: str = "cpu"
     data: Path | None = None
     plugin_files: Sequence[Path] = ()
@@ -115,7 +127,7 @@ class Comparison:
             value = getattr(self, name)
             if not _is_number(value) or not 0 <= value <= 1 or (value == 0 and name == "slowdown"):
                 raise UsageError(f"{name} is {value!r}; give a share that is {least} and at most 1, such as 0.03")
-        if not _is_number(self.seconds) or self.seconds <= 0:
+        if self.seconds is not None and (not _is_number(self.seconds) or self.seconds <= 0):
             raise UsageError(f"seconds is {self.seconds!r}; give a number that is more than 0")
         for name, value in self.tolerances.items():
             if not _is_number(value) or value < 0:
@@ -128,7 +140,8 @@ class Comparison:
             UsageError: a side does not exist.
             HarnessError: a version cannot be built, or does not run at all.
         """
-        deadline = time.monotonic() + self.seconds
+        started = time.monotonic()
+        deadline = started + (self.seconds or math.inf)
         notes: list[str] = []
         sides = self.base, self.head
         stored = [None if isinstance(side, str) else side for side in sides]
@@ -138,15 +151,17 @@ class Comparison:
         ]
         found: list[Finding] = []
         if "quality" in self.kinds:
-            found += self._quality(stored, versions, notes)
+            found += self._quality(stored, versions, deadline, notes)
         if {"speed", "count"} & {*self.kinds}:
-            found += self._performance(stored, versions, deadline, notes)
+            timed_until = started + (self.seconds or _timing_seconds)
+            found += self._performance(stored, versions, deadline, timed_until, notes)
         return found, notes
 
     def _quality(
         self,
         stored: Sequence[Stored | None],
         versions: Sequence[Version | None],
+        deadline: float,
         notes: list[str],
     ) -> list[Finding]:
         of_stored = [None if store is None else self._chosen_of(store) for store in stored]
@@ -157,17 +172,24 @@ class Comparison:
             results: list[Side] = []
             lacked: list[Lacked] = []
             for number, (store, version) in enumerate(zip(stored, versions, strict=True)):
+                unfinished: Sequence[tuple[str, str]] = ()
                 if version is not None:
                     store = Store(Path(folder) / str(number), self.announce)
-                    lacked.append(self._run(version, store.root))
+                    found, unfinished = self._run(version, store.root, deadline)
+                    lacked.append(found)
+                    if unfinished:
+                        notes.append(f"Time was up before {version.name} was trained and measured.")
                 assert store is not None
                 records = of_stored[number]
-                results.append(Side(records_of(store) if records is None else records, store.values))
+                results.append(Side(records_of(store) if records is None else records, store.values, unfinished))
             notes += _lines_about(lacked, [record for records in of_stored for record in records or ()])
             return compare_quality(results[0], results[1], tolerances, notes.append)
 
-    def _run(self, version: Version, store: Path) -> Lacked:
-        """Train and measure with a version, as far as it has what is asked for; return what it lacks.
+    def _run(self, version: Version, store: Path, deadline: float) -> tuple[Lacked, list[tuple[str, str]]]:
+        """Train and measure with a version, as far as it has what is asked for, until time is up.
+
+        Returns:
+            What it lacks, and the models and metrics for which time was up, if it was.
 
         Raises:
             HarnessError: it does not run at all.
@@ -176,18 +198,17 @@ class Comparison:
         words = self._words(asked)
         self.announce(f"training and measuring with {version.name}: harness run {' '.join(words)}")
         try:
-            run_models(version, words, store)
+            is_finished = run_models(version, words, store, deadline)
+            return Lacked(version.name), [] if is_finished else [*product(self.models, self.metrics)]
         except HarnessError as error:
-            lacking = self._lacking(version)
+            lacking = self._lacking(version, deadline)
             if not lacking:
                 raise
             lacked = Lacked(version.name, lacking, error)
             self.announce("; ".join(lacked.lines))
             left = {kind: [name for name in names if (kind, name) not in lacking] for kind, names in asked.items()}
-            if all(left.values()):
-                run_models(version, self._words(left), store)
-            return lacked
-        return Lacked(version.name)
+            is_finished = not all(left.values()) or run_models(version, self._words(left), store, deadline)
+            return lacked, [] if is_finished else [*product(left["model"], left["metric"])]
 
     def _chosen_of(self, results: Stored) -> list[Record]:
         chosen = [(kind, names) for kind, names in self.chosen.items() if names]
@@ -224,6 +245,7 @@ class Comparison:
         stored: Sequence[Stored | None],
         versions: Sequence[Version | None],
         deadline: float,
+        timed_until: float,
         notes: list[str],
     ) -> list[Finding]:
         """Count and time the benchmarks of two versions; with a baseline only what it has counted."""
@@ -240,11 +262,15 @@ class Comparison:
             self.announce(f"counting: {len(benchmarks)} benchmarks")
             chosen = {each.name for each in benchmarks}
             before = {name: counts for name, counts in stored[0].counts.items() if name in chosen}
-            return compare_counts(before, counts_of(benchmarks, head), self.more)
+            outcomes = outcomes_of(benchmarks, head, deadline)
+            late = [name for name in before if isinstance(outcomes[name], TimeUp)]
+            before = {name: counts for name, counts in before.items() if name not in late}
+            found = [Finding(name, "count", "inconclusive", reason=str(TimeUp())) for name in late]
+            return found + compare_counts(before, _counts_in(outcomes), self.more)
         kind: Kind = "speed" if "speed" in self.kinds else "count"
-        benchmarks, found = self._provided(benchmarks, base, head, kind, notes)
+        benchmarks, found = self._provided(benchmarks, base, head, kind, deadline, notes)
         self.announce(f"counting: {len(benchmarks)} benchmarks")
-        surveyed = survey(benchmarks, base, head, kind)
+        surveyed = survey(benchmarks, base, head, kind, deadline)
         notes += surveyed.notes
         found += surveyed.findings
         if "count" in self.kinds:
@@ -256,20 +282,26 @@ class Comparison:
                 base,
                 head,
                 slowdown=self.slowdown,
-                deadline=deadline,
+                deadline=timed_until,
                 announce=self.announce,
             )
         return found
 
     def _provided(
-        self, benchmarks: Sequence[Benchmark], base: Version, head: Version, kind: Kind, notes: list[str]
+        self,
+        benchmarks: Sequence[Benchmark],
+        base: Version,
+        head: Version,
+        kind: Kind,
+        deadline: float,
+        notes: list[str],
     ) -> tuple[list[Benchmark], list[Finding]]:
         """Return the benchmarks of what both versions have, and what is missing in the head; notes get the rest.
 
         Raises:
             HarnessError: neither version has something that is asked for.
         """
-        lacked = [Lacked(version.name, self._lacking(version)) for version in (base, head)]
+        lacked = [Lacked(version.name, self._lacking(version, deadline)) for version in (base, head)]
         notes += [line for line in _lines_about(lacked, []) if line not in notes]
         in_base, in_head = ({*each.names} for each in lacked)
         kept, missing = [], []
@@ -283,10 +315,10 @@ class Comparison:
                 missing.append(Finding(benchmark.name, kind, "missing", reason=lacked[1].lines[0]))
         return kept, missing
 
-    def _lacking(self, version: Version) -> list[tuple[str, str]]:
-        """Return the kinds and names of what a version lacks of what is asked for; nothing if it is too old to say."""
+    def _lacking(self, version: Version, deadline: float) -> list[tuple[str, str]]:
+        """Return the kinds and names of what a version lacks of what is asked for; nothing if it does not say."""
         try:
-            provided = provided_by(version)
+            provided = provided_by(version, deadline)
         except HarnessError:
             return []
         asked = {"model": self.models, "metric": self.metrics, "dataset": [self.dataset]}
@@ -409,6 +441,10 @@ def counts_of(
     for name, outcome in outcomes.items():
         if isinstance(outcome, Failed):
             failed(f"{name} fails: {outcome}")
+    return _counts_in(outcomes)
+
+
+def _counts_in(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, int]]:
     return {name: outcome[0] for name, outcome in outcomes.items() if isinstance(outcome, tuple) and outcome[0]}
 
 

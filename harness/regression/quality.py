@@ -7,14 +7,14 @@ versions is paired over both. ``python -m tests.simulations.quality_gate`` measu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from harness.contracts.events import Record, Values, failed
 from harness.errors import StoreError
-from harness.regression.cells import Match, by_cell, match, unique_names
+from harness.regression.cells import Match, SeedRecords, by_cell, match, unique_names
 from harness.regression.condensed import Condensed, condense
 from harness.regression.findings import Finding, Verdict, false_alarm_rate, holm
 from harness.results.comparison import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 default_tolerance = 0.01  # of the value of the base
 _reversed = 0.05  # of the value of the base, which a value of the opposite sign may be off
+_time_was_up = "time was up"
 _few = 5  # significant digits of a number in a reason
 
 
@@ -46,10 +47,16 @@ class Side:
         records: as ``Store.records`` or a baseline has them.
         values: returns the per-example values of a record, whole or condensed, or None if there are none; may raise
             ``StoreError``.
+        unfinished: the models and metrics of a run that was interrupted because time was up.
     """
 
     records: Sequence[Record]
     values: Callable[[Record], Values | Condensed | None]
+    unfinished: Collection[tuple[str, str]] = ()
+
+    def could_have(self, cell: SeedRecords) -> bool:
+        """Whether a cell could be there if there had been more time."""
+        return (cell.first.model["name"], cell.first.metric["name"]) in self.unfinished
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,7 @@ def compare_quality(
         note: receives lines about what was left out.
 
     Returns:
-        One finding for each cell of the base, over all of its seeds.
+        One finding for each cell of the base, over all of its seeds, and one for what it had no time for.
     """
     old = by_cell(base.records, lambda line: note(f"BASE: {line}"))
     new = by_cell(head.records, lambda line: note(f"HEAD: {line}"))
@@ -150,10 +157,21 @@ def compare_quality(
     hypotheses = sum(each.could_differ for each in judged)
     rejected = holm([judged[number].worse_p for number in tested], false_alarm_rate, hypotheses)
     is_worse = dict(zip(tested, rejected, strict=True))
-    return [
+    found = [
         each.finding if each.decided else _with_verdict(each, is_worse[number], hypotheses)
         for number, each in enumerate(judged)
     ]
+    return found + [
+        Finding(name, "quality", "inconclusive", reason=_time_was_up) for name in _without_time(base, old, added)
+    ]
+
+
+def _without_time(base: Side, cells: Sequence[SeedRecords], added: Sequence[SeedRecords]) -> list[str]:
+    """Return the names of what the base had no time for: cells that only the head has, and else models and metrics."""
+    late = [cell for cell in added if base.could_have(cell)]
+    known = {(cell.first.model["name"], cell.first.metric["name"]) for cell in [*cells, *late]}
+    never = [f"{metric} of {model}" for model, metric in base.unfinished if (model, metric) not in known]
+    return [*unique_names(late), *never]
 
 
 def _judged(name: str, found: Match, base: Side, head: Side, tolerances: Mapping[str, float]) -> Judged:
@@ -170,6 +188,8 @@ def _judged(name: str, found: Match, base: Side, head: Side, tolerances: Mapping
         direction=before.direction,
     )
     if found.head is None:
+        if head.could_have(found.base):
+            return Judged(replace(finding, reason=_time_was_up))
         if values:
             return Judged(replace(finding, verdict="missing", reason="HEAD has no such cell"))
         return Judged(replace(finding, reason=f"HEAD has no such cell; in BASE it had no value: {_outcome(before)}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import select
@@ -55,13 +56,26 @@ class Inapplicable(Exception):  # noqa: N818 -- the same
     """The metric does not apply to the model."""
 
 
+class TimeUp(Exception):  # noqa: N818 -- the same
+    """The time for the whole comparison was up."""
+
+    def __str__(self) -> str:
+        """Return it as a reason."""
+        return "time was up"
+
+
 class Worker:
     """A fresh process of a version, in which workloads are prepared, timed and counted.
 
     Its temporary files are removed with it.
+
+    Args:
+        version: whose process it is.
+        deadline: on the clock of ``time.monotonic``, when no answer is waited for any longer, and ``TimeUp`` raised.
     """
 
-    def __init__(self, version: Version) -> None:
+    def __init__(self, version: Version, deadline: float = math.inf) -> None:
+        self._deadline = deadline
         self._folder = tempfile.TemporaryDirectory(prefix="harness-", ignore_cleanup_errors=True)
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self._errors = Path(self._folder.name, "stderr")
@@ -148,11 +162,13 @@ class Worker:
     def _receive(self, seconds: float) -> dict[str, Any]:
         """Return the answer to the oldest request."""
         assert self._process.stdout is not None
-        end = time.monotonic() + seconds
+        end = min(time.monotonic() + seconds, self._deadline)
         while b"\n" not in self._unread:
             ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, end - time.monotonic()))
             read = os.read(self._process.stdout.fileno(), 65536) if ready else b""
             if not ready:
+                if end == self._deadline:
+                    raise TimeUp
                 raise Failed(f"it takes longer than {seconds:.0f} seconds")
             if not read:
                 raise Failed(self._ending())
@@ -200,22 +216,30 @@ class Unit:
 
 _unit_of_control = Unit(4, 40)
 
-Outcome = tuple[dict[str, int], float] | Failed | Inapplicable
+Outcome = tuple[dict[str, int], float] | Failed | Inapplicable | TimeUp
 """The counts of a benchmark and the seconds of a call, or why there are none."""
 
 
-def survey(benchmarks: Sequence[Benchmark], base: Version, head: Version, kind: Kind = "speed") -> Surveyed:
+def survey(
+    benchmarks: Sequence[Benchmark],
+    base: Version,
+    head: Version,
+    kind: Kind = "speed",
+    deadline: float = math.inf,
+) -> Surveyed:
     """Prepare every benchmark once in either version, count what can be counted, and see how long a call takes.
 
     ``kind`` is that of findings about benchmarks that cannot be compared.
     """
     surveyed = Surveyed()
-    outcomes = {"base": outcomes_of(benchmarks, base), "head": outcomes_of(benchmarks, head)}
+    outcomes = {"base": outcomes_of(benchmarks, base, deadline), "head": outcomes_of(benchmarks, head, deadline)}
     for benchmark in benchmarks:
         in_base, in_head = (outcomes[side][benchmark.name] for side in ("base", "head"))
         verdict: Verdict | None = None
         if isinstance(in_base, Inapplicable):
             surveyed.notes.append(f"{benchmark.name} is left out: {in_base}")
+        elif isinstance(in_base, TimeUp) or isinstance(in_head, TimeUp):
+            verdict, reason = "inconclusive", str(TimeUp())
         elif isinstance(in_base, Failed):
             in_both = isinstance(in_head, Failed)
             verdict, reason = "inconclusive", f"it fails in {'both' if in_both else 'the base'}: {in_base}"
@@ -232,14 +256,18 @@ def survey(benchmarks: Sequence[Benchmark], base: Version, head: Version, kind: 
     return surveyed
 
 
-def outcomes_of(benchmarks: Sequence[Benchmark], version: Version) -> dict[str, Outcome]:
+def outcomes_of(benchmarks: Sequence[Benchmark], version: Version, deadline: float = math.inf) -> dict[str, Outcome]:
     """Count and time every benchmark once, all in one process as long as none fails; one that fails is tried again."""
     found: dict[str, Outcome] = {}
     failed: set[str] = set()
     while left := [each for each in benchmarks if each.name not in found]:
-        with Worker(version) as worker:
+        if time.monotonic() >= deadline:
+            return found | {each.name: TimeUp() for each in left}
+        with Worker(version, deadline) as worker:
             for benchmark in left:
                 outcome = _outcome(benchmark, worker)
+                if isinstance(outcome, TimeUp):
+                    break
                 if not isinstance(outcome, Failed) or benchmark.name in failed:
                     found[benchmark.name] = outcome
                 if isinstance(outcome, Failed):
@@ -257,7 +285,7 @@ def _outcome(benchmark: Benchmark, worker: Worker) -> Outcome:
             calls *= 4
             seconds = worker.time(benchmark.name, calls)
         return counts, max(seconds, 1e-9) / calls
-    except (Failed, Inapplicable) as error:
+    except (Failed, Inapplicable, TimeUp) as error:
         return error
 
 

@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import math
 import os
 import secrets
 import shutil
@@ -18,8 +19,9 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -221,25 +223,41 @@ def options_of_run(
     return words
 
 
-def run_models(version: Version, words: Sequence[str], store: Path) -> None:
+def run_models(version: Version, words: Sequence[str], store: Path, deadline: float = math.inf) -> bool:
     """Train and measure with a version: ``harness run`` with these options, whose results go to ``store``.
+
+    Args:
+        version: to run.
+        words: the options.
+        store: its folder.
+        deadline: on the clock of ``time.monotonic``, when the run is interrupted; what was measured stays.
+
+    Returns:
+        Whether all was done before the deadline.
 
     Raises:
         HarnessError: the version does not run at all; models that fail have a record instead.
     """
     folders = ["--runs", str(store), "--leaderboards", str(store / "leaderboards")]
-    done = _harness(version, "run", *words, "--no-figures", *folders)
+    try:
+        done = _harness(version, "run", *words, "--no-figures", *folders, deadline=deadline)
+    except subprocess.TimeoutExpired:
+        return False
     if done.returncode not in (0, 3, 4):
         raise HarnessError(f"{version.name} cannot run:\n{_last_lines(done.stderr)}")
+    return True
 
 
-def provided_by(version: Version) -> dict[str, set[str]]:
+def provided_by(version: Version, deadline: float = math.inf) -> dict[str, set[str]]:
     """Return the names of what a version has, with other names for the same, by kind: ``model``, ``metric``, ...
 
     Raises:
-        HarnessError: it does not run at all, or is too old to say.
+        HarnessError: it does not run at all, is too old to say, or has not said it by the ``deadline``.
     """
-    done = _harness(version, "list", "--format", "json")
+    try:
+        done = _harness(version, "list", "--format", "json", deadline=deadline)
+    except subprocess.TimeoutExpired:
+        raise HarnessError(f"{version.name} cannot list what it has: time was up") from None
     if done.returncode != 0:
         raise HarnessError(f"{version.name} cannot list what it has:\n{_last_lines(done.stderr)}")
     found: dict[str, set[str]] = {}
@@ -248,29 +266,36 @@ def provided_by(version: Version) -> dict[str, set[str]]:
     return found
 
 
-def _harness(version: Version, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the harness with a version and its plugin files; what it has started ends with this function."""
+def _harness(version: Version, *words: str, deadline: float) -> subprocess.CompletedProcess[str]:
+    """Run a command of the harness with a version and its plugin files; what it has started ends with this function.
+
+    Raises:
+        TimeoutExpired: it has not ended by the deadline, and was interrupted.
+    """
     plugins = [word for file in version.plugin_files for word in ("--plugin", str(file))]
     command = [sys.executable, "-m", "harness", *words, *plugins]
-    watchdog = Watchdog()  # ends the command even if this process is killed
-    try:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise subprocess.TimeoutExpired(command, 0)
+    with ExitStack() as stack:
         with held_back():
-            process = subprocess.Popen(
-                command,
-                env=version.environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
+            process = stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    env=version.environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
+                )
             )
+            watchdog = stack.enter_context(closing(Watchdog()))  # ends the command even if this process is killed
             watchdog.watch(Leader(process.pid, secrets.token_hex()))
         try:
-            out, errors = process.communicate()
+            out, errors = process.communicate(timeout=None if seconds == math.inf else seconds)
         except BaseException:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=_grace)
             raise
-    finally:
-        watchdog.close()
     return subprocess.CompletedProcess(command, process.returncode, out, errors)

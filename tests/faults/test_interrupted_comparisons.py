@@ -1,7 +1,8 @@
-"""An interrupted comparison leaves no process behind, whatever the versions that it runs are doing."""
+"""A comparison ends when it is interrupted and when its time is up, whatever the versions that it runs are doing."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,9 +10,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Call
 
 _plugin = """
 import pathlib
@@ -67,13 +72,26 @@ def test_an_interrupted_comparison_leaves_no_process(tmp_path: Path, number: sig
             assert time.monotonic() < end
             time.sleep(0.1)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=120)
         if number != signal.SIGKILL:
             assert (process.returncode, errors.splitlines()[-1]) == (130, "harness: interrupted")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while (left := started_by(test)) and time.monotonic() < end:
             time.sleep(0.1)
         assert [each.cmdline() for each in left] == []
     finally:
         for each in started_by(test):
             each.kill()
+
+
+def test_time_that_is_up_ends_training_and_the_survey_of_benchmarks(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "sleeper.py").write_text(_plugin)
+    words = ["--models", "sleeper", "--metric", "parameters", "--dataset", "ppca-toy", "--benchmark", "step"]
+    for kind, name in (("quality", "parameters of sleeper"), ("count", "training step of sleeper")):
+        start = time.monotonic()
+        only = ["--only", kind, "--budget", "12s", "--format", "json"]
+        result = call("compare", "sleeper.py", "sleeper.py", *words, *only)
+        assert time.monotonic() - start < 100  # instead of the 1000 seconds of a step, or the 120 of a preparation
+        assert result.code == 4, result.err
+        (finding,) = json.loads(result.out)
+        assert (finding["name"], finding["verdict"], finding["reason"]) == (name, "inconclusive", "time was up")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -501,3 +502,19 @@ def test_what_was_asked_for_and_is_gone_is_missing_though_the_head_has_other_set
     assert [each.verdict for each in found] == ["missing", "same"]
     (alone,) = compared([two], [twenty])
     assert (alone.verdict, outcome([alone])) == ("inconclusive", "nothing")
+
+
+def test_what_a_version_had_no_time_for_is_inconclusive(tmp_path: Path) -> None:
+    both = [cell(model=component(model)) for model in ("vae", "gan")]
+    whole, cut = side_of(tmp_path / "whole", both), side_of(tmp_path / "cut", both[:1])
+    unfinished = replace(cut, unfinished=[(model, "elbo") for model in ("vae", "gan")])
+    expected = {"elbo of vae on digits": ("same", "equal to the last digit"),
+                "elbo of gan on digits": ("inconclusive", "time was up")}  # fmt: skip
+    for sides in ((whole, unfinished), (unfinished, whole)):
+        found = compare_quality(*sides, {})
+        assert {each.name.replace(" latent_dim=2", ""): (each.verdict, each.reason) for each in found} == expected
+    (never,) = compare_quality(
+        replace(unfinished, records=[], unfinished=[("vae", "elbo")]), Side([], whole.values), {}
+    )
+    assert (never.name, never.verdict, never.reason) == ("elbo of vae", "inconclusive", "time was up")
+    assert [each.verdict for each in compare_quality(whole, cut, {})] == ["same", "missing"]
