@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.contracts.events import Record
-from harness.errors import HarnessError, UsageError, unknown
+from harness.errors import HarnessError, UsageError, on_one_line, unknown
+from harness.leaderboard.text import printable
 from harness.planning.budget import in_words
 from harness.registry import Registry
 from harness.regression import baseline
@@ -155,7 +156,7 @@ class Comparison:
         if {"speed", "count"} & {*self.kinds}:
             timed_until = started + (self.seconds or _timing_seconds)
             found += self._performance(stored, versions, deadline, timed_until, notes)
-        return found, notes
+        return found, [on_one_line(printable(note)) for note in notes]
 
     def _quality(
         self,

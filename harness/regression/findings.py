@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
+from harness.errors import on_one_line
+from harness.leaderboard.text import printable
+
 Kind = Literal["quality", "speed", "count"]
 Outcome = Literal["nothing", "regression", "inconclusive", "passed"]
 Verdict = Literal["worse", "newly failing", "missing", "inconclusive", "better", "same"]
@@ -22,6 +25,9 @@ false_alarm_rate = 0.01  # the probability that a comparison of equal versions h
 @dataclass(frozen=True)
 class Finding:
     """The verdict on one cell, benchmark or count.
+
+    Messages of errors may have anything in them, which a format cannot hold or would act on. So name and reason are
+    kept as one line without control characters, and the reason is cut to some 300 characters.
 
     Args:
         name: of the cell, benchmark or count; unique among the findings of its kind.
@@ -53,6 +59,12 @@ class Finding:
     direction: str | None = None
     tolerance: float | None = None
     reason: str | None = None
+
+    def __post_init__(self) -> None:
+        """Clean the texts."""
+        object.__setattr__(self, "name", printable(self.name))
+        if self.reason is not None:
+            object.__setattr__(self, "reason", on_one_line(printable(self.reason)))
 
     @property
     def is_regression(self) -> bool:

@@ -159,14 +159,11 @@ def _entry_from(fields: Mapping[str, Any]) -> Entry:
 
 def _finding_from(fields: Mapping[str, Any]) -> Finding:
     known = {each.name: fields[each.name] for each in dataclasses.fields(Finding) if each.name in fields}
+    if not isinstance(known.get("name"), str) or not isinstance(known.get("reason"), str | None):
+        raise ValueError
     finding = Finding(**known | {name: float(known[name]) for name in _numbers if name in known})
     numbers = [value for name in _numbers if (value := getattr(finding, name)) is not None]
     has_logarithm = finding.kind != "speed" or finding.ratio is None or finding.ratio > 0
-    if (
-        not isinstance(finding.name, str)
-        or finding.kind not in kinds
-        or not all(map(math.isfinite, numbers))
-        or not has_logarithm
-    ):
+    if finding.kind not in kinds or not all(map(math.isfinite, numbers)) or not has_logarithm:
         raise ValueError
     return finding

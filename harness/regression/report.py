@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
 
 from harness.errors import StoreError
+from harness.leaderboard.text import printable
 from harness.regression.findings import Finding, Verdict, kinds, outcome, verdicts
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def without_colours(rendered: Group) -> str:
 
 def markdown(findings: Sequence[Finding], notes: Sequence[str], title: str) -> str:
     """Return findings as Markdown, short enough for a comment: what is the same is folded."""
-    lines = [f"### {escaped(title)}", "", f"**{_capital(summary(findings))}**", ""]
+    lines = [f"### {escaped(printable(title))}", "", f"**{_capital(summary(findings))}**", ""]
     shown = [each for each in ordered(findings) if each.verdict != "same"]
     same = [each for each in findings if each.verdict == "same"]
     if shown:
@@ -114,7 +115,7 @@ def escaped(text: str) -> str:
 
 def junit(findings: Sequence[Finding], title: str, *, fails_if_inconclusive: bool) -> str:
     """Return findings as JUnit XML: a regression is a failure."""
-    suite = ElementTree.Element("testsuite", name=title, tests=str(len(findings)))
+    suite = ElementTree.Element("testsuite", name=printable(title), tests=str(len(findings)))
     failures = skipped = 0
     for each in ordered(findings):
         case = ElementTree.SubElement(suite, "testcase", classname=each.kind, name=each.name)
@@ -141,7 +142,7 @@ def picture(findings: Sequence[Finding], title: str) -> Figure:
     by_kind = {kind: its for kind in kinds if (its := [each for each in drawn if each.kind == kind])}
     heights = [len(its) + 1.5 for its in by_kind.values()] or [1.0]
     figure = Figure(figsize=(9, 1.1 + 0.27 * sum(heights)), layout="constrained")
-    figure.suptitle(f"{title}: {summary(findings)}", fontsize=10, parse_math=False)
+    figure.suptitle(f"{printable(title)}: {summary(findings)}", fontsize=10, parse_math=False)
     if not by_kind:
         return figure
     panels = figure.subplots(len(by_kind), 1, squeeze=False, height_ratios=heights)[:, 0]

@@ -306,6 +306,7 @@ def test_a_line_of_a_newer_version_is_left_out(file: Path, nights: list[Entry]) 
         ("conditions", 3),
         ("findings", [{"name": "step"}]),
         ("findings", [{"name": 3, "kind": "speed", "verdict": "same"}]),
+        ("findings", [{"name": "step", "kind": "speed", "verdict": "same", "reason": 3}]),
         ("findings", [{"name": "step", "kind": "speed", "verdict": "same", "ratio": "fast"}]),
         ("findings", [{"name": "step", "kind": "speed", "verdict": "same", "ratio": -1}]),
         ("findings", [{"name": "step", "kind": "size", "verdict": "same"}]),

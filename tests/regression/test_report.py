@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -80,3 +82,24 @@ def test_the_picture_can_be_drawn(given: list[Finding], title: str) -> None:
     text = StringIO()
     report.picture(given, title).savefig(text, format="svg")
     assert "<svg" in text.getvalue()
+
+
+@pytest.mark.parametrize("message", ["\x1b[31mboom \x08 \0 \ufffe", "bad \udc80", "two\nlines\u2028of\x85it"])
+def test_every_format_can_hold_any_message(tmp_path: Path, message: str) -> None:
+    given = [replace(slower, name=f"elbo of {message}", reason=message)]
+    title, text = f"{message} → .", StringIO()
+    texts = [report.plain(given, []), report.markdown(given, [], title), as_json(given),
+             report.junit(given, title, fails_if_inconclusive=True)]  # fmt: skip
+    for each in texts:
+        report.write(each, tmp_path / "report")
+        assert not re.search(r"[\0\x08\x1b\x85\u2028]", each)
+    assert len(ElementTree.fromstring(texts[-1])) == len(json.loads(texts[2])) == 1
+    assert len(texts[1].splitlines()) == 7
+    report.picture(given, title).savefig(text, format="svg")
+
+
+def test_a_reason_is_short_enough_for_a_comment() -> None:
+    reason = replace(unknown, reason="ValueError: " + "x" * 100_000).reason
+    assert reason is not None
+    assert len(reason) < 310
+    assert reason.startswith("ValueError: xxx")
