@@ -114,9 +114,13 @@ def escaped(text: str) -> str:
 
 
 def junit(findings: Sequence[Finding], title: str, *, fails_if_inconclusive: bool) -> str:
-    """Return findings as JUnit XML: a regression is a failure."""
-    suite = ElementTree.Element("testsuite", name=printable(title), tests=str(len(findings)))
+    """Return findings as JUnit XML: a regression is a failure, and so is that nothing was compared."""
+    suite = ElementTree.Element("testsuite", name=printable(title))
     failures = skipped = 0
+    if outcome(findings) == "nothing":
+        failures += 1
+        case = ElementTree.SubElement(suite, "testcase", classname="comparison", name="something is compared")
+        ElementTree.SubElement(case, "failure", type="nothing", message=summary(findings))
     for each in ordered(findings):
         case = ElementTree.SubElement(suite, "testcase", classname=each.kind, name=each.name)
         change = " ".join(filter(None, [_change(each), each.reason and f"({each.reason})"]))
@@ -128,6 +132,7 @@ def junit(findings: Sequence[Finding], title: str, *, fails_if_inconclusive: boo
             ElementTree.SubElement(case, "skipped", message=f"inconclusive {change}".strip())
         else:
             ElementTree.SubElement(case, "system-out").text = f"{each.verdict} {change}".strip()
+    suite.set("tests", str(len(suite)))
     suite.set("failures", str(failures))
     suite.set("skipped", str(skipped))
     ElementTree.indent(suite)

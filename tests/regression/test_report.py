@@ -103,3 +103,11 @@ def test_a_reason_is_short_enough_for_a_comment() -> None:
     assert reason is not None
     assert len(reason) < 310
     assert reason.startswith("ValueError: xxx")
+
+
+@pytest.mark.parametrize("given", [[], [Finding("elbo of gan", "quality", "same", reason="no value in both: error")]])
+def test_junit_is_red_if_nothing_was_compared(given: list[Finding]) -> None:
+    suite = ElementTree.fromstring(report.junit(given, "main → .", fails_if_inconclusive=False))
+    assert [suite.get(name) for name in ("tests", "failures", "skipped")] == [str(len(given) + 1), "1", "0"]
+    (failure,) = suite.findall("testcase/failure")
+    assert failure.get("message") == "nothing was compared"
