@@ -28,6 +28,8 @@ _styles: dict[Verdict, str] = {
     "same": "",
 }
 _colours: dict[Verdict, str] = {"worse": "#c0392b", "inconclusive": "#b8860b", "better": "#2e8b57", "same": "0.35"}
+_special = re.compile(r"[\\|*_`\[\]~]|(?<=:)/(?=/)|(?<=www)\.", re.IGNORECASE)
+_reference = re.compile(r"[@#](?=\w)|\bGH-(?=\d)", re.IGNORECASE)
 _places = {verdict: number for number, verdict in enumerate(verdicts)}
 
 
@@ -109,8 +111,12 @@ def _markdown_table(findings: Sequence[Finding]) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Return text so that Markdown shows it as it is, also in a cell of a table."""
-    return re.sub(r"([\\|*_`\[\]~])", r"\\\1", text).replace("\n", " ").replace("<", "&lt;")
+    """Return text so that Markdown shows it as it is, also in a cell of a table, and GitHub makes no link of it.
+
+    GitHub links ``@name``, ``#12`` and ``GH-12``, and notifies who is named, unless an invisible space divides them.
+    """
+    text = _special.sub(r"\\\g<0>", text.replace("&", "&amp;"))
+    return _reference.sub(r"\g<0>&#8203;", text).replace("\n", " ").replace("<", "&lt;")
 
 
 def junit(findings: Sequence[Finding], title: str, *, fails_if_inconclusive: bool) -> str:

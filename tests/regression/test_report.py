@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from markdown_it import MarkdownIt
 
 from harness.regression import report
 from harness.regression.findings import Finding, as_json
@@ -52,6 +54,7 @@ def test_a_comment_folds_what_is_the_same_and_cannot_be_broken_by_a_name() -> No
     assert "elbo of vae" not in before
     assert "elbo of vae" in folded
     assert "step \\| of &lt;vae>" in text
+    assert report.escaped("&#64;name") == "&amp;#&#8203;64;name"
 
 
 def test_junit_counts_regressions_as_failures() -> None:
@@ -103,6 +106,22 @@ def test_a_reason_is_short_enough_for_a_comment() -> None:
     assert reason is not None
     assert len(reason) < 310
     assert reason.startswith("ValueError: xxx")
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("by @name and @org/team", r"@(?!\u200b)"),
+        ("see #12, owner/repo#12 and GH-12", r"(#|GH-)(?!\u200b)"),
+        ("https://a.test, HTTP://a.test", r"://"),
+        ("www.a.test", r"www\.a"),
+    ],
+)
+def test_a_message_in_a_comment_mentions_nobody_and_links_to_nothing(message: str, shown: str) -> None:
+    source = report.escaped(message)
+    rendered = MarkdownIt().render(source)
+    assert unescape(re.sub("<[^>]+>", "", rendered)).strip().replace("\u200b", "") == message
+    assert not re.search(shown, unescape(source))
 
 
 @pytest.mark.parametrize("given", [[], [Finding("elbo of gan", "quality", "same", reason="no value in both: error")]])
