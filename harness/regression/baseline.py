@@ -126,6 +126,9 @@ def load(path: Path, warn: Callable[[str], None] = show_warning) -> Baseline:
     digest = header.pop("digest", None)
     if header["version"] > 1 and digest != digest_of(_encoded(header) + cells):
         raise UsageError(f"{path} is damaged: it is not what was saved; {_remedy}")
+    counts = header.get("counts") or {}
+    if not _are_counts(counts):
+        raise UsageError(f"{path}, line 1: not readable counts; {_remedy}")
     records, condensed = [], {}
     for number, line in enumerate(cells.split(b"\n"), start=2):
         if not line.strip():
@@ -147,7 +150,14 @@ def load(path: Path, warn: Callable[[str], None] = show_warning) -> Baseline:
         header.get("commit"),
         header.get("dirty"),
         header.get("environment"),
-        header.get("counts") or {},
+        counts,
+    )
+
+
+def _are_counts(found: Any) -> bool:
+    """Whether a JSON value has whole numbers by benchmark and by what is counted."""
+    return isinstance(found, dict) and all(
+        isinstance(counts, dict) and all(type(count) is int for count in counts.values()) for counts in found.values()
     )
 
 

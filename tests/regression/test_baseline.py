@@ -200,6 +200,17 @@ def test_lines_of_a_newer_schema_are_left_out(tmp_path: Path) -> None:
     assert lines_of_warnings == [f"{path}, line 2: written by a newer version; left out"]
 
 
+@pytest.mark.parametrize(
+    "counts", [3, ["step"], {"step": 3}, {"step": ["FLOPs"]}, {"step": {"FLOPs": "3"}}, {"step": {"FLOPs": True}}]
+)
+def test_counts_of_another_form_are_refused(tmp_path: Path, counts: object) -> None:
+    path = of_version_1(saved(tmp_path))
+    header, cells = path.read_text().split("\n", 1)
+    path.write_text("\n".join([json.dumps({**json.loads(header), "counts": counts}), cells]))
+    with pytest.raises(UsageError, match="line 1: not readable counts; restore the file"):
+        load(path)
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "not JSON", '{"format": "harness baseline"}', '{"schema": 3}'])
 def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "file.jsonl"
