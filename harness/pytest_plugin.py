@@ -13,8 +13,7 @@ import argparse
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -30,7 +29,6 @@ _fixed = ("head", "cache", "announce", "chosen")
 _names = ("models", "metrics", "kinds", "works")
 
 
-@dataclass(frozen=True)
 class ComparedWithBase:
     """How the project compares with the base.
 
@@ -40,9 +38,26 @@ class ComparedWithBase:
         notes: about what was left out.
     """
 
-    base: str
-    findings: Sequence[Finding]
-    notes: Sequence[str]
+    def __init__(self, base: str, findings: Sequence[Finding], notes: Sequence[str]) -> None:
+        self.base = base
+        self.notes = notes
+        self.is_used = False  # whether somebody has looked at the findings
+        self._findings = findings
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """The verdicts on all cells, benchmarks and counts."""
+        self.is_used = True
+        return self._findings
+
+    def __bool__(self) -> bool:
+        """Refuse to be taken for the result, as by ``assert compared_with_base``.
+
+        Raises:
+            TypeError: always.
+        """
+        self.is_used = True
+        raise TypeError("a comparison is neither true nor false: call compared_with_base.require_no_regression()")
 
     def require_no_regression(self, inconclusive: _Inconclusive = "fail") -> None:
         """Fail the test, with the table of all findings, if there is a regression or nothing was compared.
@@ -83,11 +98,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def compared_with_base(request: pytest.FixtureRequest) -> ComparedWithBase:
+def compared_with_base(request: pytest.FixtureRequest) -> Iterator[ComparedWithBase]:
     """Compare the project under test with the base: train, measure, time and count what the marker says.
 
     The base is that of the command line, of the ini file or of the marker, in this order; or else the newest git tag.
+    A test that looks at no finding is an error.
     """
+    compared = _compared(request)
+    yield compared
+    if not compared.is_used:
+        pytest.fail(
+            "harness: the test used neither compared_with_base.require_no_regression() nor its findings", pytrace=False
+        )
+
+
+def _compared(request: pytest.FixtureRequest) -> ComparedWithBase:
     from harness.errors import HarnessError
 
     project = _project(request.config.rootpath)

@@ -54,6 +54,24 @@ import pytest
 def test_it_is_neither_worse_nor_slower(compared_with_base):
     compared_with_base.require_no_regression()
 """
+_misuses = """
+import pytest
+
+from harness.regression.compare import Comparison
+from harness.regression.findings import Finding
+
+Comparison.carry_out = lambda self: ([Finding("step", "count", "worse", 1.0, 2.0)], [])
+pytestmark = pytest.mark.harness(models="tiny", metrics="reconstruction-mse")
+
+def test_a_truth_value(compared_with_base):
+    assert compared_with_base
+
+def test_a_forgotten_call(compared_with_base):
+    compared_with_base.require_no_regression
+
+def test_the_findings(compared_with_base):
+    assert compared_with_base.findings
+"""
 _counts = "kinds='count', works='step'"
 
 
@@ -115,6 +133,16 @@ def test_more_work_in_the_loss_fails_the_test_and_names_the_benchmark(project: P
     assert "compared with v1:" in output
     assert "worse" in output
     assert "training step of tiny: operator calls" in output
+
+
+def test_a_test_that_does_not_look_at_the_comparison_is_red(project: Path) -> None:
+    (project / "tests" / "test_misuses.py").write_text(_misuses)
+    code, output = run_tests(project, "tests/test_misuses.py")
+    assert code == 1
+    assert "1 failed, 2 passed, 1 error" in output
+    assert "TypeError: a comparison is neither true nor false: call compared_with_base.require_no_reg" in output
+    assert "ERROR tests/test_misuses.py::test_a_forgotten_call" in output
+    assert "the test used neither compared_with_base.require_no_regression() nor its findings" in output
 
 
 @pytest.mark.parametrize(
