@@ -141,9 +141,6 @@ def _comparison(base: str, given: Mapping[str, Any], config: pytest.Config) -> C
     from harness.cli.data import cache_dir, default_dataset
     from harness.errors import UsageError, unknown
     from harness.regression.compare import Comparison, request_of, stored_results
-    from harness.regression.findings import kinds
-    from harness.regression.workloads import works
-    from harness.settings import show
 
     known = [each.name for each in dataclasses.fields(Comparison) if each.name not in _fixed]
     for name in given:
@@ -161,21 +158,26 @@ def _comparison(base: str, given: Mapping[str, Any], config: pytest.Config) -> C
     for name in _names:
         if isinstance(asked.get(name), str):
             asked[name] = tuple(each.strip() for each in asked[name].split(","))
-    for name, choices in (("kinds", kinds), ("works", works)):
-        for each in asked.get(name, ()):
-            if each not in choices:
-                raise unknown(f"{name} of the marker 'harness'", each, choices)
-    asked["settings"] = {
-        owner: {name: show(value) for name, value in values.items()}
-        for owner, values in asked.get("settings", {}).items()
-    }
-    asked["data"] = Path(asked["data"]) if asked["data"] else None
+    if isinstance(asked.get("settings"), Mapping):
+        asked["settings"] = {owner: _shown(values) for owner, values in asked["settings"].items()}
+    asked["data"] = _as_path(asked["data"]) if asked["data"] else None
     files = asked.get("plugin_files", ())
-    asked["plugin_files"] = [Path(each) for each in ([files] if isinstance(files, str | Path) else files)]
+    files = [files] if isinstance(files, str | Path) else files
+    asked["plugin_files"] = [*map(_as_path, files)] if isinstance(files, Sequence) else files
     chosen = {kind: asked[f"{kind}s"] for kind in ("model", "metric") if f"{kind}s" in given}
     if "dataset" in given:
         chosen["dataset"] = (asked["dataset"],)
     return Comparison(head=".", cache=cache_dir(), announce=print, chosen=chosen, **asked)
+
+
+def _as_path(value: Any) -> Any:
+    return Path(value) if isinstance(value, str) else value
+
+
+def _shown(values: Any) -> Any:
+    from harness.settings import show
+
+    return {name: show(value) for name, value in values.items()} if isinstance(values, Mapping) else values
 
 
 def _base(given: Mapping[str, Any], config: pytest.Config) -> str:

@@ -37,6 +37,14 @@ from harness.specs import MetricSpec
 
 Stored = Store | baseline.Baseline
 _replicas = 5
+_devices = ("cpu", "cuda")
+_named: Sequence[tuple[str, str, Sequence[str]]] = (
+    ("model", "models", ()),
+    ("metric", "metrics", ()),
+    ("kind", "kinds", kinds),
+    ("benchmark", "works", tuple(works)),
+)
+_example_of_cell = {"model": "pca", "metric": "reconstruction-mse"}
 _timing_seconds = 600.0  # after the start, if no time is given
 _of_the_harness = {
     "start-up": "start-up",
@@ -118,8 +126,29 @@ class Comparison:
         """Check the values that no type on the way here has checked.
 
         Raises:
-            UsageError: one is of another type, or out of range.
+            UsageError: one is of another type, out of range, or not among the choices.
         """
+        for what, field_name, choices in _named:
+            value = getattr(self, field_name)
+            if isinstance(value, str) or not _are_all(str, value) or not all(value):
+                raise UsageError(f"{field_name} is {value!r}; give a name or a list of names")
+            for each in value if choices else ():
+                if each not in choices:
+                    raise unknown(what, each, choices)
+        for name in ("dataset", "device"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise UsageError(f"{name} is {getattr(self, name)!r}; give a name")
+        if self.device not in _devices:
+            raise unknown("device", self.device, _devices)
+        for name, form, is_right in (
+            ("settings", "values by owner and name, as in {'vae': {'latent_dim': 2}}", _are_settings(self.settings)),
+            ("tolerances", "numbers by metric, as in {'elbo': 0.5}", _are_by_name(self.tolerances)),
+            ("cell", f"a model and a metric, as in {_example_of_cell}", _is_cell(self.cell)),
+            ("data", "a folder", isinstance(self.data, Path | None)),
+            ("plugin_files", "files", _are_all(Path, self.plugin_files)),
+        ):
+            if not is_right:
+                raise UsageError(f"{name} is {getattr(self, name)!r}; give {form}")
         for name in ("seeds", "epochs"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
@@ -414,6 +443,23 @@ def _lines_about(lacked: Sequence[Lacked], stored: Sequence[Record]) -> list[str
     if nowhere:
         raise lacked[0].error or HarnessError(f"neither version has the {' '.join(min(nowhere))}")
     return [line for each in lacked for line in each.lines]
+
+
+def _are_all(kind: type, values: Any) -> bool:
+    return isinstance(values, Sequence) and all(isinstance(each, kind) for each in values)
+
+
+def _are_by_name(values: Any) -> bool:
+    return isinstance(values, Mapping) and all(isinstance(name, str) for name in values)
+
+
+def _are_settings(values: Any) -> bool:
+    return _are_by_name(values) and all(map(_are_by_name, values.values()))
+
+
+def _is_cell(values: Any) -> bool:
+    is_mapping = _are_by_name(values) and all(isinstance(each, str) for each in values.values())
+    return is_mapping and (not values or {"model", "metric"} <= {*values} <= {"model", "metric", "dataset"})
 
 
 def _is_number(value: Any) -> bool:

@@ -7,9 +7,14 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from harness.cli.compare import cell
+from harness.errors import UsageError
+from harness.pytest_plugin import _comparison
 from harness.regression.versions import installed, run_models
 
 _root = Path(__file__).parents[2]
@@ -149,11 +154,10 @@ def test_a_test_that_does_not_look_at_the_comparison_is_red(project: Path) -> No
     ("more", "message"),
     [
         ("epoch=1", "unknown argument of the marker 'harness' 'epoch'. Did you mean 'epochs'?"),
-        ("kinds='sped'", "Did you mean 'speed'?"),
-        ("works='steps'", "Did you mean 'step'?"),
         ("base='v0'", "'v0' is no git revision"),
         ("base=7", "base=7 of the marker 'harness': name a version"),
         ("seeds='2'", "seeds is '2'; give a whole number"),
+        ("settings='tiny.x=3'", "settings is 'tiny.x=3'; give values by owner and name"),
         ("slowdown=3", "slowdown is 3; give a share that is more than 0 and at most 1"),
         ("more=-0.1", "more is -0.1; give a share that is at least 0"),
         ("seconds='5m'", "seconds is '5m'; give a number"),
@@ -166,6 +170,51 @@ def test_a_wrong_argument_is_red(project: Path, more: str, message: str) -> None
     assert code == 1
     assert message in " ".join(output.split())
     assert "During handling of the above exception" not in output
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("models", 3, "models is 3; give a name or a list of names"),
+        ("metrics", ["elbo", 3], "metrics is ['elbo', 3]; give a name or a list of names"),
+        ("models", [""], "models is ['']; give a name or a list of names"),
+        ("kinds", None, "kinds is None; give a name or a list of names"),
+        ("works", {"step": 1}, "works is {'step': 1}; give a name or a list of names"),
+        ("kinds", "sped", "unknown kind 'sped'. Did you mean 'speed'?"),
+        ("works", "steps", "unknown benchmark 'steps'. Did you mean 'step'?"),
+        ("dataset", ["digits"], "dataset is ['digits']; give a name"),
+        ("device", "gpu", "unknown device 'gpu'."),
+        ("device", 0, "device is 0; give a name"),
+        (
+            "settings",
+            {"tiny": 3},
+            "settings is {'tiny': 3}; give values by owner and name, as in {'vae': {'latent_dim'",
+        ),
+        ("settings", "tiny.x=3", "settings is 'tiny.x=3'; give values by owner and name"),
+        ("settings", {"tiny": {3: 3}}, "settings is {'tiny': {3: "),
+        ("tolerances", "elbo=0.5", "tolerances is 'elbo=0.5'; give numbers by metric, as in {'elbo': 0.5}"),
+        ("tolerances", {3: 0.5}, "tolerances is {3: 0.5}; give numbers by metric"),
+        ("cell", {"model": "x"}, "cell is {'model': 'x'}; give a model and a metric, as in {'model': 'pca', 'metric'"),
+        ("cell", "pca", "cell is 'pca'; give a model and a metric"),
+        ("data", 3, "data is 3; give a folder"),
+        ("plugin_files", 3, "plugin_files is 3; give files"),
+        ("plugin_files", [3], "plugin_files is [3]; give files"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_or_choice_has_a_clear_message(name: str, value: object, message: str) -> None:
+    config: Any = SimpleNamespace(getoption=lambda option: None)
+    given = {"models": "tiny", "metrics": "elbo", name: value}
+    with pytest.raises(UsageError) as error:
+        _comparison(".", given, config)
+    assert str(error.value).startswith(message)
+
+
+def test_arguments_may_be_one_name_or_path_or_several() -> None:
+    config: Any = SimpleNamespace(getoption=lambda option: None)
+    several = {"models": ["a", "b"], "metrics": "elbo, kl", "plugin_files": "mine.py", "data": "folder"}
+    found = _comparison(".", {**several, "settings": {"a": {"size": 3}}, "cell": cell}, config)
+    assert [*found.models, *found.metrics] == ["a", "b", "elbo", "kl"]
+    assert (found.plugin_files, found.data, found.settings) == ([Path("mine.py")], Path("folder"), {"a": {"size": "3"}})
 
 
 def test_without_a_base_the_test_is_red_and_says_what_to_write(project: Path) -> None:
