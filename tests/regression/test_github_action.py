@@ -202,6 +202,14 @@ def test_an_error_is_reported_instead_of_an_earlier_result(job: Job) -> None:
     assert "No regression" not in comment
 
 
+def test_a_command_that_compares_nothing_is_never_green(job: Job) -> None:
+    job.program("harness", "print('Usage: harness compare')")
+    done = job.run("compare.sh", COMPARE_ARGUMENTS="--help")
+    assert done.returncode == 2
+    assert "::error::harness compare wrote no report" in done.stdout
+    assert "harness compare failed with exit code 2" in job.summary.read_text()
+
+
 def test_a_name_that_no_artifact_may_have_is_invalid(job: Job) -> None:
     done = job.run("compare.sh", COMPARE_NAME="a -->")
     assert done.returncode == 2
@@ -214,7 +222,7 @@ def test_arguments_are_words_and_nothing_else(job: Job) -> None:
     (job.checkout / "toy.py").touch()
     arguments = "--only quality,count\n  --set vae.hidden=$(touch planted)  --plugin *.py ;touch planted"
     done = job.run("compare.sh", COMPARE_MODELS="vae,gan", COMPARE_METRIC="elbo", COMPARE_ARGUMENTS=arguments)
-    words = json.loads(done.stdout)
+    words = json.loads(done.stdout.splitlines()[0])
     assert words[:1] == ["compare"]
     assert words[-2:] == ["before", "after"]
     assert words[words.index("--models") :][:4] == ["--models", "vae,gan", "--metric", "elbo"]

@@ -55,4 +55,8 @@ options+=(${arguments[@]+"${arguments[@]}"})               # bash 3.2 of macOS r
 
 code=0
 harness compare "${options[@]}" -- "$base" "$COMPARE_HEAD" 2>&1 | tee "$log" || code=$?
+if [ "$code" = 0 ] && [ ! -f "$report" ]; then # as with --help
+    echo "::error::harness compare wrote no report: check the input arguments"
+    code=2
+fi
 finish "$code"
