@@ -6,7 +6,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -278,25 +278,33 @@ class Comparison:
         timed_until: float,
         notes: list[str],
     ) -> list[Finding]:
-        """Count and time the benchmarks of two versions; with a baseline only what it has counted."""
-        benchmarks = self.benchmarks()
+        """Count and time the benchmarks of two versions; of stored results, compare what they have counted."""
         base, head = versions
-        if head is None or (base is None and not (isinstance(stored[0], baseline.Baseline) and stored[0].counts)):
-            notes.append("Stored results have no timings and no counts, so neither is compared.")
-            return []
+        if base is None or head is None:
+            if "speed" in self.kinds:
+                notes.append("Speed is not compared, since stored results have no timings: give two versions.")
+            reason = _why_not_counted(stored)
+            if "count" in self.kinds and reason:
+                notes.append(f"Counts are not compared, since {reason}.")
+            if "count" not in self.kinds or reason:
+                return []
+        benchmarks = self.benchmarks()
         if base is None:
             assert isinstance(stored[0], baseline.Baseline)
-            notes.append("Speed is not compared with a baseline, since stored timings say little: give two versions.")
-            if "count" not in self.kinds:
-                return []
-            self.announce(f"counting: {len(benchmarks)} benchmarks")
+            if head is None:
+                benchmarks = self._of_stored(stored[0]).benchmarks()
             chosen = {each.name for each in benchmarks}
             before = {name: counts for name, counts in stored[0].counts.items() if name in chosen}
+            if head is None:
+                assert isinstance(stored[1], baseline.Baseline)
+                return compare_counts(before, stored[1].counts, self.more)
+            self.announce(f"counting: {len(benchmarks)} benchmarks")
             outcomes = outcomes_of(benchmarks, head, deadline)
             late = [name for name in before if isinstance(outcomes[name], TimeUp)]
             before = {name: counts for name, counts in before.items() if name not in late}
             found = [Finding(name, "count", "inconclusive", reason=str(TimeUp())) for name in late]
             return found + compare_counts(before, _counts_in(outcomes), self.more)
+        assert head is not None
         kind: Kind = "speed" if "speed" in self.kinds else "count"
         benchmarks, found = self._provided(benchmarks, base, head, kind, deadline, notes)
         self.announce(f"counting: {len(benchmarks)} benchmarks")
@@ -316,6 +324,12 @@ class Comparison:
                 announce=self.announce,
             )
         return found
+
+    def _of_stored(self, results: baseline.Baseline) -> Comparison:
+        """Return this comparison with the models and metrics that are chosen among stored results, or with all."""
+        request = request_of(results)
+        models, metrics = (self.chosen.get(kind) or request[f"{kind}s"] for kind in ("model", "metric"))
+        return replace(self, models=models, metrics=metrics)
 
     def _provided(
         self,
@@ -430,6 +444,29 @@ def request_of(results: Stored) -> dict[str, Any]:
         "settings": settings,
         **({"epochs": epochs[0]} if epochs else {}),
     }
+
+
+def _why_not_counted(stored: Sequence[Stored | None]) -> str | None:
+    """Say why the counts of stored results are not compared with each other or with those of a version, if so."""
+    without = [
+        name
+        for name, side in zip(("BASE", "HEAD"), stored, strict=True)
+        if side is not None and not (isinstance(side, baseline.Baseline) and side.counts)
+    ]
+    if without:
+        return f"{' and '.join(without)} {'have' if len(without) > 1 else 'has'} none"
+    if stored[0] is None:
+        return "a version is compared with stored counts only if these are of BASE"
+    if stored[1] is None:
+        return None
+    old, new = (request_of(side) for side in stored if side is not None)
+    if old["dataset"] != new["dataset"]:
+        return f"BASE has {old['dataset']}, HEAD {new['dataset']}"
+    for name in (*old["models"], *old["metrics"], old["dataset"]):
+        is_in_both = name in (*new["models"], *new["metrics"], new["dataset"])
+        if is_in_both and old["settings"].get(name) != new["settings"].get(name):
+            return f"the settings of {name} differ"
+    return None
 
 
 def _lines_about(lacked: Sequence[Lacked], stored: Sequence[Record]) -> list[str]:

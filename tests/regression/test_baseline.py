@@ -281,3 +281,31 @@ def test_only_timings_are_no_baseline(tmp_path: Path) -> None:
     store = store_of(tmp_path / "s", [cell(machine="EPYC", metric=component("latency"))])
     with pytest.raises(UsageError, match="no results to save, apart from timings"):
         save(store, store.records(), tmp_path / "b.jsonl")
+
+
+def test_counts_of_two_baselines_are_compared(call: Call, tmp_path: Path) -> None:
+    def write(name: str, calls: int | None, *changed: str, size: int = 2) -> None:
+        store = store_of(
+            tmp_path / f"store of {name}", [cell(model=component("vae", changed=changed, latent_dim=size))]
+        )
+        counts = {"training step of vae": {"operator calls": calls}} if calls else None
+        save(store, store.records(), tmp_path / f"{name}.jsonl", counts=counts)
+
+    write("old", 100)
+    write("new", 120)
+    write("larger", 100, "latent_dim", size=10)
+    write("uncounted", None)
+    both = call("compare", "old.jsonl", "new.jsonl", "--only", "count", "--format", "json")
+    assert both.code == 1, both.err
+    (found,) = json.loads(both.out)
+    assert (found["name"], found["verdict"]) == ("training step of vae: operator calls", "worse")
+    notes = {
+        ("old.jsonl", "uncounted.jsonl"): "Counts are not compared, since HEAD has none.",
+        ("store of old", "uncounted.jsonl"): "Counts are not compared, since BASE and HEAD have none.",
+        ("old.jsonl", "larger.jsonl"): "Counts are not compared, since the settings of vae differ.",
+    }
+    for sides, note in notes.items():
+        result = call("compare", *sides, "--only", "count,speed")
+        assert result.code == 4
+        assert note in result.out
+        assert "Speed is not compared, since stored results have no timings: give two versions." in result.out
