@@ -32,7 +32,7 @@ def named(name: str, settings: dict[str, Any] | None = None, changed: tuple[str,
 def record(name: str = "vae", value: float | None = -100.0, **changes: Any) -> Record:
     """Return the record of a value that does not depend on the seed, so that one record is enough for a rank."""
     fields: dict[str, Any] = {
-        "cell_key": f"cell{next(counter)}",
+        "cell_key": f"cell{next(counter):06}",
         "fit_key": "fit",
         "dataset": named("digits"),
         "model": named(name, {"latent_dim": 20}),
