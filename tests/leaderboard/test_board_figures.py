@@ -43,7 +43,7 @@ def record(value: float, metric: str = "elbo", *, seed: int = 0, key: str = "", 
         return {**given, "settings": settings, "changed": list(settings)}
 
     return Record(
-        cell_key=f"cell{next(counter)}",
+        cell_key=f"cell{next(counter):06}",
         fit_key=key or f"{sorted(settings.items())} {seed}",
         dataset=described("digits", {}),
         model=described("vae", settings),
