@@ -139,7 +139,7 @@ def captions(board: Board, *, over_seeds: bool = False) -> list[str]:
     if board.is_led_without_rank and any(row.rank is not None for row in valued):
         lines.append("No row is called the best, since one without a rank has a better value.")
     if _has_spread(board):
-        over = " and ".join(filter(None, [counted, "seeds" * over_seeds]))
+        over = ", and over ".join(filter(None, [counted, "seeds" * over_seeds]))
         errors = f"Std. error is over {over}, spread" if over else "Spread"
         lines.append(f"{errors} is the standard deviation over seeds.")
     return [printable(line) for line in [*lines, *board.notes, board.limits] if line]
