@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from statistics import fmean
+from typing import NamedTuple
 
 from harness.contracts.events import Record
 from harness.execution.run import Run
@@ -26,9 +25,9 @@ class BestSoFar:
     def __init__(self, run: Run) -> None:
         self._metric = run.plan.cells[0].metric.name if run.plan.cells else None
         self._several_datasets = len(run.plan.datasets) > 1
-        self._groups: dict[str, dict[str, list[tuple[Cell, Record]]]] = {}
-        self._last_group: str | None = None
-        self._left_out: set[tuple[str, str]] = set()
+        self._groups: dict[_Group, dict[str, _Mean]] = {}
+        self._last_group: _Group | None = None
+        self._left_out: set[tuple[tuple[str, str], str]] = set()
         for cell in run.plan.cells:
             if (record := run.outcome.records.get(cell.key)) is not None:
                 self.add(cell, record)
@@ -37,30 +36,51 @@ class BestSoFar:
         """Learn the outcome of a cell."""
         if cell.metric.name != self._metric:
             return
-        evaluated = [cell.fit.dataset.canonical_identity, cell.metric.canonical_identity]
+        evaluated = cell.fit.dataset.canonical_identity, cell.metric.canonical_identity
         model = cell.fit.model.canonical_identity
         if record.value is None or record.biased_in_favour or record.contradiction:
-            self._left_out.add((json.dumps(evaluated), model))
+            self._left_out.add((evaluated, model))
         elif record.direction is not None:
-            self._last_group = json.dumps([evaluated, record.unit, record.measure, record.direction])
-            self._groups.setdefault(self._last_group, {}).setdefault(model, []).append((cell, record))
+            self._last_group = _Group(evaluated, record.unit, record.measure, record.direction)
+            means = self._groups.setdefault(self._last_group, {})
+            means.setdefault(model, _Mean()).add(cell, record)
 
     @property
     def in_words(self) -> str | None:
         """The model, the metric and the value, such as ``vae elbo −108.0``; None if there is no such value."""
-        if self._last_group is None:
+        group = self._last_group
+        if group is None:
             return None
-        evaluated, *_, direction = json.loads(self._last_group)
-        models = self._groups[self._last_group]
-        means = {
-            model: fmean(record.value or 0.0 for _, record in models[model])
-            for model in models
-            if (json.dumps(evaluated), model) not in self._left_out
-        }
+        means = [mean for model, mean in self._groups[group].items() if (group.evaluated, model) not in self._left_out]
         if len(means) < 2:
             return None
-        best = (max if direction == "higher" else min)(means, key=lambda model: means[model])
-        cell, record = models[best][-1]
-        dataset = f" on {cell.fit.dataset.full_name}" if self._several_datasets else ""
-        value = number(means[best], decimals(means[best], record.stderr))
-        return f"{cell.fit.model.full_name} {cell.metric.full_name} {value}{dataset}"
+        best = (max if group.direction == "higher" else min)(means, key=lambda mean: mean.value)
+        fit = best.cell.fit
+        dataset = f" on {fit.dataset.full_name}" if self._several_datasets else ""
+        value = number(best.value, decimals(best.value, best.stderr))
+        return f"{fit.model.full_name} {best.cell.metric.full_name} {value}{dataset}"
+
+
+class _Group(NamedTuple):
+    """What values have in common that may be ranked together."""
+
+    evaluated: tuple[str, str]
+    unit: str | None
+    measure: str | None
+    direction: str
+
+
+class _Mean:
+    """The mean of a model's values so far, with the last cell and its standard error."""
+
+    def __init__(self) -> None:
+        self._total, self._count = 0.0, 0
+
+    def add(self, cell: Cell, record: Record) -> None:
+        self._total += record.value or 0.0
+        self._count += 1
+        self.cell, self.stderr = cell, record.stderr
+
+    @property
+    def value(self) -> float:
+        return self._total / self._count

@@ -127,10 +127,11 @@ class Lines:
         left = self._left() if self.ended < self.cells else ""
         self.announce(f"[{self.ended}/{self.cells}] {name_of(cell.fit)}, {outcome_of(record)}{left}")
         self.show_traceback(record, self.announce)
-        if self.best and self.best.in_words != self._shown_best:
-            self._shown_best = self.best.in_words
-            if self._shown_best:
-                self.show_progress(f"  {_best_in_words(self._shown_best)}")
+        best = self.best.in_words if self.best else None
+        if best != self._shown_best:
+            self._shown_best = best
+            if best:
+                self.show_progress(f"  {_best_in_words(best)}")
 
     def _left(self) -> str:
         """Write the time left of the run as the end of a line; nothing if it is not known."""
