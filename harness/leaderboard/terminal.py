@@ -24,7 +24,7 @@ from rich.text import Text
 
 from harness.contracts.boards import Board
 from harness.leaderboard.summary import Entry, Summary, summaries
-from harness.leaderboard.text import captions, cells, columns, printable, title
+from harness.leaderboard.text import captions, cells, columns, printable, title, unbroken
 
 # Characters in a line of a head (0: as few as possible) and between columns, tried in turn.
 _heads = ((18, 3), (18, 2), (0, 2))
@@ -306,7 +306,7 @@ def _blocks(names: Sequence[str], columns: Sequence[_Column], styles: Sequence[s
 
 def _lines(text: str, width: int, style: str | Style = "", indent: str = "") -> Text:
     """Break a text between words, but not next to ±; a word that is longer than a line is left whole."""
-    lines = _wrapped(text.replace(" ± ", "\xa0±\xa0"), width, initial_indent=indent, subsequent_indent=2 * indent)
+    lines = _wrapped(unbroken(text), width, initial_indent=indent, subsequent_indent=2 * indent)
     return Text("\n".join(lines).replace("\xa0", " "), style, no_wrap=True, overflow="ignore")
 
 

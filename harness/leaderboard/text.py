@@ -81,6 +81,11 @@ def value_in_words(row: Row, *, over_seeds: bool = True) -> str:
     return number(row.value, digits) + (f" ± {number(stderr, digits)}" if stderr else "")
 
 
+def unbroken(text: str) -> str:
+    """Return text of which no line ends next to ±."""
+    return text.replace(" ± ", "\u00a0±\u00a0")
+
+
 def spread_in_words(row: Row) -> str:
     """Write the spread over seeds, with as many decimals as the value; nothing if there is none."""
     return number(row.spread, decimals(row.value or 0.0, row.stderr))

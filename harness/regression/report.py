@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
 
 from harness.errors import StoreError
+from harness.leaderboard.markdown import escaped as markdown_text
 from harness.leaderboard.text import printable
 from harness.regression.findings import Finding, Verdict, kinds, outcome, verdicts
 
@@ -28,7 +29,6 @@ _styles: dict[Verdict, str] = {
     "same": "",
 }
 _colours: dict[Verdict, str] = {"worse": "#c0392b", "inconclusive": "#b8860b", "better": "#2e8b57", "same": "0.35"}
-_special = re.compile(r"[\\|*_`\[\]~]|(?<=:)/(?=/)|(?<=www)\.", re.IGNORECASE)
 _reference = re.compile(r"[@#](?=\w)|\bGH-(?=\d)", re.IGNORECASE)
 _places = {verdict: number for number, verdict in enumerate(verdicts)}
 
@@ -115,8 +115,7 @@ def escaped(text: str) -> str:
 
     GitHub links ``@name``, ``#12`` and ``GH-12``, and notifies who is named, unless an invisible space divides them.
     """
-    text = _special.sub(r"\\\g<0>", text.replace("&", "&amp;"))
-    return _reference.sub(r"\g<0>&#8203;", text).replace("\n", " ").replace("<", "&lt;")
+    return _reference.sub(r"\g<0>&#8203;", markdown_text(text).replace("\n", " "))
 
 
 def junit(findings: Sequence[Finding], title: str, *, fails_if_inconclusive: bool) -> str:

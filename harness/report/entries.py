@@ -11,7 +11,7 @@ from typing import Any
 from harness.contracts.boards import Board, Row
 from harness.contracts.engine import Engine
 from harness.contracts.events import Record, identity_of, name_of_component
-from harness.leaderboard.text import decimals, number, rank_range, value_in_words
+from harness.leaderboard.text import decimals, number, rank_range, unbroken, value_in_words
 from harness.planning.budget import in_words
 from harness.planning.identity import hash_of
 from harness.registry import own_distribution
@@ -132,7 +132,7 @@ def entries_of(
 def _result(board_key: str, title: str, board: Board, row: Row) -> Result:
     unit = f" {board.unit}" if board.unit and row.value is not None else ""
     rank = rank_range(row) if row.rank_low is not None else ""
-    value = value_in_words(row).replace(" ± ", "\u00a0±\u00a0") + unit
+    value = unbroken(value_in_words(row)) + unit
     return Result(board_key, title, value, rank, row.reason if row.value is None else None)
 
 

@@ -25,6 +25,7 @@ from harness.leaderboard.text import (
     part_in_words,
     rank_range,
     spread_in_words,
+    unbroken,
     value_in_words,
 )
 from harness.planning.identity import hash_of
@@ -124,17 +125,12 @@ def _templates() -> Environment:
     )
     templates.filters |= {
         "captions": partial(captions, over_seeds=True),
-        "words": _unbroken,
+        "words": lambda row: unbroken(value_in_words(row)),
         "ranks": rank_range,
         "intervals": intervals,
     }
     templates.globals |= {"part": part_in_words, "spread": spread_in_words}
     return templates
-
-
-def _unbroken(row: Row) -> str:
-    """Write a value with its error so that no line ends between them."""
-    return value_in_words(row).replace(" ± ", "\u00a0±\u00a0")
 
 
 def _source(name: str) -> str:
