@@ -294,7 +294,7 @@ def test_a_thousand_rows_are_sorted_without_a_wait(visit: Open, tmp_path: Path) 
         return performance.now() - start;
     })""")
     assert len(times) == 3
-    assert min(times) < 500  # a fraction of it on a free machine
+    assert min(times) < 100
     assert len(models_of(page)) == 100
     assert models_of(page)[:2] == ["model-999", "model-998"]
     page.get_by_label("Filter").fill("model-12")
