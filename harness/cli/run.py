@@ -138,7 +138,7 @@ def carry_out(request: Request, registry: Registry, values: Mapping[str, Any]) -
     require_writable(values["runs"], "--runs")
     require_writable(values["leaderboards"], "--leaderboards")
     announce = run.reporter.announce
-    expect_work(trains=_trains(run), draws=run.specification.figures)
+    expect_work(draws=run.specification.figures)
     with interruptible():
         try:
             outcome = execute(run, values)
@@ -342,11 +342,6 @@ def _target(target: str, metrics: Sequence[str], settings: Settings, registry: R
     return {(name, "target"): [target] for name in taking}
 
 
-def _trains(run: Run) -> bool:
-    """Whether a model will be trained, not only fitted in closed form or measured."""
-    return any(fit.budget for task in run.tasks for fit in task.fits)
-
-
 def _forecast(run: Run, forecast: Forecast) -> str:
     """Say how long a run takes or, if that is not known, when it will be."""
     line = forecast.in_words
@@ -367,7 +362,11 @@ def _advice(run: Run, jobs: Jobs) -> str | None:
         together = f", the last {jobs.last} together" * (jobs.last > jobs.usual)
         each = counted(engine.threads, "thread") if engine.device == "cpu" else "1 GPU"
         return f"{counted(len(run.tasks), 'fit')} in {jobs.usual} processes, {each} each{together}"
-    if engine.device == "cpu" and cores() > engine.threads and _trains(run):
+    if (
+        engine.device == "cpu"
+        and cores() > engine.threads
+        and any(fit.budget for task in run.tasks for fit in task.fits)
+    ):
         return f"training on {engine.threads} of {cores()} cores; --threads uses more, which changes the last digits"
     return None
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -14,6 +15,7 @@ from harness.errors import HarnessError
 from harness.noise import Noise
 from harness.settings import setting
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 Schedule = Literal["constant", "cosine", "staged"]
 
 stages = 8
@@ -34,6 +36,24 @@ def learning_rate_factor(schedule: Schedule, progress: float) -> float:
     return 1.0
 
 
+def _wrapped(method: Method) -> Method:
+    """Return a method without its outermost decorator, if it has one."""
+    return getattr(method, "__wrapped__", method)
+
+
+class _UncompiledAdam(Adam):
+    """Adam without the decorators that keep torch's compiler from it, which import the compiler.
+
+    That takes longer than the import of all the rest of torch, in every process that trains.
+    """
+
+    add_param_group = _wrapped(Optimizer.add_param_group)
+    load_state_dict = _wrapped(Optimizer.load_state_dict)
+    state_dict = _wrapped(Optimizer.state_dict)
+    zero_grad = _wrapped(Optimizer.zero_grad)
+    step = torch.no_grad()(_wrapped(Adam.step))
+
+
 @dataclass(frozen=True)
 class AdamSettings:
     """Settings of Adam (Kingma and Ba, 2015); a model's ``Config`` may derive from it to make them settable."""
@@ -48,7 +68,9 @@ class AdamSettings:
         """Return Adam over the parameters, fused into one call a step where torch can."""
         kept = list(parameters)
         fused = all(each.device.type in ("cpu", "cuda") and each.is_floating_point() for each in kept)
-        return Adam(kept, lr=self.learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon, fused=fused)
+        return _UncompiledAdam(
+            kept, lr=self.learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon, fused=fused
+        )
 
     def follow_schedule(self, optimizer: Optimizer, progress: float) -> None:
         """Set the learning rate for the step that begins when a share ``progress`` of the budget is spent."""

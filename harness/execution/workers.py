@@ -36,9 +36,8 @@ from harness.registry import Registry
 
 _seconds_to_leave = 2.0  # for a process that has nothing left to do
 _seconds_between_looks = 0.01
-_to_train = ["harness.execution.preloaded_optimizers"]
 _to_draw = ["matplotlib.figure", "matplotlib.backends.backend_agg"]
-_imported_by_the_server = [*_to_train, *_to_draw]
+_imported_by_the_server = list(_to_draw)
 # What a program does to itself; all other signals come from outside.
 _crashes = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP"}
 
@@ -275,16 +274,15 @@ class LocalWorkers:
                 self._running.remove(worker)
 
 
-def expect_work(*, trains: bool, draws: bool) -> None:
+def expect_work(*, draws: bool) -> None:
     """Let the server of worker processes import only what they will need; until this is called, all that they may need.
 
     It has no effect once a process was started. So it is for a program that carries out one run.
 
     Args:
-        trains: whether a model is trained with an optimizer.
         draws: whether figures are drawn.
     """
-    _imported_by_the_server[:] = [*_to_train * trains, *_to_draw * draws]
+    _imported_by_the_server[:] = _to_draw * draws
 
 
 def start_process(

@@ -94,7 +94,8 @@ class TrainingStep:
                         "no_grad() or numpy"
                     )
                 optimizer.zero_grad(set_to_none=True)
-                value.backward(torch.ones_like(value), inputs=self.parameters[which])
+                ones = torch.ones_like(value) if value.dim() else None  # torch would import sympy to check it
+                value.backward(ones, inputs=self.parameters[which])
                 self.mark("backward")
                 optimizer.step()
                 self.mark("optimizer")
