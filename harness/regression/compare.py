@@ -82,6 +82,7 @@ class Comparison:
         dataset: name of the data set.
         seeds: train each model from the seeds 0 to ``seeds`` − 1.
         epochs: passes over the training data.
+        batch_size: examples in a batch of training; as many as a run takes if it is None.
         settings: of models, metrics and data sets, by owner and name. Several values are joined by commas; benchmarks
             have the last of them.
         tolerances: how much worse a metric may be, by name, in its unit.
@@ -108,6 +109,7 @@ class Comparison:
     dataset: str
     seeds: int = 3
     epochs: int = 2
+    batch_size: int | None = None
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     tolerances: Mapping[str, float] = field(default_factory=dict)
     kinds: Sequence[str] = kinds
@@ -149,9 +151,9 @@ class Comparison:
         ):
             if not is_right:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; give {form}")
-        for name in ("seeds", "epochs"):
+        for name in ("seeds", "epochs", "batch_size"):
             value = getattr(self, name)
-            if type(value) is not int or value < 1:
+            if (type(value) is not int or value < 1) and (name, value) != ("batch_size", None):
                 raise UsageError(f"{name} is {value!r}; give a whole number that is at least 1")
         for name, least in (("slowdown", "more than 0"), ("more", "at least 0")):
             value = getattr(self, name)
@@ -250,9 +252,10 @@ class Comparison:
 
     def _words(self, asked: Mapping[str, Sequence[str]]) -> list[str]:
         (dataset,) = asked["dataset"]
-        return options_of_run(
+        words = options_of_run(
             asked["model"], asked["metric"], dataset, self.seeds, self.epochs, self.device, self.data, self.settings
         )
+        return words + ["--batch-size", str(self.batch_size)] * (self.batch_size is not None)
 
     def _tolerances(self, records: Sequence[Record]) -> dict[str, float]:
         """Return the tolerances that metrics state, and those given instead.
@@ -283,7 +286,7 @@ class Comparison:
         if base is None or head is None:
             if "speed" in self.kinds:
                 notes.append("Speed is not compared, since stored results have no timings: give two versions.")
-            reason = _why_not_counted(stored)
+            reason = self._why_not_counted(stored)
             if "count" in self.kinds and reason:
                 notes.append(f"Counts are not compared, since {reason}.")
             if "count" not in self.kinds or reason:
@@ -324,6 +327,27 @@ class Comparison:
                 announce=self.announce,
             )
         return found
+
+    def _why_not_counted(self, stored: Sequence[Stored | None]) -> str | None:
+        """Say why the counts of stored results are not compared with each other or with those of a version, if so."""
+        without = [
+            name
+            for name, side in zip(("BASE", "HEAD"), stored, strict=True)
+            if side is not None and not (isinstance(side, baseline.Baseline) and side.counts)
+        ]
+        if without:
+            return f"{' and '.join(without)} {'have' if len(without) > 1 else 'has'} none"
+        if stored[0] is None:
+            return "a version is compared with stored counts only if these are of BASE"
+        old = request_of(stored[0])
+        new = vars(self) if stored[1] is None else request_of(stored[1])
+        if old["dataset"] != new["dataset"]:
+            return f"BASE has {old['dataset']}, HEAD {new['dataset']}"
+        for name in (*old["models"], *old["metrics"], old["dataset"]):
+            is_in_both = name in (*new["models"], *new["metrics"], new["dataset"])
+            if is_in_both and old["settings"].get(name, {}) != new["settings"].get(name, {}):
+                return f"the settings of {name} differ"
+        return None
 
     def _of_stored(self, results: baseline.Baseline) -> Comparison:
         """Return this comparison with the models and metrics that are chosen among stored results, or with all."""
@@ -405,12 +429,21 @@ class Comparison:
 def stored_results(name: str, warn: Callable[[str], None]) -> Stored | None:
     """Return the results under a folder or in a baseline file; None if ``name`` is neither.
 
+    Damaged ones are refused: a comparison with what is left of them could pass because a cell is missing.
+
     Raises:
-        UsageError: a file with the suffix of a baseline is none.
+        UsageError: results are damaged, or a file with the suffix of a baseline is none.
     """
     path = Path(name)
     if (path / "records.jsonl").is_file():
-        return Store(path, warn)
+        store = Store(path, warn)
+        for line in store.lines():
+            if line.problem is not None and not line.is_newer:
+                raise UsageError(
+                    f"{store.records_file}, line {line.number}: {line.problem}; 'harness store gc --yes' drops it, and "
+                    "the same run computes its cell again"
+                )
+        return store
     return baseline.load(path, warn) if path.suffix == baseline.suffix else None
 
 
@@ -423,11 +456,17 @@ def request_of(results: Stored) -> dict[str, Any]:
     records = [record for record in records_of(results) if record.machine is None]
     if not records:
         raise UsageError("the stored results are empty")
+    budgets = [record.budget for record in records if record.budget]
     datasets = sorted({record.dataset["name"] for record in records})
-    epochs = sorted({record.budget["epochs"] for record in records if record.budget and record.budget.get("epochs")})
-    if len(datasets) > 1 or len(epochs) > 1:
-        several = f"data sets {', '.join(datasets)}" if len(datasets) > 1 else f"epochs {', '.join(map(str, epochs))}"
-        raise UsageError(f"the stored results are of several {several}: name one")
+    epochs = sorted({budget["epochs"] for budget in budgets if budget.get("epochs")})
+    sizes = sorted({budget["batch_size"] for budget in budgets if budget.get("batch_size")})
+    for what, found, remedy in (
+        ("data sets", datasets, "name one"),
+        ("epochs", epochs, "name one"),
+        ("batch sizes", sizes, "store those of one in a folder of their own"),
+    ):
+        if len(found) > 1:
+            raise UsageError(f"the stored results are of several {what} {', '.join(map(str, found))}: {remedy}")
     components = [component for each in records for component in (each.dataset, each.model, each.metric)]
     changed = {(component["name"], name) for component in components for name in component["changed"]}
     values: dict[str, dict[str, dict[str, None]]] = {}
@@ -443,30 +482,8 @@ def request_of(results: Stored) -> dict[str, Any]:
         "seeds": 1 + max(record.seed for record in records),
         "settings": settings,
         **({"epochs": epochs[0]} if epochs else {}),
+        **({"batch_size": sizes[0]} if sizes else {}),
     }
-
-
-def _why_not_counted(stored: Sequence[Stored | None]) -> str | None:
-    """Say why the counts of stored results are not compared with each other or with those of a version, if so."""
-    without = [
-        name
-        for name, side in zip(("BASE", "HEAD"), stored, strict=True)
-        if side is not None and not (isinstance(side, baseline.Baseline) and side.counts)
-    ]
-    if without:
-        return f"{' and '.join(without)} {'have' if len(without) > 1 else 'has'} none"
-    if stored[0] is None:
-        return "a version is compared with stored counts only if these are of BASE"
-    if stored[1] is None:
-        return None
-    old, new = (request_of(side) for side in stored if side is not None)
-    if old["dataset"] != new["dataset"]:
-        return f"BASE has {old['dataset']}, HEAD {new['dataset']}"
-    for name in (*old["models"], *old["metrics"], old["dataset"]):
-        is_in_both = name in (*new["models"], *new["metrics"], new["dataset"])
-        if is_in_both and old["settings"].get(name) != new["settings"].get(name):
-            return f"the settings of {name} differ"
-    return None
 
 
 def _lines_about(lacked: Sequence[Lacked], stored: Sequence[Record]) -> list[str]:

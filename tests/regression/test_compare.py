@@ -159,6 +159,9 @@ def test_counts_are_compared_with_a_baseline(call: Call, version: Write) -> None
     found = verdicts(result)
     assert found["training step of toy: peak bytes"] == found["training step of toy: operator calls"] == "worse"
     assert found["training step of toy: parameters"] == found["training step of toy: FLOPs"] == "same"
+    other = call("compare", "released.jsonl", heavier, "--only", "count", "--dataset", "ppca-toy")
+    assert other.code == 4
+    assert "Counts are not compared, since BASE has binarized-mnist-10k, HEAD ppca-toy." in " ".join(other.out.split())
 
 
 def test_a_slower_step_is_found_and_named(
@@ -391,6 +394,18 @@ def test_names_choose_among_stored_results(call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("sides", [("before", "after"), ("after", "before")])
+def test_stored_results_of_which_a_line_is_damaged_are_refused(
+    call: Call, tmp_path: Path, sides: tuple[str, str]
+) -> None:
+    with (tmp_path / "before" / "records.jsonl").open("a") as file:
+        file.write('{"cell_key": "12')
+    result = call("compare", *sides)
+    assert (result.code, result.out) == (2, "")
+    assert "before/records.jsonl, line 2: not a readable record" in result.err
+
+
+@pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -420,6 +435,7 @@ def test_an_empty_name_of_a_version_is_not_the_working_tree(call: Call, tmp_path
 
 def test_a_baseline_of_several_settings_is_compared_with_all_of_them(call: Call, version: Write) -> None:
     words = ["--metric", "reconstruction-mse", "--dataset", "ppca-toy", "--epochs", "1", "--seeds", "1", "--no-figures"]
+    words += ["--batch-size", "64"]
     sizes = ["--set", "pca.latent_dim=2,3", "--set", "ppca-toy.train=500"]
     assert call("run", "--models", "toy,pca", *words, *sizes, "--plugin", version("a")).code == 0
     assert call("baseline", "save", "base").code == 0
