@@ -67,9 +67,11 @@ def entry_of(comparison: Comparison, base: str, head: str) -> Entry:
     from harness.results.environment import describe_environment
 
     stored = [None if isinstance(side, str) else side for side in (comparison.base, comparison.head)]
-    asked = ("dataset", "seeds", "epochs", "device", "settings")
+    asked = {
+        name: getattr(comparison, name) for name in ("dataset", "seeds", "epochs", "batch_size", "device", "settings")
+    }
     # What is stored on both sides was not asked for now.
-    conditions = {} if None not in stored else {name: getattr(comparison, name) for name in asked}
+    conditions = {name: value for name, value in asked.items() if value is not None} if None in stored else {}
     device = torch.device(comparison.device if torch.cuda.is_available() else "cpu")
     return Entry(
         ran=datetime.now(UTC).isoformat(timespec="seconds"),
