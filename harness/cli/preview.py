@@ -152,6 +152,8 @@ def _in_ranges(seeds: Sequence[int | None]) -> str:
 def preview_of(run: Run, jobs: int | None) -> Preview:
     """Return what a run would compute, with ``jobs`` processes or as many as keep the cores busy."""
     from harness.execution.durations import Durations, Forecast
+    from harness.execution.first_steps import time_first_steps
+    from harness.execution.specification import WorkerContext
     from harness.machine.cpu_load import cores
     from harness.machine.device import gpus
 
@@ -170,7 +172,11 @@ def preview_of(run: Run, jobs: int | None) -> Preview:
         cells.append(PlannedCell(dataset, model, seed, metric, action, cell.key))
     engine = run.specification.engine
     at_once = jobs or max(1, cores() // engine.threads if engine.device == "cpu" else len(gpus(engine.device)))
-    forecast = Forecast.of(run, Durations.before(run), at_once).in_words if run.applicable else None
+    forecast = None
+    if run.applicable:
+        durations = Durations.before(run)
+        time_first_steps(run, durations, WorkerContext(run.specification, run.registry, run, only_at_hand=True))
+        forecast = Forecast.of(run, durations, at_once).in_words
     return Preview(tuple(cells), summary(run), forecast)
 
 

@@ -204,6 +204,7 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
     from harness.cli.progress import measurement_of, reporter_for
     from harness.cli.time_left import TimeLeft
     from harness.execution.durations import Durations, Forecast
+    from harness.execution.first_steps import time_first_steps
     from harness.execution.jobs import jobs_for
 
     announce = run.reporter.announce
@@ -216,6 +217,7 @@ def execute(run: Run, values: Mapping[str, Any]) -> Outcome:
         if (line := _advice(run, jobs)) is not None:
             announce(line)
         if run.applicable:
+            time_first_steps(run, durations, run.context)
             announce(_forecast(run, Forecast.of(run, durations, jobs.usual)))
         time_left = TimeLeft(run, durations, jobs.usual)
         tracebacks, quiet = values["traceback"], values["quiet"]

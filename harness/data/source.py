@@ -37,12 +37,14 @@ class DataSource:
         cache_dir: the harness's own folder, for downloads and decoded copies.
         announce: shows the user one line, such as what is being downloaded.
         track: shows the progress of a long computation.
+        only_at_hand: whether data that would have to be downloaded, or computed for long, are a ``DataError`` instead.
     """
 
     data_dir: Path | None
     cache_dir: Path
     announce: Callable[[str], None]
     track: Track = untracked
+    only_at_hand: bool = False
 
     def decoded(
         self, name: str, files: Sequence[Path], decode: Callable[[], Mapping[str, Tensor]]

@@ -152,22 +152,27 @@ class Forecast:
     """How long a run will take.
 
     Args:
-        seconds: of the cells that can be estimated, with their fits.
-        known: the number of these cells.
+        seconds: of the fits and of the cells that can be estimated.
+        known: the number of cells that can be, with their fits.
         unknown: the number of other cells to be computed.
+        known_fits: the number of fits that can be estimated, of those to be computed.
+        fits: the number of all of these.
     """
 
     seconds: float
     known: int
     unknown: int
+    known_fits: int = 0
+    fits: int = 0
 
     @classmethod
     def of(cls, run: Run, durations: Durations, jobs: int) -> Forecast:
         """Estimate the time of what is pending in a run, computed by a number of processes."""
         rounds, known, unknown = run.specification.timing_rounds, 0, 0
-        tasks, timed, without_model = [], 0.0, set()
+        tasks, timed, without_model, counts = [], 0.0, set(), [0, 0]
         for task in run.tasks:
             fits = [durations.of_fit(fit) for fit in task.fits if not run.is_fitted(fit)]
+            counts = [counts[0] + len(fits) * (None not in fits), counts[1] + len(fits)]
             if None in fits:
                 without_model |= {fit.key for fit in task.fits}
             tasks.append(0.0 if None in fits else sum(each or 0.0 for each in fits))
@@ -182,11 +187,15 @@ class Forecast:
                 tasks[places[cell.fit.key]] += seconds
             else:
                 timed += seconds
-        return cls(makespan(tasks, jobs) + timed, known, unknown)
+        return cls(makespan(tasks, jobs) + timed, known, unknown, *counts)
 
     @property
     def in_words(self) -> str:
         """The time, and how many cells it leaves out."""
+        if not self.known and self.known_fits:
+            of_fits = f" for {self.known_fits} of {self.fits} fits" * (self.known_fits < self.fits)
+            training = f"training takes {in_words(self.seconds)}{of_fits}"
+            return f"{training}; how long measuring takes is not known: nothing like it was timed here before"
         if not self.known:
             return "how long it takes is not known: nothing like it was timed here before"
         takes = f"it takes {in_words(self.seconds)}"

@@ -92,6 +92,7 @@ class WorkerContext:
         beat: is called with each step of training, and whenever a metric reports progress.
         examples: the number of training examples of data sets that other processes have loaded, None if it is not
             known, by the hash of their identities.
+        only_at_hand: whether only data sets are available that need no download and no long computation.
     """
 
     specification: RunSpecification
@@ -100,6 +101,7 @@ class WorkerContext:
     track: Track = untracked
     beat: Callable[[], None] = lambda: None
     examples: dict[str, int | None] = field(default_factory=dict)
+    only_at_hand: bool = False
     _loaded: dict[str, Data | Failure] = field(default_factory=dict)
     _fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     _unavailable: dict[str, DataError] = field(default_factory=dict)
@@ -120,7 +122,8 @@ class WorkerContext:
     @property
     def source(self) -> DataSource:
         """Where data come from."""
-        return DataSource(self.specification.data_dir, self.specification.cache_dir, self.events.announce, self.track)
+        folders = self.specification.data_dir, self.specification.cache_dir
+        return DataSource(*folders, self.events.announce, self.track, self.only_at_hand)
 
     def data(self, dataset: Component) -> Data | Failure:
         """Return a data set on the device, or why it is not available."""

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness import Content, Data, DataSource, Examples, Track, setting
+from harness import Content, Data, DataError, DataSource, Examples, Track, setting
 from harness_datasets.idx import MNIST
 
 most_processes = 8
@@ -78,6 +78,8 @@ class MNISTSuperpixels:
         )
 
     def _build(self, decoded: dict[str, Tensor], source: DataSource) -> dict[str, Tensor]:
+        if source.only_at_hand:
+            raise DataError("the superpixels have not been found yet")
         images = torch.cat([decoded["images"], decoded["test_images"]])
         source.announce(f"finding the superpixels of {len(images):,} images, once")
         sets = superpixels(images, self.config.segments, self.config.compactness, source.track)

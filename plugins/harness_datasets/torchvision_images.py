@@ -61,7 +61,7 @@ class TorchvisionImages(ABC):
         """
         root = self.folder(source)
         if not all(path.is_file() for path in self.files(root)):
-            if source.data_dir is not None:
+            if source.data_dir is not None or source.only_at_hand:
                 raise DataError(self._not_found(root))
             self._download(root, source)
         return root
