@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import Board, NotApplicable, Row
+from harness_figures.legend import add_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +19,7 @@ _fewest_points = 3
 _many_times = 10
 _most_ticks = 30
 _most_panels_in_a_row = 3
+_longest_line = 38  # of a label beside a panel, in characters
 
 Sweep = tuple[str, dict[str, list[tuple[float, Row]]]]
 """The name of the setting, and for each line its label and its points."""
@@ -60,7 +63,7 @@ def sweeps(boards: Sequence[Board]) -> Figure:
             axes.minorticks_off()
         _label(axes, f"{model}.{setting}", _name(board))
         if len(lines) > 1:
-            axes.legend(fontsize=7, frameon=False)
+            add_legend(axes)
     return figure
 
 
@@ -102,11 +105,12 @@ def rate_distortion(boards: Sequence[Board]) -> Figure:
                     textcoords="offset points",
                     fontsize=7,
                     color=drawn[0].get_color(),
+                    parse_math=False,
                 )
         _label(axes, _name(rates), _name(distortions))
         axes.margins(x=0.18)
         if len(lines) > 1:
-            axes.legend(fontsize=7, frameon=False)
+            add_legend(axes)
     return figure
 
 
@@ -185,7 +189,7 @@ def _panels(n: int) -> tuple[Figure, list[Axes]]:
 
 
 def _label(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x, fontsize=8)
-    axes.set_ylabel(y, fontsize=8)
+    axes.set_xlabel(x, fontsize=8, parse_math=False)
+    axes.set_ylabel(textwrap.fill(y, _longest_line, break_on_hyphens=False), fontsize=8, parse_math=False)
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from harness import Data, FigureContext, NotApplicable, TrainsByGradient, TrainsByObjectives, objectives_of
+from harness_figures.legend import add_legend
 
 
 class TrainingCurves:
@@ -37,9 +38,9 @@ class TrainingCurves:
             if (landmark := landmarks.get(name)) is not None:
                 label, value = landmark
                 axes.axhline(value, color="grey", linestyle="--", linewidth=1, label=label)
-            axes.set_title(name, fontsize=9)
+            axes.set_title(name, fontsize=9, parse_math=False)
             axes.set_xlabel("epoch", fontsize=8)
             axes.tick_params(labelsize=8)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.legend(fontsize=7, frameon=False)
+            add_legend(axes)
         return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from io import StringIO
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,19 @@ def test_a_second_setting_gives_one_line_for_each_of_its_values(store: Store) ->
     (axes,) = sweeps(build_boards(records, store)).axes
     assert axes.get_xscale() == "log"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["loss=a", "loss=b"]
+
+
+def test_names_are_text_and_long_ones_are_broken(store: Store) -> None:
+    name = r"$\no math$ and a setting with=a-long-value"
+    pairs = [
+        record(-100.0 - each, metric, rate=each, kind=kind)
+        for each in (1.0, 2.0, 3.0) for kind in (r"$\x$", "b") for metric in (name, "rate", "distortion")
+    ]  # fmt: skip
+    boards = build_boards(pairs, store)
+    for figure in (sweeps(boards), rate_distortion(boards)):
+        figure.savefig(StringIO(), format="svg")
+    labels = [axes.get_ylabel() for axes in sweeps(boards).axes]
+    assert r"$\no math$ and a setting" + "\nwith=a-long-value (nats)" in labels
 
 
 @pytest.mark.parametrize("sizes", [(), (2,), (2, 5)])
