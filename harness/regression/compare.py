@@ -252,10 +252,8 @@ class Comparison:
 
     def _words(self, asked: Mapping[str, Sequence[str]]) -> list[str]:
         (dataset,) = asked["dataset"]
-        words = options_of_run(
-            asked["model"], asked["metric"], dataset, self.seeds, self.epochs, self.device, self.data, self.settings
-        )
-        return words + ["--batch-size", str(self.batch_size)] * (self.batch_size is not None)
+        budget = self.seeds, self.epochs, self.batch_size
+        return options_of_run(asked["model"], asked["metric"], dataset, *budget, self.device, self.data, self.settings)
 
     def _tolerances(self, records: Sequence[Record]) -> dict[str, float]:
         """Return the tolerances that metrics state, and those given instead.
@@ -440,7 +438,7 @@ def stored_results(name: str, warn: Callable[[str], None]) -> Stored | None:
         for line in store.lines():
             if line.problem is not None and not line.is_newer:
                 raise UsageError(
-                    f"{store.records_file}, line {line.number}: {line.problem}; 'harness store gc --yes' drops it, and "
+                    f"{store.records_file}, line {line.number}: {line.problem}; 'harness store gc' can drop it, and "
                     "the same run computes its cell again"
                 )
         return store

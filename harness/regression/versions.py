@@ -209,6 +209,7 @@ def options_of_run(
     dataset: str,
     seeds: int,
     epochs: int,
+    batch_size: int | None,
     device: str,
     data: Path | None,
     settings: Mapping[str, Mapping[str, str]],
@@ -217,6 +218,7 @@ def options_of_run(
     settings = {owner: values for owner, values in settings.items() if owner in {*models, *metrics, dataset}}
     words = ["--models", ",".join(models), "--metric", ",".join(metrics), "--dataset", dataset]
     words += ["--seeds", str(seeds), "--epochs", str(epochs), "--device", device]
+    words += [f"--batch-size={batch_size}"] * (batch_size is not None)
     words += [f"--data-dir={data}"] * (data is not None)
     for owner, values in settings.items():
         words += [word for name, value in values.items() for word in ("--set", f"{owner}.{name}={value}")]
