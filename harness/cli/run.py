@@ -364,11 +364,8 @@ def _advice(run: Run, jobs: Jobs) -> str | None:
         together = f", the last {jobs.last} together" * (jobs.last > jobs.usual)
         each = counted(engine.threads, "thread") if engine.device == "cpu" else "1 GPU"
         return f"{counted(len(run.tasks), 'fit')} in {jobs.usual} processes, {each} each{together}"
-    if (
-        engine.device == "cpu"
-        and cores() > engine.threads
-        and any(fit.budget for task in run.tasks for fit in task.fits)
-    ):
+    trains = any(fit.budget for task in run.tasks for fit in task.fits)
+    if engine.device == "cpu" and cores() > engine.threads and trains:
         return f"training on {engine.threads} of {cores()} cores; --threads uses more, which changes the last digits"
     return None
 
