@@ -140,7 +140,7 @@ def _sweep_of(rows: Sequence[Row]) -> Sweep | None:
     for row in sorted(rows, key=lambda row: float(row.settings.get(setting) or 0)):
         if _is_number(row.settings.get(setting)):
             lines[_label_of(row, differing, budgets)].append((float(row.settings[setting]), row))
-    long = {label: points for label, points in lines.items() if len(points) >= _fewest_points}
+    long = {label: points for label, points in sorted(lines.items()) if len(points) >= _fewest_points}
     return (setting, long) if long else None
 
 
