@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,6 @@ from harness.errors import HarnessError
 from harness.noise import Noise
 from harness.settings import setting
 
-Method = TypeVar("Method", bound=Callable[..., Any])
 Schedule = Literal["constant", "cosine", "staged"]
 
 stages = 8
@@ -36,22 +36,17 @@ def learning_rate_factor(schedule: Schedule, progress: float) -> float:
     return 1.0
 
 
-def _wrapped(method: Method) -> Method:
-    """Return a method without its outermost decorator, if it has one."""
-    return getattr(method, "__wrapped__", method)
-
-
 class _UncompiledAdam(Adam):
     """Adam without the decorators that keep torch's compiler from it, which import the compiler.
 
     That takes longer than the import of all the rest of torch, in every process that trains.
     """
 
-    add_param_group = _wrapped(Optimizer.add_param_group)
-    load_state_dict = _wrapped(Optimizer.load_state_dict)
-    state_dict = _wrapped(Optimizer.state_dict)
-    zero_grad = _wrapped(Optimizer.zero_grad)
-    step = torch.no_grad()(_wrapped(Adam.step))
+    add_param_group = inspect.unwrap(Optimizer.add_param_group)
+    load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
+    state_dict = inspect.unwrap(Optimizer.state_dict)
+    zero_grad = inspect.unwrap(Optimizer.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(Adam.step))
 
 
 @dataclass(frozen=True)

@@ -162,8 +162,8 @@ class Forecast:
     seconds: float
     known: int
     unknown: int
-    known_fits: int = 0
-    fits: int = 0
+    known_fits: int
+    fits: int
 
     @classmethod
     def of(cls, run: Run, durations: Durations, jobs: int) -> Forecast:

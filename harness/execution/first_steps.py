@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import time
-from itertools import count
 from statistics import median
 
 from harness.data.dataset import Data
@@ -14,8 +12,10 @@ from harness.execution.run import Run
 from harness.execution.specification import WorkerContext
 from harness.machine.device import using_threads
 from harness.noise import global_seed
+from harness.planning.budget import BudgetProgress
 from harness.planning.plan import Fit
 from harness.training.fit import trainer_of
+from harness.training.loop import batch_sizes
 from harness.training.recipe import Recipe
 
 _fewest_steps = 200  # of a fit; with fewer, it may take no longer than to time some of them
@@ -52,15 +52,14 @@ def _steps_of(fit: Fit, data: Data) -> int:
     """Return how many steps a fit takes, or 0 if that is not known."""
     if fit.budget is None or fit.is_given:
         return 0
-    if fit.budget.epochs:
-        return fit.budget.epochs * math.ceil(len(data.train) / fit.budget.batch_size)
-    return fit.budget.steps or 0
+    per_epoch = len(batch_sizes(len(data.train), fit.budget.batch_size))
+    return BudgetProgress(fit.budget, per_epoch).total_steps or 0
 
 
 def _seconds_of_step(fit: Fit, data: Data) -> float:
     trainer = trainer_of(Recipe.of(fit, data), fit.seed)
     trainer.model.train()
-    batches = (index for _ in count() for index in trainer.shuffled())
+    batches = trainer.full_batches()
     times: list[float] = []
     with trainer.computing():
         while len(times) < 2 or (len(times) <= _most_timed and sum(times) < _seconds_of_fit):

@@ -436,7 +436,7 @@ def stored_results(name: str, warn: Callable[[str], None]) -> Stored | None:
     if (path / "records.jsonl").is_file():
         store = Store(path, warn)
         for line in store.lines():
-            if line.problem is not None and not line.is_newer:
+            if line.is_damaged:
                 raise UsageError(
                     f"{store.records_file}, line {line.number}: {line.problem}; 'harness store gc' can drop it, and "
                     "the same run computes its cell again"

@@ -45,7 +45,7 @@ def find_garbage(store: Store) -> tuple[list[Garbage], list[int]]:
         StoreError: the records exist but cannot be read.
     """
     lines = list(store.lines())
-    damaged = [line.number for line in lines if line.record is None and not line.is_newer]
+    damaged = [line.number for line in lines if line.is_damaged]
     needed, finished = _needed(lines), set()
     for line in lines:
         if line.record is not None and line.record.is_finished:

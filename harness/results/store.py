@@ -99,6 +99,11 @@ class Line(NamedTuple):
     problem: str | None = None
     is_newer: bool = False
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether no version can read it."""
+        return self.record is None and not self.is_newer
+
 
 class Store:
     """The results under one folder.

@@ -95,7 +95,7 @@ def _verify_lines(store: Store, found: Verification, track: Track) -> Iterator[R
         if line.record is not None:
             found.without_digest += not has_checksum(line.content)
             yield line.record
-        elif not line.is_newer:
+        elif line.is_damaged:
             problem = f"{store.records_file}, line {line.number}: {line.problem}"
             remedy = f"{_again}; 'harness store gc' can then drop the line"
             found.damage.append(Damage(problem, "its cell counts as not measured", remedy))
@@ -156,7 +156,7 @@ def _verify_other_files(store: Store, records: list[Record], found: Verification
     for rounds in store.all_rounds():
         for line in rounds.lines():
             found.checked += 1
-            if line.record is None and not line.is_newer:
+            if line.is_damaged:
                 problem = f"{rounds.records_file}, line {line.number}: {line.problem}"
                 found.damage.append(Damage(problem, "the timing is taken in one more round", "nothing: it is replaced"))
 

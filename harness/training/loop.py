@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -135,6 +136,11 @@ class TrainingLoop:
         """Yield the index of each batch of one epoch, ``(..., B)``, in a new random order."""
         order = self._order.permutation(len(self.train)).to(self.device)
         yield from order.split(self.sizes, dim=-1)
+
+    def full_batches(self) -> Iterator[Tensor]:
+        """Yield the index of one full batch after another, without end, in a new random order in each epoch."""
+        size = min(self.batch_size, len(self.train))
+        return (index for _ in itertools.count() for index in self.shuffled() if index.shape[-1] >= size)
 
     @property
     def sizes(self) -> list[int]:

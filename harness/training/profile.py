@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from statistics import median
 
 import torch
@@ -64,7 +63,7 @@ def profile_steps(
     """Time ``steps`` full steps of a new trainer, eager or compiled, after a tenth as many for warm-up."""
     device = trainer.device
     size = min(trainer.batch_size, len(trainer.train))
-    batches = (index for _ in count() for index in trainer.shuffled() if len(index) >= size)
+    batches = trainer.full_batches()
     trainer.model.train()
     with FlopCounterMode(display=False) as counter:
         trainer.step(next(batches))

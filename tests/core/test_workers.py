@@ -21,7 +21,7 @@ plugin = (
     tiny_data_set
     + mean_model
     + """
-import os, signal
+import os, signal, sys
 
 class Killed(Mean):
     def loss(self, x, noise):
@@ -31,7 +31,8 @@ class Where:
     unit, direction, needs = "process", "lower", ()
     def __init__(self, config): pass
     def measure(self, model, data, context):
-        found = {"process": os.getpid(), "threads": torch.get_num_threads()}
+        large = [each for each in ("matplotlib.figure", "torch._dynamo", "sympy") if each in sys.modules]
+        found = {"process": os.getpid(), "threads": torch.get_num_threads(), "large": large}
         return harness.Estimate(1.0, None, 1, diagnostics=found)
 
 @harness.hookimpl
@@ -142,27 +143,20 @@ def test_the_server_of_workers_imports_what_takes_long_once_for_all() -> None:
     process.join()
 
 
-def test_no_process_of_a_run_imports_what_it_does_not_need(tmp_path: Path, harness: Call) -> None:
-    listed = f"""
-class Imported:
-    unit, direction, needs = "modules", "lower", ()
-    def __init__(self, config): pass
-    def measure(self, model, data, context):
-        import sys
-        found = [each for each in {large} if each in sys.modules]
-        return harness.Estimate(len(found), None, 1, diagnostics={{"modules": found}})
+def test_the_server_of_workers_imports_only_what_a_run_needs(tmp_path: Path, harness: Call) -> None:
+    listed = f"import sys\nopen('imported', 'a').write(' '.join(e for e in {large} if e in sys.modules) + '\\n')\n"
+    (tmp_path / "mine.py").write_text(listed + tiny_data_set + "@harness.hookimpl\ndef harness_datasets():\n"
+                                      "    return [harness.DatasetSpec('tiny', Tiny, 'small')]\n")  # fmt: skip
+    words = ("--models", "pca", "--set", "pca.latent_dim=2", "--metric", "reconstruction-mse", "--dataset", "tiny")
+    done = harness("run", *words, "--seeds", "1", "--isolate", "--no-figures", "--plugin", "mine.py")
+    assert done.code == 0, done.err
+    of_command, *of_workers = (tmp_path / "imported").read_text().splitlines()
+    assert of_workers
+    assert {of_command, *of_workers} == {""}
 
-@harness.hookimpl
-def harness_metrics():
-    return [harness.MetricSpec("imported", Imported, "counts large modules")]
 
-@harness.hookimpl
-def harness_datasets():
-    return [harness.DatasetSpec("tiny", Tiny, "small")]
-"""
-    (tmp_path / "mine.py").write_text(tiny_data_set + listed)
-    words = ("--models", "vae", "--metric", "imported", "--dataset", "tiny", "--steps", "2", "--seeds", "1")
-    for how in ("--jobs=1", "--isolate"):
-        done = harness("run", *words, how, "--no-figures", "--fresh", "--plugin", "mine.py")
-        assert done.code == 0, done.err
-    assert [each["diagnostics"] for each in records(tmp_path)] == [{"modules": []}] * 2
+@pytest.mark.parametrize("how", ["--jobs=1", "--isolate"])
+def test_training_imports_no_compiler(harness: Call, folder: Path, how: str) -> None:
+    done = harness(*words("vae", "where", "--seeds", "1", how))
+    assert done.code == 0, done.err
+    assert [each["diagnostics"]["large"] for each in records(folder)] == [[]]
