@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 confidence = 0.95
 _block = 500  # rows that are compared with as many others at once: more would leave the cache of a core
 _many = 1e8  # degrees of freedom; more make no difference
+_largest_z = 8.0  # of a p-value, which is then 6e-16: quantiles of larger ones are not exact
 _enough = 4  # degrees of freedom; with fewer, Welch's test is wrong too often if one row spreads more than the others
 _own_error_rate = 0.025  # of all intervals of a board that use the spread of their two rows alone
 
@@ -134,10 +135,14 @@ class Comparison:
         board_freedom: the degrees of freedom of the sum of the three, as far as it rests on estimates that all rows
             share, ``(..., a, b)``.
         pair_freedom: the same as far as it rests on estimates of its own.
+        seed_freedom: the degrees of freedom of what the spreads of the two rows say of the variance, ``(..., a, b)``.
+        rest_freedom: those of the rest.
         least_margin: half the width of an interval that takes nothing from the other rows of the board,
-            ``(..., a, b)``; 0 if at most one row has a spread.
+            ``(..., a, b)``.
         own_margin: the same so that all these intervals of a board hold at once, ``(..., a, b)``; infinite if one of
             the two rows has too few seeds to know its spread.
+        has_pooled_spread: whether at least two rows of the board have a spread, ``(..., 1, 1)``. If not, that of a
+            single row may be small by chance, so its few degrees of freedom are not mixed with those of the rest.
     """
 
     rows: int
@@ -147,8 +152,11 @@ class Comparison:
     of_measurement: Floats
     board_freedom: Floats
     pair_freedom: Floats
+    seed_freedom: Floats
+    rest_freedom: Floats
     least_margin: Floats
     own_margin: Floats
+    has_pooled_spread: NDArray[np.bool_]
 
     def margin(self, *, simultaneous: bool = True) -> Floats:
         """Return half the widths of 95% intervals of the differences, ``(..., a, b)``.
@@ -159,34 +167,57 @@ class Comparison:
         import numpy as np
 
         rows = self.rows if simultaneous else 2
-        pooled = critical_value(rows, self.board_freedom, self.pair_freedom) * np.sqrt(self.variance)
+        margins = critical_value(rows, self.board_freedom, self.pair_freedom) * np.sqrt(self.variance)
         if simultaneous:
-            pooled = np.minimum(pooled, self.own_margin)
-        margins: Floats = np.maximum(pooled, self.least_margin)
-        return margins
+            margins = np.minimum(margins, self.own_margin)
+        margins = np.maximum(margins, self.least_margin)
+        if self.has_pooled_spread.all():
+            return margins
+        unbounded = np.array(math.inf)
+        squared = (
+            critical_value(rows, self.seed_freedom, unbounded) ** 2 * self.over_seeds
+            + critical_value(rows, unbounded, self.rest_freedom) ** 2 * self.rest
+        )
+        return np.where(self.has_pooled_spread, margins, np.sqrt(squared))
 
     @property
     def variance(self) -> Floats:
         """The squared standard errors of the differences, ``(..., a, b)``."""
-        return self.over_examples + self.over_seeds + self.of_measurement
+        return self.over_seeds + self.rest
+
+    @property
+    def rest(self) -> Floats:
+        """The part of the variance that the spread over seeds does not show, ``(..., a, b)``."""
+        return self.over_examples + self.of_measurement
 
     def p_values(self, threshold: float) -> Floats:
         """Return p-values of the hypotheses that each difference is at most ``threshold``, ``(..., a, b)``.
 
-        They are those of Student's t, with the degrees of freedom of the single intervals. They do not take into
-        account that two rows may differ in their spread over seeds: at most one of them should have a spread. The
-        p-value of a difference without an error is 0 or 1.
+        Those of the intervals whose squared half width is t_ν² S + t_μ² R: S is what the spread over seeds says of the
+        variance, with ν degrees of freedom, and R the rest, with μ. Student's t with the degrees of freedom of
+        Satterthwaite (1946) would be wrong more often than it says if few seeds agree by chance. Two rows may differ in
+        their spread, which is not taken into account: at most one of them should have one. The p-value of a difference
+        without an error is 0 or 1.
 
         Args:
             threshold: in the unit of the values.
         """
         import numpy as np
-        from scipy.special import stdtr
+        from scipy.special import ndtr, stdtrit
 
         excess = self.difference - threshold
-        error = np.sqrt(self.variance)
-        t = np.divide(excess, error, out=np.where(excess > 0, math.inf, -math.inf), where=error > 0)
-        found: Floats = stdtr(_freedom_of_two(self.board_freedom, self.pair_freedom), -t)
+        # Bisection over z, of which p is the probability of a larger value of a normal variable.
+        low, high = np.zeros(excess.shape), np.full(excess.shape, _largest_z)
+        for _ in range(60):
+            z = (low + high) / 2
+            level = ndtr(z)
+            squared = sum(
+                stdtrit(np.clip(freedom, 1, _many), level) ** 2 * variance
+                for freedom, variance in ((self.seed_freedom, self.over_seeds), (self.rest_freedom, self.rest))
+            )
+            is_within = squared < excess**2
+            low, high = np.where(is_within, z, low), np.where(is_within, high, z)
+        found: Floats = np.where(self.variance > 0, ndtr(-np.sign(excess) * low), excess <= 0)
         return found
 
 
@@ -370,20 +401,22 @@ def compare_values(
     own = spread**2 / seeds
     own_over_seeds = pairs.sums(own)
     own_freedom = _ratio(own_over_seeds**2, pairs.sums(_ratio(own**2, (seeds - 1).astype(float), 0)))
+    rest_freedom = _ratio(rest**2, rest_loss)
 
-    def squared_margin(critical_value: Callable[[Floats], Floats], rest: Floats, rest_loss: Floats) -> Floats:
-        of_rest = critical_value(_ratio(rest**2, rest_loss)) ** 2 * rest
+    def squared_margin(critical_value: Callable[[Floats], Floats], rest: Floats, rest_freedom: Floats) -> Floats:
+        of_rest = critical_value(rest_freedom) ** 2 * rest
         found: Floats = critical_value(own_freedom) ** 2 * own_over_seeds + of_rest
         return found
 
-    least = squared_margin(critical_value_alone, rest, rest_loss)
-    is_pooled = (spread > 0).sum(-1) > 1
     knows_its_spread = (spread == 0) | (seeds > _enough)
     both_know = knows_its_spread[..., pairs.first, None] & knows_its_spread[..., None, pairs.second]
     has_own = both_know & (own_over_seeds > 0) & (rows > 2)
     of_own = np.full(has_own.shape, math.inf)
     if has_own.any():
-        of_own[has_own] = squared_margin(partial(critical_value_of_pairs, rows), *without_seeds(spread**2))[has_own]
+        unshared, loss = without_seeds(spread**2)
+        of_own[has_own] = squared_margin(partial(critical_value_of_pairs, rows), unshared, _ratio(unshared**2, loss))[
+            has_own
+        ]
     return Comparison(
         rows,
         values[..., pairs.first, None] - values[..., None, pairs.second],
@@ -392,8 +425,11 @@ def compare_values(
         rest - over_examples,
         board_freedom=_ratio(total**2, _ratio(over_seeds**2, freedom[..., None, None], 0)),
         pair_freedom=_ratio(total**2, rest_loss),
-        least_margin=np.sqrt(least) * is_pooled[..., None, None],
+        seed_freedom=own_freedom,
+        rest_freedom=rest_freedom,
+        least_margin=np.sqrt(squared_margin(critical_value_alone, rest, rest_freedom)),
         own_margin=np.sqrt(of_own),
+        has_pooled_spread=((spread > 0).sum(-1) > 1)[..., None, None],
     )
 
 

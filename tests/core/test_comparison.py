@@ -162,6 +162,20 @@ def test_from_five_seeds_on_a_row_that_spreads_does_not_hide_the_difference_of_o
     assert ranges(rows) == expected
 
 
+@pytest.mark.parametrize("freedom", [1, 2, 9])
+def test_p_values_and_intervals_agree(freedom: int) -> None:
+    values = seeded.normal(size=30)
+    by_seed = dict(enumerate(map(float, seeded.normal(size=freedom + 1))))
+    spreads = Measured(by_seed, degrees_of_freedom=29, ids=np.arange(30), values=values)
+    found = compare([spreads, Measured(dict.fromkeys(by_seed, 0.0))])
+    low, high = found.difference[0, 1] + found.margin()[0, 1] * np.array([-1, 1])
+    assert found.p_values(low)[0, 1] == pytest.approx(0.025)
+    assert found.p_values(high)[0, 1] == pytest.approx(0.975)
+    of_seeds = stats.t.ppf(0.975, freedom) * stats.sem(list(by_seed.values()))
+    of_examples = stats.t.ppf(0.975, 29) * stats.sem(values)
+    assert found.margin()[0, 1] == pytest.approx(np.hypot(of_seeds, of_examples), rel=1e-3)
+
+
 def test_the_interval_of_two_rows_alone_is_welchs_at_the_level_of_one_of_all_pairs() -> None:
     a, b, wild = seeded.normal(0, 2, size=6), seeded.normal(1, 1, size=6), seeded.normal(0, 1000, size=6)
     found = compare([over_seeds(each) for each in (a, b, wild)])

@@ -64,6 +64,11 @@ def last_row(deviation: float) -> Callable[[int], Floats]:
     return lambda rows: np.where(np.arange(rows) == rows - 1, deviation, 1.0)
 
 
+def only_last_row(deviation: float) -> Callable[[int], Floats]:
+    """Return deviations of 0, but ``deviation`` for the last row."""
+    return lambda rows: np.where(np.arange(rows) < rows - 1, 0.0, deviation)
+
+
 def half_of_ten(rows: int) -> Floats:
     """Return a deviation of 10 for the second half of the rows and of 1 for the others."""
     return np.where(np.arange(rows) < rows // 2, 1.0, 10.0)
@@ -147,6 +152,7 @@ with_seeds = (
     Scenario("one row with 5 times the deviation", seeds=normal, deviations=last_row(5)),
     Scenario("one row with 10 times the deviation", seeds=normal, deviations=last_row(10)),
     Scenario("one row with 100 times the deviation", seeds=normal, deviations=last_row(100)),
+    Scenario("one row with a spread, examples normal", seeds=normal, deviations=only_last_row(4), examples=normal),
     Scenario("half of the rows with 10 times the deviation", seeds=normal, deviations=half_of_ten),
 )
 
