@@ -138,6 +138,7 @@ def _comparison(base: str, given: Mapping[str, Any], config: pytest.Config) -> C
     Raises:
         UsageError: the marker has an unknown or a wrong argument, or lacks one.
     """
+    from harness.cli.compare import cell
     from harness.cli.data import cache_dir, default_dataset
     from harness.errors import UsageError, unknown
     from harness.regression.compare import Comparison, request_of, stored_results
@@ -148,26 +149,29 @@ def _comparison(base: str, given: Mapping[str, Any], config: pytest.Config) -> C
             raise unknown("argument of the marker 'harness'", name, known)
     stored = stored_results(base, print)
     data = os.environ.get("HARNESS_DATA_DIR")
-    asked: dict[str, Any] = {"dataset": default_dataset, "works": _of_a_model, "data": data}
-    asked |= (request_of(stored) if stored is not None else {}) | dict(given) | {"base": stored or base}
+    asked: dict[str, Any] = {"dataset": default_dataset, "works": _of_a_model, "data": data, "cell": cell}
+    given = {name: _as_names(value) if name in _names else value for name, value in given.items()}
+    chosen = {kind: names for kind in ("model", "metric") if isinstance(names := given.get(f"{kind}s"), Sequence)}
+    chosen["dataset"] = (given["dataset"],) if "dataset" in given else ()
+    if stored is not None:
+        asked |= request_of(stored, chosen, given.get("epochs"))
+    asked |= given | {"base": stored or base}
     if config.getoption("harness_budget") is not None:
         asked["seconds"] = config.getoption("harness_budget")
     for name in ("models", "metrics"):
         if not asked.get(name):
             raise UsageError(f"say which {name} are compared: @pytest.mark.harness(models='my-vae', metrics='elbo')")
-    for name in _names:
-        if isinstance(asked.get(name), str):
-            asked[name] = tuple(each.strip() for each in asked[name].split(","))
     if isinstance(asked.get("settings"), Mapping):
         asked["settings"] = {owner: _shown(values) for owner, values in asked["settings"].items()}
     asked["data"] = _as_path(asked["data"]) if asked["data"] else None
     files = asked.get("plugin_files", ())
     files = [files] if isinstance(files, str | Path) else files
     asked["plugin_files"] = [*map(_as_path, files)] if isinstance(files, Sequence) else files
-    chosen = {kind: asked[f"{kind}s"] for kind in ("model", "metric") if f"{kind}s" in given}
-    if "dataset" in given:
-        chosen["dataset"] = (asked["dataset"],)
     return Comparison(head=".", cache=cache_dir(), announce=print, chosen=chosen, **asked)
+
+
+def _as_names(value: Any) -> Any:
+    return tuple(each.strip() for each in value.split(",")) if isinstance(value, str) else value
 
 
 def _as_path(value: Any) -> Any:
@@ -210,7 +214,8 @@ def _released() -> str | None:
     """Return the newest git tag before the files under test, which may themselves be those of a tag."""
     from harness.git import git_line
 
-    is_released = git_line("describe", "--tags", "--exact-match") and git_line("status", "--porcelain") == ""
+    changes = git_line("status", "--porcelain", "--untracked-files=no")  # tests and builds leave files of their own
+    is_released = git_line("describe", "--tags", "--exact-match") and changes == ""
     return git_line("describe", "--tags", "--abbrev=0", "HEAD^" if is_released else "HEAD") or None
 
 

@@ -245,6 +245,18 @@ class Registry:
         """The plugins with problems."""
         return [each for each in self.plugins if each.problems]
 
+    def require_files(self) -> None:
+        """Check the plugins of files, which the user has named.
+
+        Raises:
+            UsageError: one has a problem.
+        """
+        wrong = [
+            f"plugin file {each.file}: {problem}" for each in self.broken if each.file for problem in each.problems
+        ]
+        if wrong:
+            raise UsageError("\n".join(wrong))
+
 
 def _entry_points() -> list[tuple[str, str, importlib.metadata.EntryPoint]]:
     """Return the name and the version of the distribution of each installed plugin, and the plugin, our own first."""

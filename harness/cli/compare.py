@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from harness.atomic import require_writable_file
 from harness.cli.data import cache_dir, data_dir_option, default_dataset
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
     from harness.regression.findings import Finding
 
 _formats = {".txt": "terminal", ".md": "markdown", ".json": "json", ".xml": "junit"}
+# The options that change the comparison of some kinds of findings only, by the names of their values.
+_effects: Mapping[str, tuple[str, Sequence[str]]] = {
+    "seeds": ("--seeds", ("quality",)),
+    "epochs": ("--epochs", ("quality",)),
+    "tolerances": ("--tolerance", ("quality",)),
+    "benchmarks": ("--benchmark", ("speed", "count")),
+    "slowdown": ("--slowdown", ("speed",)),
+    "more": ("--more", ("count",)),
+    "assignments": ("--set", kinds),
+    "device": ("--device", kinds),
+    "data_dir": ("--data-dir", kinds),
+}
+_of_stored = ("tolerances", "more")
 _exit_codes = {"passed": 0, "regression": 1, "nothing": 4, "inconclusive": 5}
 _defaults: dict[str, Any] = {
     "models": ("vae",),
@@ -138,10 +152,11 @@ def _comparison(values: Mapping[str, Any]) -> Comparison:
     chosen = {kind: values[f"{kind}s"] for kind in ("model", "metric")}
     chosen["dataset"] = (values["dataset"].partition(":")[0],) if values["dataset"] else ()
     asked = dict(_defaults)
+    _require_effect(values["only"] or kinds, are_stored=len(stored) == 2)
     if len(stored) == 2:
-        _require_stored(stored, chosen, values)
+        _require_names(stored, chosen)
     if len(stored) == 1:
-        asked |= request_of(stored[0])
+        asked |= request_of(stored[0], chosen, values["epochs"])
     asked |= {name: values[name] for name in _defaults if values[name]}
     if ":" in asked["dataset"]:
         from harness.cli.run import named_with_values
@@ -175,18 +190,30 @@ def _comparison(values: Mapping[str, Any]) -> Comparison:
     )
 
 
-def _require_stored(stored: Sequence[Stored], chosen: Mapping[str, Sequence[str]], values: Mapping[str, Any]) -> None:
-    """Check that the options mean something if both sides are stored.
+def _require_effect(compared: Sequence[str], *, are_stored: bool) -> None:
+    """Check that each option on the command line can change what is compared.
 
     Raises:
-        UsageError: neither side has a name, or an option is for versions that are run.
+        UsageError: one is for versions that are run, or for kinds of findings that are left out.
+    """
+    context = click.get_current_context()
+    for name, (option, of_kinds) in _effects.items():
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        if are_stored and name not in _of_stored:
+            raise UsageError(f"{option} is for versions that are run, but BASE and HEAD are stored results")
+        if not {*of_kinds} & {*compared}:
+            raise UsageError(f"{option} is for {' and '.join(of_kinds)}, which is not compared with --only")
+
+
+def _require_names(stored: Sequence[Stored], chosen: Mapping[str, Sequence[str]]) -> None:
+    """Check that the chosen names are in one of the stored results.
+
+    Raises:
+        UsageError: neither side has a name.
     """
     from harness.regression.compare import records_of
 
-    for option, name in (("--seeds", "seeds"), ("--epochs", "epochs"), ("--set", "assignments"),
-                         ("--benchmark", "benchmarks")):  # fmt: skip
-        if values[name]:
-            raise UsageError(f"{option} is for versions that are run, but BASE and HEAD are stored results")
     for kind, names in chosen.items():
         known = {getattr(record, kind)["name"] for side in stored for record in records_of(side)}
         for each in names:

@@ -121,11 +121,7 @@ def load_registry(files: Sequence[Path]) -> Registry:
         UsageError: one of the files, which the user named, has a problem.
     """
     registry = Registry.load(files)
-    wrong = [
-        f"plugin file {each.file}: {problem}" for each in registry.broken if each.file for problem in each.problems
-    ]
-    if wrong:
-        raise UsageError("\n".join(wrong))
+    registry.require_files()
     for plugin in registry.broken:
         rest = f" (and {len(plugin.problems) - 1} more: see 'harness plugins')" if len(plugin.problems) > 1 else ""
         warn(f"plugin {plugin.name} of {plugin.distribution}: {plugin.problems[0]}{rest}")

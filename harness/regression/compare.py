@@ -34,6 +34,7 @@ from harness.regression.workloads import works, works_that_count
 from harness.results.store import Store
 from harness.settings import show
 from harness.specs import MetricSpec
+from harness.words import counted
 
 Stored = Store | baseline.Baseline
 _replicas = 5
@@ -64,8 +65,11 @@ class Lacked(NamedTuple):
     @property
     def lines(self) -> list[str]:
         """What to say about it."""
-        words = {"dataset": "data set"}
-        return [f"{self.version} has no {words.get(kind, kind)} {name}" for kind, name in self.names]
+        return [self.line(kind, name) for kind, name in self.names]
+
+    def line(self, kind: str, name: str) -> str:
+        """Return what to say about one of ``names``."""
+        return f"{self.version} has no {kind.replace('dataset', 'data set')} {name}"
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,10 @@ class Comparison:
                 raise UsageError(f"{name} is {value!r}; give a share that is {least} and at most 1, such as 0.03")
         if self.seconds is not None and (not _is_number(self.seconds) or self.seconds <= 0):
             raise UsageError(f"seconds is {self.seconds!r}; give a number that is more than 0")
+        owners = {*self.models, *self.metrics, self.dataset, *self.cell.values()}
+        for owner in self.settings:
+            if owner not in owners:
+                raise unknown("model, metric or data set with a setting", owner, owners)
         for name, value in self.tolerances.items():
             if not _is_number(value) or value < 0:
                 raise UsageError(f"the tolerance of {name} is {value!r}; give a number that is at least 0")
@@ -169,9 +177,10 @@ class Comparison:
         """Return all findings, and notes about what was left out.
 
         Raises:
-            UsageError: a side does not exist.
+            UsageError: a side does not exist, or a plugin file has a problem.
             HarnessError: a version cannot be built, or does not run at all.
         """
+        Registry.load(self.plugin_files).require_files()  # else their models would fail in both, and be left out
         started = time.monotonic()
         deadline = started + (self.seconds or math.inf)
         notes: list[str] = []
@@ -199,6 +208,7 @@ class Comparison:
         of_stored = [None if store is None else self._chosen_of(store) for store in stored]
         if None in of_stored:
             _require_epochs([record for records in of_stored for record in records or ()])
+            of_stored = [None if records is None else self._runnable(records, notes) for records in of_stored]
         tolerances = self._tolerances([record for records in of_stored for record in records or ()])
         with tempfile.TemporaryDirectory(prefix="harness-") as folder:
             results: list[Side] = []
@@ -230,8 +240,7 @@ class Comparison:
         words = self._words(asked)
         self.announce(f"training and measuring with {version.name}: harness run {' '.join(words)}")
         try:
-            is_finished = run_models(version, words, store, deadline)
-            return Lacked(version.name), [] if is_finished else [*product(self.models, self.metrics)]
+            ran = run_models(version, words, store, deadline)
         except HarnessError as error:
             lacking = self._lacking(version, deadline)
             if not lacking:
@@ -239,16 +248,53 @@ class Comparison:
             lacked = Lacked(version.name, lacking, error)
             self.announce("; ".join(lacked.lines))
             left = {kind: [name for name in names if (kind, name) not in lacking] for kind, names in asked.items()}
-            is_finished = not all(left.values()) or run_models(version, self._words(left), store, deadline)
-            return lacked, [] if is_finished else [*product(left["model"], left["metric"])]
+            if not all(left.values()):
+                return lacked, []
+            ran = run_models(version, self._words(left), store, deadline)
+        else:
+            lacked, left = Lacked(version.name), asked
+        cells = [*product(left["model"], left["metric"])]
+        if ran.is_finished:
+            self._require_results(version, cells, Store(store, self.announce).records(), ran.last_lines)
+        return lacked, [] if ran.is_finished else cells
+
+    def _require_results(
+        self, version: Version, cells: Sequence[tuple[str, str]], records: Sequence[Record], said: str
+    ) -> None:
+        """Check that a run has recorded every cell, if only that it failed.
+
+        Raises:
+            HarnessError: a cell has no record of a seed, as when the disk is full.
+        """
+        seeds = set(range(self.seeds))
+        for model, metric in cells:
+            its = [each for each in records if (each.model["name"], each.metric["name"]) == (model, metric)]
+            left = seeds - {each.seed for each in its}
+            if left and all(each.depends_on_seed and each.status == "ok" for each in its):
+                which = "" if left == seeds else f", seed {', '.join(map(str, sorted(left)))}"
+                raise HarnessError(
+                    f"{version.name} has run, but recorded nothing of {metric} of {model}{which}:\n{said}"
+                )
 
     def _chosen_of(self, results: Stored) -> list[Record]:
-        chosen = [(kind, names) for kind, names in self.chosen.items() if names]
-        return [
-            record
-            for record in records_of(results)
-            if all(getattr(record, kind)["name"] in names for kind, names in chosen)
+        return [record for record in records_of(results) if _is_chosen(record, self.chosen)]
+
+    def _runnable(self, records: Sequence[Record], notes: list[str]) -> list[Record]:
+        """Return the stored records that a run of a version can have; notes get how many others there are."""
+        found = [
+            each
+            for each in records
+            if (each.split, each.evaluation_seed) == ("test", 0)
+            and (each.budget is None or each.budget.get("epochs") == self.epochs)
         ]
+        if len(found) < len(records):
+            others = counted(len(records) - len(found), "stored result")
+            epochs = counted(self.epochs, "epoch")
+            notes.append(
+                f"{others} left out: a version is trained for {epochs} and measured on the test split, with one seed "
+                "of the measurement."
+            )
+        return found
 
     def _words(self, asked: Mapping[str, Sequence[str]]) -> list[str]:
         (dataset,) = asked["dataset"]
@@ -261,7 +307,11 @@ class Comparison:
         Raises:
             UsageError: one is for a metric that is neither installed nor compared nor in the stored ``records``.
         """
-        specs = [each.spec for each in Registry.load(self.plugin_files).all("metric")]
+        specs = [
+            each.spec
+            for side in (self.head, self.base)  # what the base states counts
+            for each in Registry.load([*self.plugin_files, *_plugin_file(side)]).all("metric")
+        ]
         known = {*(spec.name for spec in specs), *self.metrics, *(record.metric["name"] for record in records)}
         for name in self.tolerances:
             if name not in known:
@@ -301,9 +351,14 @@ class Comparison:
                 return compare_counts(before, stored[1].counts, self.more)
             self.announce(f"counting: {len(benchmarks)} benchmarks")
             outcomes = outcomes_of(benchmarks, head, deadline)
-            late = [name for name in before if isinstance(outcomes[name], TimeUp)]
-            before = {name: counts for name, counts in before.items() if name not in late}
-            found = [Finding(name, "count", "inconclusive", reason=str(TimeUp())) for name in late]
+            without = {name: each for name in before if not isinstance(each := outcomes[name], tuple)}
+            before = {name: counts for name, counts in before.items() if name not in without}
+            found = [
+                Finding(
+                    name, "count", "inconclusive" if isinstance(each, TimeUp) else "newly failing", reason=str(each)
+                )
+                for name, each in without.items()
+            ]
             return found + compare_counts(before, _counts_in(outcomes), self.more)
         assert head is not None
         kind: Kind = "speed" if "speed" in self.kinds else "count"
@@ -312,6 +367,8 @@ class Comparison:
         surveyed = survey(benchmarks, base, head, kind, deadline)
         notes += surveyed.notes
         found += surveyed.findings
+        if {"speed", "count"} <= {*self.kinds}:
+            found += [Finding(name, "count", "inconclusive", reason=str(TimeUp())) for name in surveyed.late]
         if "count" in self.kinds:
             found += compare_counts(surveyed.counts["base"], surveyed.counts["head"], self.more)
         if "speed" in self.kinds:
@@ -337,8 +394,10 @@ class Comparison:
             return f"{' and '.join(without)} {'have' if len(without) > 1 else 'has'} none"
         if stored[0] is None:
             return "a version is compared with stored counts only if these are of BASE"
-        old = request_of(stored[0])
-        new = vars(self) if stored[1] is None else request_of(stored[1])
+        if stored[1] is None and self.device != "cpu":
+            return f"those of BASE are of a CPU, not of {self.device}"
+        old = request_of(stored[0], self.chosen)
+        new = vars(self) if stored[1] is None else request_of(stored[1], self.chosen)
         if old["dataset"] != new["dataset"]:
             return f"BASE has {old['dataset']}, HEAD {new['dataset']}"
         for name in (*old["models"], *old["metrics"], old["dataset"]):
@@ -349,7 +408,7 @@ class Comparison:
 
     def _of_stored(self, results: baseline.Baseline) -> Comparison:
         """Return this comparison with the models and metrics that are chosen among stored results, or with all."""
-        request = request_of(results)
+        request = request_of(results, self.chosen)
         models, metrics = (self.chosen.get(kind) or request[f"{kind}s"] for kind in ("model", "metric"))
         return replace(self, models=models, metrics=metrics)
 
@@ -378,7 +437,8 @@ class Comparison:
             if not needed & (in_base | in_head) or benchmark.request["work"] in _of_the_harness:
                 kept.append(benchmark)
             elif not needed & in_base:
-                missing.append(Finding(benchmark.name, kind, "missing", reason=lacked[1].lines[0]))
+                reason = lacked[1].line(*min(needed & in_head))
+                missing.append(Finding(benchmark.name, kind, "missing", reason=reason))
         return kept, missing
 
     def _lacking(self, version: Version, deadline: float) -> list[tuple[str, str]]:
@@ -424,6 +484,10 @@ class Comparison:
         ]
 
 
+def _plugin_file(side: str | Stored) -> list[Path]:
+    return [Path(side)] if isinstance(side, str) and side.endswith(".py") else []
+
+
 def stored_results(name: str, warn: Callable[[str], None]) -> Stored | None:
     """Return the results under a folder or in a baseline file; None if ``name`` is neither.
 
@@ -445,22 +509,36 @@ def stored_results(name: str, warn: Callable[[str], None]) -> Stored | None:
     return baseline.load(path, warn) if path.suffix == baseline.suffix else None
 
 
-def request_of(results: Stored) -> dict[str, Any]:
+def request_of(
+    results: Stored, chosen: Mapping[str, Sequence[str]] | None = None, epochs: int | None = None
+) -> dict[str, Any]:
     """Return what was asked for to get stored results, by the names of the fields of ``Comparison``.
 
+    Args:
+        results: at least one.
+        chosen: the names by ``model``, ``metric`` and ``dataset`` of those that count, if there are some; of a kind
+            that is empty or not there, all.
+        epochs: of those that count, if there are some; None for all.
+
     Raises:
-        UsageError: there are no results, or they are of several data sets or budgets.
+        UsageError: there are no results, or those that count are of several data sets or budgets.
     """
     records = [record for record in records_of(results) if record.machine is None]
     if not records:
         raise UsageError("the stored results are empty")
+    chosen = chosen or {}
+    records = [record for record in records if _is_chosen(record, chosen)] or records
+    if epochs is not None:
+        records = [
+            each for each in records if not each.budget or each.budget.get("epochs") in (None, epochs)
+        ] or records
     budgets = [record.budget for record in records if record.budget]
     datasets = sorted({record.dataset["name"] for record in records})
-    epochs = sorted({budget["epochs"] for budget in budgets if budget.get("epochs")})
+    stored_epochs = sorted({budget["epochs"] for budget in budgets if budget.get("epochs")})
     sizes = sorted({budget["batch_size"] for budget in budgets if budget.get("batch_size")})
     for what, found, remedy in (
-        ("data sets", datasets, "name one"),
-        ("epochs", epochs, "name one"),
+        ("data sets", [] if chosen.get("dataset") else datasets, "name one"),
+        ("epochs", [] if epochs else stored_epochs, "name one"),
         ("batch sizes", sizes, "store those of one in a folder of their own"),
     ):
         if len(found) > 1:
@@ -479,9 +557,13 @@ def request_of(results: Stored) -> dict[str, Any]:
         "dataset": datasets[0],
         "seeds": 1 + max(record.seed for record in records),
         "settings": settings,
-        **({"epochs": epochs[0]} if epochs else {}),
+        **({"epochs": stored_epochs[0]} if stored_epochs else {}),
         **({"batch_size": sizes[0]} if sizes else {}),
     }
+
+
+def _is_chosen(record: Record, chosen: Mapping[str, Sequence[str]]) -> bool:
+    return all(getattr(record, kind)["name"] in names for kind, names in chosen.items() if names)
 
 
 def _lines_about(lacked: Sequence[Lacked], stored: Sequence[Record]) -> list[str]:

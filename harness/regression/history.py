@@ -118,7 +118,7 @@ def load(path: Path, warn: Callable[[str], None] = show_warning) -> list[Entry]:
                 warnings.append(f"{path}, line {number}: written by a newer version; left out")
             else:
                 entries.append(_entry_from(fields))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             is_cut = number == len(lines)
             warnings.append(f"{path}, line {number}: {'cut short' if is_cut else 'not a readable entry'}; left out")
     if not is_history:
@@ -142,13 +142,17 @@ def _entry_from(fields: Mapping[str, Any]) -> Entry:
     Raises:
         KeyError: a field is missing.
         TypeError: a field has another type.
+        AttributeError: the same.
         ValueError: a number or a date is none, or is out of range.
+        OverflowError: a whole number is too large for a float.
     """
     base, head = (Origin(**fields[side]) for side in ("base", "head"))
     if not all(isinstance(text, str) for text in (base.name, head.name, base.commit or "", head.commit or "")):
         raise TypeError
     for date in filter(None, (fields["ran"], head.date)):
         datetime.fromisoformat(date)
+    if not all(isinstance(its, dict) for its in dict(fields["conditions"].get("settings", {})).values()):
+        raise TypeError
     return Entry(
         ran=fields["ran"],
         base=base,

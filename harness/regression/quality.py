@@ -338,7 +338,8 @@ def _measured(pairs: Mapping[int, Pair], base: Side, head: Side) -> tuple[Measur
     groups = {len(record.group_values) for record in records}
     if groups != {0}:
         if len(groups) > 1:
-            return unpaired, "not paired on test examples, since only some records have values of groups"
+            differ = "only some records have values of groups" if 0 in groups else "the numbers of groups differ"
+            return unpaired, f"not paired on test examples, since {differ}"
         noise = [math.hypot(pair.base.estimator_stderr or 0, pair.head.estimator_stderr or 0) for pair in all_pairs]
         return _over_groups(unpaired, [_gaps(pair) for pair in all_pairs], noise), None
     if not (records[0].counted or "test examples").endswith("examples"):

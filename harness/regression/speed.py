@@ -13,13 +13,13 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
 from types import TracebackType
 from typing import Any
 
-from harness.errors import HarnessError, on_one_line
+from harness.errors import on_one_line
 from harness.machine.cpu_load import CompetingLoad
 from harness.regression import workloads
 from harness.regression.decisions import Block, Decision, control, decide, looks
@@ -191,12 +191,14 @@ class Surveyed:
         findings: about those that do not.
         counts: by version, benchmark and what is counted.
         notes: about benchmarks that are left out.
+        late: the names of those for which time was up.
     """
 
     units: dict[str, Unit] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     counts: dict[str, dict[str, dict[str, int]]] = field(default_factory=lambda: {"base": {}, "head": {}})
     notes: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,7 @@ def survey(
             surveyed.notes.append(f"{benchmark.name} is left out: {in_base}")
         elif isinstance(in_base, TimeUp) or isinstance(in_head, TimeUp):
             verdict, reason = "inconclusive", str(TimeUp())
+            surveyed.late.append(benchmark.name)
         elif isinstance(in_base, Failed):
             in_both = isinstance(in_head, Failed)
             verdict, reason = "inconclusive", f"it fails in {'both' if in_both else 'the base'}: {in_base}"
@@ -308,7 +311,8 @@ def compare_speed(
         base: the version to compare with.
         head: the version that may be slower.
         slowdown: what is accepted, as a share.
-        deadline: on the clock of ``time.monotonic``; a block that would end later is not begun.
+        deadline: on the clock of ``time.monotonic``; no block is begun that would end later than that if it took as
+            long as the longest one, and one that has not ended by then is not used.
         announce: shows the user a line.
         keep: receives the times of each block.
     """
@@ -321,7 +325,7 @@ def compare_speed(
     longest = 0.0
     while undecided := [each for each in timed if each.name not in decided]:
         started = time.monotonic()
-        is_late = started + longest > deadline
+        is_late = started + longest >= deadline
         if is_late or len(blocks) in looks:
             names = [each.name for each in undecided]
             is_last = is_late or len(blocks) == looks[-1]
@@ -337,10 +341,17 @@ def compare_speed(
             if is_last or not undecided:
                 break
         with CompetingLoad() as load:
-            taken = take_block(undecided, surveyed.units, arms, order)
+            taken = take_block(undecided, surveyed.units, arms, order, deadline)
             if isinstance(taken, Finding):  # once more: what ends one process may have nothing to do with its version
-                taken = take_block(undecided, surveyed.units, arms, order)
+                taken = take_block(undecided, surveyed.units, arms, order, deadline)
+        if taken is None:
+            longest = math.inf
+            continue
         if isinstance(taken, Finding):
+            if taken.name == control:
+                reason = f"work that uses nothing of the harness fails beside it: {taken.reason}"
+                decided |= {each.name: replace(taken, name=each.name, reason=reason) for each in undecided}
+                break
             decided[taken.name] = taken
             continue
         loads.append(load.share or 0.0)
@@ -356,15 +367,22 @@ def _used_by_others(loads: Sequence[float]) -> str:
 
 
 def take_block(
-    benchmarks: Sequence[Benchmark], units: Mapping[str, Unit], versions: Mapping[str, Version], order: random.Random
-) -> Block | Finding:
+    benchmarks: Sequence[Benchmark],
+    units: Mapping[str, Unit],
+    versions: Mapping[str, Version],
+    order: random.Random,
+    deadline: float = math.inf,
+) -> Block | Finding | None:
     """Time every benchmark in a fresh process of each arm, in turns; or return that one fails.
+
+    Returns None if the block has not ended by the deadline.
 
     Args:
         benchmarks: to time, beside the control.
         units: how, by the name of the benchmark.
         versions: of the arms; ``base`` is one of them.
         order: draws the order of the processes, of the benchmarks, and of the turns.
+        deadline: on the clock of ``time.monotonic``.
     """
     everything = [*benchmarks, Benchmark(control, {"work": "control"})]
     units = {**units, control: _unit_of_control}
@@ -373,7 +391,7 @@ def take_block(
     try:
         with ExitStack() as processes:
             started = order.sample(list(versions), len(versions))
-            workers = {arm: processes.enter_context(Worker(versions[arm])) for arm in started}
+            workers = {arm: processes.enter_context(Worker(versions[arm], deadline)) for arm in started}
             for current in everything:
                 for arm in workers:
                     workers[arm].begin_to_prepare(current)
@@ -385,9 +403,9 @@ def take_block(
                 for _ in range(unit.rounds):
                     for arm in order.sample(list(versions), len(versions)):
                         times[arm].append(max(1e-9, workers[arm].time(current.name, unit.calls)))
+    except TimeUp:
+        return None
     except (Failed, Inapplicable) as error:
-        if current.name == control:
-            raise HarnessError(f"the control workload fails in {versions[arm].name}: {error}") from None
         if versions[arm] is versions["base"]:
             return Finding(current.name, "speed", "inconclusive", reason=f"it fails now and then in the base: {error}")
         return Finding(current.name, "speed", "newly failing", reason=str(error))

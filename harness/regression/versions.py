@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.errors import HarnessError, UsageError
 from harness.execution.interruption import held_back
@@ -51,10 +52,9 @@ class Version:
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables of its processes."""
-        found = dict(os.environ)
+        # Not the current folder, in which a checkout may have a package of the same name.
+        found = {**os.environ, "PYTHONSAFEPATH": "1"}
         if self.folder is not None:
-            # Not the current folder, in which a checkout may have a package of the same name.
-            found["PYTHONSAFEPATH"] = "1"
             found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")]))
         return found
 
@@ -139,14 +139,18 @@ def _project() -> Path:
 
 
 def _of_folder(path: Path, cache: Path, announce: Callable[[str], None]) -> Path:
-    """Install a working tree; by its content if git lists its files, so that an unchanged one is installed once."""
-    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", folder=path)
-    if listed is None:
+    """Install a working tree; by its content if git lists all of its files, so that an unchanged one is installed once.
+
+    Git lists nothing of a folder that it ignores, and no file in a submodule or behind a link to a folder.
+    """
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", folder=path) or b""
+    files = sorted(filter(None, listed.decode().split("\0")))
+    if "pyproject.toml" not in files or any((path / file).is_dir() for file in files):
         folder = Path(tempfile.mkdtemp(prefix="harness-version-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return _install(str(path.resolve()), folder / "installed", announce, str(path))
     digest = hashlib.sha256(sys.version.encode())
-    for file in sorted(filter(None, listed.decode().split("\0"))):
+    for file in files:
         if (path / file).is_file():
             digest.update(f"{file}\0".encode() + hashlib.sha256((path / file).read_bytes()).digest())
     folder = cache / "versions" / digest.hexdigest()[:24]
@@ -162,10 +166,12 @@ def _install(what: str, folder: Path, announce: Callable[[str], None], name: str
     temporary = Path(tempfile.mkdtemp(prefix=".installing-", dir=folder.parent))
     try:
         _pip("install", "--no-deps", "--target", str(temporary), what, name=name)
-        if folder.is_dir():  # another process was faster
-            shutil.rmtree(temporary)
-        else:
+        try:
             temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # unless another process was faster
+                raise
+            shutil.rmtree(temporary)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -225,7 +231,14 @@ def options_of_run(
     return words
 
 
-def run_models(version: Version, words: Sequence[str], store: Path, deadline: float = math.inf) -> bool:
+class Ran(NamedTuple):
+    """How a run of a version ended: whether all was done before the deadline, and its last lines of standard error."""
+
+    is_finished: bool
+    last_lines: str = ""
+
+
+def run_models(version: Version, words: Sequence[str], store: Path, deadline: float = math.inf) -> Ran:
     """Train and measure with a version: ``harness run`` with these options, whose results go to ``store``.
 
     Args:
@@ -234,9 +247,6 @@ def run_models(version: Version, words: Sequence[str], store: Path, deadline: fl
         store: its folder.
         deadline: on the clock of ``time.monotonic``, when the run is interrupted; what was measured stays.
 
-    Returns:
-        Whether all was done before the deadline.
-
     Raises:
         HarnessError: the version does not run at all; models that fail have a record instead.
     """
@@ -244,14 +254,14 @@ def run_models(version: Version, words: Sequence[str], store: Path, deadline: fl
     try:
         done = _harness(version, "run", *words, "--no-figures", *folders, deadline=deadline)
     except subprocess.TimeoutExpired:
-        return False
+        return Ran(is_finished=False)
     if done.returncode not in (0, 3, 4):
         raise HarnessError(f"{version.name} cannot run:\n{_last_lines(done.stderr)}")
-    return True
+    return Ran(is_finished=True, last_lines=_last_lines(done.stderr))
 
 
 def provided_by(version: Version, deadline: float = math.inf) -> dict[str, set[str]]:
-    """Return the names of what a version has, with other names for the same, by kind: ``model``, ``metric``, ...
+    """Return the names of what a version has, by kind: ``model``, ``metric``, ...
 
     Raises:
         HarnessError: it does not run at all, is too old to say, or has not said it by the ``deadline``.
@@ -264,7 +274,7 @@ def provided_by(version: Version, deadline: float = math.inf) -> dict[str, set[s
         raise HarnessError(f"{version.name} cannot list what it has:\n{_last_lines(done.stderr)}")
     found: dict[str, set[str]] = {}
     for each in json.loads(done.stdout):
-        found.setdefault(each["kind"], set()).update([each["name"], *each.get("aliases", ())])
+        found.setdefault(each["kind"], set()).add(each["name"])
     return found
 
 

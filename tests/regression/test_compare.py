@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
 from marks import needs_a_full_device
-from versions import cell, component, store_of
+from versions import Cell, cell, component, store_of
 
-from harness.errors import HarnessError
-from harness.regression import decisions, speed, workloads
-from harness.regression.compare import Lacked, _lines_about
+from harness.errors import HarnessError, UsageError
+from harness.regression import compare as compared
+from harness.regression import decisions, speed, versions, workloads
+from harness.regression.baseline import Baseline
+from harness.regression.compare import Comparison, Lacked, _lines_about, request_of
+from harness.regression.findings import Finding
 from harness.regression.versions import Version, installed
+from harness.results.store import Store
 from harness.training import recipe
 
 if TYPE_CHECKING:
@@ -416,6 +424,10 @@ def test_stored_results_of_which_a_line_is_damaged_are_refused(
         (["--seeds", "3"], "--seeds is for versions that are run"),
         (["--set", "vae.latent_dim=3"], "--set is for versions that are run"),
         (["--benchmark", "step"], "--benchmark is for versions that are run"),
+        (["--slowdown", "0.1"], "--slowdown is for versions that are run"),
+        (["--device", "cpu"], "--device is for versions that are run"),
+        (["--only", "count", "--tolerance", "elbo=1"], "--tolerance is for quality, which is not compared"),
+        (["--only", "quality", "--more", "0.1"], "--more is for count, which is not compared"),
         (["--tolerance", "elbow=1"], "unknown metric with a tolerance 'elbow'. Did you mean 'elbo'?"),
     ],
 )
@@ -484,3 +496,169 @@ def test_a_given_format_comes_before_the_suffix(call: Call, tmp_path: Path) -> N
     assert call("compare", "before", "after", "--format", "json", "--output", "report").code == 0
     texts = [(tmp_path / name).read_text() for name in ("report.md", "report")]
     assert [json.loads(text)[0]["verdict"] for text in texts] == ["same", "same"]
+
+
+def test_folders_that_git_does_not_list_are_never_taken_for_each_other(
+    tmp_path: Path, git: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git lists no file of an ignored folder, of a submodule, or behind a link to a folder."""
+    (tmp_path / ".gitignore").write_text("ignored/\nelsewhere/\n")
+    for name in ("ignored/old", "ignored/new", "elsewhere", "linked", "listed"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "pyproject.toml").write_text("[project]\nname = 'mine'\n")
+    (tmp_path / "linked" / "mine").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    git("add", "-A")
+    monkeypatch.setattr(versions, "_pip", lambda *words, name: None)
+
+    def folder(name: str) -> Path | None:
+        return installed(str(tmp_path / name), tmp_path / "cache", (), lambda line: None).folder
+
+    assert folder("listed") == folder("listed")
+    assert folder("ignored/old") != folder("ignored/new")
+    before = folder("linked")
+    (tmp_path / "elsewhere" / "model.py").write_text("changed = True\n")
+    assert folder("linked") != before
+
+
+def test_two_processes_may_install_the_same_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+
+    def installed_by_another(*words: str, name: str) -> None:
+        (tmp_path / "cache" / "installed").mkdir()
+        (tmp_path / "cache" / "installed" / "model.py").write_text("")
+
+    monkeypatch.setattr(versions, "_pip", installed_by_another)
+    folder = versions._install("mine", tmp_path / "cache" / "installed", lambda line: None, "mine")
+    assert [each.name for each in folder.iterdir()] == ["model.py"]
+    assert [each.name for each in folder.parent.iterdir()] == ["installed"]
+
+
+Runs = Callable[..., Comparison]
+
+
+@pytest.fixture
+def runs(version: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runs:
+    """Return a function that makes a comparison whose versions, when they are run, store the given cells."""
+    sides = {"base": version("a"), "head": version("b")}
+
+    def runs(cells: list[Cell], **fields: Any) -> Comparison:
+        def store(found: Version, words: Any, store: Path, deadline: float) -> versions.Ran:
+            store_of(store, cells)
+            return versions.Ran(is_finished=True, last_lines="error: no space left on device")
+
+        monkeypatch.setattr(compared, "run_models", store)
+        monkeypatch.setattr(compared, "provided_by", lambda found, deadline: {})
+        given = {"models": ["vae"], "metrics": ["elbo"], "dataset": "digits", "seeds": 2, "epochs": 20}
+        return Comparison(cache=tmp_path / "cache", kinds=["quality"], **{**sides, **given, **fields})
+
+    return runs
+
+
+@pytest.mark.parametrize(("seeds", "lost"), [([], "elbo of vae:"), ([0], "elbo of vae, seed 1:")])
+def test_a_run_that_recorded_less_than_was_asked_for_is_an_error(runs: Runs, seeds: list[int], lost: str) -> None:
+    with pytest.raises(HarnessError, match=f"recorded nothing of {lost}\nerror: no space left on device"):
+        runs([cell(seed) for seed in seeds]).carry_out()
+    failed = [cell(0, None, status="error", reason="out of paper")]
+    assert [each.verdict for each in runs(failed).carry_out()[0]] == ["same"]
+
+
+def test_stored_results_that_no_run_of_a_version_has_are_left_out(runs: Runs, tmp_path: Path) -> None:
+    others = [
+        cell(split="validation"),
+        cell(evaluation_seed=1),
+        cell(budget={"steps": 9, "batch_size": 128, "weights": "last"}),
+        cell(budget={"epochs": 9, "batch_size": 128, "weights": "last"}),
+    ]
+    both = [cell(seed) for seed in (0, 1)]
+    store_of(tmp_path / "stored", [*both, *others])
+    findings, notes = runs(both, base=Store(tmp_path / "stored")).carry_out()
+    assert [each.verdict for each in findings] == ["same"]
+    assert [line for line in notes if line.startswith("4 stored results left out: a version is trained for 20 epochs")]
+
+
+def test_the_chosen_results_say_what_is_asked_for(tmp_path: Path) -> None:
+    digits, other = (component(name) for name in ("digits", "other"))
+    budget = {"epochs": 3, "batch_size": 128, "weights": "last"}
+    store_of(tmp_path, [cell(dataset=digits), cell(1, dataset=other), cell(dataset=digits, budget=budget)])
+    stored = Store(tmp_path)
+    with pytest.raises(UsageError, match="several data sets digits, other: name one"):
+        request_of(stored)
+    with pytest.raises(UsageError, match="several epochs 3, 20: name one"):
+        request_of(stored, {"dataset": ["digits"]})
+    assert request_of(stored, {"dataset": ["other"]})["seeds"] == 2
+    assert request_of(stored, {"dataset": ["digits"]}, 3)["epochs"] == 3
+
+
+def test_settings_of_what_is_not_compared_are_refused(call: Call, runs: Runs, version: Write) -> None:
+    with pytest.raises(UsageError, match="setting 'vea'"):
+        runs([], settings={"vea": {"latent_dim": "3"}})
+    result = call("compare", version("c"), version("d"), "--set", "vea.latent_dim=3")
+    assert result.code == 2
+    assert "unknown model, metric or data set with a setting 'vea'. Did you mean 'vae'?" in result.err
+
+
+def test_a_tolerance_that_a_metric_of_a_file_states_is_used(runs: Runs, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import harness\n\n\n@harness.hookimpl\ndef harness_metrics():\n"
+        "    return [harness.MetricSpec('mine', lambda config: None, 'for tests', tolerance=0.001)]\n"
+    )
+    comparison = runs([], head=str(tmp_path / "mine.py"), metrics=["mine"])
+    assert comparison._tolerances([])["mine"] == 0.001
+
+
+def test_a_plugin_file_with_a_problem_is_an_error_and_not_a_benchmark_that_fails_in_both(
+    runs: Runs, tmp_path: Path
+) -> None:
+    (tmp_path / "typo.py").write_text("import harnes\n")
+    with pytest.raises(UsageError, match=r"typo\.py: line 1: failed to import"):
+        runs([], plugin_files=[tmp_path / "typo.py"]).carry_out()
+
+
+def test_a_missing_benchmark_has_the_reason_of_its_own(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = {"base": [], "head": [("model", "gan"), ("metric", "kl")]}
+    monkeypatch.setattr(Comparison, "_lacking", lambda self, found, deadline: lacking[found.name])
+    comparison = runs([], models=["vae", "gan"], metrics=["elbo", "kl"])
+    _, missing = comparison._provided(comparison.benchmarks(), Version("base"), Version("head"), "speed", 1.0, [])
+    assert {each.name: each.reason for each in missing if each.name in ("kl of vae", "training step of gan")} == {
+        "kl of vae": "head has no metric kl",
+        "training step of gan": "head has no model gan",
+    }
+
+
+def test_what_cannot_be_counted_any_more_is_newly_failing(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "training step of vae"
+    monkeypatch.setattr(compared, "outcomes_of", lambda *given: {name: speed.Failed("out of paper")})
+    stored = Baseline([cell()[0]], counts={name: {"FLOPs": 3}})
+    comparison = runs([], works=["step"], seeds=1)
+    (finding,) = replace(comparison, base=stored, kinds=["count"]).carry_out()[0]
+    assert (finding.verdict, finding.reason) == ("newly failing", "out of paper")
+
+
+def test_counts_of_a_cpu_are_not_compared_with_those_of_a_gpu(runs: Runs) -> None:
+    stored = Baseline([cell()[0]], counts={"training step of vae": {"peak bytes": 3}})
+    findings, notes = replace(runs([], device="cuda"), base=stored, kinds=["count"]).carry_out()
+    assert (findings, notes) == ([], ["Counts are not compared, since those of BASE are of a CPU, not of cuda."])
+
+
+@pytest.mark.parametrize(
+    ("taken", "expected"),
+    [
+        (Finding(decisions.control, "speed", "newly failing", reason="it ends"), ("newly failing", "it ends")),
+        (None, ("inconclusive", "time was up")),
+    ],
+)
+def test_a_block_that_fails_or_does_not_end_leaves_no_traceback(
+    taken: Finding | None, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "take_block", lambda *given: taken)
+    benchmark, version = speed.Benchmark("step", {}), Version("this one")
+    surveyed = speed.Surveyed({"step": speed.Unit(1, 4)})
+    (finding,) = speed.compare_speed([benchmark], surveyed, version, version, slowdown=0.03, deadline=math.inf)
+    assert finding.verdict == expected[0]
+    assert expected[1] in (finding.reason or "")
+
+
+def test_a_hanging_process_is_not_waited_for_after_the_deadline() -> None:
+    benchmarks, versions = [speed.Benchmark("start-up", {"work": "start-up"})], {"base": Version("this one")}
+    units = {"start-up": speed.Unit(1, 4)}
+    assert speed.take_block(benchmarks, units, versions, random.Random(0), time.monotonic()) is None

@@ -14,7 +14,7 @@ import pytest
 
 from harness.cli.compare import cell
 from harness.errors import UsageError
-from harness.pytest_plugin import _comparison
+from harness.pytest_plugin import _comparison, _released
 from harness.regression.versions import installed, run_models
 
 _root = Path(__file__).parents[2]
@@ -267,3 +267,20 @@ def test_it_is_installed_as_a_plugin_and_imports_nothing_of_the_harness_but_itse
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=_root)
     assert done.stdout.strip() == "['harness', 'harness.pytest_plugin']"
+
+
+def test_the_version_before_a_release_is_its_base(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of tests and builds, which git does not know, make no other version of a release."""
+    monkeypatch.chdir(project)
+    assert _released() == "v1"
+    git(project, "tag", "v2")
+    assert _released() == "v1"
+    (project / "junit.xml").write_text("")
+    assert _released() == "v1"
+    plant(project, "import", "import  ")
+    assert _released() == "v2"
+
+
+def test_a_marker_may_name_the_cell(project: Path) -> None:
+    code, out = run_tests(project, more="kinds='count', works='step,cell', seeds=1")
+    assert code == 0, out

@@ -443,6 +443,16 @@ def test_cells_that_are_equal_bit_for_bit_do_not_hide_one_that_is_worse(compared
     assert verdict(0.0) == "inconclusive"
 
 
+@pytest.mark.parametrize(("groups", "why"), [(2, "the numbers of groups differ"), (0, "only some records have values")])
+def test_other_groups_of_examples_are_not_paired(compared: Compare, groups: int, why: str) -> None:
+    base, head = (
+        [cell(seed, -100.0 + seed + shift, stderr=0.1, group_values=tuple(range(number))) for seed in range(3)]
+        for shift, number in ((0.0, 3), (0.5, groups))
+    )
+    (finding,) = compared(base, head)
+    assert f"not paired on test examples, since {why}" in (finding.reason or "")
+
+
 def simulated(
     trials: int, drop: float, cells: int, tolerance: float, over_seeds: float, seeds: int = 5, of_examples: float = 1.0
 ) -> tuple[float, float]:

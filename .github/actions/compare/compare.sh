@@ -8,8 +8,17 @@ report=$COMPARE_REPORTS/report.md
 log=$COMPARE_REPORTS/log.txt
 
 finish() {
-    if [ -f "$report" ]; then
+    if [ -f "$report" ] && [ -f "$COMPARE_REPORTS/report.txt" ]; then
         cat "$COMPARE_REPORTS/report.txt"
+        case $1 in
+        0 | 1 | 4 | 5) ;;
+        *) # an error after the comparison, such as a history that cannot be written
+            {
+                printf '\n\nThe command failed with exit code %s:\n\n' "$1"
+                tail -n 5 "$log" | sed 's/^/    /'
+            } >>"$report"
+            ;;
+        esac
     else
         {
             printf '### harness compare failed with exit code %s\n\n' "$1"
