@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 _formats = {".txt": "terminal", ".md": "markdown", ".json": "json", ".xml": "junit"}
 # The options that change the comparison of some kinds of findings only, by the names of their values.
 _effects: Mapping[str, tuple[str, Sequence[str]]] = {
-    "seeds": ("--seeds", ("quality",)),
-    "epochs": ("--epochs", ("quality",)),
+    "seeds": ("--seeds", kinds),
+    "epochs": ("--epochs", kinds),
     "tolerances": ("--tolerance", ("quality",)),
     "benchmarks": ("--benchmark", ("speed", "count")),
     "slowdown": ("--slowdown", ("speed",)),

@@ -91,18 +91,8 @@ def compare(call: Call) -> Callable[..., Result]:
     """Run ``harness compare`` for the plugin's model."""
 
     def compare(*words: str) -> Result:
-        chosen = [
-            "--models",
-            "toy",
-            "--metric",
-            "reconstruction-mse",
-            "--epochs",
-            "1",
-            "--seeds",
-            "2",
-            "--benchmark",
-            "step",
-        ]
+        chosen = ["--models", "toy", "--metric", "reconstruction-mse", "--epochs", "1", "--seeds", "2"]
+        chosen += ["--benchmark", "step"] * ("quality" not in words)
         return call("compare", *chosen, "--format", "json", *words)
 
     return compare
