@@ -32,6 +32,7 @@ from harness.execution.processes import Leader, Watchdog
 from harness.git import git, git_line
 
 _build_seconds = 600
+_unused_seconds = 7 * 24 * 3600.0  # after which an installed version is removed
 _grace = 5.0  # seconds between SIGTERM and SIGKILL, in which a run ends its workers
 
 
@@ -115,7 +116,7 @@ def _advice() -> str:
 def _of_commit(commit: str, name: str, cache: Path, announce: Callable[[str], None]) -> Path:
     project = _project()
     folder = cache / "versions" / hashlib.sha256(f"{commit} {project} {sys.version}".encode()).hexdigest()[:24]
-    if folder.is_dir():
+    if _is_here(folder):
         return folder
     archive = git("archive", "--format=tar", commit, folder=project)  # of the files under this folder
     if archive is None:
@@ -159,7 +160,7 @@ def _of_folder(path: Path, cache: Path, announce: Callable[[str], None]) -> Path
 
 def _install(what: str, folder: Path, announce: Callable[[str], None], name: str) -> Path:
     """Install a package without its dependencies into a folder of its own, unless it is there."""
-    if folder.is_dir():
+    if _is_here(folder):
         return folder
     announce(f"building and installing {name}")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +176,24 @@ def _install(what: str, folder: Path, announce: Callable[[str], None], name: str
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    _remove_unused(folder.parent)
     return folder
+
+
+def _is_here(folder: Path) -> bool:
+    """Whether a version is installed; if so, note that it was used."""
+    with suppress(FileNotFoundError):
+        os.utime(folder)
+        return True
+    return False
+
+
+def _remove_unused(versions: Path) -> None:
+    """Remove the installed versions that were not used for a week."""
+    for each in versions.iterdir():
+        with suppress(OSError):
+            if time.time() - each.stat().st_mtime > _unused_seconds:
+                shutil.rmtree(each)
 
 
 def _pip(*words: str, name: str) -> None:

@@ -523,6 +523,22 @@ def test_two_processes_may_install_the_same_version(tmp_path: Path, monkeypatch:
     assert [each.name for each in folder.parent.iterdir()] == ["installed"]
 
 
+def test_versions_that_were_not_used_for_a_week_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "_pip", lambda *words, name: None)
+
+    def install(name: str) -> None:
+        versions._install(name, tmp_path / "versions" / name, lambda line: None, name)
+
+    for name in ("unused", "used", "recent"):
+        install(name)
+    day = 24 * 3600
+    for name, days in (("unused", 8), ("used", 8), ("recent", 6)):
+        os.utime(tmp_path / "versions" / name, (time.time() - days * day,) * 2)
+    install("used")
+    install("new")
+    assert {each.name for each in (tmp_path / "versions").iterdir()} == {"used", "recent", "new"}
+
+
 Runs = Callable[..., Comparison]
 
 

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,16 +238,6 @@ def test_arguments_are_words_and_nothing_else(job: Job) -> None:
     ]
     assert words[words.index("--only") :] == [*tail, "--", "before", "after"]
     assert not (job.checkout / "planted").exists()
-
-
-def test_the_cache_forgets_versions_after_a_week(job: Job) -> None:
-    job.program("harness", "")
-    for name, days in (("old", 8), ("new", 1)):
-        (job.cache / "versions" / name / "package").mkdir(parents=True)
-        ended = time.time() - days * 86_400
-        os.utime(job.cache / "versions" / name, (ended, ended))
-    job.run("compare.sh")
-    assert [each.name for each in (job.cache / "versions").iterdir()] == ["new"]
 
 
 @pytest.fixture

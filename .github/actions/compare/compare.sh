@@ -48,11 +48,6 @@ if [ -z "$base" ]; then
     base=$(git rev-parse --short "$base")
 fi
 
-# Each run adds the versions that it installs to the cache, so old ones are removed.
-if [ -d "$HARNESS_CACHE_DIR/versions" ]; then
-    find "$HARNESS_CACHE_DIR/versions" -mindepth 1 -maxdepth 1 -mtime +6 -exec rm -rf {} +
-fi
-
 options=(--budget "$COMPARE_BUDGET" --inconclusive "$COMPARE_INCONCLUSIVE" --figure "$COMPARE_REPORTS/changes.svg")
 for file in report.md report.txt findings.json junit.xml; do
     options+=(--output "$COMPARE_REPORTS/$file")
