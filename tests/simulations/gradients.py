@@ -4,14 +4,14 @@ From the root of the repository,
 
     PYTHONPATH=.:plugins python -m tests.simulations.gradients
 
-prints two tables of docs/findings.md, in about a minute on one core. Models are trained on binarized-mnist-10k.
+prints three tables of docs/findings.md, in about a minute on one core. Models are trained on binarized-mnist-10k.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -30,6 +30,7 @@ from harness_vae.vae import VAE
 dataset, batch, seeds = "binarized-mnist-10k", 128, (0, 1, 2)
 estimates = 200
 late = 70
+stronger = (0, 10, 30, 70)
 
 
 def reparameterised(model: VAE, x: Tensor, noise: Noise) -> Tensor:
@@ -92,6 +93,11 @@ def rows_of_the_vae(data: Data, runs: Path) -> Iterator[str]:
         yield f"| {name} | " + " | ".join(f"{value:.3g}" for value, _ in found) + " |"
 
 
+def length(gradient: Iterable[Tensor]) -> float:
+    """Return the Euclidean length of a gradient, given its part for each parameter."""
+    return math.sqrt(sum(float(each.square().sum()) for each in gradient))
+
+
 def norms(data: Data, loss: str, seed: int) -> tuple[dict[int, float], dict[int, float]]:
     """Train a GAN, and return the norms of its generator's gradients and the discriminator's losses, by step."""
     torch.manual_seed(seed)
@@ -107,7 +113,7 @@ def norms(data: Data, loss: str, seed: int) -> tuple[dict[int, float], dict[int,
             value = objective.loss(examples, noise)
             value.backward(inputs=list(objective.parameters))
             if objective.name == "generator":
-                gradients[step] = math.sqrt(sum(float(each.grad.square().sum()) for each in objective.parameters))
+                gradients[step] = length([each.grad for each in objective.parameters])
             else:
                 values[step] = float(value.detach())
             optimizer.step()
@@ -127,6 +133,43 @@ def rows_of_the_gan(data: Data) -> Iterator[str]:
         yield f"| {loss} | " + " | ".join(f"{fmean(c):.2f} ({min(c):.2f} to {max(c):.2f})" for c in cells) + " |"
 
 
+def of_both_losses(data: Data, seed: int) -> Iterator[tuple[float, float, float]]:
+    """Train the discriminator of a new generator alone, for each number of steps in ``stronger``.
+
+    Yields the mean of D(G(z)), and the norms of the generator's gradients with the non-saturating and the saturating
+    loss, for the same generator, discriminator and z.
+    """
+    torch.manual_seed(seed)
+    models = [GAN(data.info, GAN.Config(loss=loss)) for loss in ("non-saturating", "saturating")]
+    models[1].load_state_dict(models[0].state_dict())
+    models[1].discriminator = models[0].discriminator
+    discriminator = models[0].objectives()[1]
+    optimizer = discriminator.optimizer.optimizer(list(discriminator.parameters))
+    noise = Noise(seed)
+    x = data.train.all(noise)[noise.permutation(len(data.train))].split(batch)
+    for step in range(max(stronger) + 1):
+        if step in stronger:
+            with torch.no_grad():
+                believed = models[0].discriminator(2 * models[0].sample(batch, Noise(seed)).flatten(1) - 1).sigmoid()
+            lengths = [
+                length(torch.autograd.grad(model.generator_loss(x[0], Noise(seed)), list(model.generator.parameters())))
+                for model in models
+            ]
+            yield float(believed.mean()), lengths[0], lengths[1]
+        optimizer.zero_grad()
+        discriminator.loss(x[step], noise).backward(inputs=list(discriminator.parameters))
+        optimizer.step()
+
+
+def rows_of_strength(data: Data) -> Iterator[str]:
+    """Yield the lines of a table: the generator's gradients under both losses, as the discriminator gets stronger."""
+    yield "| steps of the discriminator alone | mean of D(G(z)) | norm, non-saturating | norm, saturating |"
+    yield "|---|---|---|---|"
+    for steps, *found in zip(stronger, *(of_both_losses(data, seed) for seed in seeds), strict=True):
+        cells = [f"{fmean(each):.2g} ({min(each):.2g} to {max(each):.2g})" for each in zip(*found, strict=True)]
+        yield f"| {steps} | " + " | ".join(cells) + " |"
+
+
 def main() -> None:
     """Print the tables."""
     torch.set_num_threads(1)
@@ -134,7 +177,8 @@ def main() -> None:
         folder = Path(runs)
         grey = MNIST10k(MNIST10k.Config()).load(DataSource(folder, folder, print))
         data = Binarize(Binarize.Config()).apply(grey)
-        print("\n".join([*rows_of_the_vae(data, folder), "", *rows_of_the_gan(data)]))
+        tables = rows_of_the_vae(data, folder), rows_of_the_gan(data), rows_of_strength(data)
+        print("\n\n".join("\n".join(rows) for rows in tables))
 
 
 if __name__ == "__main__":
