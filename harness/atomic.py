@@ -52,12 +52,48 @@ def require_writable_file(path: Path, name: str) -> None:
         raise UsageError(f"{name} {path}: this file cannot be written to")
 
 
+def require_replaceable(path: Path, name: str) -> None:
+    """Check that ``replacing`` can write a file, which is created with its folder unless it exists.
+
+    Args:
+        path: of the file.
+        name: how the user named it, such as an option, for the message.
+
+    Raises:
+        UsageError: nothing can be written in its folder, or it is no regular file, such as a folder or a device.
+    """
+    try:
+        file = replaced_by(path)
+    except OSError as error:
+        raise UsageError(f"{name} {path} is {error.strerror}; name a file") from error
+    require_writable(file.parent, name)
+
+
+def replaced_by(path: Path) -> Path:
+    """Return the file that ``replacing`` writes: ``path``, or what it is a link to, which need not exist.
+
+    Raises:
+        OSError: it is no regular file. A device or a FIFO has readers, which would never see what replaces it.
+    """
+    file = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a folder", str(path))
+    if os.path.lexists(file) and not file.is_file():
+        raise FileExistsError(errno.EEXIST, "not a regular file", str(path))
+    return file
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file that replaces ``path`` if the block ends without an error.
 
     The content is on disk before the file gets its name, so a power failure leaves the file before or the new one.
+    If ``path`` is a link, its target is replaced.
+
+    Raises:
+        OSError: something exists that is no regular file, or the folder cannot be written to.
     """
+    path = replaced_by(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     os.close(handle)
     temporary = Path(name)

@@ -11,7 +11,7 @@ from harness.cli.data import cache_dir, data_dir_option
 from harness.cli.options import PathType, names_option, plugin_option, runs_option
 from harness.cli.output import notice, warn
 from harness.cli.stored import no_results, selected
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError
 from harness.words import counted
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ def save(
     The file has the values, their errors and per-example values, averaged over groups of examples, but no models. It
     is small enough to be committed. A file that exists is replaced.
     """
+    from harness.atomic import require_replaceable
     from harness.regression.baseline import Baseline, suffix
     from harness.regression.baseline import save as write
     from harness.results.store import Store
 
     path = name if name.suffix == suffix else name.with_name(f"{name.name}{suffix}")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file")
+    require_replaceable(path, "NAME")
     store = Store(runs, warn)
     records = store.records()
     if not records:

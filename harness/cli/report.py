@@ -58,7 +58,7 @@ def report(
 
 
 def _write(store: Store, wanted: Mapping[str, tuple[str, ...]], output: Path) -> None:
-    from harness.atomic import replacing, require_writable
+    from harness.atomic import replacing, require_replaceable
     from harness.cli.run_commands import commands_of
     from harness.report.page import render
     from harness.results.curation import shown_records
@@ -67,9 +67,7 @@ def _write(store: Store, wanted: Mapping[str, tuple[str, ...]], output: Path) ->
     if not records:
         raise nothing_shown(store)
     records = selected(records, wanted, store.root)
-    if output.is_dir():
-        raise UsageError(f"--output {output}: this is a folder; name a file, such as {output / default_output.name}")
-    require_writable(output.parent, "--output")
+    require_replaceable(output, "--output")
     page = render(records, store, commands_of, _summaries())
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -273,8 +273,8 @@ def test_the_command_refuses_what_it_cannot_do(call: Call, tmp_path: Path) -> No
     assert (folder.code, "folder.jsonl is a folder; name a file" in folder.err) == (2, True)
     (tmp_path / "file").write_text("")
     unwritable = call("baseline", "save", "file/main", "--runs", str(stored))
-    assert unwritable.code == 3
-    assert "cannot write the baseline file/main.jsonl" in unwritable.err
+    assert unwritable.code == 2
+    assert "NAME file: this folder cannot be written to" in unwritable.err
 
 
 def test_only_timings_are_no_baseline(tmp_path: Path) -> None:

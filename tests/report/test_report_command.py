@@ -45,7 +45,7 @@ def test_filters_leave_out_the_rest(call: Call, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--model", "vea"], "Did you mean 'vae'?"),
-        (["--output", "runs"], "--output runs: this is a folder; name a file, such as runs/report.html"),
+        (["--output", "runs"], "--output runs is a folder; name a file"),
         (["--output", "runs/records.jsonl/a.html"], "--output runs/records.jsonl: this folder cannot be written to"),
         (["--output", ""], "the path is empty"),
         (["--port", "80"], "--port is for --serve"),
