@@ -66,8 +66,10 @@ class Results:
     def boards(self) -> list[BoardTable]:
         """The boards of these records, with ranks."""
         from harness.leaderboard.board import build_boards
+        from harness.results.curation import shown_records
 
-        return [BoardTable(**vars(board)) for board in build_boards(self.records, self._store)]
+        boards = build_boards(self.records, self._store, shown_records(self._store))
+        return [BoardTable(**vars(board)) for board in boards]
 
     def to_dataframe(self) -> pandas.DataFrame:
         """Return one row for each record, as a pandas DataFrame.

@@ -42,15 +42,15 @@ def leaderboard(
         raise UsageError(f"--explain has the formats terminal and json, not {format_!r}")
     render = resolve_checked(registry.get("renderer", format_), problem_of_renderer)
     store = Store(runs, warn)
-    records = shown_records(store)
-    if not records and (format_ == "terminal" or datasets or metrics or explain):
+    stored = shown_records(store)
+    if not stored and (format_ == "terminal" or datasets or metrics or explain):
         raise nothing_shown(store)
-    records = selected(records, {"dataset": datasets, "metric": metrics}, runs)
+    records = selected(stored, {"dataset": datasets, "metric": metrics}, runs)
     if explain:
-        found = explanations.explain(build_measured_boards(records, store), *explain)
+        found = explanations.explain(build_measured_boards(records, store, stored), *explain)
         print(explanations.render_json(found) if format_ == "json" else explanations.render(found))
         return
-    text = render(build_boards(records, store))
+    text = render(build_boards(records, store, stored))
     if not isinstance(text, str):
         raise UsageError(f"renderer {format_!r} returned {type(text).__name__}; it must return text")
     print(text)

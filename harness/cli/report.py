@@ -63,12 +63,12 @@ def _write(store: Store, wanted: Mapping[str, tuple[str, ...]], output: Path) ->
     from harness.report.page import render
     from harness.results.curation import shown_records
 
-    records = shown_records(store)
-    if not records:
+    stored = shown_records(store)
+    if not stored:
         raise nothing_shown(store)
-    records = selected(records, wanted, store.root)
+    records = selected(stored, wanted, store.root)
     require_replaceable(output, "--output")
-    page = render(records, store, commands_of, _summaries())
+    page = render(records, store, commands_of, _summaries(), among=stored)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with replacing(output) as temporary:
@@ -97,12 +97,12 @@ def _serve(store: Store, wanted: Mapping[str, tuple[str, ...]], port: int) -> No
         selected(recorded, wanted, store.root)
 
     def build() -> str:
-        records = shown_records(store)
+        stored = shown_records(store)
         try:
-            records = selected(records, wanted, store.root)
+            records = selected(stored, wanted, store.root)
         except UsageError:  # a run that has just started has no results of this name yet
             records = []
-        return render(records, store, commands_of, summaries, is_served=True)
+        return render(records, store, commands_of, summaries, among=stored, is_served=True)
 
     def announce(address: str) -> None:
         print(f"the report is at {address} until Ctrl-C", flush=True)

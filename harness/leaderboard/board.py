@@ -38,21 +38,31 @@ _contradicted = "its value contradicts another one, so that one of them is wrong
 _alone = "no other row can be ranked, and one without a rank has a better value"
 
 
-def build_boards(records: Iterable[Record], store: Store) -> list[Board]:
-    """Group and rank records, paired by the per-example values in the store."""
+def build_boards(records: Iterable[Record], store: Store, among: Iterable[Record] = ()) -> list[Board]:
+    """Group and rank records.
+
+    Args:
+        records: that the boards show.
+        store: has their per-example values, by which they are paired.
+        among: others that may contradict them, such as all records of the store if some were selected.
+    """
     # What the rows of a board were compared by is dropped before those of the next one are read.
-    return sorted(map(operator.itemgetter(0), _measured_boards(records, store)), key=_place)
+    return sorted(map(operator.itemgetter(0), _measured_boards(records, store, among)), key=_place)
 
 
-def build_measured_boards(records: Iterable[Record], store: Store) -> list[tuple[Board, list[Measured]]]:
-    """Group and rank records; return each board with what its rows with a rank are compared by, in their order."""
-    return sorted(_measured_boards(records, store), key=lambda each: _place(each[0]))
+def build_measured_boards(
+    records: Iterable[Record], store: Store, among: Iterable[Record] = ()
+) -> list[tuple[Board, list[Measured]]]:
+    """Return boards as ``build_boards`` does, each with what its rows with a rank are compared by, in their order."""
+    return sorted(_measured_boards(records, store, among), key=lambda each: _place(each[0]))
 
 
-def _measured_boards(records: Iterable[Record], store: Store) -> Iterator[tuple[Board, list[Measured]]]:
+def _measured_boards(
+    records: Iterable[Record], store: Store, among: Iterable[Record]
+) -> Iterator[tuple[Board, list[Measured]]]:
     keys = _Keys()
     groups: dict[Hashable, list[Record]] = defaultdict(list)
-    known = with_contradictions(records, store)
+    known = with_contradictions(records, store, among)
     for record in sorted(known, key=lambda each: (each.model["name"], each.seed, each.cell_key)):
         groups[keys.comparable(record)].append(record)
     for group in groups.values():

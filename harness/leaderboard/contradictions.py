@@ -19,25 +19,28 @@ _standard_errors = 5.0  # a difference beyond which is no chance; boards are loo
 _rounding = 1e-4  # of the value
 
 
-def with_contradictions(records: Iterable[Record], store: Store) -> list[Record]:
-    """Return the records, with what contradicts each.
+def with_contradictions(records: Iterable[Record], store: Store, among: Iterable[Record] = ()) -> list[Record]:
+    """Return the records, with what contradicts each, of themselves or ``among`` others.
 
     A metric may state that its value is at least that of others on the same fit (``at_least``). The two are compared on
     the examples that both were measured on. If the difference is significantly below zero, one of the two is wrong, and
     nothing here says which, so both are marked.
     """
     records = list(records)
+    marked = {record.cell_key for record in records}
+    known = [*records, *(record for record in among if record.cell_key not in marked)]
     by_fit: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
-    for record in records:
+    for record in known:
         if record.status == "ok":
             by_fit[record.fit_key, record.split, record.evaluation_seed].append(record)
     found: dict[str, list[str]] = defaultdict(list)
-    for upper in records:
+    for upper in known:
         if upper.status != "ok" or not upper.at_least:
             continue
         for lower in by_fit[upper.fit_key, upper.split, upper.evaluation_seed]:
             comparable = (lower.unit, lower.measure) == (upper.unit, upper.measure)
-            if comparable and lower.metric["name"] in upper.at_least and _is_below(upper, lower, store):
+            concerns = not marked.isdisjoint((upper.cell_key, lower.cell_key))
+            if concerns and comparable and lower.metric["name"] in upper.at_least and _is_below(upper, lower, store):
                 names = upper.metric["name"], lower.metric["name"]
                 found[upper.cell_key].append(f"below {names[1]} of the same fit, which {names[0]} cannot be")
                 found[lower.cell_key].append(f"above {names[0]} of the same fit, which {names[1]} cannot be")

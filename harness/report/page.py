@@ -70,6 +70,7 @@ def render(
     commands_of: Commands,
     summaries: Mapping[str, str],
     *,
+    among: Iterable[Record] = (),
     is_served: bool = False,
 ) -> str:
     """Return the page of records, which may be none. The same records and fits give the same text.
@@ -79,12 +80,13 @@ def render(
         store: has the fits, per-example values and environments of the records.
         commands_of: returns the commands that compute the records of one model again.
         summaries: what each known metric measures, in one line, by name.
+        among: others that may contradict the records, such as all records of the store.
         is_served: whether the page asks its server for changes.
 
     Raises:
         StoreError: a file of the store cannot be read.
     """
-    boards = _keyed(build_boards(records, store))
+    boards = _keyed(build_boards(records, store, among))
     titles = _titles(boards)
     entry_of = {record.fit_key: entry_key(record) for record in records}
     entries = entries_of(records, boards, titles, entry_of, store, commands_of)

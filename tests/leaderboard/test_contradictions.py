@@ -6,7 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from versions import cell, component, store_of
+
+import harness
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -151,6 +155,42 @@ def test_a_bound_of_many_samples_below_that_of_one_marks_both(call: Call, folder
             "its value contradicts another one, so that one of them is wrong",
         )
         assert (found[metric, "soundvae"]["reason"], found[metric, "soundvae"]["rank"]) == (None, 1)
+
+
+@pytest.fixture
+def selected(call: Call, tmp_path: Path) -> Path:
+    """Return the folder of results of two models, of which one has a bound of many samples below that of one."""
+    cells = []
+    for seed in range(3):
+        values = np.random.default_rng(seed).normal(-100.0, 3.0, 200)
+        for model, gain in (("vae", -5.0), ("rival", 1.0)):
+            common = {"model": component(model), "fit_key": f"{model}{seed}"}
+            of_one = values - (model == "rival")
+            cells.append(cell(seed, values=of_one, **common))
+            many = {"metric": component("iw-bound", k=50), "at_least": ("elbo",)}
+            cells.append(cell(seed, values=of_one + gain, **common, **many))
+    store_of(tmp_path / "runs", cells)
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize("metric", ["elbo", "iw-bound"])
+def test_a_contradiction_counts_where_only_one_of_the_two_is_shown(call: Call, selected: Path, metric: str) -> None:
+    no_rank = "its value contradicts another one, so that one of them is wrong"
+    found = json.loads(call("leaderboard", "--metric", metric, "--format", "json").out)
+    assert {row["model"]: row["no_rank"] for row in found} == {"vae": no_rank, "rival": None}
+    assert f"vae has no rank: {no_rank}" in call("leaderboard", "--metric", metric, "--explain", "vae", "rival").out
+    assert call("report", "--metric", metric).code == 0
+    assert f"No rank for vae: {no_rank}" in Path("report.html").read_text(encoding="utf-8")
+    (board,) = harness.open(selected).boards(metric=metric)
+    assert [row.no_rank for row in board.rows] == [None, no_rank]
+
+
+def test_a_contradiction_with_a_result_of_an_earlier_run_counts(call: Call, folder: Path) -> None:
+    rows(call, "halfkl", "iw-bound", "bits", "--set", "iw-bound.k=50")
+    rows(call, "halfkl", "elbo", "bits")
+    words = ["--models", "halfkl", "--metric", "elbo", "--dataset", "bits", "--steps", "20", "--seeds", "2"]
+    (row,) = json.loads(call("run", "--plugin", "wrong.py", *words, "--no-figures", "--json").out)
+    assert row["reason"] == "above iw-bound of the same fit, which elbo cannot be"
 
 
 def test_a_closed_form_that_differs_from_its_estimate_is_marked(call: Call, folder: Path) -> None:
