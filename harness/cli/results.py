@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +15,13 @@ from harness.cli.output import notice, output_console, warn
 from harness.cli.stored import no_results, selected
 from harness.contracts.events import Record, name_of_component
 from harness.errors import UsageError, unknown
-from harness.leaderboard.board import training
+from harness.leaderboard.board import short_version, training
 from harness.planning.budget import in_words
 from harness.results import curation
 from harness.results.store import Store
 from harness.settings import show
 from harness.words import counted
 
-_long_digest = re.compile(r"(sha256:[0-9a-f]{8})[0-9a-f]+")
 _shown_if_differing = ("weights", "split", "evaluation seed", "training", "engine", "machine")
 _files = "files of leaderboards change when a run on their data set writes them again"
 _columns = ("model", *_shown_if_differing, "version", "note", "seeds", "last ended")  # of a table
@@ -102,7 +100,7 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
                 "engine": " ".join(
                     f"{name}={show(row['engine'][name])}" for name in differing if name in row["engine"]
                 ),
-                "version": _long_digest.sub(r"\1", row["version"]),
+                "version": short_version(row["version"]),
                 "seeds": ", ".join(map(str, sorted(row["seeds"]))),
                 "last ended": row["last ended"][:10],
             }

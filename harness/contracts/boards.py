@@ -19,7 +19,7 @@ class Row:
         model: name.
         settings: all settings of the model.
         label: the settings worth showing: those that were changed, and those in which rows of this board differ. Beside
-            a title, it has no settings of the model.
+            a title, it has only settings of the model in which rows of this title differ.
         budget: of training, as in records; None for a closed-form fit.
         engine: of training, as in records.
         status: ``ok`` if any seed has a value, else why there is none, in a word.
@@ -46,6 +46,9 @@ class Row:
         title: what the user calls the model with its settings, or None.
         comparison_margin: half the width of the row's comparison interval: two rows whose intervals overlap do not
             differ, as far as one interval a row can say so; None if no two rows have a rank, or this one has none.
+        distribution: that provides the model, or the file of its plugin.
+        version: of the model.
+        content: the digest of the files that the model is made from, or None.
     """
 
     model: str
@@ -75,6 +78,9 @@ class Row:
     no_rank: str | None = None
     title: str | None = None
     comparison_margin: float | None = None
+    distribution: str = ""
+    version: str = ""
+    content: str | None = None
 
     @property
     def rank(self) -> int | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import operator
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 one_seed = "one seed; run with 3 seeds"  # why a row has no rank
 _contradicted = "its value contradicts another one, so that one of them is wrong"
+_long_digest = re.compile(r"(sha256:[0-9a-f]{8})[0-9a-f]+")
 _alone = "no other row can be ranked, and one without a rank has a better value"
 
 
@@ -147,7 +149,7 @@ def _board(records: Sequence[Record], store: Store, keys: _Keys) -> tuple[Board,
     unreadable: list[str] = []
     newest = _newest_timing_group(records)
     rows = [_row(group, differing, newest, store, unreadable) for group in groups.values()]
-    ranked, measured = _ranked(rows, first.direction)
+    ranked, measured = _ranked(_told_apart(rows), first.direction)
     notes = (
         [f"Not paired, since per-example values cannot be read: {', '.join(unreadable)}."]
         if unreadable and len(rows) > 1
@@ -198,7 +200,7 @@ def _row(
     first = min(with_value or others, key=lambda record: record.seed)
     model = first.model
     title = model.get("title")
-    worth_showing = {*model["changed"], *differing[model["name"]]} if title is None else {}
+    worth_showing = {*differing[_head(model)], *(model["changed"] if title is None else ())}
     shown = [name for name in model["settings"] if name in worth_showing]
     part_names = dict.fromkeys(name for record in with_value for name in record.parts)
     label = " ".join(filter(None, [_label(model["settings"], shown), _differences(first, differing)]))
@@ -229,8 +231,20 @@ def _row(
         fit_key=first.fit_key,
         no_rank=_no_rank(with_value, others, measured, newest) if measured and first.direction else None,
         title=title,
+        distribution=model["distribution"],
+        version=model["version"],
+        content=model.get("content"),
     )
     return row, measured
+
+
+def _told_apart(rows: Sequence[tuple[Row, Measured | None]]) -> list[tuple[Row, Measured | None]]:
+    """Return the rows, with the keys of their fits in the labels of those that would have the same name."""
+    times = Counter(row.name for row, _ in rows)
+    return [
+        (replace(row, label=f"{row.label} fit={row.fit_key[:8]}".strip()) if times[row.name] > 1 else row, measured)
+        for row, measured in rows
+    ]
 
 
 def _counted(record: Record) -> str:
@@ -355,7 +369,7 @@ def _ranked(rows: Sequence[tuple[Row, Measured | None]], direction: str | None) 
 
 
 def _differing_settings(records: Sequence[Record]) -> dict[str, set[str]]:
-    """Return the settings in which the rows of each model differ; under "", those of budgets and engines."""
+    """Return in what the rows of each model differ, by its title or name; under "", those of budgets and engines."""
     differing: dict[str, set[str]] = defaultdict(set)
     seen: dict[tuple[str, str], set[str]] = defaultdict(set)
     contents: dict[tuple[str, str], set[str | None]] = defaultdict(set)
@@ -364,21 +378,29 @@ def _differing_settings(records: Sequence[Record]) -> dict[str, set[str]]:
         for name, value in {**lengths, **training(record)}.items():
             seen["", name].add(_key(value))
     for record in {id(record.model): record for record in records}.values():
+        head = _head(record.model)
         for name, value in record.model["settings"].items():
-            seen[record.model["name"], name].add(_key(value))
-        seen[record.model["name"], "version"].add(record.model["version"])
+            seen[head, name].add(_key(value))
+        for name in ("distribution", "version"):
+            seen[head, name].add(record.model[name])
         named = [record.model["settings"], record.model.get("weights")]
-        contents[record.model["name"], _key(named)].add(record.model.get("content"))
-    for (model, _), found in contents.items():
+        contents[head, _key(named)].add(record.model.get("content"))
+    for (head, _), found in contents.items():
         if len(found) > 1:
-            differing[model].add("content")
-    for (model, name), values in seen.items():
+            differing[head].add("content")
+    for (head, name), values in seen.items():
         if len(values) > 1:
-            differing[model].add(name)
+            differing[head].add(name)
     return differing
 
 
-def training(record: Record) -> dict[str, Any]:
+def _head(model: Mapping[str, Any]) -> str:
+    """Return what the names of the rows of a model begin with."""
+    head: str = model.get("title") or model["name"]
+    return head
+
+
+def training(record: Record | Row) -> dict[str, Any]:
     """Return the budget and the engine of a fit; records call the step mode ``execution``, unless it is eager.
 
     A fit in closed form takes no steps, so it has no setting of how steps are computed.
@@ -390,13 +412,15 @@ def training(record: Record) -> dict[str, Any]:
 
 
 def _differences(record: Record, differing: Mapping[str, set[str]]) -> str:
-    how = training(record)
+    how, of_model = training(record), differing.get(_head(record.model), ())
     label = _label(how, [name for name in how if name in differing.get("", ())])
-    if "version" in differing.get(record.model["name"], ()):
-        label += f" version={record.model['version']}"
+    if "distribution" in of_model:
+        label += f" distribution={record.model['distribution']}"
+    if "version" in of_model:
+        label += f" version={short_version(record.model['version'])}"
     if "weights" in record.model:
         label += f" weights={record.model['weights']}"
-    if "content" in differing.get(record.model["name"], ()) and "content" in record.model:
+    if "content" in of_model and "content" in record.model:
         label += f" {_content(record.model)}"
     return label.strip()
 
@@ -404,6 +428,11 @@ def _differences(record: Record, differing: Mapping[str, set[str]]) -> str:
 def _content(component: Mapping[str, Any]) -> str:
     """Return the first digits of the digest of its files, if it is identified by them."""
     return f"content={component['content'][:8]}" if "content" in component else ""
+
+
+def short_version(version: str) -> str:
+    """Return a version with eight digits of each digest in it."""
+    return _long_digest.sub(r"\1", version)
 
 
 def _label(settings: Mapping[str, Any], names: Iterable[str]) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 
 from harness.contracts.boards import Board, Row
+from harness.leaderboard.board import short_version, training
 from harness.leaderboard.text import metric_name, printable, subject, value_head, value_in_words
 from harness.planning.budget import in_words
+from harness.settings import show
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ def _summary(boards: Sequence[Board]) -> Summary:
     heads, measures = _heads(boards)
     rows: dict[str, dict[int, Row]] = {}
     for number_of_board, board in enumerate(boards):
-        for key, row in _keyed(board):
-            rows.setdefault(key, {})[number_of_board] = row
+        for row in board.rows:
+            rows.setdefault(_identity(row), {})[number_of_board] = row
     names_best = [board.names_best for board in boards]
     entries = [[_entry(found.get(place), names_best[place]) for place in range(len(boards))] for found in rows.values()]
     of_timings = "of timings over rounds, else " if any(board.machine for board in boards) else ""
@@ -78,11 +80,32 @@ def _summary(boards: Sequence[Board]) -> Summary:
 
 
 def _names(rows: Sequence[Sequence[Row]]) -> list[str]:
-    """Return the fullest name that the boards give each row, with its budget if rows would have the same name."""
+    """Return the fullest name that the boards give each row, with what differs if rows would have the same name."""
     names = [max((row.name for row in found), key=len) for found in rows]
-    times = Counter(names)
-    budgets = [f" ({in_words(found[0].budget)})" if found[0].budget else "" for found in rows]
-    return [printable(name + budget * (times[name] > 1)) for name, budget in zip(names, budgets, strict=True)]
+    facts = [_facts(found[0]) for found in rows]
+    alike: dict[str, list[dict[str, str]]] = {}
+    for name, of_row in zip(names, facts, strict=True):
+        alike.setdefault(name, []).append(of_row)
+    return [printable(name + _differing(of_row, alike[name])) for name, of_row in zip(names, facts, strict=True)]
+
+
+def _differing(facts: Mapping[str, str], alike: Sequence[Mapping[str, str]]) -> str:
+    """Return the facts of a row in which rows of the same name differ, in brackets; nothing if there are none."""
+    found = [text for name, text in facts.items() if text and len({each.get(name) for each in alike}) > 1]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def _facts(row: Row) -> dict[str, str]:
+    """Return all in which rows can differ, in words."""
+    named = {
+        **row.settings,
+        "distribution": row.distribution,
+        "version": short_version(row.version),
+        "content": (row.content or "")[:8],
+    }
+    engine = {name: value for name, value in training(row).items() if name not in (row.budget or {})}
+    settings = {name: f"{name}={show(value)}" for name, value in {**named, **engine}.items()}
+    return {**settings, "budget": in_words(row.budget) if row.budget else ""}
 
 
 def _heads(boards: Sequence[Board]) -> tuple[list[str], list[str]]:
@@ -100,13 +123,10 @@ def _heads(boards: Sequence[Board]) -> tuple[list[str], list[str]]:
     return heads, lines
 
 
-def _keyed(board: Board) -> list[tuple[str, Row]]:
-    """Return the rows with what identifies them on all boards; the label, too, if nothing else tells two apart."""
-    keys = [_key([row.model, row.settings, row.budget, row.engine]) for row in board.rows]
-    times = Counter(keys)
-    return [
-        (key if times[key] == 1 else _key([key, row.label]), row) for key, row in zip(keys, board.rows, strict=True)
-    ]
+def _identity(row: Row) -> str:
+    """Return what identifies a row on all boards."""
+    model = [row.model, row.distribution, row.version, row.settings, row.content]
+    return _key([*model, row.budget, row.engine])
 
 
 def _entry(row: Row | None, names_best: bool) -> Entry:

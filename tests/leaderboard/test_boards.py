@@ -155,6 +155,29 @@ def test_a_fit_in_closed_form_has_no_setting_of_how_steps_are_computed(store: St
     assert [row.label for row in board.rows] == ["", ""]
 
 
+def test_no_two_rows_of_a_board_have_the_same_name(store: Store) -> None:
+    vae = named("vae", {"latent_dim": 20})
+    others = [{"distribution": "mine.py"}, {"version": "sha256:0123456789ab"}, {"content": "c" * 64}]
+    titled = [{**vae, "title": "A", "settings": {"latent_dim": size}} for size in (2, 30)]
+    models = [vae, *({**vae, **each} for each in others), *titled]
+    (board,) = build_boards([record(model=each) for each in models], store)
+    assert {row.name for row in board.rows} == {
+        "vae distribution=generative-harness version=1",
+        "vae distribution=generative-harness version=1 content=cccccccc",
+        "vae distribution=generative-harness version=sha256:01234567",
+        "vae distribution=mine.py version=1",
+        "A latent_dim=2",
+        "A latent_dim=30",
+    }
+
+
+def test_rows_whose_settings_read_the_same_are_told_apart_by_their_fits(store: Store) -> None:
+    written = ("1-2", (1, 2))
+    records = [record(model=named("a", {"x": x}), fit_key=f"{n}" * 24) for n, x in enumerate(written)]
+    (board,) = build_boards(records, store)
+    assert [row.name for row in board.rows] == ["a x=1-2 fit=00000000", "a x=1-2 fit=11111111"]
+
+
 def test_a_warning_is_shown_beside_the_value_with_its_seeds(store: Store) -> None:
     warning = {"warning": "taken under 35% competing load"}
     records = [record("a", **warning), record("b", seed=0), record("b", seed=1, **warning), record("c")]

@@ -37,6 +37,16 @@ def test_two_rows_with_three_seeds_have_the_interval_of_the_pooled_t_test(store:
     assert "a is better" in render([found])
 
 
+def test_rows_of_models_that_two_plugins_call_the_same_can_be_named(store: Store) -> None:
+    records = [
+        each
+        for plugin, value in (("one.py", -100.0), ("two.py", -110.0))
+        for each in seeds_of("a", value, model={**named("a"), "distribution": plugin})
+    ]
+    found = explained(records, store, "a distribution=one.py", "a distribution=two.py")
+    assert found["difference"] == 10.0
+
+
 def with_a_deviation_of_1(name: str, value: float, seeds: int) -> list[Record]:
     return [
         record(name, value + (-1) ** seed * ((seeds - 1) / seeds) ** 0.5, seed=seed, depends_on_seed=True, stderr=0.0)

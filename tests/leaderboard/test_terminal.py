@@ -162,10 +162,23 @@ def test_a_summary_says_what_errors_are_over(store: Store) -> None:
         assert summaries(found)[0].captions[0].startswith(f"±: standard error, {over}")
 
 
-def test_rows_that_differ_only_in_their_version_stay_apart_in_a_summary(store: Store) -> None:
-    both = [record("vae"), record("vae", -90.0, model={**named("vae", {"latent_dim": 20}), "version": "2"})]
-    (summary,) = summaries(build_boards([*both, record("vae", 1.0, metric=named("mse"))], store))
-    assert sorted(row[0].text for row in summary.entries) == ["", "−100.00 ± 0.50", "−90.00 ± 0.50"]
+@pytest.mark.parametrize(("what", "other"), [("version", "2"), ("distribution", "mine.py"), ("content", "a" * 64)])
+def test_models_that_differ_in_one_thing_have_rows_of_their_own_in_a_summary(
+    store: Store, what: str, other: str
+) -> None:
+    first = named("vae", {"latent_dim": 20})
+    second = {**first, what: other}
+    mse = {"metric": named("mse")}
+    on_one_board = [record(model=first), record(value=-90.0, model=second), record(value=1.0, model=second, **mse)]
+    (summary,) = summaries(build_boards(on_one_board, store))
+    texts = {name: [entry.text for entry in row] for name, row in zip(summary.names, summary.entries, strict=True)}
+    second_name = next(name for name in texts if other[:8] in name)
+    assert texts.pop(second_name) == ["−90.00 ± 0.50", "1.00 ± 0.50"]
+    assert list(texts.values()) == [["−100.00 ± 0.50", ""]]
+    apart = [record(model=first), record(value=1.0, model=second, **mse)]
+    (summary,) = summaries(build_boards(apart, store))
+    assert f"vae ({what}={other[:8]})" in summary.names
+    assert [[bool(entry.text) for entry in row] for row in summary.entries] == [[True, False], [False, True]]
 
 
 def test_rows_of_different_budgets_are_told_apart_in_a_summary(store: Store) -> None:
