@@ -114,6 +114,8 @@ class Board:
     account, such as per-example values that cannot be read.
     ``limits`` is what the metric cannot see, as it was stated when it was measured, or None. ``dataset_content`` is the
     digest of the files of the data set, if it is identified by them.
+    ``dataset_label`` and ``metric_label`` have the settings that were changed, and the version where boards of the same
+    name differ in it. ``engine_label`` has the settings of the engine in which timings of the metric differ.
     """
 
     dataset: str
@@ -133,6 +135,11 @@ class Board:
     notes: tuple[str, ...] = ()
     limits: str | None = None
     dataset_content: str | None = None
+    dataset_distribution: str = ""
+    dataset_version: str = ""
+    metric_distribution: str = ""
+    metric_version: str = ""
+    engine_label: str = ""
 
     @property
     def part_names(self) -> list[str]:

@@ -11,7 +11,7 @@ import json
 import operator
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,7 @@ def _measured_boards(
     keys = _Keys()
     groups: dict[Hashable, list[Record]] = defaultdict(list)
     known = with_contradictions(records, store, among)
+    differing = _differing_boards(known)
     for record in sorted(known, key=lambda each: (each.model["name"], each.seed, each.cell_key)):
         groups[keys.comparable(record)].append(record)
     for group in groups.values():
@@ -80,7 +81,7 @@ def _measured_boards(
         homes = {keys.row_of(record): family for record, family in with_value} if without_value else {}
         for record in without_value:
             homes.get(keys.row_of(record), families[0]).append(record)
-        yield from (_board(family, store, keys) for family in families)
+        yield from (_board(family, store, keys, differing) for family in families)
 
 
 class _Keys:
@@ -127,7 +128,7 @@ def _without_threads(engine: Mapping[str, Any]) -> dict[str, Any]:
 
 def _place(board: Board) -> tuple[Any, ...]:
     names = board.dataset, board.dataset_label, board.metric, board.metric_label
-    return *names, board.split, board.evaluation_seed, board.machine or ""
+    return *names, board.split, board.evaluation_seed, board.machine or "", board.engine_label
 
 
 def _by_size(records: Sequence[Record]) -> tuple[int, str]:
@@ -140,7 +141,35 @@ def _threads(record: Record) -> int | None:
     return (record.threads or record.engine["threads"]) if record.machine else None
 
 
-def _board(records: Sequence[Record], store: Store, keys: _Keys) -> tuple[Board, list[Measured]]:
+def _engine_of_timing(record: Record) -> dict[str, Any]:
+    """Return the engine of a timing, with the threads that it was taken with."""
+    engine = dict(record.engine)
+    return {"step_mode": engine.pop("execution", "eager"), **engine, "threads": _threads(record)}
+
+
+def _differing_boards(records: Iterable[Record]) -> dict[tuple[str, ...], set[str]]:
+    """Return in what boards differ whose names are the same, by the data set, and by the data set and the metric."""
+    seen: dict[tuple[tuple[str, ...], str], set[str]] = defaultdict(set)
+    kinds = {(id(each.dataset), id(each.metric), id(each.engine), _threads(each)): each for each in records}
+    for record in kinds.values():
+        of_dataset = (record.dataset["name"],)
+        of_metric = (*of_dataset, record.metric["name"])
+        for name in ("distribution", "version"):
+            seen[of_dataset, name].add(record.dataset[name])
+            seen[of_metric, name].add(record.metric[name])
+        if record.machine and record.status == "ok":
+            for name, value in _engine_of_timing(record).items():
+                seen[of_metric, name].add(_key(value))
+    differing: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for (names, name), values in seen.items():
+        if len(values) > 1:
+            differing[names].add(name)
+    return differing
+
+
+def _board(
+    records: Sequence[Record], store: Store, keys: _Keys, differing_boards: Mapping[tuple[str, ...], set[str]]
+) -> tuple[Board, list[Measured]]:
     first = next((record for record in records if record.status == "ok"), records[0])
     groups: dict[Hashable, list[Record]] = defaultdict(list)
     for record in records:
@@ -155,15 +184,15 @@ def _board(records: Sequence[Record], store: Store, keys: _Keys) -> tuple[Board,
         if unreadable and len(rows) > 1
         else []
     )
+    dataset, metric = first.dataset, first.metric
+    apart = differing_boards.get((dataset["name"], metric["name"]), set())
     board = Board(
-        dataset=first.dataset["name"],
-        dataset_settings=first.dataset["settings"],
-        dataset_label=" ".join(
-            filter(None, [_label(first.dataset["settings"], first.dataset["changed"]), _content(first.dataset)])
-        ),
-        metric=first.metric["name"],
-        metric_settings=first.metric["settings"],
-        metric_label=_label(first.metric["settings"], first.metric["changed"]),
+        dataset=dataset["name"],
+        dataset_settings=dataset["settings"],
+        dataset_label=_label_of_component(dataset, differing_boards.get((dataset["name"],), ())),
+        metric=metric["name"],
+        metric_settings=metric["settings"],
+        metric_label=_label_of_component(metric, apart),
         split=first.split,
         evaluation_seed=first.evaluation_seed,
         unit=first.unit,
@@ -174,9 +203,26 @@ def _board(records: Sequence[Record], store: Store, keys: _Keys) -> tuple[Board,
         bound=first.bound,
         notes=tuple(notes),
         limits=next((record.limits for record in records if record.limits), None),
-        dataset_content=first.dataset.get("content"),
+        dataset_content=dataset.get("content"),
+        dataset_distribution=dataset["distribution"],
+        dataset_version=dataset["version"],
+        metric_distribution=metric["distribution"],
+        metric_version=metric["version"],
+        engine_label=_label_of_engine(first, apart),
     )
     return board, measured
+
+
+def _label_of_component(component: Mapping[str, Any], differing: Collection[str]) -> str:
+    """Return the settings of a data set or a metric that were changed, and what else distinguishes it."""
+    changed = _label(component["settings"], component["changed"])
+    return " ".join(filter(None, [changed, *_origin(component, differing), _content(component)]))
+
+
+def _label_of_engine(record: Record, differing: Collection[str]) -> str:
+    """Return the settings of the engine that distinguish a timing; nothing for other metrics, or without a value."""
+    engine = _engine_of_timing(record) if record.machine and record.status == "ok" else {}
+    return _label(engine, [name for name in engine if name in differing])
 
 
 def _newest_timing_group(records: Sequence[Record]) -> str | None:
@@ -414,15 +460,16 @@ def training(record: Record | Row) -> dict[str, Any]:
 def _differences(record: Record, differing: Mapping[str, set[str]]) -> str:
     how, of_model = training(record), differing.get(_head(record.model), ())
     label = _label(how, [name for name in how if name in differing.get("", ())])
-    if "distribution" in of_model:
-        label += f" distribution={record.model['distribution']}"
-    if "version" in of_model:
-        label += f" version={short_version(record.model['version'])}"
-    if "weights" in record.model:
-        label += f" weights={record.model['weights']}"
-    if "content" in of_model and "content" in record.model:
-        label += f" {_content(record.model)}"
-    return label.strip()
+    origin = _origin(record.model, of_model)
+    weights = f"weights={record.model['weights']}" if "weights" in record.model else ""
+    content = _content(record.model) if "content" in of_model else ""
+    return " ".join(filter(None, [label, *origin, weights, content]))
+
+
+def _origin(component: Mapping[str, Any], differing: Collection[str]) -> list[str]:
+    """Return the distribution and the version of a component, as far as they distinguish it."""
+    known = {"distribution": component["distribution"], "version": short_version(component["version"])}
+    return [f"{name}={value}" for name, value in known.items() if name in differing]
 
 
 def _content(component: Mapping[str, Any]) -> str:

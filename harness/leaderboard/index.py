@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from harness.contracts.boards import Board
 from harness.leaderboard.markdown import escaped
-from harness.leaderboard.text import dataset_name, printable, title, value_head, value_in_words
+from harness.leaderboard.text import dataset_name, evaluation, printable, title, value_head, value_in_words
 
 mark = "<!-- Written by harness: changes are lost. -->"
 most_names = 3
@@ -30,12 +30,12 @@ def render(boards: Sequence[Board], pages: Mapping[str, str]) -> str:
         for board, anchor in zip(on_pages, _anchors(on_pages), strict=True)
         if any(row.value is not None for row in board.rows)
     ]
-    times = Counter(_name(board) for board, _ in listed)
+    times = Counter((dataset_name(board), _name(board)) for board, _ in listed)
     tables: dict[str, list[list[str]]] = {}
     for board, anchor in listed:
         heading = f"[{escaped(printable(dataset_name(board)))}]({quote(pages[board.dataset])})"
         link = f"{quote(pages[board.dataset])}#{quote(anchor)}"
-        tables.setdefault(heading, []).append(_row(board, link, times[_name(board)] > 1))
+        tables.setdefault(heading, []).append(_row(board, link, times[dataset_name(board), _name(board)] > 1))
     sections = [f"## {heading}\n\n{_table(rows)}\n\n" for heading, rows in tables.items()]
     note = "Models without a significant difference share a rank. Each page has all rows, errors and settings."
     return f"{mark}\n# Leaderboards\n\n{note}\n\n{''.join(sections)}".rstrip() + "\n"
@@ -47,8 +47,9 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return tabulate(rows, headers=heads, tablefmt="github", colalign=aligned, disable_numparse=True)
 
 
-def _name(board: Board) -> tuple[str, str]:
-    return dataset_name(board), " ".join(filter(None, [value_head(board, board.metric), board.metric_label]))
+def _name(board: Board) -> str:
+    metric = " ".join(filter(None, [value_head(board, board.metric), board.metric_label]))
+    return " · ".join(filter(None, [metric, *evaluation(board), board.engine_label]))
 
 
 def _row(board: Board, link: str, with_measure: bool) -> list[str]:
@@ -57,9 +58,9 @@ def _row(board: Board, link: str, with_measure: bool) -> list[str]:
     names = ", ".join(row.name for row in first[:most_names])
     names += f" and {len(first) - most_names} more" * (len(first) > most_names)
     seeds = sorted({row.seeds for row in valued})
-    measure = f" · {board.measure}" if with_measure and board.measure else ""
+    more = [board.measure, board.machine] if with_measure else []
     return [
-        f"[{escaped(printable(_name(board)[1] + measure))}]({link})",
+        f"[{escaped(printable(' · '.join(filter(None, [_name(board), *more]))))}]({link})",
         escaped(printable(names or "–")),
         value_in_words(first[0]) if first else "–",
         str(len({row.model for row in valued})),

@@ -51,8 +51,9 @@ def summaries(boards: Sequence[Board]) -> list[Summary]:
     groups: dict[str, list[Board]] = {}
     for board in boards:
         if any(row.value is not None for row in board.rows):
-            key = [board.dataset, board.dataset_settings, board.dataset_content, board.split, board.evaluation_seed]
-            groups.setdefault(_key(key), []).append(board)
+            dataset = [board.dataset, board.dataset_distribution, board.dataset_version, board.dataset_settings]
+            key = _key([*dataset, board.dataset_content, board.split, board.evaluation_seed])
+            groups.setdefault(key, []).append(board)
     return [_summary(group) for group in groups.values() if len(group) > 1]
 
 
@@ -117,7 +118,7 @@ def _heads(boards: Sequence[Board]) -> tuple[list[str], list[str]]:
         letter = next(letters[name], "") if name in letters else ""
         named = " ".join(filter(None, [name, letter]))
         heads.append(printable(value_head(board, named)))
-        facts = "; ".join(filter(None, [board.measure, board.machine]))
+        facts = "; ".join(filter(None, [board.measure, board.machine, board.engine_label]))
         if letter and facts:
             lines.append(printable(f"{named}: {facts}."))
     return heads, lines

@@ -13,8 +13,9 @@ _many = 5  # names; more are counted
 
 
 def title(board: Board) -> str:
-    """Name a board: the data set and the metric with what is not at its default."""
-    return printable(" · ".join([dataset_name(board), metric_name(board), *evaluation(board)]))
+    """Name a board: the data set and the metric with what is not at its default, and how it was measured."""
+    parts = [dataset_name(board), metric_name(board), *evaluation(board), board.engine_label]
+    return printable(" · ".join(filter(None, parts)))
 
 
 def subject(board: Board) -> str:

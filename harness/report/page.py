@@ -155,17 +155,17 @@ def _keyed(boards: Iterable[Board]) -> dict[str, Board]:
     """Return boards by keys that stay the same while rows are added."""
     found: dict[str, Board] = {}
     for board in boards:
-        names = [*_dataset(board), board.metric, dict(board.metric_settings)]
-        parts = [*names, board.split, board.evaluation_seed, board.unit, board.measure, board.machine]
-        # Boards that differ in nothing of this differ in a version or in the engine of a timing.
-        keys = (hash_of([*parts, number])[:10] for number in count())
+        metric = [board.metric, board.metric_distribution, board.metric_version, dict(board.metric_settings)]
+        parts = [*_dataset(board), *metric, board.split, board.evaluation_seed, board.unit, board.measure]
+        # Boards that differ in nothing of this differ in the engine of a timing.
+        keys = (hash_of([*parts, board.machine, number])[:10] for number in count())
         found[next(key for key in keys if key not in found)] = board
     return found
 
 
 def _dataset(board: Board) -> list[Any]:
     content = [] if board.dataset_content is None else [board.dataset_content]
-    return [board.dataset, dict(board.dataset_settings), *content]
+    return [board.dataset, board.dataset_distribution, board.dataset_version, dict(board.dataset_settings), *content]
 
 
 def _title(records: Sequence[Record]) -> str:
@@ -194,19 +194,24 @@ def _counts(records: Sequence[Record]) -> list[str]:
 
 
 def _titles(boards: Mapping[str, Board]) -> dict[str, str]:
-    """Return the titles of boards: the metric with its changed settings, and the measure if others have the same."""
-    short = {key: _metric(board) for key, board in boards.items()}
-    names = Counter((board.dataset, board.dataset_label, short[key]) for key, board in boards.items())
+    """Return the titles of boards: the metric, how it was measured, and in what others of this title differ."""
+    alike: dict[tuple[str, str], list[Board]] = defaultdict(list)
+    for board in boards.values():
+        alike[dataset_name(board), _metric(board)].append(board)
     return {
-        key: " · ".join(filter(None, [short[key], board.measure or board.unit]))
-        if names[board.dataset, board.dataset_label, short[key]] > 1
-        else short[key]
+        key: " · ".join([_metric(board), *_distinguishing(board, alike[dataset_name(board), _metric(board)])])
         for key, board in boards.items()
     }
 
 
+def _distinguishing(board: Board, alike: Sequence[Board]) -> list[str]:
+    """Return the measure, the machine and the unit of a board, as far as boards differ in them."""
+    kinds = [kind for kind in ("measure", "machine", "unit") if len({getattr(each, kind) for each in alike}) > 1]
+    return [fact for kind in kinds if (fact := getattr(board, kind))]
+
+
 def _metric(board: Board) -> str:
-    return " · ".join([metric_name(board), *evaluation(board)])
+    return " · ".join(filter(None, [metric_name(board), *evaluation(board), board.engine_label]))
 
 
 def _sections(

@@ -17,6 +17,7 @@ from harness.contracts.events import Record, Values
 from harness.errors import HarnessWarning
 from harness.leaderboard.board import build_boards
 from harness.leaderboard.files import write_leaderboards
+from harness.leaderboard.summary import summaries
 from harness.leaderboard.text import captions, cells, columns, rank_range, title
 from harness.registry import Registry
 from harness.results.store import Store
@@ -119,7 +120,9 @@ def test_timings_are_compared_by_the_threads_that_their_metric_states(store: Sto
 
     boards = build_boards([timing("a", 1, 8), timing("b", 8, 8), timing("c", 8, 4)], store)
     assert sorted(map(sorted, models_of(boards))) == [["a", "b"], ["c"]]
-    assert any("threads 8." in line for line in captions(boards[0]))
+    assert [any("threads 8." in line for line in captions(board)) for board in boards] == [
+        len(board.rows) == 2 for board in boards
+    ]
 
 
 def test_timings_on_different_devices_never_share_a_board_and_each_board_names_its_device(store: Store) -> None:
@@ -131,6 +134,47 @@ def test_timings_on_different_devices_never_share_a_board_and_each_board_names_i
     assert sorted(models_of(boards)) == [["a"], ["b"]]
     for board, device in zip(boards, ("cpu", "cuda"), strict=True):
         assert any(f"device {device}" in line for line in captions(board))
+
+
+def test_boards_of_other_versions_of_a_metric_or_a_data_set_say_which(store: Store) -> None:
+    for kind, of_component in (("metric", named("elbo", {"samples": 1})), ("dataset", named("digits"))):
+        for change, label in (({"version": "2"}, "version="), ({"distribution": "mine.py"}, "distribution=")):
+            other = {**of_component, **change}
+            records = [record("b", **{kind: other}), record("a"), record("b")]
+            found = build_boards(records, store)
+            titles = [title(board) for board in found]
+            assert models_of(found) == [["a", "b"], ["b"]]
+            assert titles[0] != titles[1]
+            assert all(label in each for each in titles)
+            assert (getattr(found[1], f"{kind}_version"), getattr(found[1], f"{kind}_distribution")) == (
+                other["version"],
+                other["distribution"],
+            )
+            other_data = record(dataset=named("cats"))
+            assert "digits · elbo" in [title(board) for board in build_boards([record(), other_data], store)]
+
+
+def test_boards_of_timings_say_in_which_settings_they_differ_and_are_sorted_by_them(store: Store) -> None:
+    engine = {"device": "cpu", "threads": 1, "precision": "float32", "path": "single"}
+    timing = {"metric": named("latency"), "unit": "ms", "direction": "lower", "measure": None}
+    records = [
+        record(engine={**engine, "precision": precision}, threads=threads, machine=machine, **timing)
+        for precision in ("float32", "bf16")
+        for threads in (2, 1)
+        for machine in ("old", "new")
+    ]
+    found = build_boards(records, store)
+    in_order = [
+        f"digits · latency · threads={threads} precision={precision}"
+        for threads in (1, 2)
+        for precision in ("bf16", "float32")
+    ]
+    assert [title(board) for board in found] == in_order * 2
+    assert [board.machine for board in found] == ["new"] * 4 + ["old"] * 4
+    (board,) = build_boards(records[:1], store)
+    assert title(board) == "digits · latency"
+    (summary,) = summaries(found)
+    assert "latency a: new; threads=1 precision=bf16." in summary.captions
 
 
 def test_rows_with_different_step_modes_say_so(store: Store) -> None:

@@ -66,6 +66,27 @@ def test_every_link_leads_to_a_heading_even_if_only_one_data_set_is_written(stor
         assert not anchor or anchor in slugs
 
 
+def test_no_two_boards_of_a_data_set_have_the_same_name(store: Store, tmp_path: Path) -> None:
+    timing = {"metric": named("latency"), "unit": "ms", "direction": "lower", "measure": None}
+    others = [{"evaluation_seed": 1}, {"split": "validation"}, {"metric": {**named("mse"), "version": "2"}}]
+    others += [{**timing, "machine": machine, "threads": n} for machine in ("a", "b") for n in (1, 2)]
+    for change in others:
+        store.append(record(**change))
+    names = [row[0] for row in rows_of(write(store, tmp_path, "digits"))[1:]]
+    assert {name.partition("]")[0] for name in names} == {
+        "[elbo (nats) ↑",
+        "[elbo (nats) ↑ · evaluation seed 1",
+        "[elbo (nats) ↑ · validation split",
+        "[latency (ms) ↓ · threads=1 · a",
+        "[latency (ms) ↓ · threads=1 · b",
+        "[latency (ms) ↓ · threads=2 · a",
+        "[latency (ms) ↓ · threads=2 · b",
+        "[mse ↓ version=1",
+        "[mse (nats) ↑ version=2",
+    }
+    assert len(names) == 9
+
+
 def test_a_file_of_the_user_is_left_as_it_is(store: Store, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# My project\n")
     assert write(store, tmp_path, "digits") == "# My project\n"

@@ -121,6 +121,20 @@ def row_line_is_apart(found: Intervals, one: int, other: int) -> bool:
     return high < other_low or other_high < low
 
 
+def test_the_contents_say_how_boards_of_the_same_metric_differ(tmp_path: Path) -> None:
+    density = replace(record("vae", "elbo", 1.0), measure="density", cell_key="d")
+    timings = [
+        replace(record("vae", "latency", 2.0), unit="ms", measure=None, machine=machine, cell_key=machine)
+        for machine in ("old", "new")
+    ]
+    store = Store(tmp_path / "runs")
+    append_all(store, [record("vae", "elbo", 1.0), density, *timings])
+    shown = re.findall(r'<li><a href="#b-.*?">(.*?)</a>', page_of(store))
+    assert set(shown) == {
+        "elbo · density", f"elbo · {record('vae', 'elbo', 1.0).measure}", "latency · new", "latency · old",
+    }  # fmt: skip
+
+
 def test_axes_of_values_that_are_never_negative_do_not_go_below_zero() -> None:
     axis = axis_of_values([(0.01, 0.2), (0.3, 0.2)])
     assert axis is not None
