@@ -267,7 +267,7 @@ def _trade_offs(
     for title, direction, by_entry in costs:
         rows = [row for row in board.rows if row.value is not None and by_entry.get(entry_of[row.fit_key]) is not None]
         models = [
-            Costed(name, row.value, row.comparison_margin, cost)
+            Costed(name, row.value, row.comparison_margin, cost, is_ranked=row.no_rank is None)
             for row, name in zip(rows, short_names(rows), strict=True)
             if row.value is not None and (cost := by_entry[entry_of[row.fit_key]]) is not None
         ]

@@ -142,12 +142,16 @@ class TradeOff:
 
 @dataclass(frozen=True)
 class Costed:
-    """A model with its quality and its cost; ``margin`` is half the width of its comparison interval, or None."""
+    """A model with its quality and its cost; ``margin`` is half the width of its comparison interval, or None.
+
+    A model whose quality has no rank, such as a value that cannot be right, is drawn but not on the front.
+    """
 
     name: str
     quality: float
     margin: float | None
     cost: float
+    is_ranked: bool = True
 
 
 def pareto_front(models: Sequence[Costed], quality: str, cost: str) -> list[Costed]:
@@ -171,16 +175,16 @@ def pareto_front(models: Sequence[Costed], quality: str, cost: str) -> list[Cost
 
 
 def trade_off(models: Sequence[Costed], quality: tuple[str, str], cost: tuple[str, str]) -> TradeOff | None:
-    """Return the chart of quality against cost; None if fewer than two models have both.
+    """Return the chart of quality against cost; None if fewer than two models have both, or none of them has a rank.
 
     Args:
         models: that have both.
         quality: the title of the axis, and which values are better.
         cost: the same of the cost.
     """
-    if len(models) < 2:
+    front = pareto_front([each for each in models if each.is_ranked], quality[1], cost[1])
+    if len(models) < 2 or not front:
         return None
-    front = pareto_front(models, quality[1], cost[1])
     models = [*front, *(model for model in models if not any(model is each for each in front))]
     x_axis = axis_for([each.cost for each in models])
     y_axis = axis_of_values([(each.quality, each.margin) for each in models])

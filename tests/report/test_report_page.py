@@ -206,6 +206,16 @@ def test_only_boards_with_two_ranked_rows_are_drawn_against_costs(tmp_path: Path
     assert "elbo (nats) against parameters (count)" in page_of(Store(tmp_path), records)
 
 
+def test_a_value_without_a_rank_is_drawn_but_not_on_the_front(tmp_path: Path) -> None:
+    records = [exact(model, "parameters", cost) for model, cost in (("vae", 9.0), ("iwae", 5.0), ("gan", 1.0))]
+    for model, value, change in (("vae", 0.0, {}), ("iwae", -9.0, {}), ("gan", 99.0, {"biased_in_favour": True})):
+        records += [record(model, "elbo", value, seed, **change) for seed in range(3)]
+    text = page_of(Store(tmp_path), records)
+    (chart,) = re.findall(r'aria-label="elbo \(nats\) against parameters \(count\)".*?</figure>', text, re.DOTALL)
+    assert "Pareto front: iwae, vae." in chart
+    assert ">gan</text>" in chart
+
+
 def test_distortion_is_drawn_against_rate_with_a_line_for_each_model(tmp_path: Path) -> None:
     records = []
     for model, beta in (("beta-vae", 4), ("beta-vae", 1), ("beta-vae", 2), ("vae", 1)):
