@@ -80,6 +80,27 @@ def _row(number: int, board: Board, row: Row) -> dict[str, Any]:
         "engine": dict(row.engine),
         "machine": board.machine,
         "diagnostics": {**dict(row.diagnostics), **_typed(row)},
+        **_distinguishing(board, row),
+    }
+
+
+def _distinguishing(board: Board, row: Row) -> dict[str, Any]:
+    """Return what distinguishes boards of the same names, and rows of the same model and settings."""
+    return {
+        "label": row.label,
+        "distribution": row.distribution,
+        "version": row.version,
+        "content": row.content,
+        "fit_key": row.fit_key,
+        "dataset_label": board.dataset_label,
+        "dataset_distribution": board.dataset_distribution,
+        "dataset_version": board.dataset_version,
+        "dataset_content": board.dataset_content,
+        "metric_label": board.metric_label,
+        "metric_distribution": board.metric_distribution,
+        "metric_version": board.metric_version,
+        "evaluation_seed": board.evaluation_seed,
+        "engine_label": board.engine_label,
     }
 
 

@@ -17,6 +17,7 @@ from harness.contracts.events import Record, Values
 from harness.errors import HarnessWarning
 from harness.leaderboard.board import build_boards
 from harness.leaderboard.files import write_leaderboards
+from harness.leaderboard.machine import render_json
 from harness.leaderboard.summary import summaries
 from harness.leaderboard.text import captions, cells, columns, rank_range, title
 from harness.registry import Registry
@@ -495,6 +496,27 @@ promised = {
     "measure",
     "rank",
 }
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"model": {**named("vae"), "version": "2"}}, "version"),
+        ({"model": {**named("vae"), "distribution": "mine.py"}}, "distribution"),
+        ({"model": {**named("vae"), "content": "c" * 64}}, "content"),
+        ({"model": {**named("vae"), "weights": "a.safetensors", "content": "c" * 64}}, "label"),
+        ({"dataset": {**named("digits"), "version": "2"}}, "dataset_version"),
+        ({"dataset": {**named("digits"), "distribution": "mine.py"}}, "dataset_distribution"),
+        ({"dataset": {**named("digits"), "content": "c" * 64}}, "dataset_content"),
+        ({"metric": {**named("elbo"), "version": "2"}}, "metric_version"),
+        ({"metric": {**named("elbo"), "distribution": "mine.py"}}, "metric_distribution"),
+        ({"evaluation_seed": 1}, "evaluation_seed"),
+    ],
+)
+def test_rows_for_programs_say_what_distinguishes_them(store: Store, change: dict[str, Any], field: str) -> None:
+    same = {"model": named("vae"), "metric": named("elbo")}
+    found = json.loads(render_json(build_boards([record(**same), record(**{**same, **change})], store)))
+    assert len({row[field] for row in found}) == 2
 
 
 def test_every_format_shows_the_same_rows(store: Store) -> None:
