@@ -14,7 +14,7 @@ import click
 from harness.cli.data import data_dir_option, source_from
 from harness.cli.main import load_registry
 from harness.cli.options import format_option, plugin_option
-from harness.cli.output import notice, output_console
+from harness.cli.output import notice, output_console, print_formatted
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ def check(names: str | None, plugin_files: tuple[Path, ...], data_dir: Path | No
             if format_ == "terminal":
                 _show(target, found)
     if format_ == "json":
-        print(json.dumps([dataclasses.asdict(each) for each in results], indent=1, ensure_ascii=False))
+        print_formatted(
+            json.dumps([dataclasses.asdict(each) for each in results], indent=1, ensure_ascii=False), "json"
+        )
     return failed_exit if any(each.status == "failed" for each in results) else 0
 
 

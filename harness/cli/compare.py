@@ -19,7 +19,7 @@ from harness.cli.engine import Seconds
 from harness.cli.history import require_history
 from harness.cli.interruption import interruptible
 from harness.cli.options import PathType, WholeNumber, names_option, plugin_option
-from harness.cli.output import notice, output_console, warn
+from harness.cli.output import notice, output_console, print_formatted, warn
 from harness.cli.pictures import require_picture, save_picture
 from harness.cli.settings import parse_assignments, set_option
 from harness.errors import UsageError, unknown
@@ -289,6 +289,6 @@ def _report(
     elif shown == "terminal" and sys.stdout.isatty():
         output_console().print(report.table(findings, notes))
     else:
-        sys.stdout.write(written[shown]().rstrip() + "\n")
+        print_formatted(written[shown]().rstrip(), shown)
     if values["figure"]:
         save_picture(report.picture(findings, title), values["figure"])

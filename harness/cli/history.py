@@ -10,7 +10,7 @@ import click
 
 from harness.atomic import require_writable_file
 from harness.cli.options import PathType, format_option
-from harness.cli.output import notice, output_console, warn
+from harness.cli.output import notice, output_console, print_formatted, warn
 from harness.cli.pictures import require_picture, save_picture
 from harness.errors import UsageError
 
@@ -55,7 +55,7 @@ def show(file: Path, name: str | None, format_: str, figure: Path | None) -> Non
         output_console().print(report.table(groups))
     else:
         render = {"terminal": report.plain, "markdown": report.markdown, "json": report.as_json}[format_]
-        sys.stdout.write(render(groups).rstrip() + "\n")
+        print_formatted(render(groups).rstrip(), format_)
     if figure:
         save_picture(report.picture(groups), figure)
 

@@ -8,7 +8,7 @@ import click
 
 from harness.cli.main import load_registry, resolve_checked
 from harness.cli.options import names_option, plugin_option, runs_option
-from harness.cli.output import warn
+from harness.cli.output import print_formatted, warn
 from harness.cli.stored import nothing_shown, selected
 from harness.contracts.checks import problem_of_renderer
 from harness.errors import UsageError
@@ -48,9 +48,10 @@ def leaderboard(
     records = selected(stored, {"dataset": datasets, "metric": metrics}, runs)
     if explain:
         found = explanations.explain(build_measured_boards(records, store, stored), *explain)
-        print(explanations.render_json(found) if format_ == "json" else explanations.render(found))
+        render_found = explanations.render_json if format_ == "json" else explanations.render
+        print_formatted(render_found(found), format_)
         return
     text = render(build_boards(records, store, stored))
     if not isinstance(text, str):
         raise UsageError(f"renderer {format_!r} returned {type(text).__name__}; it must return text")
-    print(text)
+    print_formatted(text, format_)

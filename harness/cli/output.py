@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
 
 _similar = {
     "−": "-", "–": "-", "—": "-", "─": "-", "━": "-", "·": "|", "±": "+/-", "×": "x", "█": "#", "∞": "inf",
-    "†": "!", "σ": "sigma", "↓": "v", "↑": "^", "’": "'", "“": '"', "”": '"',
+    "†": "!", "σ": "sigma", "↓": "v", "↑": "^", "’": "'", "“": "'", "”": "'", "⁄": "/",
 }  # fmt: skip
+_marks = str.maketrans({'"': "'", ",": ";", "<": "?", "&": "?"})  # that would end a field of CSV, or begin markup
+
+
+_not_ascii = re.compile(r"[^\x00-\x7f]+")
 
 
 class OutputClosed(Exception):  # noqa: N818 -- not a failure
@@ -32,6 +38,13 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="harness.similar")
+
+
+def print_formatted(text: str, format_: str) -> None:
+    """Write text in a format to standard output; ``json`` as ASCII with escapes where its encoding is not UTF-8."""
+    if format_ == "json" and codecs.lookup(sys.stdout.encoding or "utf-8").name != "utf-8":
+        text = _not_ascii.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    print(text)
 
 
 def notice(line: str) -> None:
@@ -114,5 +127,8 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 def _ascii(character: str) -> str:
     """Return similar ASCII characters, such as the letter without its accent."""
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return _similar.get(character) or plain or "?"
+    if character in _similar:
+        return _similar[character]
+    parts = [each for each in unicodedata.normalize("NFKD", character) if not unicodedata.combining(each)]
+    plain = "".join(each if each.isascii() else _similar.get(each, "?") for each in parts)
+    return plain.translate(_marks) or "?"

@@ -30,7 +30,7 @@ from harness.cli.options import (
     require_rows,
     runs_option,
 )
-from harness.cli.output import notice, output_console, warn
+from harness.cli.output import notice, output_console, print_formatted, warn
 from harness.cli.preview import preview_of, summary
 from harness.cli.settings import Settings, parse_assignments, set_option
 from harness.cli.study import CommandWithStudy, located, located_option, settings_of_study, take_study
@@ -409,7 +409,7 @@ def _write_boards(outcome: Outcome, run: Run, values: Mapping[str, Any]) -> tupl
     if outcome.interrupted and len({fit.seed for fit in run.plan.fits}) > 1:
         boards = [_interrupted(board, run) for board in boards]
     if values["as_json"]:
-        print(render_json(boards))
+        print_formatted(render_json(boards), "json")
     else:
         sys.stdout.write(render(boards))
     if not values["quiet"]:

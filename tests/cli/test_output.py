@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from marks import needs_a_full_device
+from versions import cell, component, store_of
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -90,6 +94,35 @@ def test_an_encoding_that_lacks_characters_gets_similar_ones(results: Path, faul
         assert "reconstruction-mse" in out.decode(encoding)
         assert "?" not in out.decode(encoding)
     assert "wrote leaderboards/tiny.md" in out.decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_and_csv_are_well_formed_in_every_encoding(tmp_path: Path, encoding: str) -> None:
+    name = "“big”， β = ½ ＂x＂ é"
+    vae = component("vae", changed=("x",), x=name)
+    store_of(tmp_path / "runs", [cell(seed, model=each) for seed in range(2) for each in (vae, component("gan"))])
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    for words in ((), ("--explain", "vae", "gan")):
+        out, err = started(("leaderboard", "--format", "json", *words), tmp_path, env=environment).communicate()
+        assert err == b""
+        assert f"x={name}" in json.dumps(json.loads(out.decode("utf-8")), ensure_ascii=False)
+        assert out.isascii() is (encoding != "utf-8")
+    out, _ = started(("leaderboard", "--format", "csv"), tmp_path, env=environment).communicate()
+    rows = list(csv.DictReader(io.StringIO(out.decode(encoding)), strict=True))
+    assert [(row["model"], row["measure"], row.get(None)) for row in rows] == [
+        (model, "probability mass on binary pixels", None) for model in ("gan", "vae")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("½", "1/2"), ("“a”", "'a'"), ("＂a＂，", "'a';"), ("é − ±", "e - +/-"), ("＜&", "?&"), ("中", "?")],
+)
+def test_characters_that_ascii_lacks_keep_their_meaning(tmp_path: Path, text: str, shown: str) -> None:
+    code = f"from harness.cli.output import prepare_streams; prepare_streams(); print({text!r})"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{shown}\n"
 
 
 def test_a_lost_connection_is_not_taken_for_a_closed_output(
