@@ -17,7 +17,7 @@ def show_biases(results: Sequence[CalibrationResult], title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from harness.leaderboard.text import decimals
+    from harness.leaderboard.text import decimals, number
 
     console = Console(highlight=False, markup=False)
     console.print(title, style="bold")
@@ -31,14 +31,14 @@ def show_biases(results: Sequence[CalibrationResult], title: str) -> None:
             table.add_column(heading, justify="right", no_wrap=True)
         for each in shown:
             digits = decimals(each.bias, each.bias_stderr)
-            error = "" if each.bias_stderr is None else f" ± {each.bias_stderr:.{digits}f}"
+            error = "" if each.bias_stderr is None else f" ± {number(each.bias_stderr, digits)}"
             table.add_row(
                 each.model,
                 "–" if each.latent_dim is None else str(each.latent_dim),
                 f"{each.value:,}",
                 f"{each.estimate:.2f}",
                 f"{each.exact:.2f}",
-                f"{each.bias:+.{digits}f}{error}",
+                f"{'+' * (each.bias > 0)}{number(each.bias, digits)}{error}",
                 "–" if each.coverage is None else f"{each.coverage:.0%}",
                 "–" if each.effective_sample_size is None else f"{each.effective_sample_size:,.1f}",
             )

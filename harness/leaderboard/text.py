@@ -10,6 +10,8 @@ from harness.planning.budget import in_words
 from harness.settings import show
 
 _many = 5  # names; more are counted
+_most_decimals = 8
+_smallest_exponent, _largest_exponent = -4, 15  # of 10, in numbers that are written without; floats have 15 digits
 
 
 def title(board: Board) -> str:
@@ -180,18 +182,30 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def number(value: float | None, digits: int) -> str:
-    """Format a number with ``digits`` decimals; None becomes an empty string."""
-    return "" if value is None else f"{value:,.{digits}f}".replace("-", "−")
+    """Format a number with ``digits`` decimals; None becomes an empty string.
+
+    Very small and very large numbers are written as 4.24e−12, with the same digits.
+    """
+    if value is None:
+        return ""
+    exponent = math.floor(math.log10(abs(value))) if value else 0
+    if exponent >= _largest_exponent or (digits > _most_decimals and exponent < _smallest_exponent):
+        mantissa, _, power = f"{value:.{min(_most_decimals, max(0, digits + exponent))}e}".partition("e")
+        return f"{mantissa}e{int(power)}".replace("-", "−")
+    text = f"{value:,.{min(_most_decimals, max(0, digits))}f}"
+    return text.replace("-", "−" if text.strip("-0.") else "")
 
 
 def decimals(value: float, stderr: float | None = None) -> int:
     """Return the number of decimals to show: two digits of the standard error or, without one, four of the value.
 
-    A whole number without a standard error is a count, with no decimals.
+    A whole number without a standard error is a count, with no decimals. If negative, digits before the point need not
+    be shown.
     """
     if stderr:
-        return min(8, max(0, 1 - math.floor(math.log10(stderr))))
-    return 0 if value == int(value) else min(8, max(0, 3 - math.floor(math.log10(abs(value)))))
+        return 1 - math.floor(math.log10(stderr))
+    is_count = value == int(value) and abs(value) < 10.0**_largest_exponent
+    return 0 if is_count else 3 - math.floor(math.log10(abs(value)))
 
 
 def _budget(board: Board) -> str:

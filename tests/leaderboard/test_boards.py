@@ -19,7 +19,7 @@ from harness.leaderboard.board import build_boards
 from harness.leaderboard.files import write_leaderboards
 from harness.leaderboard.machine import render_json
 from harness.leaderboard.summary import summaries
-from harness.leaderboard.text import captions, cells, columns, rank_range, title
+from harness.leaderboard.text import captions, cells, columns, rank_range, title, value_in_words
 from harness.registry import Registry
 from harness.results.store import Store
 
@@ -245,6 +245,31 @@ def test_counts_have_no_decimals_and_parts_have_the_decimals_of_their_unit(store
     assert not any("n =" in line or "Ranks" in line for line in captions(board))
     (board,) = build_boards([record("a", 3.14159, stderr=0.01, parts={"IQR": 0.5, "knee (batch size)": 64})], store)
     assert cells(board)[0][2:6] == ["3.142", "0.010", "0.500", "64"]
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "shown"),
+    [
+        (-108.123, 0.5, "−108.12 ± 0.50"),
+        (4.242e-12, 4.2e-14, "4.242e−12 ± 4.2e−14"),
+        (-3e-9, None, "−3.000e−9"),
+        (0.5, 1e-10, "0.50000000 ± 1.0e−10"),
+        (1e-12, 0.5, "0.00 ± 0.50"),
+        (2.525e38, 2.5e36, "2.525e38 ± 2.5e36"),
+        (2.5e38, None, "2.500e38"),
+        (9.99996e15, None, "1.000e16"),
+        (804_000_000_000_000.0, None, "804,000,000,000,000"),
+        (-0.04, 5.0, "0.0 ± 5.0"),
+        (-0.06, 5.0, "−0.1 ± 5.0"),
+        (0.0, 0.0, "0"),
+        (0.0, 3e-12, "0.00000000 ± 3.0e−12"),
+        (123_456.0, 5000.0, "123,456 ± 5,000"),
+        (12345.6, None, "12,346"),
+    ],
+)
+def test_values_have_the_digits_that_are_known(store: Store, value: float, stderr: float | None, shown: str) -> None:
+    (board,) = build_boards([record("a", value, stderr=stderr)], store)
+    assert value_in_words(board.rows[0]) == shown
 
 
 def test_captions_say_that_errors_are_not_known(store: Store) -> None:
