@@ -22,7 +22,13 @@ from harness.results.store import Store
 from harness.settings import show
 from harness.words import counted
 
-_shown_if_differing = ("weights", "split", "evaluation seed", "training", "engine", "machine")
+_origins = {
+    f"{prefix}{name}": (kind, name)
+    for kind, prefix in (("model", ""), ("metric", "metric "), ("dataset", "data set "))
+    for name in ("distribution", "version", "content")
+}
+_of_origin = [each for each in _origins if each != "version"]
+_shown_if_differing = ("weights", "split", "evaluation seed", "training", "engine", "machine", *_of_origin)
 _files = "files of leaderboards change when a run on their data set writes them again"
 _columns = ("model", *_shown_if_differing, "version", "note", "seeds", "last ended")  # of a table
 
@@ -67,7 +73,7 @@ def list_(runs: Path, format_: str, **filters: Any) -> None:
             "training": in_words(record.budget) if record.budget else "",
             "engine": {name: value for name, value in training(record).items() if name not in (record.budget or {})},
             "machine": record.machine or "",
-            "version": named["model"]["version"],
+            **{name: named[kind].get(field, "") for name, (kind, field) in _origins.items()},
             "note": ", ".join(marks),
         }
         key = json.dumps([row, *named.values(), record.budget, record.engine], sort_keys=True)
@@ -100,7 +106,7 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
                 "engine": " ".join(
                     f"{name}={show(row['engine'][name])}" for name in differing if name in row["engine"]
                 ),
-                "version": short_version(row["version"]),
+                **{name: _short(row[name], field) for name, (_, field) in _origins.items()},
                 "seeds": ", ".join(map(str, sorted(row["seeds"]))),
                 "last ended": row["last ended"][:10],
             }
@@ -114,6 +120,11 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
             Text(title, "bold"), TableOfWords(headings, texts, ["dim" if line["note"] else "" for line in lines])
         )
         console.print()
+
+
+def _short(text: str, field: str) -> str:
+    """Return the distribution, version or content of a component as a table shows it."""
+    return text[:8] if field == "content" else short_version(text)
 
 
 @results.command()

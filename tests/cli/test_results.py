@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from safetensors.torch import load_file, save_file
+from versions import cell, component, store_of
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -153,6 +154,20 @@ def test_other_weights_are_not_another_version_but_a_file_of_the_same_name_is(
         ("b.safetensors", "older"),
         ("b.safetensors", ""),
     ]
+
+
+@pytest.mark.parametrize("kind", ["model", "metric", "dataset"])
+@pytest.mark.parametrize(("what", "other"), [("version", "2"), ("distribution", "mine.py"), ("content", "c" * 64)])
+def test_results_of_other_origins_have_lines_of_their_own(
+    call: Call, tmp_path: Path, kind: str, what: str, other: str
+) -> None:
+    same = component("vae", x=1)
+    store_of(tmp_path / "runs", [cell(**{kind: same}), cell(**{kind: {**same, what: other}})])
+    prefix = {"model": "", "metric": "metric ", "dataset": "data set "}[kind]
+    assert [row[f"{prefix}{what}"] for row in listed(call)] == [same.get(what, ""), other]
+    first, second = (line for line in call("results", "list").out.splitlines() if "2026-11-25" in line)
+    assert first != second
+    assert other[:8] in second.split()
 
 
 def test_hidden_results_are_not_on_boards_and_are_stored_all_the_same(call: Call, edited: Path) -> None:
