@@ -31,13 +31,22 @@ def selected(records: Sequence[Record], wanted: Mapping[str, Sequence[str]], run
         runs: the folder, for messages.
 
     Raises:
-        UsageError: no record has one of the names.
+        UsageError: no record has one of the names, or none has it together with those of other kinds.
     """
     found = list(records)
+    before: list[str] = []
     for kind, names in wanted.items():
-        recorded: set[str] = {getattr(record, kind)["name"] for record in found}
+        recorded, left = _names(records, kind), _names(found, kind)
         for name in names:
             if name not in recorded:
                 raise unknown(f"{kind} in {runs}", name, recorded)
+            if name not in left:
+                together = ", ".join([*before, f"{kind} {name}"])
+                raise UsageError(f"no results in {runs} have these names together: {together}")
         found = [record for record in found if not names or getattr(record, kind)["name"] in names]
+        before += [f"{kind} {' or '.join(names)}"] * bool(names)
     return found
+
+
+def _names(records: Sequence[Record], kind: str) -> set[str]:
+    return {getattr(record, kind)["name"] for record in records}

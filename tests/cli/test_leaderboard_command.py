@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from versions import cell, component, store_of
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -73,6 +74,17 @@ def test_a_leaderboard_of_what_was_never_run_names_what_was(
     done = call("leaderboard", *words)
     assert done.code == 2
     assert expected in done.err
+
+
+def test_names_that_no_result_has_together_are_not_called_unknown(call: Call, tmp_path: Path) -> None:
+    on_cats = {"dataset": component("cats"), "metric": component("mse")}
+    store_of(tmp_path / "runs", [cell(), cell(metric=component("fid")), cell(**on_cats)])
+    done = call("leaderboard", "--dataset", "digits", "--metric", "mse")
+    assert done.code == 2
+    assert "no results in runs have these names together: dataset digits, metric mse" in done.err
+    done = call("report", "--dataset", "cats", "--model", "vae", "--metric", "mse,fid")
+    assert "have these names together: dataset cats, model vae, metric fid" in done.err
+    assert call("leaderboard", "--dataset", "digits,cats", "--metric", "mse").code == 0
 
 
 @pytest.mark.parametrize("narrowed", [(), ("--dataset", "mnist"), ("--metric", "elbo"), ("--metric", "ebo")])
