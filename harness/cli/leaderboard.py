@@ -43,8 +43,11 @@ def leaderboard(
     render = resolve_checked(registry.get("renderer", format_), problem_of_renderer)
     store = Store(runs, warn)
     stored = shown_records(store)
-    if not stored and (format_ == "terminal" or datasets or metrics or explain):
-        raise nothing_shown(store)
+    if not stored:
+        nothing = nothing_shown(store)
+        if format_ == "terminal" or datasets or metrics or explain:
+            raise nothing
+        warn(str(nothing))
     records = selected(stored, {"dataset": datasets, "metric": metrics}, runs)
     if explain:
         found = explanations.explain(build_measured_boards(records, store, stored), *explain)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from typing import Any
 
@@ -31,77 +31,23 @@ def render_csv(boards: Sequence[Board]) -> str:
     """
     file = StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    for number, row in enumerate(_rows(boards)):
-        if not number:
-            writer.writerow(row)
+    writer.writerow(["board", *_fields])
+    for row in _rows(boards):
         writer.writerow(map(_in_csv, row.values()))
-    return file.getvalue().removesuffix("\n") or "dataset"
+    return file.getvalue().removesuffix("\n")
 
 
 def _rows(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
     """Yield every row of every board as JSON values; ``value`` is null if there is none."""
-    return (_row(number, board, row) for number, board in enumerate(boards) for row in board.rows)
+    for number, board in enumerate(boards):
+        for row in board.rows:
+            yield {"board": number, **{name: value(board, row) for name, value in _fields.items()}}
 
 
 def _in_csv(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith(_formula_starts):
         return f"'{value}"
     return json.dumps(value) if isinstance(value, dict | list) else value
-
-
-def _row(number: int, board: Board, row: Row) -> dict[str, Any]:
-    return {
-        "board": number,
-        "dataset": board.dataset,
-        "dataset_settings": dict(board.dataset_settings),
-        "model": row.model,
-        "title": row.title,
-        "settings": dict(row.settings),
-        "metric": board.metric,
-        "metric_settings": dict(board.metric_settings),
-        "value": row.value,
-        "stderr": row.stderr,
-        "n": row.n,
-        "seeds": row.seeds,
-        "spread": row.spread,
-        "by_seed": {str(seed): value for seed, value in row.by_seed.items()},
-        "parts": dict(row.parts),
-        "unit": board.unit,
-        "direction": board.direction,
-        "measure": board.measure,
-        "rank": row.rank,
-        "rank_low": row.rank_low,
-        "rank_high": row.rank_high,
-        "no_rank": row.no_rank,
-        "status": row.status,
-        "reason": row.reason,
-        "split": board.split,
-        "budget": dict(row.budget) if row.budget else None,
-        "engine": dict(row.engine),
-        "machine": board.machine,
-        "diagnostics": {**dict(row.diagnostics), **_typed(row)},
-        **_distinguishing(board, row),
-    }
-
-
-def _distinguishing(board: Board, row: Row) -> dict[str, Any]:
-    """Return what distinguishes boards of the same names, and rows of the same model and settings."""
-    return {
-        "label": row.label,
-        "distribution": row.distribution,
-        "version": row.version,
-        "content": row.content,
-        "fit_key": row.fit_key,
-        "dataset_label": board.dataset_label,
-        "dataset_distribution": board.dataset_distribution,
-        "dataset_version": board.dataset_version,
-        "dataset_content": board.dataset_content,
-        "metric_label": board.metric_label,
-        "metric_distribution": board.metric_distribution,
-        "metric_version": board.metric_version,
-        "evaluation_seed": board.evaluation_seed,
-        "engine_label": board.engine_label,
-    }
 
 
 def _typed(row: Row) -> dict[str, Any]:
@@ -117,3 +63,51 @@ def _typed(row: Row) -> dict[str, Any]:
     return {
         name: value for name, (before, value) in found.items() if value is not None and before not in row.diagnostics
     }
+
+
+# Of a row, after the number of its board. Those after the diagnostics distinguish boards of the same names, and rows of
+# the same model and settings.
+_fields: dict[str, Callable[[Board, Row], Any]] = {
+    "dataset": lambda board, row: board.dataset,
+    "dataset_settings": lambda board, row: dict(board.dataset_settings),
+    "model": lambda board, row: row.model,
+    "title": lambda board, row: row.title,
+    "settings": lambda board, row: dict(row.settings),
+    "metric": lambda board, row: board.metric,
+    "metric_settings": lambda board, row: dict(board.metric_settings),
+    "value": lambda board, row: row.value,
+    "stderr": lambda board, row: row.stderr,
+    "n": lambda board, row: row.n,
+    "seeds": lambda board, row: row.seeds,
+    "spread": lambda board, row: row.spread,
+    "by_seed": lambda board, row: {str(seed): value for seed, value in row.by_seed.items()},
+    "parts": lambda board, row: dict(row.parts),
+    "unit": lambda board, row: board.unit,
+    "direction": lambda board, row: board.direction,
+    "measure": lambda board, row: board.measure,
+    "rank": lambda board, row: row.rank,
+    "rank_low": lambda board, row: row.rank_low,
+    "rank_high": lambda board, row: row.rank_high,
+    "no_rank": lambda board, row: row.no_rank,
+    "status": lambda board, row: row.status,
+    "reason": lambda board, row: row.reason,
+    "split": lambda board, row: board.split,
+    "budget": lambda board, row: dict(row.budget) if row.budget else None,
+    "engine": lambda board, row: dict(row.engine),
+    "machine": lambda board, row: board.machine,
+    "diagnostics": lambda board, row: {**dict(row.diagnostics), **_typed(row)},
+    "label": lambda board, row: row.label,
+    "distribution": lambda board, row: row.distribution,
+    "version": lambda board, row: row.version,
+    "content": lambda board, row: row.content,
+    "fit_key": lambda board, row: row.fit_key,
+    "dataset_label": lambda board, row: board.dataset_label,
+    "dataset_distribution": lambda board, row: board.dataset_distribution,
+    "dataset_version": lambda board, row: board.dataset_version,
+    "dataset_content": lambda board, row: board.dataset_content,
+    "metric_label": lambda board, row: board.metric_label,
+    "metric_distribution": lambda board, row: board.metric_distribution,
+    "metric_version": lambda board, row: board.metric_version,
+    "evaluation_seed": lambda board, row: board.evaluation_seed,
+    "engine_label": lambda board, row: board.engine_label,
+}

@@ -96,10 +96,19 @@ def test_where_nothing_was_run_a_leaderboard_says_how_to_start(
     assert "harness run --models" in message
 
 
-def test_where_nothing_was_run_a_program_reads_no_rows(call: Call, tmp_path: Path) -> None:
-    done = call("leaderboard", "--format", "json")
-    assert (done.code, json.loads(done.out)) == (0, [])
+@pytest.mark.parametrize("format_", ["json", "csv", "markdown", "latex", "svg"])
+def test_where_nothing_was_run_other_formats_have_no_rows_and_a_warning(
+    call: Call, tmp_path: Path, format_: str
+) -> None:
+    done = call("leaderboard", "--format", format_)
+    assert done.code == 0
+    assert "warning: no results in runs yet. Start with: harness run" in done.err
     assert list(tmp_path.iterdir()) == []
+    if format_ == "json":
+        assert json.loads(done.out) == []
+    if format_ == "csv":
+        store_of(tmp_path / "runs", [cell()])
+        assert done.out.splitlines() == call("leaderboard", "--format", "csv").out.splitlines()[:1]
 
 
 def test_the_difference_between_two_rows_is_explained(call: Call, results: Path) -> None:
