@@ -33,7 +33,7 @@ def render(boards: Sequence[Board], pages: Mapping[str, str]) -> str:
     times = Counter((dataset_name(board), _name(board)) for board, _ in listed)
     tables: dict[str, list[list[str]]] = {}
     for board, anchor in listed:
-        heading = f"[{escaped(printable(dataset_name(board)))}]({quote(pages[board.dataset])})"
+        heading = _link(dataset_name(board), quote(pages[board.dataset]))
         link = f"{quote(pages[board.dataset])}#{quote(anchor)}"
         tables.setdefault(heading, []).append(_row(board, link, times[dataset_name(board), _name(board)] > 1))
     sections = [f"## {heading}\n\n{_table(rows)}\n\n" for heading, rows in tables.items()]
@@ -60,12 +60,18 @@ def _row(board: Board, link: str, with_measure: bool) -> list[str]:
     seeds = sorted({row.seeds for row in valued})
     more = [board.measure, board.machine] if with_measure else []
     return [
-        f"[{escaped(printable(' · '.join(filter(None, [_name(board), *more]))))}]({link})",
+        _link(" · ".join(filter(None, [_name(board), *more])), link),
         escaped(printable(names or "–")),
         value_in_words(first[0]) if first else "–",
         str(len({row.model for row in valued})),
         "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))),
     ]
+
+
+def _link(text: str, address: str) -> str:
+    """Return a link, which a bracket in its text does not end."""
+    shown = escaped(printable(text)).replace("]", r"\]")
+    return f"[{shown}]({address})"
 
 
 def _anchors(boards: Sequence[Board]) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from test_boards import named, record, seeds_of
 
 from harness.leaderboard.files import rewrite
@@ -85,6 +86,18 @@ def test_no_two_boards_of_a_data_set_have_the_same_name(store: Store, tmp_path: 
         "[mse (nats) ↑ version=2",
     }
     assert len(names) == 9
+
+
+def test_brackets_in_names_end_no_link(store: Store, tmp_path: Path) -> None:
+    path = "a](https://example.com) [64x64]"
+    components = {kind: named(kind, {"path": path}, ("path",)) for kind in ("dataset", "metric")}
+    store.append(record(**components))
+    html = MarkdownIt("commonmark").enable("table").render(write(store, tmp_path, "dataset"))
+    links = re.findall('<a href="(.*?)">(.*?)</a>', html)
+    assert [(href.partition("#")[0], text) for href, text in links] == [
+        ("dataset.md", f"dataset path={path}"),
+        ("dataset.md", f"metric (nats) ↑ path={path}"),
+    ]
 
 
 def test_a_file_of_the_user_is_left_as_it_is(store: Store, tmp_path: Path) -> None:
