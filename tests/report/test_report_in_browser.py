@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from stored_models import append_all, component, record, small_store
 from test_report_server import Served
 
@@ -94,6 +96,25 @@ def test_a_click_on_a_head_sorts_and_says_so(visit: Open, report: str) -> None:
     assert value.get_attribute("aria-sort") is None
     heads.filter(has_text="kl").get_by_role("button").press("Space")
     assert models_of(page, 1)[:2] == ["iwae", "vae"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_shadow_shows_where_columns_are_out_of_sight(visit: Open, report: str, scheme: str) -> None:
+    page = visit(report, viewport={"width": 390, "height": 900}, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('.scroll :is(td, th) > *').forEach(each => each.style.opacity = 0)")
+    page.evaluate("document.querySelectorAll('.scroll :is(td, th)').forEach(each => each.style.color = 'transparent')")
+    table = page.locator(".board .scroll").first
+
+    def edge() -> list[int]:
+        """Return the brightness of the last pixels of a row, from inside outwards."""
+        picture = Image.open(io.BytesIO(table.screenshot())).convert("L")
+        return [picture.getpixel((picture.width - each, picture.height - 20)) for each in (60, 3)]
+
+    inside, outside = edge()
+    assert abs(outside - inside) > 20
+    table.evaluate("each => each.scrollLeft = each.scrollWidth")
+    inside, outside = edge()
+    assert outside == inside
 
 
 def test_the_filter_leaves_rows_and_models_that_have_every_word(visit: Open, report: str) -> None:
