@@ -147,7 +147,8 @@ def captions(board: Board, *, over_seeds: bool = False) -> list[str]:
     if board.is_led_without_rank and any(row.rank is not None for row in valued):
         lines.append("No row is called the best, since one without a rank has a better value.")
     if _has_spread(board):
-        over = ", and over ".join(filter(None, [counted, "seeds" * over_seeds]))
+        differ = over_seeds and any(row.spread for row in valued)
+        over = ", and over ".join(filter(None, [counted, "seeds" * differ]))
         errors = f"Std. error is over {over}, spread" if over else "Spread"
         lines.append(f"{errors} is the standard deviation over seeds.")
     return [printable(line) for line in [*lines, *board.notes, board.limits] if line]

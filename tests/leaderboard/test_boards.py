@@ -302,6 +302,13 @@ def test_captions_say_what_errors_are_over(store: Store) -> None:
     assert any("Std. error is over samples" in line for line in captions(board))
 
 
+def test_captions_name_no_error_where_none_is_shown(store: Store) -> None:
+    for spread, words in ((0.0, "Spread is"), (1.0, "Std. error is over seeds, spread is")):
+        (board,) = build_boards(seeds_of("a", 500.0, spread, stderr=0.0), store)
+        assert ("±" in value_in_words(board.rows[0])) is (spread > 0)
+        assert f"{words} the standard deviation over seeds." in captions(board, over_seeds=True)
+
+
 def test_a_board_shows_what_its_metric_cannot_see(store: Store) -> None:
     records = [record("old"), record("new", limits="Cannot see memorised training images.")]
     (board,) = build_boards(records, store)
