@@ -345,7 +345,7 @@ def _measured(records: Sequence[Record], store: Store) -> tuple[Measured, list[i
         try:
             found = store.values(record)
         except StoreError as error:
-            store.warn(f"{error}; run the same command again to measure the cell again")
+            store.warn(f"{error}; the 'harness run' that wrote it, started again, measures it again")
             return unpaired, [record.seed]
         if found is None:
             return unpaired, []

@@ -122,7 +122,7 @@ def test_a_board_says_that_values_are_damaged(call: Call, tmp_path: Path) -> Non
     done = call("leaderboard")
     assert done.code == 0
     assert "Not paired, since per-example values cannot be read" in done.out
-    assert done.err.count("differs from what was written; run the same command again to measure the cell again") == 1
+    assert done.err.count("differs from what was written; the 'harness run' that wrote it") == 1
 
 
 @pytest.mark.parametrize(("pattern", "problem"), [

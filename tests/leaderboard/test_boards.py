@@ -373,7 +373,7 @@ def test_values_that_cannot_be_read_are_named_on_the_board_and_rows_are_not_pair
     assert ranges(board) == ["1", "2"]  # paired, the same half nat on every example
     path = store.root / "values" / f"{records[1].cell_key}.npz"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.warns(HarnessWarning, match=f"{path} differs from what was written; run the same command again"):
+    with pytest.warns(HarnessWarning, match=f"{path} differs from what was written; the 'harness run' that"):
         (board,) = build_boards(records, store)
     assert ranges(board) == ["1–2", "1–2"]
     assert "Not paired, since per-example values cannot be read: b (seed 0)." in captions(board)
