@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -88,18 +90,18 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file that replaces ``path`` if the block ends without an error.
 
     The content is on disk before the file gets its name, so a power failure leaves the file before or the new one.
-    If ``path`` is a link, its target is replaced.
+    If ``path`` is a link, its target is replaced. Who may read the file is up to the user's umask.
 
     Raises:
         OSError: something exists that is no regular file, or the folder cannot be written to.
     """
     path = replaced_by(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    temporary.touch(exist_ok=False)
+    mode = stat.S_IMODE(temporary.stat().st_mode)
     try:
         yield temporary
-        temporary.chmod(0o644)
+        temporary.chmod(mode)  # safetensors puts a private file in its place
         sync_file(temporary)
         temporary.replace(path)
     except BaseException:
@@ -168,6 +170,13 @@ def alone_with(file: int | IO[bytes]) -> Iterator[None]:
         yield
     finally:
         fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def temporary_folder(parent: Path) -> Path:
+    """Create a folder for what is to get its name when it is whole; who may read it is up to the user's umask."""
+    path = parent / f".writing-{secrets.token_hex(8)}"
+    path.mkdir()
+    return path
 
 
 def create_folder(path: Path) -> None:

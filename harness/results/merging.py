@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.atomic import create_folder, replacing, sync_file, sync_folder
+from harness.atomic import create_folder, replacing, sync_file, sync_folder, temporary_folder
 from harness.contracts.events import Record, name_of_component
 from harness.errors import StoreError
 from harness.results.curation import alone, hidden_cells, hide, is_taken, title_key, titles, write_titles
@@ -171,7 +170,7 @@ def _copy_fits(target: Store, source: Store, found: Merged, track: Track) -> Non
             found.refused.append(Refused(source.root, "fit", problem))
             continue
         create_folder(target.fit_folder(key).parent)
-        copy = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.fit_folder(key).parent))
+        copy = temporary_folder(target.fit_folder(key).parent)
         try:
             _copy_files(source, key, copy, found)
             put_in_place(copy, target.fit_folder(key))
@@ -184,7 +183,6 @@ def _copy_fits(target: Store, source: Store, found: Merged, track: Track) -> Non
 def _copy_files(source: Store, fit_key: str, copy: Path, found: Merged) -> None:
     """Copy the files of a fit, without figures that are damaged, and sync them."""
     folder = source.fit_folder(fit_key)
-    copy.chmod(0o755)
     for path in sorted([*folder.glob("[!.]*.json"), *folder.glob("[!.]*.safetensors")]):
         shutil.copyfile(path, copy / path.name)
         sync_file(copy / path.name)

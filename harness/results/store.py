@@ -28,14 +28,13 @@ import math
 import operator
 import os
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.atomic import append_lines, create_folder, replacing, sync_file, sync_folder
+from harness.atomic import append_lines, create_folder, replacing, sync_file, sync_folder, temporary_folder
 from harness.contracts.events import Record, Values, fields_of_schema_1, schema
 from harness.errors import StoreError, show_warning
 from harness.planning.identity import hash_of
@@ -437,7 +436,7 @@ class Store:
         final = self.fit_folder(fit_key)
         with self._writing("a fitted model"):
             create_folder(final.parent)
-            temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=final.parent))
+            temporary = temporary_folder(final.parent)
             try:
                 digests = {}
                 named = {str(epoch): samples for epoch, samples in (snapshots or {}).items()}
@@ -451,7 +450,6 @@ class Store:
                 described = json.dumps(_finite({**description, "digests": digests}), indent=1)
                 (temporary / "fit.json").write_text(with_checksum(described, fit_key))
                 sync_file(temporary / "fit.json")
-                temporary.chmod(0o755)
                 put_in_place(temporary, final)
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)

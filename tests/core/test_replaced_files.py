@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
+from safetensors.torch import save_file
+from stored_results import described_fit
 from versions import cell, store_of
 
 from harness.atomic import replacing
+from harness.data.source import untracked
+from harness.results.merging import merge
+from harness.results.store import Store
 
 if TYPE_CHECKING:
     from tests.conftest import Call
@@ -32,6 +40,29 @@ def test_a_file_is_written_to_the_target_of_a_link(tmp_path: Path) -> None:
         assert (path.is_symlink(), target.read_text()) == (True, "new")
         target.write_text("old")
     assert sorted(target.parent.iterdir()) == [target]
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def permissions(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_umask_says_who_may_read_a_file_and_a_fit(umask: int, tmp_path: Path) -> None:
+    write(tmp_path / "file")
+    with replacing(tmp_path / "samples") as temporary:
+        save_file({"samples": torch.zeros(2)}, temporary)
+    assert [permissions(tmp_path / name) for name in ("file", "samples")] == [0o666 & ~umask] * 2
+    store, other = Store(tmp_path / "runs"), Store(tmp_path / "other")
+    store.append(cell(fit_key="f")[0])
+    store.write_fit("f", described_fit(), {"w": torch.zeros(2)})
+    merge(other, [store], untracked)
+    assert [permissions(each.fit_folder("f")) for each in (store, other)] == [0o777 & ~umask] * 2
 
 
 @pytest.mark.parametrize("linked", [False, True])
