@@ -173,6 +173,8 @@ def rename(runs: Path, model: str, title: str | None) -> None:
         curation.write_titles(store, others)
         notice(f"{model} has its own name again; {_files}")
         return
+    if title.strip() and title != title.strip():
+        raise UsageError(f"title {title!r} begins or ends with a space; write {title.strip()!r}")
     if not curation.is_title(title):
         raise UsageError(f"title {title!r}: write one line of at most {curation.longest_title} characters")
     if curation.is_taken(title, named, records, titles):

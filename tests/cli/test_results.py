@@ -281,6 +281,8 @@ def test_a_title_stands_for_the_name_and_the_settings_on_boards_only(call: Call,
     (("rename", "pca", "P", "--runs", "elsewhere"), "no results in elsewhere yet"),
     (("list", "--models", "pca", "--older"), "no result of these names in runs is older"),
     (("list", "--runs", "elsewhere"), "no results in elsewhere yet"),
+    (("rename", "pca", " x"), "title ' x' begins or ends with a space; write 'x'"),
+    (("rename", "pca", " "), "title ' ': write one line of at most 60 characters"),
 ])  # fmt: skip
 def test_results_that_are_not_there_are_refused(
     refused: Callable[..., str], edited: Path, words: tuple[str, ...], message: str
