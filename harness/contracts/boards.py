@@ -115,7 +115,7 @@ class Board:
     ``limits`` is what the metric cannot see, as it was stated when it was measured, or None. ``dataset_content`` is the
     digest of the files of the data set, if it is identified by them.
     ``dataset_label`` and ``metric_label`` have the settings that were changed, and the version where boards of the same
-    name differ in it. ``engine_label`` has the settings of the engine in which timings of the metric differ.
+    name differ in it. ``engine_label`` has the settings of the engine in which timings on the same machine differ.
     """
 
     dataset: str

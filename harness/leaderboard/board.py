@@ -148,10 +148,14 @@ def _engine_of_timing(record: Record) -> dict[str, Any]:
 
 
 def _differing_boards(records: Iterable[Record]) -> dict[tuple[str, ...], set[str]]:
-    """Return in what boards differ whose names are the same, by the data set, and by the data set and the metric."""
+    """Return in what boards differ whose names are the same.
+
+    By the name of the data set; by those of the data set and the metric; and for timings, by these and the machine.
+    """
     seen: dict[tuple[tuple[str, ...], str], set[str]] = defaultdict(set)
-    kinds = {(id(each.dataset), id(each.metric), id(each.engine), _threads(each)): each for each in records}
-    for record in kinds.values():
+    for record in {
+        (id(each.dataset), id(each.metric), id(each.engine), each.machine, _threads(each)): each for each in records
+    }.values():
         of_dataset = (record.dataset["name"],)
         of_metric = (*of_dataset, record.metric["name"])
         for name in ("distribution", "version"):
@@ -159,7 +163,7 @@ def _differing_boards(records: Iterable[Record]) -> dict[tuple[str, ...], set[st
             seen[of_metric, name].add(record.metric[name])
         if record.machine and record.status == "ok":
             for name, value in _engine_of_timing(record).items():
-                seen[of_metric, name].add(_key(value))
+                seen[(*of_metric, record.machine), name].add(_key(value))
     differing: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for (names, name), values in seen.items():
         if len(values) > 1:
@@ -185,14 +189,14 @@ def _board(
         else []
     )
     dataset, metric = first.dataset, first.metric
-    apart = differing_boards.get((dataset["name"], metric["name"]), set())
+    names = dataset["name"], metric["name"]
     board = Board(
         dataset=dataset["name"],
         dataset_settings=dataset["settings"],
-        dataset_label=_label_of_component(dataset, differing_boards.get((dataset["name"],), ())),
+        dataset_label=_label_of_component(dataset, differing_boards.get(names[:1], ())),
         metric=metric["name"],
         metric_settings=metric["settings"],
-        metric_label=_label_of_component(metric, apart),
+        metric_label=_label_of_component(metric, differing_boards.get(names, ())),
         split=first.split,
         evaluation_seed=first.evaluation_seed,
         unit=first.unit,
@@ -208,7 +212,7 @@ def _board(
         dataset_version=dataset["version"],
         metric_distribution=metric["distribution"],
         metric_version=metric["version"],
-        engine_label=_label_of_engine(first, apart),
+        engine_label=_label_of_engine(first, differing_boards.get((*names, first.machine or ""), ())),
     )
     return board, measured
 
