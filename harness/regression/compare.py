@@ -291,8 +291,8 @@ class Comparison:
             others = counted(len(records) - len(found), "stored result")
             epochs = counted(self.epochs, "epoch")
             notes.append(
-                f"{others} left out: a version is trained for {epochs} and measured on the test split, with one seed "
-                "of the measurement."
+                f"{others} left out: a version is trained for {epochs}, and measured on the test split with the "
+                "evaluation seed 0."
             )
         return found
 
