@@ -66,8 +66,10 @@ def require_replaceable(path: Path, name: str) -> None:
     """
     try:
         file = replaced_by(path)
-    except OSError as error:
+    except (IsADirectoryError, FileExistsError) as error:
         raise UsageError(f"{name} {path} is {error.strerror}; name a file") from error
+    except OSError as error:
+        raise UsageError(f"{name} {path}: this file cannot be written to: {error.strerror}") from error
     require_writable(file.parent, name)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from harness.regression.findings import Finding
 
 _formats = {".txt": "terminal", ".md": "markdown", ".json": "json", ".xml": "junit"}
-# The options that change the comparison of some kinds of findings only, by the names of their values.
+# Options that have no effect on some comparisons: the kinds of findings that each changes, by the name of its value.
 _effects: Mapping[str, tuple[str, Sequence[str]]] = {
     "seeds": ("--seeds", kinds),
     "epochs": ("--epochs", kinds),
@@ -203,7 +203,7 @@ def _require_effect(compared: Sequence[str], *, are_stored: bool) -> None:
         if are_stored and name not in _of_stored:
             raise UsageError(f"{option} is for versions that are run, but BASE and HEAD are stored results")
         if not {*of_kinds} & {*compared}:
-            raise UsageError(f"{option} is for {' and '.join(of_kinds)}, which is not compared with --only")
+            raise UsageError(f"{option} changes findings on {' and '.join(of_kinds)} only, which --only leaves out")
 
 
 def _require_names(stored: Sequence[Stored], chosen: Mapping[str, Sequence[str]]) -> None:

@@ -154,7 +154,8 @@ def _differing_boards(records: Iterable[Record]) -> dict[tuple[str, ...], set[st
     """
     seen: dict[tuple[tuple[str, ...], str], set[str]] = defaultdict(set)
     for record in {
-        (id(each.dataset), id(each.metric), id(each.engine), each.machine, _threads(each)): each for each in records
+        (id(each.dataset), id(each.metric), id(each.engine), each.status == "ok", each.machine, _threads(each)): each
+        for each in records
     }.values():
         of_dataset = (record.dataset["name"],)
         of_metric = (*of_dataset, record.metric["name"])

@@ -368,7 +368,11 @@ class Comparison:
         notes += surveyed.notes
         found += surveyed.findings
         if {"speed", "count"} <= {*self.kinds}:
-            found += [Finding(name, "count", "inconclusive", reason=str(TimeUp())) for name in surveyed.late]
+            found += [
+                Finding(each.name, "count", "inconclusive", reason=str(TimeUp()))
+                for each in benchmarks
+                if each.name in surveyed.late and each.request["work"] in works_that_count
+            ]
         if "count" in self.kinds:
             found += compare_counts(surveyed.counts["base"], surveyed.counts["head"], self.more)
         if "speed" in self.kinds:
@@ -527,7 +531,8 @@ def request_of(
     if not records:
         raise UsageError("the stored results are empty")
     chosen = chosen or {}
-    records = [record for record in records if _is_chosen(record, chosen)] or records
+    matching = [record for record in records if _is_chosen(record, chosen)]
+    records = matching or records
     if epochs is not None:
         records = [
             each for each in records if not each.budget or each.budget.get("epochs") in (None, epochs)
@@ -543,7 +548,7 @@ def request_of(
     ):
         if len(found) > 1:
             raise UsageError(f"the stored results are of several {what} {', '.join(map(str, found))}: {remedy}")
-    components = [component for each in records for component in (each.dataset, each.model, each.metric)]
+    components = [component for each in records if matching for component in (each.dataset, each.model, each.metric)]
     changed = {(component["name"], name) for component in components for name in component["changed"]}
     values: dict[str, dict[str, dict[str, None]]] = {}
     for component in components:

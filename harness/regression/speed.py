@@ -349,7 +349,7 @@ def compare_speed(
             continue
         if isinstance(taken, Finding):
             if taken.name == control:
-                reason = f"work that uses nothing of the harness fails beside it: {taken.reason}"
+                reason = f"the control, which uses nothing of the harness, fails: {taken.reason}"
                 decided |= {each.name: replace(taken, name=each.name, reason=reason) for each in undecided}
                 break
             decided[taken.name] = taken

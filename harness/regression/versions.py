@@ -182,10 +182,9 @@ def _install(what: str, folder: Path, announce: Callable[[str], None], name: str
 
 def _is_here(folder: Path) -> bool:
     """Whether a version is installed; if so, note that it was used."""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # also of a cache that can only be read
         os.utime(folder)
-        return True
-    return False
+    return folder.is_dir()
 
 
 def _remove_unused(versions: Path) -> None:
@@ -264,6 +263,9 @@ def run_models(version: Version, words: Sequence[str], store: Path, deadline: fl
         words: the options.
         store: its folder.
         deadline: on the clock of ``time.monotonic``, when the run is interrupted; what was measured stays.
+
+    Returns:
+        Whether all was done before the deadline, and what the run said last.
 
     Raises:
         HarnessError: the version does not run at all; models that fail have a record instead.

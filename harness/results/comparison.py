@@ -403,9 +403,8 @@ def compare_values(
     own_freedom = _ratio(own_over_seeds**2, pairs.sums(_ratio(own**2, (seeds - 1).astype(float), 0)))
     rest_freedom = _ratio(rest**2, rest_loss)
 
-    def squared_margin(critical_value: Callable[[Floats], Floats], rest: Floats, rest_freedom: Floats) -> Floats:
-        of_rest = critical_value(rest_freedom) ** 2 * rest
-        found: Floats = critical_value(own_freedom) ** 2 * own_over_seeds + of_rest
+    def squared_margin(quantile: Callable[[Floats], Floats], of_rest: Floats, its_freedom: Floats) -> Floats:
+        found: Floats = quantile(own_freedom) ** 2 * own_over_seeds + quantile(its_freedom) ** 2 * of_rest
         return found
 
     knows_its_spread = (spread == 0) | (seeds > _enough)
@@ -414,9 +413,8 @@ def compare_values(
     of_own = np.full(has_own.shape, math.inf)
     if has_own.any():
         unshared, loss = without_seeds(spread**2)
-        of_own[has_own] = squared_margin(partial(critical_value_of_pairs, rows), unshared, _ratio(unshared**2, loss))[
-            has_own
-        ]
+        at_once = partial(critical_value_of_pairs, rows)
+        of_own[has_own] = squared_margin(at_once, unshared, _ratio(unshared**2, loss))[has_own]
     return Comparison(
         rows,
         values[..., pairs.first, None] - values[..., None, pairs.second],

@@ -416,8 +416,8 @@ def test_stored_results_of_which_a_line_is_damaged_are_refused(
         (["--benchmark", "step"], "--benchmark is for versions that are run"),
         (["--slowdown", "0.1"], "--slowdown is for versions that are run"),
         (["--device", "cpu"], "--device is for versions that are run"),
-        (["--only", "count", "--tolerance", "elbo=1"], "--tolerance is for quality, which is not compared"),
-        (["--only", "quality", "--more", "0.1"], "--more is for count, which is not compared"),
+        (["--only", "count", "--tolerance", "elbo=1"], "--tolerance changes findings on quality only"),
+        (["--only", "quality", "--more", "0.1"], "--more changes findings on count only"),
         (["--tolerance", "elbow=1"], "unknown metric with a tolerance 'elbow'. Did you mean 'elbo'?"),
     ],
 )
@@ -593,6 +593,10 @@ def test_the_chosen_results_say_what_is_asked_for(tmp_path: Path) -> None:
         request_of(stored, {"dataset": ["digits"]})
     assert request_of(stored, {"dataset": ["other"]})["seeds"] == 2
     assert request_of(stored, {"dataset": ["digits"]}, 3)["epochs"] == 3
+    changed = cell(model=component("vae", latent_dim=5, changed=("latent_dim",)))
+    store_of(tmp_path / "changed", [changed])
+    assert request_of(Store(tmp_path / "changed"), {"model": ["vae"]})["settings"] == {"vae": {"latent_dim": "5"}}
+    assert request_of(Store(tmp_path / "changed"), {"model": ["gan"]})["settings"] == {}
 
 
 def test_settings_of_what_is_not_compared_are_refused(call: Call, runs: Runs, version: Write) -> None:
