@@ -473,8 +473,7 @@ def _differences(record: Record, differing: Mapping[str, set[str]]) -> str:
 
 def _origin(component: Mapping[str, Any], differing: Collection[str]) -> list[str]:
     """Return the distribution and the version of a component, as far as they distinguish it."""
-    known = {"distribution": component["distribution"], "version": short_version(component["version"])}
-    return [f"{name}={value}" for name, value in known.items() if name in differing]
+    return [f"{name}={short_version(component[name])}" for name in ("distribution", "version") if name in differing]
 
 
 def _content(component: Mapping[str, Any]) -> str:

@@ -83,8 +83,9 @@ def _summary(boards: Sequence[Board]) -> Summary:
 def _names(rows: Sequence[Sequence[Row]]) -> list[str]:
     """Return the fullest name that the boards give each row, with what differs if rows would have the same name."""
     names = [max((row.name for row in found), key=len) for found in rows]
-    facts = [_facts(found[0]) for found in rows]
     alike: dict[str, list[dict[str, str]]] = {}
+    times = Counter(names)
+    facts = [_facts(found[0]) if times[name] > 1 else {} for name, found in zip(names, rows, strict=True)]
     for name, of_row in zip(names, facts, strict=True):
         alike.setdefault(name, []).append(of_row)
     return [printable(name + _differing(of_row, alike[name])) for name, of_row in zip(names, facts, strict=True)]

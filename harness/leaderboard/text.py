@@ -11,7 +11,7 @@ from harness.settings import show
 
 _many = 5  # names; more are counted
 _most_decimals = 8
-_smallest_exponent, _largest_exponent = -4, 15  # of 10, in numbers that are written without; floats have 15 digits
+_too_small, _too_large = 1e-4, 1e15  # for numbers without a power of ten; floats have 15 digits
 
 
 def title(board: Board) -> str:
@@ -189,12 +189,13 @@ def number(value: float | None, digits: int) -> str:
     """
     if value is None:
         return ""
-    exponent = math.floor(math.log10(abs(value))) if value else 0
-    if exponent >= _largest_exponent or (digits > _most_decimals and exponent < _smallest_exponent):
+    size = abs(value)
+    if size >= _too_large or (digits > _most_decimals and 0 < size < _too_small):
+        exponent = math.floor(math.log10(size))
         mantissa, _, power = f"{value:.{min(_most_decimals, max(0, digits + exponent))}e}".partition("e")
         return f"{mantissa}e{int(power)}".replace("-", "−")
     text = f"{value:,.{min(_most_decimals, max(0, digits))}f}"
-    return text.replace("-", "−" if text.strip("-0.") else "")
+    return text.replace("-", "−" if text.strip("-0.") else "") if value <= 0 else text
 
 
 def decimals(value: float, stderr: float | None = None) -> int:
@@ -205,7 +206,7 @@ def decimals(value: float, stderr: float | None = None) -> int:
     """
     if stderr:
         return 1 - math.floor(math.log10(stderr))
-    is_count = value == int(value) and abs(value) < 10.0**_largest_exponent
+    is_count = value == int(value) and abs(value) < _too_large
     return 0 if is_count else 3 - math.floor(math.log10(abs(value)))
 
 
