@@ -86,10 +86,13 @@ def test_an_interrupted_comparison_leaves_no_process(tmp_path: Path, number: sig
 
 def test_time_that_is_up_ends_training_and_the_survey_of_benchmarks(tmp_path: Path, call: Call) -> None:
     (tmp_path / "sleeper.py").write_text(_plugin)
-    words = ["--models", "sleeper", "--metric", "parameters", "--dataset", "ppca-toy", "--benchmark", "step"]
-    for kind, name in (("quality", "parameters of sleeper"), ("count", "training step of sleeper")):
+    words = ["--models", "sleeper", "--metric", "parameters", "--dataset", "ppca-toy"]
+    for kind, name, chosen in (
+        ("quality", "parameters of sleeper", []),
+        ("count", "training step of sleeper", ["--benchmark", "step"]),
+    ):
         start = time.monotonic()
-        only = ["--only", kind, "--budget", "12s", "--format", "json"]
+        only = ["--only", kind, *chosen, "--budget", "12s", "--format", "json"]
         result = call("compare", "sleeper.py", "sleeper.py", *words, *only)
         assert time.monotonic() - start < 100  # instead of the 1000 seconds of a step, or the 120 of a preparation
         assert result.code == 4, result.err
