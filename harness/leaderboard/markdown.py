@@ -14,6 +14,7 @@ from harness.leaderboard.summary import Entry, Summary, summaries
 from harness.leaderboard.text import captions, cells, columns, printable, title
 
 # An underscore within a word, as in ``latent_dim``, has no meaning, nor has # there. Code hosts link addresses.
+_plain = re.compile(r"[0-9−–±.,% ]*")  # most cells are numbers
 _special = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#|(?<=:)/(?=/)|(?<=www)\.", re.IGNORECASE)
 _start = re.compile(r"^(\d*)([-+=>#.)])")  # of a list, a quotation or a heading
 
@@ -74,4 +75,6 @@ def _text(heading: str, table: str, lines: Sequence[str]) -> str:
 
 def escaped(text: str) -> str:
     """Return Markdown that shows a line of text as it is."""
+    if _plain.fullmatch(text):
+        return text
     return _special.sub(r"\\\g<0>", text.replace("&", "&amp;").replace("<", "&lt;"))

@@ -194,8 +194,8 @@ def number(value: float | None, digits: int) -> str:
         exponent = math.floor(math.log10(size))
         mantissa, _, power = f"{value:.{min(_most_decimals, max(0, digits + exponent))}e}".partition("e")
         return f"{mantissa}e{int(power)}".replace("-", "−")
-    text = f"{value:,.{min(_most_decimals, max(0, digits))}f}"
-    return text.replace("-", "−" if text.strip("-0.") else "") if value <= 0 else text
+    text = f"{value:,.{digits if 0 <= digits <= _most_decimals else _most_decimals * (digits > 0)}f}"
+    return text if value > 0 else text.replace("-", "−" if text.strip("-0.") else "")
 
 
 def decimals(value: float, stderr: float | None = None) -> int:

@@ -167,18 +167,25 @@ class Comparison:
         import numpy as np
 
         rows = self.rows if simultaneous else 2
+        if not self.has_pooled_spread.any():
+            return self._margin_of_one_spread(rows)
         margins = critical_value(rows, self.board_freedom, self.pair_freedom) * np.sqrt(self.variance)
         if simultaneous:
             margins = np.minimum(margins, self.own_margin)
         margins = np.maximum(margins, self.least_margin)
         if self.has_pooled_spread.all():
             return margins
+        return np.where(self.has_pooled_spread, margins, self._margin_of_one_spread(rows))
+
+    def _margin_of_one_spread(self, rows: int) -> Floats:
+        import numpy as np
+
         unbounded = np.array(math.inf)
-        squared = (
-            critical_value(rows, self.seed_freedom, unbounded) ** 2 * self.over_seeds
-            + critical_value(rows, unbounded, self.rest_freedom) ** 2 * self.rest
-        )
-        return np.where(self.has_pooled_spread, margins, np.sqrt(squared))
+        squared = critical_value(rows, unbounded, self.rest_freedom) ** 2 * self.rest
+        if self.over_seeds.any():
+            squared += critical_value(rows, self.seed_freedom, unbounded) ** 2 * self.over_seeds
+        margins: Floats = np.sqrt(squared)
+        return margins
 
     @property
     def variance(self) -> Floats:
