@@ -54,7 +54,7 @@ def figures(
     drawn = _draw(stored, figures_to_draw, store, registry, source_from(data_dir, notice))
     print(f"drew {counted(sum(drawn), 'figure')} of {counted(len(drawn), 'fit')}, in {runs}/fits/*/figures")
     names = {described["identity"]["dataset"]["name"] for described in stored.values()}
-    written, _ = rewrite(names, store, leaderboards, registry, warn)
+    written = rewrite(names, store, leaderboards, registry, warn).paths
     for path in written:
         print(f"wrote {path}")
 

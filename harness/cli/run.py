@@ -400,12 +400,12 @@ def _write_boards(outcome: Outcome, run: Run, values: Mapping[str, Any]) -> tupl
     from harness.leaderboard.files import rewrite
     from harness.leaderboard.machine import render_json
     from harness.leaderboard.terminal import render
-    from harness.results.curation import shown_records, with_titles
+    from harness.results.curation import with_titles
 
     records = list(outcome.records.values())
     datasets = {record.dataset["name"] for record in records}
-    written, of_store = rewrite(datasets, run.store, values["leaderboards"], run.registry, warn)
-    boards = build_boards(with_titles(records, run.store), run.store, shown_records(run.store))
+    written, of_store, shown = rewrite(datasets, run.store, values["leaderboards"], run.registry, warn)
+    boards = build_boards(with_titles(records, run.store), run.store, shown)
     if outcome.interrupted and len({fit.seed for fit in run.plan.fits}) > 1:
         boards = [_interrupted(board, run) for board in boards]
     if values["as_json"]:

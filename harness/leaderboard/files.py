@@ -10,9 +10,11 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.atomic import alone_in, replacing
 from harness.contracts.boards import Board, Row
+from harness.contracts.events import Record
 from harness.errors import StoreError
 from harness.leaderboard import index, markdown, terminal
 from harness.leaderboard.board import build_boards
@@ -25,10 +27,18 @@ from harness.results.store import Store
 _not_in_names = re.compile(r"[^\w.-]")  # of files
 
 
+class Rewritten(NamedTuple):
+    """The files that were written, all boards of the store, and the records that they show."""
+
+    paths: list[Path]
+    boards: list[Board]
+    records: list[Record]
+
+
 def rewrite(
     datasets: Collection[str], store: Store, folder: Path, registry: Registry, warn: Callable[[str], None]
-) -> tuple[list[Path], list[Board]]:
-    """Write the leaderboards of data sets from everything in the store; return their paths, and all boards of it.
+) -> Rewritten:
+    """Write the leaderboards of data sets from everything in the store.
 
     Runs that end at the same time write one after the other, each with the results of those before.
     ``registry`` has the figures of boards, and ``warn`` shows a line about one that cannot be drawn.
@@ -41,11 +51,12 @@ def rewrite(
     except OSError as error:
         raise _not_written(error, folder) from error
     with alone_in(folder):
-        boards = build_boards(shown_records(store), store)
+        records = shown_records(store)
+        boards = build_boards(records, store)
         written = write_leaderboards(
             [board for board in boards if board.dataset in datasets], folder, store, registry, warn
         )
-        return [*_write_index(boards, folder), *written], boards
+        return Rewritten([*_write_index(boards, folder), *written], boards, records)
 
 
 def write_leaderboards(
