@@ -23,8 +23,6 @@ _similar = {
     "†": "!", "σ": "sigma", "↓": "v", "↑": "^", "’": "'", "“": "'", "”": "'", "⁄": "/",
 }  # fmt: skip
 _marks = str.maketrans({'"': "'", ",": ";", "<": "?", "&": "?"})  # that would end a field of CSV, or begin markup
-
-
 _not_ascii = re.compile(r"[^\x00-\x7f]+")
 
 

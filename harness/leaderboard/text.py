@@ -16,8 +16,12 @@ _too_small, _too_large = 1e-4, 1e15  # for numbers without a power of ten; float
 
 def title(board: Board) -> str:
     """Name a board: the data set and the metric with what is not at its default, and how it was measured."""
-    parts = [dataset_name(board), metric_name(board), *evaluation(board), board.engine_label]
-    return printable(" · ".join(filter(None, parts)))
+    return printable(f"{dataset_name(board)} · {measurement(board)}")
+
+
+def measurement(board: Board) -> str:
+    """Name what a board has of its data set: the metric with what is not at its default, and how it was measured."""
+    return " · ".join(filter(None, [metric_name(board), *evaluation(board), board.engine_label]))
 
 
 def subject(board: Board) -> str:

@@ -20,8 +20,7 @@ from harness.leaderboard.index import most_names
 from harness.leaderboard.text import (
     captions,
     dataset_name,
-    evaluation,
-    metric_name,
+    measurement,
     part_in_words,
     rank_range,
     spread_in_words,
@@ -197,9 +196,9 @@ def _titles(boards: Mapping[str, Board]) -> dict[str, str]:
     """Return the titles of boards: the metric, how it was measured, and in what others of this title differ."""
     alike: dict[tuple[str, str], list[Board]] = defaultdict(list)
     for board in boards.values():
-        alike[dataset_name(board), _metric(board)].append(board)
+        alike[dataset_name(board), measurement(board)].append(board)
     return {
-        key: " · ".join([_metric(board), *_distinguishing(board, alike[dataset_name(board), _metric(board)])])
+        key: " · ".join([measurement(board), *_distinguishing(board, alike[dataset_name(board), measurement(board)])])
         for key, board in boards.items()
     }
 
@@ -208,10 +207,6 @@ def _distinguishing(board: Board, alike: Sequence[Board]) -> list[str]:
     """Return the measure, the machine and the unit of a board, as far as boards differ in them."""
     kinds = [kind for kind in ("measure", "machine", "unit") if len({getattr(each, kind) for each in alike}) > 1]
     return [fact for kind in kinds if (fact := getattr(board, kind))]
-
-
-def _metric(board: Board) -> str:
-    return " · ".join(filter(None, [metric_name(board), *evaluation(board), board.engine_label]))
 
 
 def _sections(
