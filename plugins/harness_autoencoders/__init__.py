@@ -43,6 +43,6 @@ def harness_models() -> list[ModelSpec]:
             "sampling-ae",
             "harness_autoencoders.sampling_ae:SamplingAutoencoder",
             "autoencoder that draws codes from a Gaussian fitted to those of validation examples",
-            version="1",
+            version="2",
         ),
     ]

@@ -42,7 +42,7 @@ class SamplingAutoencoder(Autoencoder):
         self.encoder = nn.Sequential(nn.Flatten(), *_layers(widths))
         self.decoder = _layers(widths[::-1])
         self.register_buffer("code_mean", torch.zeros(config.latent_dim))
-        self.register_buffer("code_factor", torch.eye(config.latent_dim))  # F of the covariance F Fᵀ
+        self.register_buffer("code_factor", torch.eye(config.latent_dim))  # F of the covariance F Fᵀ, symmetric
 
     def calibrate(self, validation: Split, noise: Noise) -> None:
         """Set the mean and the covariance of the Gaussian to those of the codes of the validation split."""
@@ -51,7 +51,8 @@ class SamplingAutoencoder(Autoencoder):
         covariance = (codes - mean).T @ (codes - mean) / len(codes)
         variances, axes = torch.linalg.eigh(covariance)  # unlike Cholesky's, it exists where a unit is constant
         self.code_mean.copy_(mean)
-        self.code_factor.copy_(axes * variances.clamp(min=0).sqrt())
+        # The symmetric root does not depend on the signs of the axes, which differ between machines.
+        self.code_factor.copy_(axes * variances.clamp(min=0).sqrt() @ axes.T)
 
     def sample(self, n: int, noise: Noise) -> Tensor:
         """Decode ``n`` codes from the Gaussian, ``(n, *shape)``."""

@@ -166,6 +166,21 @@ def test_samples_are_decoded_from_codes_with_the_moments_of_the_validation_image
     )
 
 
+def test_samples_do_not_depend_on_the_signs_of_eigenvectors(small_data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SamplingAutoencoder(small_data.info, SamplingAutoencoder.Config(latent_dim=3)).requires_grad_(False)
+    model.calibrate(small_data.validation, Noise(0))
+    here = model.sample(10, Noise(1))
+    usual = torch.linalg.eigh
+
+    def other_signs(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, vectors = usual(matrix)
+        return values, vectors * torch.tensor([-1, 1, -1])
+
+    monkeypatch.setattr(torch.linalg, "eigh", other_signs)
+    model.calibrate(small_data.validation, Noise(0))
+    torch.testing.assert_close(model.sample(10, Noise(1)), here)
+
+
 def test_a_unit_that_is_the_same_for_all_images_is_the_same_in_all_samples(small_data: Data) -> None:
     model = SamplingAutoencoder(small_data.info, SamplingAutoencoder.Config(latent_dim=3)).requires_grad_(False)
     model.encoder[-1].weight[1] = 0
