@@ -29,8 +29,8 @@ def sweeps(boards: Sequence[Board]) -> Figure:
     """Draw each metric against the setting of a model that takes three or more numbers, one panel each.
 
     Points are means over seeds, with intervals of two standard errors, over examples and seeds together. Crosses are
-    the seeds. The scale of the setting is logarithmic if its numbers span a factor of 10. Up to 30 of them are written
-    on the axis.
+    the seeds. The scale of the setting is logarithmic if its positive numbers span a factor of 10; zero is a factor of
+    10 to the left of the smallest. Up to 30 of them are written on the axis.
 
     Raises:
         NotApplicable: no setting takes three numbers.
@@ -56,8 +56,12 @@ def sweeps(boards: Sequence[Board]) -> Figure:
             seeds = [(x, value) for x, row in points for value in row.by_seed.values()]
             axes.plot(*zip(*seeds, strict=True), "x", markersize=4, color=drawn[0].get_color(), alpha=0.7)
         every_x = sorted({x for points in lines.values() for x, _ in points})
-        if every_x[0] > 0 and every_x[-1] / every_x[0] >= _many_times:
-            axes.set_xscale("log")
+        smallest = min((x for x in every_x if x > 0), default=math.inf)
+        if every_x[0] >= 0 and every_x[-1] / smallest >= _many_times:
+            if every_x[0] > 0:
+                axes.set_xscale("log")
+            else:
+                axes.set_xscale("symlog", linthresh=smallest)  # linear from 0 to it, in the width of a factor of 10
         if len(every_x) <= _most_ticks:
             axes.set_xticks(every_x, [f"{x:g}" for x in every_x])
             axes.minorticks_off()

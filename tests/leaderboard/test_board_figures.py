@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from io import StringIO
-from itertools import count
+from io import BytesIO, StringIO
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,16 @@ def test_a_sweep_shows_the_mean_of_each_value_with_two_standard_errors_over_exam
         half = 2 * math.hypot(0.5, spread / math.sqrt(2))
         assert low == pytest.approx(sum(pair) / 2 - half)
         assert high == pytest.approx(sum(pair) / 2 + half)
+
+
+def test_numbers_on_the_axis_do_not_overlap_if_zero_is_among_them(store: Store) -> None:
+    records = [record(-100.0 - size, size=size) for size in (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)]
+    figure = sweeps(build_boards(records, store))
+    figure.savefig(BytesIO())
+    (axes,) = figure.axes
+    labels = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert len(labels) == 6
+    assert all(left.x1 < right.x0 for left, right in pairwise(labels))
 
 
 def test_a_second_setting_gives_one_line_for_each_of_its_values(store: Store) -> None:
