@@ -60,10 +60,16 @@ def harness(tmp_path: Path) -> Call:
     return call
 
 
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the cache of the tests of this process: data sets decoded once, and classifiers trained once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
 def call(
     tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    shared_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Call:
@@ -77,7 +83,7 @@ def call(
     monkeypatch.setattr(seeds, "default", 1)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HARNESS_DATA_DIR", raising=False)
-    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(shared_cache))
     monkeypatch.setenv("COLUMNS", "120")
 
     def call(*words: str) -> Result:

@@ -70,6 +70,7 @@ def harness_models():
     return [harness.ModelSpec("toy", Toy, "for tests"), harness.ModelSpec("other", Other, "for tests")]
 '''
 
+quick = ["--metric", "reconstruction-mse", "--dataset", "ppca-toy", "--epochs", "1"]
 Write = Callable[..., str]
 
 
@@ -91,7 +92,7 @@ def compare(call: Call) -> Callable[..., Result]:
     """Run ``harness compare`` for the plugin's model."""
 
     def compare(*words: str) -> Result:
-        chosen = ["--models", "toy", "--metric", "reconstruction-mse", "--epochs", "1", "--seeds", "2"]
+        chosen = ["--models", "toy", *quick, "--seeds", "2"]
         chosen += ["--benchmark", "step"] * ("quality" not in words)
         return call("compare", *chosen, "--format", "json", *words)
 
@@ -113,7 +114,7 @@ def test_equal_versions_are_the_same(version: Write, compare: Callable[..., Resu
 def test_a_worse_loss_and_a_model_that_fails_in_the_head_only_are_found(
     version: Write, compare: Callable[..., Result], call: Call
 ) -> None:
-    words = ["--metric", "reconstruction-mse", "--epochs", "1", "--seeds", "2", "--no-figures", "--runs", "before"]
+    words = [*quick, "--seeds", "2", "--no-figures", "--runs", "before"]
     assert call("run", "--models", "toy,other", *words, "--plugin", version("a")).code == 0
     head = version("b", before="if type(self) is Other: raise ValueError('planted')", times="* 0")
     result = compare("before", head, "--models", "toy,other", "--only", "quality")
@@ -126,7 +127,7 @@ def test_a_worse_loss_and_a_model_that_fails_in_the_head_only_are_found(
 def test_what_the_head_lacks_is_missing_and_the_rest_is_compared(
     version: Write, compare: Callable[..., Result], call: Call
 ) -> None:
-    words = ["--metric", "reconstruction-mse", "--epochs", "1", "--seeds", "1", "--no-figures", "--runs", "before"]
+    words = [*quick, "--seeds", "1", "--no-figures", "--runs", "before"]
     assert call("run", "--models", "toy,other", *words, "--plugin", version("a")).code == 0
     head = Path(version("b"))
     head.write_text(head.read_text().replace(', harness.ModelSpec("other", Other, "for tests")', ""))

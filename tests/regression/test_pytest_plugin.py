@@ -55,7 +55,9 @@ class Tiny(nn.Module):
 _test = """
 import pytest
 
-@pytest.mark.harness(models="tiny", metrics="reconstruction-mse", {more})
+@pytest.mark.harness(
+    models="tiny", metrics="reconstruction-mse", dataset="ppca-toy", {more}
+)
 def test_it_is_neither_worse_nor_slower(compared_with_base):
     compared_with_base.require_no_regression()
 """
