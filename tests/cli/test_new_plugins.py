@@ -40,6 +40,12 @@ def harness_models():
 
 
 @pytest.fixture
+def shared_cache(tmp_path: Path) -> Path:
+    """Return a cache of one test, since plugins that were checked are kept there."""
+    return tmp_path / "cache"
+
+
+@pytest.fixture
 def run(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Return a function that runs the plugin, and checks it as a user's run does."""
     monkeypatch.setattr("harness.cli.run.check_new_plugins", new_plugins.check_new_plugins)

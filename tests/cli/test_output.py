@@ -19,7 +19,7 @@ from versions import cell, component, store_of
 if TYPE_CHECKING:
     from tests.conftest import Call
 
-measure = ("run", "--models", "pca", "--metric", "reconstruction-mse", "--dataset", "tiny")
+measure = ("run", "--models", "pca", "--metric", "reconstruction-mse", "--dataset", "tiny", "--jobs", "1")
 
 
 @pytest.fixture

@@ -60,7 +60,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tied_ae.py").write_text(model, encoding="utf-8")
     (folder / "largest_error.py").write_text(metric, encoding="utf-8")
     first = next(command for command in commands if "--seeds 5" in command)
-    subprocess.run([sys.executable, "-m", "harness", *shortened(first)], cwd=folder, check=True, capture_output=True)
+    command = [sys.executable, "-m", "harness", *shortened(first), "--jobs", "1"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return folder
 
 

@@ -169,8 +169,8 @@ def test_a_slower_step_is_found_and_named(
     monkeypatch.setattr(speed, "_most_seconds", 0.6)  # a process is timed for as short as one of many benchmarks
     for module in (speed, decisions):
         monkeypatch.setattr(module, "looks", (3, 6, 9))  # after fewer blocks, if the machine is quiet
-    slower = "time.sleep(0.02)"
-    result = compare(version("a"), version("b", before=slower), "--only", "speed")
+    quick, slower = "time.sleep(0.005)", "time.sleep(0.02)"  # which differ far more than processes do
+    result = compare(version("a", before=quick), version("b", before=slower), "--only", "speed")
     assert result.code == 1, result.err
     (finding,) = json.loads(result.out)
     assert finding["name"] == "training step of toy"

@@ -244,11 +244,12 @@ def test_a_worse_model_fails_the_test_and_the_marker_chooses_among_the_results_o
 ) -> None:
     monkeypatch.chdir(project)
     words = ["--models", "tiny,pca", "--metric", "reconstruction-mse,parameters", "--epochs", "1", "--seeds", "2"]
+    words += ["--dataset", "ppca-toy"]
     run_models(installed(".", project.parent / "cache", (), print), words, project / "before")
     more = "base='before', kinds='quality'"
     code, output = run_tests(project, more=more)
     assert (code, "1 passed" in output) == (0, True), output
-    plant(project, "return self.net(x.flatten(1)).view_as(x)", "return self.net(x.flatten(1)).view_as(x) * 0 + 1")
+    plant(project, "return self.net(x.flatten(1)).view_as(x)", "return self.net(x.flatten(1)).view_as(x) * 0 + 100")
     code, output = run_tests(project, more=more)
     assert code == 1, output
     assert "reconstruction-mse of tiny" in output
