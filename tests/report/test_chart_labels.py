@@ -27,6 +27,7 @@ def overlap(one: Label, other: Label) -> bool:
 
 @given(charts)
 @example([("vae", (100, 100))] * 5)
+@example([("vae", (46, 10))] * 9 + [("denoising-cnn-ae", (196, 11)), ("vae", (46, 12))])
 @example([("pca", (50, 180)), ("ppca", (50, 180)), ("linear-ae", (54, 180)), ("vae", (290, 20))])
 def test_every_point_is_named_and_its_label_is_nearest_to_it(chart: list[tuple[str, tuple[int, int]]]) -> None:
     named = [(f"{name} {index}", point) for index, (name, point) in enumerate(chart)]
@@ -44,7 +45,7 @@ def test_every_point_is_named_and_its_label_is_nearest_to_it(chart: list[tuple[s
         own = numbered.get(label.text, [label.text])
         to_own = min(label.distance(point_of[name]) for name in own)
         assert all(to_own <= label.distance(point) for name, point in named if name not in own)
-        assert to_own < 14
+        assert to_own < 15  # the larger gap, along a diagonal
     names = [label for label in found.labels if label.text in point_of]
     assert not any(overlap(one, other) for one, other in combinations(names, 2))
 
