@@ -37,7 +37,7 @@ def render(boards: Sequence[Board], pages: Mapping[str, str]) -> str:
         link = f"{quote(pages[board.dataset])}#{quote(anchor)}"
         tables.setdefault(heading, []).append(_row(board, link, times[dataset_name(board), _name(board)] > 1))
     sections = [f"## {heading}\n\n{_table(rows)}\n\n" for heading, rows in tables.items()]
-    note = "Models without a significant difference share a rank. Each page has all rows, errors and settings."
+    note = "Ranges of ranks overlap where a difference is not shown. Each page has all rows, errors and settings."
     return f"{mark}\n# Leaderboards\n\n{note}\n\n{''.join(sections)}".rstrip() + "\n"
 
 

@@ -92,7 +92,7 @@ def test_time_that_is_up_ends_training_and_the_survey_of_benchmarks(tmp_path: Pa
         ("count", "training step of sleeper", ["--benchmark", "step"]),
     ):
         start = time.monotonic()
-        only = ["--only", kind, *chosen, "--budget", "12s", "--format", "json"]
+        only = ["--only", kind, *chosen, "--budget", "6s", "--format", "json"]
         result = call("compare", "sleeper.py", "sleeper.py", *words, *only)
         assert time.monotonic() - start < 100  # instead of the 1000 seconds of a step, or the 120 of a preparation
         assert result.code == 4, result.err
