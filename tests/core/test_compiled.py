@@ -37,7 +37,7 @@ def built(of: Component, data: Data, seed: int) -> Any:
         return of.factory(data.info, of.config).double()
 
 
-@pytest.mark.parametrize("name", [pytest.param("gan", marks=needs_recent_torch), "cnn-ae"])
+@pytest.mark.parametrize("name", ["vae", pytest.param("gan", marks=needs_recent_torch), "cnn-ae"])
 @pytest.mark.usefixtures("float64")
 def test_the_first_fifty_compiled_steps_are_the_eager_ones(name: str, suited: Callable[[Component], Data]) -> None:
     of = chosen(name)
